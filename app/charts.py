@@ -1,0 +1,383 @@
+"""DataFrame in, plotly figure out: pure, one palette, no trace without points.
+
+Fractions stay fractions and are shown as percent; eps is drawn in n/255. Callers check for empty frames:
+an empty chart says nothing that a sentence does not say better.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+import plotly.colors
+import plotly.graph_objects as go
+
+# Ten colours at least 20 (CIE76) apart under normal, protan, deutan and tritan vision (Machado et al. 2009), each
+# with a contrast of 3:1 or more on white and on the dark theme's background; tests/app/test_charts.py checks it.
+CLASS_COLOURS = (
+    *("#005AD2", "#C3875A", "#C30F78", "#5A6900", "#3C96FF"),
+    *("#964B4B", "#A59600", "#784BA5", "#E16987", "#8787B4"),
+)
+RANK_COLOURS = ("#D9730D", "#8F8F9C", "#2C6FDB")  # worst … best, where there are too many classes for names
+WEIGHTS_COLOURS = {"online": "#8787B4", "ema": "#C3875A", "fawa": "#005AD2", "file": "#784BA5"}
+WEIGHTS_SYMBOLS = {"online": "circle", "ema": "square", "fawa": "diamond", "file": "cross"}
+WEIGHTS_TITLES = {"online": "Online", "ema": "EMA", "fawa": "FAWA", "file": "File", "own": "Each method's own"}
+HEAT = "Viridis"
+GRID = "rgba(128,134,150,0.25)"
+HEIGHT = 360
+MANY_POINTS = 1000  # from here on WebGL draws the lines
+
+
+@dataclass(frozen=True)
+class Unit:
+    """How a column is drawn: scaled by ``factor``, with these words and formats."""
+
+    title: str
+    factor: float = 1.0
+    ticks: str = ""
+    hover: str = ".2f"
+
+
+PERCENT = Unit("accuracy", ticks=".0%", hover=".1%")
+EPS = Unit("eps (n/255)", factor=255.0)
+BETA = Unit("beta")
+
+
+def accuracy_over_epochs(summary: pd.DataFrame) -> go.Figure:
+    """Draw mean (solid) and worst class (dotted) over epochs, a colour per kind of weights.
+
+    Args:
+        summary: Columns ``weights, epoch, mean, worst, worst_class``; fractions.
+    """
+    figure = _figure("epoch", PERCENT)
+    for weights, block in _by(summary, "weights"):
+        for measure, dash in (("mean", "solid"), ("worst", "dot")):
+            named = block["worst_class"] if measure == "worst" else pd.Series("mean of classes", block.index)
+            figure.add_scatter(
+                x=block["epoch"].tolist(),
+                y=block[measure].tolist(),
+                name=f"{WEIGHTS_TITLES.get(weights, weights)} {'mean' if measure == 'mean' else 'worst class'}",
+                mode=_mode(len(block)),
+                line={"color": WEIGHTS_COLOURS.get(weights, GRID), "dash": dash, "width": 2},
+                customdata=named.tolist(),
+                hovertemplate="epoch %{x}: %{y:.1%} (%{customdata})<extra>%{fullData.name}</extra>",
+            )
+    _epochs_axis(figure, summary["epoch"])
+    figure.update_yaxes(rangemode="tozero")
+    return figure
+
+
+def class_lines(
+    frame: pd.DataFrame, column: str, unit: Unit, y_range: tuple[float, float] | None = None
+) -> go.Figure:
+    """Draw one line per class over epochs; with more than ten classes, coloured by where they end.
+
+    Args:
+        frame: Columns ``epoch, class_index, class_name`` and ``column``.
+        column: What is drawn.
+        unit: How it is drawn.
+        y_range: Common range, in the drawn unit, of charts that stand side by side.
+    """
+    figure = _figure("epoch", unit)
+    blocks = list(_by(frame.dropna(subset=[column]), "class_index"))
+    styles = _class_styles({index: block[column].iloc[-1] for index, block in blocks})
+    draw = go.Scattergl if len(frame) > MANY_POINTS else go.Scatter
+    for index, block in blocks:
+        style = styles[index]
+        figure.add_trace(
+            draw(
+                x=block["epoch"].tolist(),
+                y=(block[column].astype(float) * unit.factor).tolist(),
+                name=block["class_name"].iloc[0] + style.note,
+                mode=_mode(len(block)),
+                line={"color": style.colour, "dash": style.dash, "width": style.width},
+                marker={"size": 5},
+                opacity=style.opacity,
+                showlegend=style.in_legend,
+                meta=block["class_name"].iloc[0],
+                hovertemplate=f"%{{meta}}: %{{y:{unit.hover}}}, epoch %{{x}}<extra></extra>",
+            )
+        )
+    _epochs_axis(figure, frame["epoch"])
+    figure.update_yaxes(range=y_range, rangemode="normal" if y_range else "tozero")
+    return figure
+
+
+def class_heatmap(frame: pd.DataFrame, column: str) -> go.Figure:
+    """Draw class × epoch as colours; class order up to twenty classes, else the worst at the end first.
+
+    Args:
+        frame: Columns ``epoch, class_index, class_name`` and ``column``, fractions.
+        column: What is drawn.
+    """
+    grid = frame.pivot_table(index=["class_index", "class_name"], columns="epoch", values=column, sort=True)
+    if len(grid) > 20:
+        grid = grid.sort_values(grid.columns[-1])
+    names = [str(name) for _, name in grid.index]
+    figure = _figure("epoch", Unit(""), height=HEIGHT if len(grid) <= 20 else 620)
+    figure.add_heatmap(
+        x=[int(epoch) for epoch in grid.columns],
+        y=list(range(len(names))),
+        z=grid.to_numpy(float).tolist(),
+        customdata=[[name] * grid.shape[1] for name in names],
+        zmin=0,
+        zmax=max(0.01, float(grid.max(axis=None))),
+        colorscale=HEAT,
+        colorbar={"tickformat": ".0%", "thickness": 12, "outlinewidth": 0},
+        hovertemplate="%{customdata}: %{z:.1%}, epoch %{x}<extra></extra>",
+    )
+    step = 1 if len(names) <= 40 else 5
+    _epochs_axis(figure, frame["epoch"])
+    figure.update_yaxes(
+        autorange="reversed",
+        showgrid=False,
+        tickvals=list(range(0, len(names), step)),
+        ticktext=names[::step],
+    )
+    return figure
+
+
+def gate(epochs: pd.DataFrame, statistic: str) -> go.Figure:
+    """Draw the FAWA gate: the validation statistic, its threshold, and which epochs were accepted.
+
+    Args:
+        epochs: Columns ``epoch, gate_worst, gate_threshold, gate_accepted``; epochs without a gate are left out.
+        statistic: What ``averaging.gate`` names, for the legend.
+    """
+    tested = epochs.dropna(subset=["gate_worst"])
+    x, y = tested["epoch"], tested["gate_worst"].astype(float)
+    figure = _figure("epoch", PERCENT)
+    figure.add_scatter(
+        x=x.tolist(), y=y.tolist(), name=statistic, mode="lines", line={"color": "#8787B4", "width": 1.5}
+    )
+    figure.add_scatter(
+        x=x.tolist(),
+        y=tested["gate_threshold"].astype(float).tolist(),
+        name="threshold",
+        mode="lines",
+        line={"color": "#C30F78", "dash": "dash", "width": 1.5},
+    )
+    accepted = tested["gate_accepted"].astype("boolean").fillna(False).astype(bool)
+    for chosen, name, symbol, colour in (
+        (accepted, "accepted", "circle", "#005AD2"),
+        (~accepted, "rejected", "x", "#C3875A"),
+    ):
+        if chosen.any():
+            figure.add_scatter(
+                x=x[chosen].tolist(),
+                y=y[chosen].tolist(),
+                name=name,
+                mode="markers",
+                marker={"symbol": symbol, "size": 9, "color": colour},
+            )
+    figure.update_traces(hovertemplate="epoch %{x}: %{y:.1%}<extra>%{fullData.name}</extra>")
+    _epochs_axis(figure, x)
+    figure.update_yaxes(rangemode="tozero")
+    return figure
+
+
+def speed(epochs: pd.DataFrame) -> go.Figure:
+    """Draw training images per second over epochs; ``epochs`` has ``epoch, images_per_second, seconds``."""
+    figure = _figure("epoch", Unit("images per second", ticks="~s"), height=240)
+    figure.add_bar(
+        x=epochs["epoch"].tolist(),
+        y=epochs["images_per_second"].tolist(),
+        customdata=epochs["seconds"].tolist(),
+        marker_color="#8787B4",
+        hovertemplate="epoch %{x}: %{y:,.0f} images/s, %{customdata:.1f} s<extra></extra>",
+    )
+    _epochs_axis(figure, epochs["epoch"])
+    return figure
+
+
+def class_bars(scores: pd.DataFrame, colours: Mapping[str, str]) -> go.Figure:
+    """Draw accuracy per class as grouped bars with their intervals, one colour per series.
+
+    Args:
+        scores: Columns ``group, series, class_index, class_name, accuracy, low, high``; fractions.
+        colours: Colour of each group.
+    """
+    figure = _figure("", PERCENT)
+    for group, block in _by(scores, "group"):
+        figure.add_bar(
+            x=block["class_name"].tolist(),
+            y=block["accuracy"].tolist(),
+            name=block["series"].iloc[0],
+            marker_color=colours.get(group, CLASS_COLOURS[0]),
+            error_y=_whiskers(block["accuracy"], block["low"], block["high"]),
+            customdata=block[["low", "high"]].to_numpy().tolist(),
+            hovertemplate="%{x}: %{y:.1%} (%{customdata[0]:.1%} – %{customdata[1]:.1%})"
+            "<extra>%{fullData.name}</extra>",
+        )
+    figure.update_layout(barmode="group", bargap=0.25)
+    figure.update_yaxes(range=[0, max(0.05, float(scores["high"].max()) * 1.03)])
+    return figure
+
+
+def class_differences(differences: pd.DataFrame, colours: Mapping[str, str]) -> go.Figure:
+    """Draw each class's difference to the baseline in percentage points; pale where intervals overlap.
+
+    Args:
+        differences: Columns ``group, series, class_name, difference, clear``; differences of fractions.
+        colours: Colour of each group.
+    """
+    figure = _figure("", Unit("points against baseline", ticks="+.0f"))
+    for group, block in _by(differences, "group"):
+        figure.add_bar(
+            x=block["class_name"].tolist(),
+            y=(100 * block["difference"]).tolist(),
+            name=block["series"].iloc[0],
+            marker={
+                "color": colours.get(group, CLASS_COLOURS[0]),
+                "opacity": [1.0 if clear else 0.45 for clear in block["clear"]],
+            },
+            hovertemplate="%{x}: %{y:+.1f} points<extra>%{fullData.name}</extra>",
+        )
+    figure.update_layout(barmode="group", bargap=0.25)
+    figure.update_yaxes(zeroline=True, zerolinecolor="rgba(128,134,150,0.8)")
+    return figure
+
+
+def mean_against_worst(summary: pd.DataFrame, colours: Mapping[str, str]) -> go.Figure:
+    """Draw each model as a point: mean accuracy across, worst class up; a symbol per kind of weights.
+
+    Args:
+        summary: Columns ``group, series, weights, mean, mean_low, mean_high, worst, worst_low, worst_high,
+            worst_class``; fractions.
+        colours: Colour of each group.
+    """
+    figure = _figure("mean accuracy", Unit("worst class", ticks=".0%"))
+    for row in summary.itertuples():
+        figure.add_scatter(
+            x=[row.mean],
+            y=[row.worst],
+            name=row.series,
+            mode="markers",
+            marker={
+                "color": colours.get(row.group, CLASS_COLOURS[0]),
+                "symbol": WEIGHTS_SYMBOLS.get(row.weights, "circle"),
+                "size": 12,
+            },
+            error_x=_whiskers([row.mean], [row.mean_low], [row.mean_high], thin=True),
+            error_y=_whiskers([row.worst], [row.worst_low], [row.worst_high], thin=True),
+            customdata=[[row.worst_class, WEIGHTS_TITLES.get(row.weights, row.weights)]],
+            hovertemplate="mean %{x:.1%}, worst %{y:.1%} (%{customdata[0]}), %{customdata[1]} weights"
+            "<extra>%{fullData.name}</extra>",
+        )
+    figure.update_xaxes(tickformat=".0%", showgrid=True, gridcolor=GRID)
+    figure.update_layout(hovermode="closest", height=HEIGHT + 60)
+    return figure
+
+
+def averaging(summary: pd.DataFrame, measure: str) -> go.Figure:
+    """Draw what averaging does to each run: online, EMA and FAWA side by side, with intervals.
+
+    Args:
+        summary: As for :func:`mean_against_worst`, with ``title`` naming the run without its weights.
+        measure: ``mean`` or ``worst``.
+    """
+    title = "mean of classes" if measure == "mean" else "worst class"
+    figure = _figure("", Unit(title, ticks=".0%"))
+    for weights, block in _by(summary, "weights"):
+        figure.add_bar(
+            x=block["title"].tolist(),
+            y=block[measure].tolist(),
+            name=WEIGHTS_TITLES.get(weights, weights),
+            marker_color=WEIGHTS_COLOURS.get(weights, CLASS_COLOURS[0]),
+            error_y=_whiskers(block[measure], block[f"{measure}_low"], block[f"{measure}_high"]),
+            customdata=block["series"].tolist(),
+            hovertemplate="%{customdata}: %{y:.1%}<extra>%{fullData.name}</extra>",
+        )
+    figure.update_layout(barmode="group", bargap=0.3)
+    return figure
+
+
+def group_colours(groups: Sequence[str]) -> dict[str, str]:
+    """Give every group a colour, in order; they repeat after ten."""
+    return {group: CLASS_COLOURS[index % len(CLASS_COLOURS)] for index, group in enumerate(groups)}
+
+
+def eps_range(frames: Sequence[pd.DataFrame]) -> tuple[float, float]:
+    """Return the range in n/255 that holds the eps of all frames, for charts side by side."""
+    largest = max(float(frame["eps"].max()) for frame in frames)
+    return 0.0, largest * 255 * 1.08
+
+
+# --- shared parts ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Style:
+    """How one class's line looks."""
+
+    colour: str
+    dash: str = "solid"
+    width: float = 2.0
+    opacity: float = 1.0
+    in_legend: bool = True
+    note: str = ""
+
+
+def _class_styles(last: Mapping[int, float]) -> dict[int, _Style]:
+    """Style up to ten classes by name (colour and dash), more by the rank of their last value."""
+    if len(last) <= len(CLASS_COLOURS):
+        return {
+            index: _Style(CLASS_COLOURS[index % len(CLASS_COLOURS)], "solid" if index % 10 < 5 else "dash")
+            for index in last
+        }
+    ranked = sorted(last, key=lambda index: last[index])
+    shades = plotly.colors.sample_colorscale(list(RANK_COLOURS), len(ranked))
+    styles = {
+        index: _Style(shade, width=1.0, opacity=0.7, in_legend=False)
+        for index, shade in zip(ranked, shades, strict=True)
+    }
+    styles[ranked[0]] = _Style(RANK_COLOURS[0], width=2.5, note=" (lowest)")
+    styles[ranked[-1]] = _Style(RANK_COLOURS[-1], width=2.5, note=" (highest)")
+    return styles
+
+
+def _by(frame: pd.DataFrame, column: str) -> list[tuple[str, pd.DataFrame]]:
+    """Split by a column, in order of appearance."""
+    return list(frame.groupby(column, sort=False))
+
+
+def _mode(points: int) -> str:
+    """Mark single epochs while they are few: a line through one point is invisible."""
+    return "lines+markers" if points <= 25 else "lines"
+
+
+def _whiskers(
+    middle: Sequence[float], low: Sequence[float], high: Sequence[float], *, thin: bool = False
+) -> dict[str, object]:
+    """Build error bars from the ends of intervals."""
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": [max(0.0, h - m) for m, h in zip(middle, high, strict=True)],
+        "arrayminus": [max(0.0, m - l) for m, l in zip(middle, low, strict=True)],
+        "thickness": 1 if thin else 1.3,
+        "width": 0 if thin else 3,
+        "color": "rgba(128,134,150,0.6)" if thin else "rgba(128,134,150,0.95)",
+    }
+
+
+def _figure(x_title: str, y: Unit, height: int = HEIGHT) -> go.Figure:
+    """Start a figure: quiet grid, legend below, zoom kept while data arrive."""
+    figure = go.Figure()
+    figure.update_layout(
+        height=height,
+        margin={"l": 8, "r": 8, "t": 24, "b": 8},
+        legend={"orientation": "h", "yanchor": "top", "y": -0.16, "x": 0, "title": None},
+        hoverlabel={"namelength": -1},
+        uirevision="keep",
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+    )
+    figure.update_xaxes(title=x_title or None, showgrid=False, automargin=True)
+    figure.update_yaxes(title=y.title or None, tickformat=y.ticks, gridcolor=GRID, automargin=True)
+    return figure
+
+
+def _epochs_axis(figure: go.Figure, epochs: pd.Series) -> None:
+    """Count epochs in whole numbers."""
+    few = epochs.nunique() <= 12
+    figure.update_xaxes(tickformat="d", dtick=1 if few else None)

@@ -1,0 +1,23 @@
+"""The dashboard: `streamlit run app/main.py`, from any folder. One page a file in views/."""
+
+import streamlit as st
+
+from app import elements, services
+
+st.set_page_config(page_title="CFA Studio", page_icon=":material/balance:", layout="wide")
+
+page = st.navigation(
+    [
+        st.Page("views/home.py", title="Home", icon=":material/home:", default=True),
+        st.Page("views/train.py", title="Train", icon=":material/model_training:"),
+        st.Page("views/monitor.py", title="Monitor", icon=":material/monitor_heart:"),
+        st.Page("views/runs.py", title="Runs", icon=":material/folder_open:"),
+        st.Page("views/evaluate.py", title="Evaluate", icon=":material/shield:"),
+        st.Page("views/compare.py", title="Compare", icon=":material/compare_arrows:"),
+    ]
+)
+
+with elements.explained_errors():
+    services.supervisors()
+    elements.show_notices()
+    page.run()

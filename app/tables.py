@@ -1,0 +1,244 @@
+"""Frames of the engine, shaped for the screen: series with names, seeds merged, differences. Pure.
+
+A *group* is what one bar or point stands for: a run, or several runs that differ only in their seed.
+A *series* is a group with one kind of weights; its name is what the legend says.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from app import wording
+
+WEIGHTS = ("online", "ema", "fawa", "file")
+CONDITION = ["dataset", "checkpoint", "attack", "norm", "eps"]
+
+
+@dataclass(frozen=True)
+class Member:
+    """A run as a comparison sees it; ``experiment`` is equal for runs that differ only in their seed."""
+
+    run_id: str
+    run_name: str
+    method: str
+    seed: int
+    experiment: str
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runs that are shown as one."""
+
+    key: str
+    method: str
+    title: str
+    members: tuple[Member, ...]
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What was measured: data set, checkpoint, attack and budget."""
+
+    dataset: str
+    checkpoint: str
+    attack: str
+    norm: str
+    eps: float
+
+    @property
+    def title(self) -> str:
+        """Say it in a few words."""
+        return f"{wording.condition(self.attack, self.norm, self.eps)} · {self.checkpoint} checkpoint · {self.dataset}"
+
+    def of(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """Keep the rows that were measured like this."""
+        wanted = (self.dataset, self.checkpoint, self.attack, self.norm, self.eps)
+        chosen = pd.Series(True, frame.index)
+        for column, value in zip(CONDITION, wanted, strict=True):
+            chosen &= frame[column] == value
+        return frame[chosen]
+
+
+def conditions(per_class: pd.DataFrame) -> list[Condition]:
+    """List what was measured: what most runs share first, attacked before clean, the strongest attack first."""
+    found = per_class.groupby(CONDITION, sort=False)["run_id"].nunique().reset_index()
+    found["clean"] = found["attack"] == "clean"
+    found["last"] = found["checkpoint"] == "last"
+    found["steps"] = found["attack"].str.extract(r"(\d+)", expand=False).astype(float).fillna(0)
+    order = found.sort_values(["run_id", "clean", "last", "steps"], ascending=[False, True, True, False])
+    return [Condition(*row) for row in order[CONDITION].itertuples(index=False, name=None)]
+
+
+def epoch_summary(history: pd.DataFrame) -> pd.DataFrame:
+    """Reduce per-class scores to ``weights, epoch, mean, worst, worst_class``, weights in their usual order."""
+    columns = ["weights", "epoch", "mean", "worst", "worst_class"]
+    if history.empty:
+        return pd.DataFrame(columns=columns)
+    grouped = history.groupby(["weights", "epoch"], sort=True)["accuracy"]
+    worst = history.loc[grouped.idxmin()].set_index(["weights", "epoch"])["class_name"]
+    summary = pd.DataFrame({"mean": grouped.mean(), "worst": grouped.min(), "worst_class": worst}).reset_index()
+    return _weights_in_order(summary)[columns]
+
+
+def robust_attack(history: pd.DataFrame) -> str | None:
+    """Return the attack of a history's scores that is neither clean nor the running training accuracy."""
+    names = [name for name in history["attack"].unique() if name not in ("clean", "training")]
+    return names[0] if names else None
+
+
+def make_groups(members: Sequence[Member], name: Callable[[str, str], str], *, merge_seeds: bool) -> list[Group]:
+    """Group runs for a comparison.
+
+    Args:
+        members: The runs, in the order chosen.
+        name: ``display_name(method, weights)``.
+        merge_seeds: Show runs that differ only in their seed as one.
+    """
+    keys = [member.experiment if merge_seeds else member.run_id for member in members]
+    grouped = {key: tuple(m for m, k in zip(members, keys, strict=True) if k == key) for key in keys}
+    methods = [group[0].method for group in grouped.values()]
+    groups = []
+    for key, group in grouped.items():
+        first = group[0]
+        title = name(first.method, "online") if methods.count(first.method) == 1 else first.run_name
+        seeds = f" ({wording.count(len(group), 'seed')})" if len(group) > 1 else ""
+        groups.append(Group(key, first.method, title + seeds, group))
+    return groups
+
+
+def class_scores(per_class: pd.DataFrame, groups: Sequence[Group], name: Callable[[str, str], str]) -> pd.DataFrame:
+    """Shape the per-class rows of one condition for bars.
+
+    Returns:
+        Columns ``group, title, series, weights, class_index, class_name, accuracy, low, high, seeds``. A single
+        run has its 95 % interval; several seeds have mean ± standard deviation over seeds.
+    """
+    grouped = _with_groups(per_class, groups, name)
+    if grouped.empty:
+        return pd.DataFrame(columns=[*_KEYS, "class_index", "class_name", "accuracy", "low", "high", "seeds"])
+    scores = grouped.groupby([*_KEYS, "class_index", "class_name"], sort=False).agg(
+        accuracy=("accuracy", "mean"),
+        spread=("accuracy", "std"),
+        low=("ci_low", "min"),
+        high=("ci_high", "max"),
+        seeds=("run_id", "nunique"),
+    )
+    return _in_order(_spread_over_seeds(scores.reset_index(), "accuracy", "low", "high"), groups)
+
+
+def model_summary(summary: pd.DataFrame, groups: Sequence[Group], name: Callable[[str, str], str]) -> pd.DataFrame:
+    """Shape the summary rows of one condition for points and tables.
+
+    Returns:
+        Columns ``group, title, series, weights, mean, mean_low, mean_high, worst, worst_low, worst_high,
+        worst_class, seeds``; intervals as in :func:`class_scores`.
+    """
+    grouped = _with_groups(summary, groups, name)
+    columns = {
+        "mean": ("mean_accuracy", "mean"),
+        "mean_spread": ("mean_accuracy", "std"),
+        "mean_low": ("mean_ci_low", "min"),
+        "mean_high": ("mean_ci_high", "max"),
+        "worst": ("worst_accuracy", "mean"),
+        "worst_spread": ("worst_accuracy", "std"),
+        "worst_low": ("worst_ci_low", "min"),
+        "worst_high": ("worst_ci_high", "max"),
+        "worst_class": ("worst_class", lambda names: ", ".join(dict.fromkeys(names))),
+        "seeds": ("run_id", "nunique"),
+    }
+    if grouped.empty:
+        return pd.DataFrame(columns=[*_KEYS, *columns])
+    models = grouped.groupby(_KEYS, sort=False).agg(**columns).reset_index()
+    for measure in ("mean", "worst"):
+        models = models.rename(columns={f"{measure}_spread": "spread"})
+        models = _spread_over_seeds(models, measure, f"{measure}_low", f"{measure}_high")
+    return _in_order(models, groups)
+
+
+def with_own_weights(frame: pd.DataFrame, own: Mapping[str, str]) -> pd.DataFrame:
+    """Add each group's own weights (FAWA for CFA, else online) once more, as the kind ``own``."""
+    chosen = frame[frame["weights"] == frame["group"].map(own)]
+    return pd.concat([frame, chosen.assign(weights="own")], ignore_index=True)
+
+
+def differences(scores: pd.DataFrame, baseline: str) -> pd.DataFrame:
+    """Subtract the baseline group's accuracy, class by class and like with like (the same kind of weights).
+
+    Returns:
+        The other groups' rows with ``difference`` (of fractions) and ``clear``: the two intervals do not overlap.
+    """
+    keys = ["weights", "class_index"]
+    base = scores[scores["group"] == baseline].set_index(keys)[["accuracy", "low", "high"]]
+    others = scores[scores["group"] != baseline].join(base, on=keys, rsuffix="_base", how="inner")
+    others["difference"] = others["accuracy"] - others["accuracy_base"]
+    others["clear"] = (others["low"] > others["high_base"]) | (others["high"] < others["low_base"])
+    return others
+
+
+def hardest_classes(scores: pd.DataFrame, baseline: str, limit: int) -> list[int]:
+    """List the classes that are hardest for the baseline, at most ``limit``, in class order."""
+    base = scores[scores["group"] == baseline]
+    ranked = (base if len(base) else scores).groupby("class_index")["accuracy"].mean().sort_values()
+    return sorted(int(index) for index in ranked.index[:limit])
+
+
+def setting_differences(settings: Mapping[str, Mapping[str, object]]) -> pd.DataFrame:
+    """Tabulate the settings in which runs differ: one row a setting, one column a run, as text."""
+    names = dict.fromkeys(name for values in settings.values() for name in values)
+    rows = {}
+    for name in names:
+        texts = {run: _setting_text(name, values.get(name)) for run, values in settings.items()}
+        if len(set(texts.values())) > 1:
+            rows[name] = texts
+    return pd.DataFrame.from_dict(rows, orient="index", columns=list(settings)).rename_axis("setting").reset_index()
+
+
+def _setting_text(name: str, value: object) -> str:
+    if value is None:
+        return "–"
+    if name in ("attack.eps", "rule.eps_min", "rule.eps_max") and isinstance(value, int | float):
+        return wording.eps_255(value)
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
+_KEYS = ["group", "title", "series", "weights"]
+
+
+def _with_groups(frame: pd.DataFrame, groups: Sequence[Group], name: Callable[[str, str], str]) -> pd.DataFrame:
+    group_of = {member.run_id: group for group in groups for member in group.members}
+    known = frame[frame["run_id"].isin(group_of)].copy()
+    methods = [group.method for group in groups]
+    labels = [
+        (group.key, group.title, _series_name(group, weights, name, methods))
+        for group, weights in zip(known["run_id"].map(group_of), known["weights"], strict=True)
+    ]
+    known[["group", "title", "series"]] = pd.DataFrame(labels, index=known.index, columns=["group", "title", "series"])
+    return known
+
+
+def _series_name(group: Group, weights: str, name: Callable[[str, str], str], methods: Sequence[str]) -> str:
+    seeds = f" ({len(group.members)} seeds)" if len(group.members) > 1 else ""
+    own = f" · {group.members[0].run_name}" if methods.count(group.method) > 1 else ""
+    return name(group.method, weights) + own + seeds
+
+
+def _spread_over_seeds(frame: pd.DataFrame, middle: str, low: str, high: str) -> pd.DataFrame:
+    """Replace intervals by mean ± standard deviation where there are several seeds."""
+    several = frame["seeds"] > 1
+    frame.loc[several, low] = (frame[middle] - frame["spread"]).clip(lower=0)[several]
+    frame.loc[several, high] = (frame[middle] + frame["spread"]).clip(upper=1)[several]
+    return frame.drop(columns="spread")
+
+
+def _in_order(frame: pd.DataFrame, groups: Sequence[Group]) -> pd.DataFrame:
+    """Sort by the groups' order, then online, EMA, FAWA."""
+    position = {group.key: index for index, group in enumerate(groups)}
+    ranked = frame.assign(_group=frame["group"].map(position), _weights=frame["weights"].map(WEIGHTS.index))
+    columns = ["_group", "_weights", *(["class_index"] if "class_index" in frame else [])]
+    return ranked.sort_values(columns).drop(columns=["_group", "_weights"]).reset_index(drop=True)
+
+
+def _weights_in_order(frame: pd.DataFrame) -> pd.DataFrame:
+    order = frame["weights"].map({kind: index for index, kind in enumerate(WEIGHTS)})
+    return frame.assign(_order=order).sort_values(["_order", "epoch"]).drop(columns="_order").reset_index(drop=True)

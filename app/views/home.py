@@ -1,0 +1,116 @@
+"""Home: what this is, the demo in one press, and the results that ship with the project."""
+
+import streamlit as st
+
+from app import charts, elements, services, tables, wording
+
+WHAT_THIS_IS = (
+    "Adversarially trained classifiers look fine on average and fail on their hardest class. "
+    "CFA Studio trains class-wise calibrated fair adversarial training (CFA, CVPR 2023) beside PGD-AT, TRADES and "
+    "FAT, attacks the results, and shows class by class what happened. "
+    "Everything runs on this machine, and everything you see can be exported as CSV."
+)
+DEMO = (
+    "Trains PGD-AT, PGD-AT + CFA, TRADES and TRADES + CFA on 10,000 real images (Fashion-MNIST), tests each with "
+    "PGD-20 and compares them class by class. About ten minutes on two cores, no GPU needed."
+)
+
+
+def demo_card() -> None:
+    with st.container(border=True):
+        st.subheader("See it for yourself")
+        st.write(DEMO)
+        chain = services.demo_jobs()
+        under_way = any(job.state in ("queued", "running") and not job.blocked_by for job in chain)
+        st.button(
+            "Run the demo comparison",
+            type="primary",
+            icon=":material/play_arrow:",
+            disabled=under_way,
+            key="run_demo",
+            on_click=elements.attempt,
+            args=(services.start_demo,),
+            help="A demo is already under way; it can be cancelled on Monitor." if under_way else None,
+        )
+        if under_way:
+            st.caption("A demo is under way: the button is back when it has ended or was cancelled on Monitor.")
+        if chain:
+            every = elements.LIVE_SECONDS if under_way else None
+            st.fragment(demo_progress, run_every=every)(elements.states_signature())
+
+
+def demo_progress(drawn: tuple[tuple[str, str], ...]) -> None:
+    elements.rerun_when_states_change(drawn)
+    chain, progress = services.demo_jobs(), services.progress()
+    for job in chain:
+        name, state = st.columns([3, 2], vertical_alignment="center")
+        run = services.find_run(job.run_id) if job.run_id else None
+        name.markdown(f"**{run.title if run and job.kind == 'train' else 'Comparison'}**  \n{run.name if run else ''}")
+        with state:
+            elements.state_badge(job.state)
+        if job.state == "running":
+            elements.job_progress(job, progress.get(job.id))
+        elif job.state in ("failed", "interrupted") and job.message:
+            st.caption(elements.sentence(Exception(job.message)))
+    links(chain)
+
+
+def links(chain: list[services.Job]) -> None:
+    trained = [job for job in chain if job.kind == "train" and job.state == "done"]
+    names = [run.name for job in trained if (run := services.find_run(job.run_id or ""))]
+    with st.container(horizontal=True):
+        st.page_link("views/monitor.py", label="Watch on Monitor", icon=":material/monitor_heart:")
+        if len(names) >= 2:
+            st.page_link(
+                "views/compare.py",
+                label=f"Compare {wording.count(len(names), 'run')}",
+                icon=":material/compare_arrows:",
+                query_params={"runs": names},
+            )
+
+
+def shipped_results() -> None:
+    st.subheader("Results that ship with CFA Studio")
+    shipped = [run for run in services.runs() if run.read_only and not run.problem]
+    results = services.results(shipped)
+    found = tables.conditions(results.per_class)
+    if not found:
+        st.caption("None are installed in this copy. The demo above makes your own in a few minutes.")
+        return
+    groups = tables.make_groups([run.member for run in shipped], services.display_name, merge_seeds=True)
+    models = tables.model_summary(found[0].of(results.summary), groups, services.display_name)
+    st.caption(
+        f"{found[0].title}. Several seeds are one point: mean and standard deviation over seeds. "
+        "Up and to the right is better."
+    )
+    colours = charts.group_colours([group.key for group in groups])
+    left, right = st.columns([3, 2])
+    with left:
+        st.plotly_chart(
+            charts.mean_against_worst(models, colours), key="shipped_scatter", config=elements.CHART_CONFIG
+        )
+    with right:
+        shown = elements.percent_columns(models, ["mean", "worst"])[["series", "mean", "worst", "worst_class"]]
+        st.dataframe(
+            shown,
+            hide_index=True,
+            height=420,
+            column_config={
+                "series": st.column_config.TextColumn("Method"),
+                "mean": st.column_config.NumberColumn("Mean", format="%.1f %%"),
+                "worst": st.column_config.NumberColumn("Worst class", format="%.1f %%"),
+                "worst_class": "Which",
+            },
+        )
+    st.page_link(
+        "views/compare.py",
+        label="Open them in Compare",
+        icon=":material/compare_arrows:",
+        query_params={"runs": [run.name for run in shipped]},
+    )
+
+
+st.title("CFA Studio")
+st.markdown(WHAT_THIS_IS)
+demo_card()
+shipped_results()

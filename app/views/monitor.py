@@ -1,0 +1,321 @@
+"""Monitor: the queue, and one run live, class by class."""
+
+import pandas as pd
+import streamlit as st
+
+from app import charts, elements, services, tables, wording
+
+CURRENT = "whatever is running, else the newest"
+MOST_ROWS = 12  # jobs shown with buttons; the rest is a table
+
+
+# --- the queue ------------------------------------------------------------------------------------
+
+
+def queue(drawn: tuple[tuple[str, str], ...]) -> None:
+    elements.rerun_when_states_change(drawn)
+    elements.show_notices()
+    jobs, progress = services.jobs(), services.progress()
+    open_jobs = [job for job in jobs if job.state not in ("done", "cancelled")]
+    st.subheader("Queue")
+    if not open_jobs:
+        st.caption("Nothing is queued or running. Start a training on Train, or the demo on Home.")
+    else:
+        st.caption(queue_words(open_jobs))
+    order = {"running": 0, "interrupted": 1, "queued": 2, "paused": 3, "failed": 4}
+    open_jobs.sort(key=lambda job: (order[job.state], job.position))
+    for job in open_jobs[:MOST_ROWS]:
+        job_row(job, progress.get(job.id))
+    if len(open_jobs) > MOST_ROWS:
+        st.caption(f"And {wording.count(len(open_jobs) - MOST_ROWS, 'more job')} behind these:")
+        jobs_table(open_jobs[MOST_ROWS:], "later_jobs")
+
+
+def queue_words(open_jobs: list[services.Job]) -> str:
+    counts = {state: sum(job.state == state for job in open_jobs) for state in ("running", "queued", "failed")}
+    words = [f"{number} {state}" for state, number in counts.items() if number]
+    left = services.seconds_until_queue_empty()
+    if left:
+        words.append(f"the queue will be empty in about {wording.duration(left)}")
+    elif left is None:
+        words.append("how long it will take is known once a job has been measured")
+    return " · ".join(words) or wording.count(len(open_jobs), "job")
+
+
+def job_row(job: services.Job, progress: services.JobProgress | None) -> None:
+    with st.container(border=True, key=f"job_{job.id}"):
+        what, how_far, buttons = st.columns([3, 4, 4], vertical_alignment="center")
+        with what:
+            st.markdown(f"**{job.title}**")
+            with st.container(horizontal=True, vertical_alignment="center"):
+                elements.state_badge(job.state)
+                st.caption(job.ran_on if job.state == "running" else job.device or "any device")
+        with how_far:
+            if job.state in ("running", "paused", "interrupted"):
+                elements.job_progress(job, progress)
+            if job.message and job.state != "running":
+                st.caption(elements.sentence(Exception(job.message)))
+            if job.requested:
+                st.caption(f"Asked to {job.requested}; it saves its state first.")
+        with buttons, st.container(horizontal=True, horizontal_alignment="right"):
+            job_buttons(job)
+
+
+def job_buttons(job: services.Job) -> None:
+    if job.state == "running":
+        button("Pause", ":material/pause:", job, services.pause, disabled=bool(job.requested))
+    if job.state in ("paused", "interrupted"):
+        button("Resume", ":material/play_arrow:", job, services.resume)
+    if job.state == "failed":
+        button("Retry", ":material/replay:", job, services.resume)
+        button("Remove", ":material/delete:", job, services.remove)
+    if job.state == "queued":
+        button("Up", ":material/arrow_upward:", job, services.move, "up")
+        button("Down", ":material/arrow_downward:", job, services.move, "down")
+        button("Pause", ":material/pause:", job, services.pause)
+    if job.state in ("queued", "paused") and len(services.devices()) > 1:
+        device_choice(job)
+    if job.state in ("queued", "running", "paused", "interrupted"):
+        button("Cancel", ":material/close:", job, services.cancel)
+
+
+def button(label: str, icon: str, job: services.Job, action: object, *more: str, disabled: bool = False) -> None:
+    st.button(
+        label,
+        icon=icon,
+        key=f"{label.lower()}_{job.id}",
+        disabled=disabled,
+        on_click=elements.attempt,
+        args=(action, job.id, *more),
+    )
+
+
+def device_choice(job: services.Job) -> None:
+    with st.popover("Device", icon=":material/memory:"):
+        chosen = st.selectbox(
+            "Run on",
+            [None, *services.devices()],
+            format_func=lambda device: device or "any device",
+            index=[None, *services.devices()].index(job.device) if job.device in services.devices() else 0,
+            key=f"device_{job.id}",
+        )
+        if chosen != job.device:
+            elements.attempt(services.set_device, job.id, chosen)
+            st.rerun()
+
+
+def jobs_table(jobs: list[services.Job], key: str) -> None:
+    rows = [
+        {
+            "state": job.state,
+            "job": job.title,
+            "device": job.ran_on or job.device or "any",
+            "started": wording.moment(job.started),
+            "ended": wording.moment(job.finished),
+            "message": job.message,
+        }
+        for job in jobs
+    ]
+    st.dataframe(pd.DataFrame(rows), hide_index=True, key=key)
+
+
+def ended_jobs() -> None:
+    ended = [job for job in reversed(services.jobs()) if job.state in ("done", "cancelled")]
+    if not ended:
+        return
+    with st.expander(f"Ended jobs ({len(ended)})", icon=":material/history:"):
+        jobs_table(ended, "ended_jobs")
+        chosen = st.selectbox(
+            "Job",
+            ended,
+            format_func=lambda job: f"{job.title} · {job.state} · {job.id}",
+            index=None,
+            placeholder="Choose a job to read its log, start it again or remove it",
+            key="ended_job",
+        )
+        if chosen is not None:
+            with st.container(horizontal=True):
+                if chosen.state == "cancelled":
+                    button("Start again", ":material/replay:", chosen, services.resume)
+                button("Remove from the list", ":material/delete:", chosen, services.remove)
+            st.code(services.job_log(chosen) or "It printed nothing.", language=None, height=240)
+
+
+# --- one run, live --------------------------------------------------------------------------------
+
+
+def current_run(available: list[services.Run]) -> services.Run:
+    running = {job.run_id for job in services.jobs() if job.state == "running"}
+    return next((run for run in available if run.id in running), available[0])
+
+
+def run_section() -> None:
+    available = services.usable_runs()
+    st.subheader("One run, class by class")
+    if not available:
+        st.caption("There is no run yet. Start one on Train, or the demo on Home; its curves appear here as it runs.")
+        return
+    names = [run.name for run in available]
+    choose, kind = st.columns([3, 2], vertical_alignment="bottom")
+    chosen = choose.selectbox("Run", [CURRENT, *names], key="run", bind="query-params")
+    weights = kind.segmented_control(
+        "Weights in the class charts",
+        ["online", "ema", "fawa"],
+        default="online",
+        required=True,
+        format_func=charts.WEIGHTS_TITLES.__getitem__,
+        key="monitor_weights",
+        bind="query-params",
+    )
+    shown = current_run(available) if chosen == CURRENT else services.find_run(chosen)
+    if shown is None:
+        st.info(f"Run {chosen!r} is gone; choose another.")
+        return
+    every = elements.LIVE_SECONDS if shown.state == "running" else None
+    st.fragment(live_run, run_every=every)(shown.id, weights or "online", elements.states_signature())
+
+
+def live_run(run_id: str, weights: str, drawn: tuple[tuple[str, str], ...]) -> None:
+    elements.rerun_when_states_change(drawn)
+    run = services.find_run(run_id)
+    if run is None:
+        st.info("This run was deleted.")
+        return
+    job = next((job for job in reversed(services.jobs()) if job.run_id == run.id and job.kind == "train"), None)
+    run_header(run, job)
+    history, epochs = services.history(run), services.epochs(run)
+    if epochs.empty:
+        st.info("No epoch has ended yet. The first points appear after the first epoch.", icon=":material/hourglass:")
+    else:
+        validation = history[history["split"] == "val"]
+        run_metrics(run, validation, epochs)
+        accuracy_charts(run, validation)
+        class_charts(run, validation, weights)
+        calibration_charts(run)
+        gate_and_speed(run, epochs)
+    log(run, job)
+
+
+def run_header(run: services.Run, job: services.Job | None) -> None:
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(f"**{run.name}**")
+        elements.state_badge(run.state)
+        st.caption(f"{run.title} · {run.dataset} · {run.model} · seed {run.seed}")
+    if job is not None and job.state in ("running", "paused", "interrupted"):
+        elements.job_progress(job, services.progress().get(job.id))
+    if run.state in ("failed", "interrupted") and run.message:
+        st.error(elements.sentence(Exception(run.message)), icon=":material/error:")
+
+
+def run_metrics(run: services.Run, validation: pd.DataFrame, epochs: pd.DataFrame) -> None:
+    attack = tables.robust_attack(validation)
+    robust = tables.epoch_summary(validation[validation["attack"] == attack])
+    cells = [("Epoch", f"{int(epochs['epoch'].max())} of {run.epochs}", None)]
+    for weights in ("online", "fawa"):
+        block = robust[robust["weights"] == weights]
+        if len(block):
+            last, title = block.iloc[-1], charts.WEIGHTS_TITLES[weights]
+            cells.append((f"{title} mean", wording.percent(last["mean"]), None))
+            cells.append((f"{title} worst", wording.percent(last["worst"]), str(last["worst_class"])))
+    speed = epochs["images_per_second"].iloc[-1]
+    cells.append(("Images per second", f"{speed:,.0f}", f"{wording.duration(epochs['seconds'].sum())} so far"))
+    with st.container(horizontal=True):
+        for label, value, note in cells:
+            st.metric(label, value, note, delta_color="off", delta_arrow="off", border=True, width=170)
+    st.caption(f"Accuracy on validation images under {wording.attack_title(attack)}." if attack else "")
+
+
+def accuracy_charts(run: services.Run, validation: pd.DataFrame) -> None:
+    attack = tables.robust_attack(validation)
+    left, right = st.columns(2)
+    for column, name, title in ((left, "clean", "Clean accuracy"), (right, attack, "Robust accuracy")):
+        summary = tables.epoch_summary(validation[validation["attack"] == name])
+        with column:
+            elements.chart(
+                title,
+                charts.accuracy_over_epochs(summary) if len(summary) else None,
+                f"monitor_{title}",
+                says="Validation; solid: mean of the classes, dotted: worst class.",
+            )
+
+
+def class_charts(run: services.Run, validation: pd.DataFrame, weights: str) -> None:
+    attack = tables.robust_attack(validation)
+    chosen = validation[(validation["attack"] == attack) & (validation["weights"] == weights)]
+    title = charts.WEIGHTS_TITLES[weights]
+    empty = (
+        f"No {title} weights yet: averaging starts in epoch {run.folder.config.averaging.start_epoch}, and FAWA with "
+        "the first epoch that passes its gate."
+    )
+    left, right = st.columns(2)
+    with left:
+        elements.chart(
+            f"Robust accuracy per class, {title} weights",
+            charts.class_lines(chosen, "accuracy", charts.PERCENT) if len(chosen) else None,
+            "monitor_class_lines",
+            says=f"Validation, {wording.attack_title(attack or '')}.",
+            empty=empty,
+        )
+    with right:
+        elements.chart(
+            f"Class × epoch, {title} weights",
+            charts.class_heatmap(chosen, "accuracy") if len(chosen) else None,
+            "monitor_heatmap",
+            says="The same numbers as colours; dark is low.",
+            empty=empty,
+        )
+
+
+def calibration_charts(run: services.Run) -> None:
+    knobs, warmup = services.knobs(run), run.folder.config.rule.warmup_epochs
+    beta = knobs.dropna(subset=["beta"])
+    left, right = st.columns(2)
+    with left:
+        elements.chart(
+            "Calibrated eps per class",
+            charts.class_lines(knobs, "eps", charts.EPS) if len(knobs) else None,
+            "monitor_eps",
+            says=f"As used in each epoch; all classes alike up to epoch {warmup}, calibrated after it (CCM)."
+            if run.folder.config.rule.lambda_eps is not None
+            else "This method keeps one eps for all classes.",
+        )
+    with right:
+        elements.chart(
+            "Beta per class",
+            charts.class_lines(beta, "beta", charts.BETA) if len(beta) else None,
+            "monitor_beta",
+            says="Weight of the robust term against the clean one"
+            + (", calibrated (CCR)." if run.folder.config.rule.lambda_beta is not None else ", the same for all."),
+            empty="This method's loss has no clean term, so there is no beta.",
+        )
+
+
+def gate_and_speed(run: services.Run, epochs: pd.DataFrame) -> None:
+    settings = run.folder.config.averaging
+    tested = epochs.dropna(subset=["gate_worst"])
+    accepted = int(tested["gate_accepted"].fillna(False).sum())
+    left, right = st.columns(2)
+    with left:
+        elements.chart(
+            "FAWA gate",
+            charts.gate(epochs, f"validation, {settings.gate.replace('-', ' ')}") if len(tested) else None,
+            "monitor_gate",
+            says=f"{accepted} of {wording.count(len(tested), 'epoch')} accepted: an epoch enters the average when its "
+            f"validation statistic reaches {wording.percent(settings.threshold)}.",
+            empty=f"Averaging starts in epoch {settings.start_epoch}; the gate is drawn from then on.",
+        )
+    with right:
+        elements.chart("Speed", charts.speed(epochs), "monitor_speed", says="Training images per second.")
+
+
+def log(run: services.Run, job: services.Job | None) -> None:
+    with st.expander("Log", icon=":material/terminal:", expanded=run.state in ("failed", "interrupted")):
+        text = services.run_log(run) or (services.job_log(job) if job else "")
+        st.code(text or "Nothing was printed yet.", language=None, height=260)
+
+
+elements.heading("Monitor", "What runs, what waits, and what happens to every class while it does.")
+refresh = elements.LIVE_SECONDS if services.anything_active() else elements.IDLE_SECONDS
+st.fragment(queue, run_every=refresh)(elements.states_signature())
+ended_jobs()
+run_section()

@@ -1,0 +1,76 @@
+"""Numbers as people read them: percent with one digit, eps as n/255, durations, sizes."""
+
+import math
+from datetime import UTC, datetime
+
+
+def percent(fraction: float | None) -> str:
+    """Write a fraction in [0, 1] as percent with one digit; a dash where there is none."""
+    if fraction is None or math.isnan(fraction):
+        return "–"
+    return f"{100 * fraction:.1f} %"
+
+
+def points(difference: float) -> str:
+    """Write a difference of fractions in percentage points, with its sign."""
+    return f"{100 * difference:+.1f}".replace("-", "−")
+
+
+def percent_range(low: float, high: float) -> str:
+    """Write an interval of fractions as ``12.3 – 45.6 %``."""
+    return f"{100 * low:.1f} – {100 * high:.1f} %"
+
+
+def eps_255(eps: float) -> str:
+    """Write an eps in [0, 1] as n/255, the unit of the field."""
+    return f"{round(eps * 255, 2):g}/255"
+
+
+def attack_title(attack: str) -> str:
+    """Write an attack's name as papers do: ``pgd-20`` is PGD-20."""
+    words = attack.split("-")
+    return " ".join(["-".join([words[0].upper(), *words[1:2]]), *words[2:]]) if words[0] == "pgd" else attack
+
+
+def condition(attack: str, norm: str, eps: float) -> str:
+    """Say in a few words what was attacked with: ``PGD-20, 8/255`` or ``clean``."""
+    if attack == "clean":
+        return "clean images"
+    return f"{attack_title(attack)}, {eps_255(eps)}" + (f" {norm}" if norm != "linf" else "")
+
+
+def duration(seconds: float | None) -> str:
+    """Write a time span in its two largest units; a dash where it is unknown."""
+    if seconds is None or not math.isfinite(seconds):
+        return "–"
+    whole = max(0, round(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    hours, minutes = divmod(whole // 60, 60)
+    return f"{hours} h {minutes:02d} min" if hours < 48 else f"{hours // 24} d {hours % 24} h"
+
+
+def file_size(count: float) -> str:
+    """Write a number of bytes with a fitting unit."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"
+
+
+def moment(iso: str | None) -> str:
+    """Write an ISO time as ``2026-11-25 03:14`` UTC; a dash where there is none."""
+    if not iso:
+        return "–"
+    try:
+        return datetime.fromisoformat(iso).astimezone(UTC).strftime("%Y-%m-%d %H:%M")
+    except ValueError:
+        return iso
+
+
+def count(number: int, noun: str, plural: str = "") -> str:
+    """Write a number with its noun: ``1 run``, ``3 runs``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {plural or noun + 's'}"

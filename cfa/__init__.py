@@ -1,0 +1,1 @@
+"""CFA Studio: class-wise calibrated fair adversarial training, attacked properly and shown per class."""

@@ -1,0 +1,122 @@
+"""Projected gradient descent, the one attack loop: training attacks and `pgd-n` are settings of it.
+
+``eps`` is one value per sample (a number is the constant case), which is all that class-wise margins need.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from cfa.attacks.geometry import NORMS, per_sample
+from cfa.attacks.losses import LOSSES, Model, SampleLoss
+from cfa.attacks.modes import model_mode
+from cfa.config import BatchNormMode, Norm, StepSize
+
+Start = Literal["uniform", "normal", "none"]
+NORMAL_START = 0.001  # TRADES: x + 0.001 N(0, 1)
+PAPER_STEP = StepSize(value=2 / 255)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PGD:
+    """Steepest ascent on ``loss`` inside the eps-ball and [0, 1] (Madry et al. 2018).
+
+    Attributes:
+        norm: ``linf`` or ``l2``.
+        steps: Gradient steps.
+        step_size: Absolute, or relative to each sample's ``eps``.
+        loss: ``cross-entropy``, ``kl`` (to the clean prediction) or ``margin``.
+        start: Uniform in the ball, x + 0.001 N(0, 1) as TRADES does, or x itself.
+        bn_mode: The model's mode during the attack; afterwards every module is as it was.
+        tau: FAT's early stop (Zhang et al. 2020, as in PKU-ML/CFA): a sample takes ``tau`` more steps once
+            it is misclassified, and then no more. ``None`` never stops.
+        stop_when_broken: Keep a sample's first misclassified iterate (`pgd-n-best`).
+    """
+
+    norm: Norm = "linf"
+    steps: int = 10
+    step_size: StepSize = PAPER_STEP
+    loss: str = "cross-entropy"
+    start: Start = "uniform"
+    bn_mode: BatchNormMode = "eval"
+    tau: int | None = None
+    stop_when_broken: bool = False
+
+    def __call__(
+        self,
+        model: Model,
+        x: Tensor,
+        y: Tensor,
+        eps: float | Tensor,
+        *,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """Return adversarial examples of ``x``.
+
+        Args:
+            model: Maps images in [0, 1] to logits.
+            x: Clean images, shape (batch, ...), values in [0, 1].
+            y: True classes, shape (batch,).
+            eps: Radius of the ball, a number or one per sample, shape (batch,).
+            generator: Source of the random start, on the device of ``x``.
+        """
+        with model_mode(model, training=self.bn_mode == "train"):
+            loss = LOSSES[self.loss](model, x, y)
+            x_adv = self._start(x, per_sample(eps, x), generator)
+            if self.tau is None and not self.stop_when_broken:
+                for _ in range(self.steps):
+                    x_adv, _ = self._step(model, loss, x, x_adv, eps)
+                return x_adv
+            return self._early_stopped(model, x, y, x_adv, eps)
+
+    def _start(self, x: Tensor, eps: Tensor, generator: torch.Generator | None) -> Tensor:
+        if self.start == "none":
+            return x.clone()
+        if self.start == "normal":
+            noise = torch.randn(x.shape, dtype=x.dtype, device=x.device, generator=generator)
+            return x + NORMAL_START * noise
+        return (x + NORMS[self.norm].random_start(x, eps, generator)).clamp(0, 1)
+
+    def _step(
+        self, model: Model, loss: SampleLoss, x: Tensor, x_adv: Tensor, eps: float | Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Step, project, clip; also return the logits that the gradient came from."""
+        geometry = NORMS[self.norm]
+        radius = per_sample(eps, x)
+        step = self.step_size.value * (radius if self.step_size.relative else 1)
+        x_adv = x_adv.detach().requires_grad_()
+        with torch.enable_grad():
+            logits = model(x_adv)
+            (gradient,) = torch.autograd.grad(loss(logits).sum(), x_adv)
+        moved = x_adv.detach() + step * geometry.steepest(gradient)
+        moved = x + geometry.project(moved - x, radius)
+        return moved.clamp(0, 1), logits.detach()
+
+    def _early_stopped(
+        self, model: Model, x: Tensor, y: Tensor, x_adv: Tensor, eps: float | Tensor
+    ) -> Tensor:
+        """Run the steps, leaving finished samples where they are.
+
+        In eval mode samples do not influence each other, so finished ones leave the batch; in train mode
+        they stay in it, since leaving would change BatchNorm's statistics, and their step is masked. (FAT's
+        training attack masks on accelerators too: to shrink a batch is to wait for the device every step.)
+        """
+        eps = torch.as_tensor(eps, dtype=x.dtype, device=x.device).expand(len(x))
+        patience = torch.full((len(x),), self.tau or 0, device=x.device)
+        active = torch.arange(len(x), device=x.device)
+        drop = self.bn_mode == "eval" and (self.stop_when_broken or x.device.type == "cpu")
+        for _ in range(self.steps):
+            if drop and len(active) == 0:
+                break
+            xs, ys = x[active], y[active]
+            loss = LOSSES[self.loss](model, xs, ys)
+            moved, logits = self._step(model, loss, xs, x_adv[active], eps[active])
+            wrong = logits.argmax(dim=1) != ys
+            goes_on = ~wrong if self.stop_when_broken else patience[active] > 0
+            patience[active] -= (wrong & goes_on).to(patience.dtype)
+            x_adv[active] = torch.where(per_sample(goes_on, moved) > 0, moved, x_adv[active])
+            if drop:
+                active = active[goes_on]
+        return x_adv

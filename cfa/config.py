@@ -1,0 +1,274 @@
+"""What a run is: frozen, validated settings that survive a round trip through JSON.
+
+Defaults here are those of the CFA paper (section 5.1, CIFAR-10 and PreActResNet-18); presets in
+`cfa.methods.presets` fill in what depends on the method, the network or the data set.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from fractions import Fraction
+from typing import Annotated, Any, Literal, Self, get_args
+
+import pydantic
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+
+from cfa.errors import ConfigError
+
+Norm = Literal["linf", "l2"]
+BatchNormMode = Literal["train", "eval"]
+WeightsKind = Literal["online", "ema", "fawa"]
+CheckpointKind = Literal["best", "last"]
+Split = Literal["train", "val", "test"]
+Gate = Literal["worst", "worst-10-percent", "tail", "mean"]
+
+WEIGHTS_KINDS: tuple[WeightsKind, ...] = get_args(WeightsKind)
+CHECKPOINT_KINDS: tuple[CheckpointKind, ...] = get_args(CheckpointKind)
+GATES: tuple[Gate, ...] = get_args(Gate)
+
+
+def parse_fraction(value: object) -> object:
+    """Read ``8/255`` as a number; anything else is left for pydantic to judge."""
+    if isinstance(value, str):
+        try:
+            return float(Fraction(value.replace(" ", "")))
+        except (ValueError, ZeroDivisionError):
+            return value
+    return value
+
+
+def format_eps(eps: float) -> str:
+    """Write ``eps`` as n/255 with at most two digits, the unit of the field."""
+    return f"{round(eps * 255, 2):g}/255"
+
+
+Number = Annotated[float, BeforeValidator(parse_fraction), Field(allow_inf_nan=False)]
+Eps = Annotated[Number, Field(gt=0, le=1)]
+
+
+class StepSize(BaseModel):
+    """A step of an attack: absolute (``2/255``), or relative to each sample's ``eps`` (``eps/4``)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    value: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    relative: bool = False
+
+    def __str__(self) -> str:
+        """Write the step as it is written on the command line."""
+        return f"{self.value!r}*eps" if self.relative else repr(self.value)
+
+
+_FACTOR = r"(?P<factor>[0-9.]+(?:e-?[0-9]+)?)"
+_RELATIVE = re.compile(rf"^\s*(?:{_FACTOR}\s*\*?\s*)?eps(?:\s*/\s*(?P<divisor>[0-9.]+))?\s*$")
+
+
+def parse_step_size(value: object) -> object:
+    """Read ``eps/4``, ``0.25*eps``, ``2/255`` or a number as a :class:`StepSize`."""
+    if isinstance(value, str) and (match := _RELATIVE.match(value)):
+        factor = float(match["factor"] or 1) / float(match["divisor"] or 1)
+        return StepSize(value=factor, relative=True)
+    number = parse_fraction(value)
+    if isinstance(number, int | float) and not isinstance(number, bool):
+        return StepSize(value=number)
+    return number
+
+
+Step = Annotated[StepSize, BeforeValidator(parse_step_size), PlainSerializer(str, return_type=str)]
+
+
+class Settings(BaseModel):
+    """Base of every group of settings: immutable, and a misspelt key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class AttackSettings(Settings):
+    """The attack that training, validation and the closing test share; ``eps`` is the nominal budget."""
+
+    norm: Norm = "linf"
+    eps: Eps = 8 / 255  # the paper's
+    steps: Annotated[int, Field(ge=1, le=1000)] = 10  # PGD-10 in training
+    step_size: Step = StepSize(value=2 / 255)  # stays absolute when eps_k moves, as in the official code
+    start: Literal["uniform", "normal", "none"] = "uniform"  # TRADES starts from x + 0.001 N(0, 1)
+    bn_mode: BatchNormMode = "train"  # AT and FAT attack in train mode in the official code, TRADES in eval
+
+
+class ObjectiveSettings(Settings):
+    """Constants of the loss; those that a method does not have are ``None``."""
+
+    beta: Annotated[Number, Field(gt=0)] | None = None  # TRADES: weight of the KL term
+    tau: Annotated[int, Field(ge=0)] | None = None  # FAT: extra steps once a sample is misclassified
+
+
+class RuleSettings(Settings):
+    """Class-wise calibration (CFA eq. 6 and 7); used by the methods that calibrate."""
+
+    lambda_eps: Annotated[Number, Field(ge=0, le=2)] | None = None  # CCM: eps_k = (lambda_eps + t_k) eps
+    lambda_beta: Annotated[Number, Field(ge=0, le=2)] | None = None  # CCR: beta_k = (lambda_beta + t_k) beta
+    warmup_epochs: Annotated[int, Field(ge=1)] = 10  # official `--begin 10`; the paper does not state it
+    eps_min: Annotated[Number, Field(ge=0, le=1)] | None = None  # the paper bounds nothing
+    eps_max: Annotated[Number, Field(gt=0, le=1)] | None = None
+
+    @pydantic.model_validator(mode="after")
+    def _bounds_are_ordered(self) -> Self:
+        if self.eps_min is not None and self.eps_max is not None and self.eps_min > self.eps_max:
+            raise ValueError(f"eps_min {self.eps_min} exceeds eps_max {self.eps_max}; swap them")
+        return self
+
+
+class AveragingSettings(Settings):
+    """EMA and FAWA weights, tracked in every run (CFA eq. 8 and Algorithm 1)."""
+
+    decay: Annotated[float, Field(ge=0, lt=1)] = 0.85
+    start_epoch: Annotated[int, Field(ge=1)] = 50
+    threshold: Annotated[float, Field(ge=0, le=1)] = 0.2  # the gate opens at or above it
+    gate: Gate = "worst"
+    batch_norm: Literal["average", "re-estimate"] = "average"  # the official code averages the statistics
+
+
+class DataSettings(Settings):
+    """How the training part is cut; the test part is never touched."""
+
+    val_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.02
+    imbalance_ratio: Annotated[float, Field(ge=1)] = 1.0  # largest over smallest training class
+    split_seed: Annotated[int, Field(ge=0)] = 0
+    split_order: Literal["shuffled", "file"] = "shuffled"  # the official code takes the first images
+
+
+class OptimizerSettings(Settings):
+    """SGD with a piecewise constant learning rate, as in the paper."""
+
+    lr: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.1
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 5e-4
+    milestones: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = (0.5, 0.75)  # fractions of all epochs
+    gamma: Annotated[float, Field(gt=0, le=1)] = 0.1
+
+
+class TrainSettings(Settings):
+    """Length, batches, arithmetic, and what is chosen on which split."""
+
+    epochs: Annotated[int, Field(ge=1)] = 200
+    batch_size: Annotated[int, Field(ge=1)] = 128
+    precision: Literal["float32", "bf16"] = "float32"  # bf16: autocast in training only
+    compile: bool = False  # torch.compile; off wherever results are compared with the paper
+    keep_every: Annotated[int, Field(ge=0)] = 0  # also keep online weights every n epochs
+    select_on: Literal["val", "test"] = "val"  # `test` is the papers' protocol; results are then marked
+    test_probe: bool = False  # draw test accuracy per epoch; used for no choice
+    official_passes: bool = False  # the official code's extra forward passes, which move BatchNorm statistics
+
+
+class RunConfig(Settings):
+    """Everything that determines a run; two runs with equal configurations are the same experiment."""
+
+    method: str
+    dataset: str
+    model: str
+    preset: str
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    init: str | None = None  # a run's id or a weights file to start from
+    attack: AttackSettings = AttackSettings()
+    objective: ObjectiveSettings = ObjectiveSettings()
+    rule: RuleSettings = RuleSettings()
+    averaging: AveragingSettings = AveragingSettings()
+    data: DataSettings = DataSettings()
+    optimizer: OptimizerSettings = OptimizerSettings()
+    train: TrainSettings = TrainSettings()
+
+    def to_json(self) -> str:
+        """Write the configuration as indented JSON."""
+        return self.model_dump_json(indent=2)
+
+    def flat(self) -> dict[str, Any]:
+        """Return the settings as ``{"attack.eps": 0.03, ...}``, in declaration order."""
+        return flatten(self.model_dump(mode="json"))
+
+    def key(self, *, without_seed: bool = False) -> str:
+        """Hash the settings: equal keys mean the same experiment (or the same but for its seed)."""
+        settings = self.model_dump(mode="json")
+        if without_seed:
+            settings.pop("seed")
+        return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Turn nested mappings into one level with dotted keys."""
+    flat: dict[str, Any] = {}
+    for key, value in nested.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value
+    return flat
+
+
+def nest(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """Turn dotted keys into nested dictionaries, the inverse of :func:`flatten`."""
+    nested: dict[str, Any] = {}
+    for key, value in flat.items():
+        *groups, last = key.split(".")
+        level = nested
+        for group in groups:
+            level = level.setdefault(group, {})
+            if not isinstance(level, dict):
+                raise ConfigError(f"setting {key!r} goes below {group!r}, which is a value")
+        level[last] = value
+    return nested
+
+
+def validated(settings: Mapping[str, Any]) -> RunConfig:
+    """Build a :class:`RunConfig` from nested settings; errors name the setting and its range."""
+    try:
+        return RunConfig.model_validate(settings)
+    except pydantic.ValidationError as error:
+        raise ConfigError(explain(error)) from error
+
+
+def explain(error: pydantic.ValidationError) -> str:
+    """Put pydantic's first complaints into one sentence of the form ``attack.eps=2: ...``."""
+    complaints = []
+    for item in error.errors()[:3]:
+        where = ".".join(str(part) for part in item["loc"])
+        if item["type"] == "extra_forbidden":
+            complaints.append(f"unknown setting {where!r}; {_nearest_setting(where)}")
+        else:
+            message = item["msg"].removeprefix("Value error, ").replace("Input should be", "should be")
+            complaints.append(f"{where}={item['input']!r} {message}" if where else message)
+    return "; ".join(complaints)
+
+
+def setting_names() -> list[str]:
+    """List every setting that ``--set`` takes, as dotted names."""
+    names = []
+    for group, field in RunConfig.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Settings):
+            names += [f"{group}.{name}" for name in field.annotation.model_fields]
+    return names
+
+
+def _nearest_setting(where: str) -> str:
+    import difflib
+
+    near = difflib.get_close_matches(where, setting_names(), n=3, cutoff=0.3)
+    return f"did you mean {', '.join(near)}?" if near else f"choose from {', '.join(setting_names())}"
+
+
+def eps_in_unit_range(eps: float) -> float:
+    """Return ``eps`` when it lies in (0, 1]; a ConfigError otherwise."""
+    if not 0 < eps <= 1:
+        raise ConfigError(f"eps={eps} lies outside (0, 1]; write a fraction such as 8/255")
+    return eps
+
+
+EpsArgument = Annotated[float, BeforeValidator(parse_fraction), AfterValidator(eps_in_unit_range)]
+_EPS = pydantic.TypeAdapter(EpsArgument)
+
+
+def parse_eps(text: str | float) -> float:
+    """Read ``8/255`` or ``0.0314`` from a command line or a form."""
+    try:
+        return _EPS.validate_python(text)
+    except pydantic.ValidationError as error:
+        raise ConfigError(f"eps={text!r} is not a number; write a fraction such as 8/255") from error

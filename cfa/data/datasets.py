@@ -1,0 +1,225 @@
+"""What a data set is, and the registry of those that can be named."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from cfa.errors import DataError
+from cfa.registry import Registry
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How training images are varied: a random crop after padding, and a random left-right flip.
+
+    Attributes:
+        crop_padding: pixels added on each side before cropping back; 0 means no crop.
+        padding_mode: ``constant`` pads with zeros (black), ``reflect`` mirrors the image.
+        flip: whether each image is mirrored left to right with probability 1/2.
+    """
+
+    crop_padding: int
+    padding_mode: Literal["constant", "reflect"]
+    flip: bool
+
+    def __post_init__(self) -> None:
+        """Refuse what no image can be padded by."""
+        if self.crop_padding < 0:
+            raise DataError(f"crop_padding={self.crop_padding} is negative; use 0 for no crop")
+        if self.padding_mode not in ("constant", "reflect"):
+            raise DataError(f"padding_mode={self.padding_mode!r} is unknown; use 'constant' or 'reflect'")
+
+
+NO_AUGMENTATION = Augmentation(crop_padding=0, padding_mode="constant", flip=False)
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Labelled images in two parts, on the CPU, checked once when they are put together.
+
+    Attributes:
+        name: the name by which it was asked for.
+        class_names: one per class; labels are positions in it.
+        train_images: uint8, shape (images, channels, side, side); ``test_images`` likewise.
+        train_labels: int64, shape (images,); ``test_labels`` likewise.
+        augmentation: how training images of this data set are varied.
+        fingerprint: sha256 over images and labels of both parts, as ``fingerprint`` computes it;
+            left empty, it is computed here.
+
+    Raises:
+        DataError: a tensor of another type or shape, a label outside the classes, or a class
+            without an image in either part.
+    """
+
+    name: str
+    class_names: tuple[str, ...]
+    train_images: Tensor
+    train_labels: Tensor
+    test_images: Tensor
+    test_labels: Tensor
+    augmentation: Augmentation = NO_AUGMENTATION
+    fingerprint: str = ""
+
+    def __post_init__(self) -> None:
+        """Check both parts, then fill in the fingerprint."""
+        if len(self.class_names) < 2:
+            raise DataError(f"data set {self.name!r} names {len(self.class_names)} classes; two are needed")
+        self._check_part("train", self.train_images, self.train_labels)
+        self._check_part("test", self.test_images, self.test_labels)
+        if self.train_images.shape[1:] != self.test_images.shape[1:]:
+            raise DataError(
+                f"data set {self.name!r} trains on images of shape {tuple(self.train_images.shape[1:])} "
+                f"but tests on {tuple(self.test_images.shape[1:])}; bring both to one shape"
+            )
+        if not self.fingerprint:
+            parts = (self.train_images, self.train_labels, self.test_images, self.test_labels)
+            object.__setattr__(self, "fingerprint", fingerprint(*parts))
+
+    @property
+    def num_classes(self) -> int:
+        """Count the classes."""
+        return len(self.class_names)
+
+    @property
+    def channels(self) -> int:
+        """Count the colour channels: 1 for grey, 3 for RGB."""
+        return self.train_images.shape[1]
+
+    @property
+    def image_size(self) -> int:
+        """Return the side of an image in pixels."""
+        return self.train_images.shape[-1]
+
+    def _check_part(self, part: str, images: Tensor, labels: Tensor) -> None:
+        where = f"the {part} part of data set {self.name!r}"
+        if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[2] != images.shape[3]:
+            raise DataError(
+                f"the images in {where} are {images.dtype} of shape {tuple(images.shape)}; "
+                "give torch.uint8 of shape (images, channels, side, side)"
+            )
+        if labels.dtype != torch.int64 or labels.shape != images.shape[:1]:
+            raise DataError(
+                f"the labels in {where} are {labels.dtype} of shape {tuple(labels.shape)}; "
+                f"give torch.int64 of shape ({len(images)},)"
+            )
+        if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < self.num_classes:
+            raise DataError(
+                f"the labels in {where} run from {int(labels.min())} to {int(labels.max())}; "
+                f"with {self.num_classes} class names they must lie in 0 … {self.num_classes - 1}"
+            )
+        counts = torch.bincount(labels, minlength=self.num_classes)
+        if int(counts.min()) == 0:
+            absent = self.class_names[int(counts.argmin())]
+            raise DataError(f"{where} holds no image of class {absent!r}; drop that class or add images")
+
+
+def fingerprint(train_images: Tensor, train_labels: Tensor, test_images: Tensor, test_labels: Tensor) -> str:
+    """Hash images and labels of both parts, shapes included, with sha256 (hexadecimal)."""
+    digest = hashlib.sha256()
+    for tensor in (train_images, train_labels, test_images, test_labels):
+        digest.update(f"{tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.cpu().contiguous().numpy().data)
+    return digest.hexdigest()
+
+
+DatasetLoader = Callable[[Path], Dataset]
+"""Takes the folder in which downloaded data sets live."""
+
+
+@dataclass(frozen=True)
+class DatasetInfo:
+    """What a list of data sets shows of one of them, known without decoding its images.
+
+    Attributes:
+        name: the name to ask for it by.
+        title: its name for people.
+        classes: the number of classes.
+        channels: 1 for grey, 3 for RGB.
+        image_size: side in pixels.
+        train_images: number of images in the training part, validation images included.
+        test_images: number of images in the test part.
+        available: whether it can be loaded without a download.
+        how_to_get: one sentence; empty where nothing has to be done.
+    """
+
+    name: str
+    title: str
+    classes: int
+    channels: int
+    image_size: int
+    train_images: int
+    test_images: int
+    available: bool
+    how_to_get: str
+
+
+@dataclass(frozen=True)
+class DatasetSource:
+    """A data set that knows more than how to be loaded; itself a ``DatasetLoader``.
+
+    Attributes:
+        load: reads it, with the folder of downloaded data sets as its argument.
+        describe: tells what it holds, cheaply.
+        download: fetches it into the folder; None where there is nothing to fetch.
+    """
+
+    load: DatasetLoader
+    describe: Callable[[Path], DatasetInfo]
+    download: Callable[[Path], None] | None = None
+
+    def __call__(self, folder: Path) -> Dataset:
+        """Load the data set."""
+        return self.load(folder)
+
+
+DATASETS: Registry[DatasetLoader] = Registry("data set")
+
+
+def load_dataset(name: str, folder: Path) -> Dataset:
+    """Load the data set called ``name``; ``folder`` is where downloaded ones live.
+
+    Raises:
+        UnknownName: nothing is registered or importable under this name.
+        DataError: it is missing or broken, or a user's loader returned something else.
+    """
+    loaded: object = DATASETS[name](folder)
+    if not isinstance(loaded, Dataset):
+        raise DataError(
+            f"the data set loader {name!r} returned {type(loaded).__name__}; it must return cfa.data.Dataset"
+        )
+    return loaded
+
+
+def dataset_info(name: str, folder: Path) -> DatasetInfo:
+    """Describe the data set called ``name`` without decoding images (a user's own one is loaded)."""
+    source = DATASETS[name]
+    if isinstance(source, DatasetSource):
+        return source.describe(folder)
+    data = load_dataset(name, folder)
+    return DatasetInfo(
+        name=name,
+        title=data.name,
+        classes=data.num_classes,
+        channels=data.channels,
+        image_size=data.image_size,
+        train_images=len(data.train_images),
+        test_images=len(data.test_images),
+        available=True,
+        how_to_get="",
+    )
+
+
+def download_dataset(name: str, folder: Path) -> None:
+    """Fetch the data set called ``name`` into ``folder``; one that needs no download is left alone.
+
+    Raises:
+        DataError: the download failed; the sentence says which files to put where instead.
+    """
+    source = DATASETS[name]
+    if isinstance(source, DatasetSource) and source.download is not None:
+        source.download(folder)

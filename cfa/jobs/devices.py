@@ -1,0 +1,104 @@
+"""Devices of this machine, and holding one while computing on it."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from cfa.errors import ConfigError, StoreError
+from cfa.jobs.folders import device_lock_file, is_held
+from cfa.progress import Observer, Stopped
+from cfa.registry import unknown
+
+WAIT = 0.5  # seconds between looks at a busy device
+
+
+@lru_cache(maxsize=1)
+def _accelerators() -> tuple[str, ...]:
+    import torch  # takes seconds; the queue's commands do without
+
+    if torch.cuda.is_available():
+        return tuple(f"cuda:{index}" for index in range(torch.cuda.device_count()))
+    if torch.backends.mps.is_available():
+        return ("mps",)
+    return ()
+
+
+def devices() -> list[str]:
+    """List the devices that are supervised: every GPU, the CPU where there is none."""
+    return list(_accelerators()) or ["cpu"]
+
+
+def check_device(device: str | None, *, queued: bool) -> str | None:
+    """Return the device as it is named here; a ConfigError or UnknownName if no such device works.
+
+    Args:
+        device: ``cuda``, ``cuda:1``, ``mps``, ``cpu``, or ``None`` for any.
+        queued: The job is for the queue, which serves GPUs alone where there are some.
+    """
+    if device is None:
+        return None
+    name = "cuda:0" if device == "cuda" else device
+    if name in devices():
+        return name
+    if name == "cpu":
+        if queued:
+            raise ConfigError(
+                f"the queue of this machine serves {', '.join(devices())}; "
+                "leave --device out, or run on the CPU in the foreground"
+            )
+        return name
+    raise unknown("device", device, [*_accelerators(), "cpu"])
+
+
+def choose_device(home: Path, device: str | None) -> str:
+    """Return the device asked for, or the first that is free, or the first."""
+    if device is not None:
+        return device
+    return next((name for name in devices() if not device_is_busy(home, name)), devices()[0])
+
+
+def device_is_busy(home: Path, device: str) -> bool:
+    """Tell whether a worker, or a foreground command, computes on the device."""
+    return is_held(device_lock_file(home, device))
+
+
+@contextmanager
+def occupied(home: Path, device: str, observer: Observer, announce: Callable[[str], None]) -> Iterator[None]:
+    """Hold a device, waiting for whoever has it.
+
+    Args:
+        home: ``CFA_HOME``.
+        device: The device's name.
+        observer: Asked while waiting whether to stop.
+        announce: Told what is waited for, and the empty text when it is over.
+
+    Raises:
+        Stopped: The observer asked for it.
+    """
+    file = device_lock_file(home, device)
+    # Held across the whole job: not tied to the thread that took it.
+    lock = FileLock(file, thread_local=False)
+    waiting = False
+    while True:
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            lock.acquire(timeout=WAIT)
+            break
+        except Timeout:
+            if not waiting:
+                announce(f"{device} is busy; waiting until it is free")
+                waiting = True
+            reason = observer.stop_requested()
+            if reason is not None:
+                raise Stopped(reason) from None
+        except OSError as error:
+            raise StoreError(f"cannot open {file} ({error.strerror}); check its owner") from error
+    try:
+        if waiting:
+            announce("")
+        yield
+    finally:
+        lock.release()

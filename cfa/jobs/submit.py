@@ -1,0 +1,264 @@
+"""From a wish to jobs in the queue."""
+
+import dataclasses
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cfa.config import RunConfig
+from cfa.errors import ConfigError
+from cfa.jobs.queue import Job, Queue
+from cfa.results.runs import RunFolder, require_weights
+from cfa.results.store import Store
+
+if TYPE_CHECKING:
+    from cfa.evaluation import EvaluationPlan
+
+DEMO_DATASET = "fashion-mnist-mini"
+DEMO_METHODS = ("pgd-at", "pgd-at-cfa", "trades", "trades-cfa")
+
+
+def submit_training(
+    store: Store,
+    queue: Queue,
+    config: RunConfig,
+    *,
+    name: str | None = None,
+    tags: tuple[str, ...] = (),
+    after: Sequence[str] = (),
+    device: str | None = None,
+    test: bool = True,
+    estimate_seconds: float | None = None,
+    foreground: bool = False,
+) -> tuple[RunFolder, list[Job]]:
+    """Make a run's folder, which takes its name, and a job that trains it.
+
+    Args:
+        store: Where runs are.
+        queue: Where the job goes.
+        config: What the run is; a run named by ``init`` is stored by its id.
+        name: The run's name; one is found where there is none.
+        tags: The run's tags.
+        after: Jobs that must be done before.
+        device: Where to train; ``None`` takes any.
+        test: End with the closing test evaluation of the best weights of every kind.
+        estimate_seconds: How long it will take, if that was measured.
+        foreground: The caller carries out the job itself.
+
+    Raises:
+        ConfigError: The name is taken, or not usable.
+        UnknownName: The data set, the model, or the run to start from does not exist.
+    """
+    config = check_names(store, config)
+    run = store.create(config, name, tags)
+    job = queue.submit(
+        "train",
+        {"test": test, "import_from": str(Path.cwd())},
+        f"train {run.name}",
+        after=after,
+        device=device,
+        estimate_seconds=estimate_seconds,
+        run_id=run.id,
+        foreground=foreground,
+    )
+    return run, [job]
+
+
+def check_names(store: Store, config: RunConfig) -> RunConfig:
+    """Return the configuration with its start fixed; unknown names are errors before anything is made."""
+    from cfa.data import DATASETS
+    from cfa.methods import METHODS
+    from cfa.models import MODELS
+
+    for registry, name in ((METHODS, config.method), (DATASETS, config.dataset), (MODELS, config.model)):
+        registry[name]
+    if config.init is None:
+        return config
+    file = Path(config.init).expanduser()
+    start = str(file.resolve()) if file.is_file() else store.find(config.init).id
+    return config.model_copy(update={"init": start})
+
+
+def submit_evaluation(
+    store: Store,
+    queue: Queue,
+    run: RunFolder,
+    *,
+    weights: str,
+    checkpoint: str,
+    plan: "EvaluationPlan",
+    after: Sequence[str] = (),
+    device: str | None = None,
+    dataset: str | None = None,
+    foreground: bool = False,
+) -> Job:
+    """Add a job that evaluates weights of a run.
+
+    Args:
+        store: Where runs are.
+        queue: Where the job goes.
+        run: The run, which need not be trained yet.
+        weights: ``online``, ``ema``, ``fawa``, ``file``, or ``auto`` (decided when the job starts).
+        checkpoint: ``best`` or ``last``.
+        plan: Attacks, budget and number of images.
+        after: Jobs that must be done before.
+        device: Where to evaluate; ``None`` takes any.
+        dataset: A data set other than the run's own.
+        foreground: The caller carries out the job itself.
+
+    Raises:
+        ConfigError: The run ships with the project and cannot be written to.
+        UnknownName: The run has finished without weights of this kind.
+    """
+    if run.read_only:
+        raise ConfigError(
+            f"run {run.name!r} ships with CFA Studio and cannot be changed; evaluate one of its weights "
+            f"files instead: {run.path / 'weights'}"
+        )
+    if weights not in ("auto", "file") and run.status.state == "finished":
+        require_weights(run, weights, checkpoint)
+    return queue.submit(
+        "evaluate",
+        {
+            "weights": weights,
+            "checkpoint": checkpoint,
+            "plan": dataclasses.asdict(plan),
+            "dataset": dataset,
+            "import_from": str(Path.cwd()),
+        },
+        f"evaluate {run.name} ({', '.join(plan.attacks)})",
+        after=after,
+        device=device,
+        run_id=run.id,
+        foreground=foreground,
+    )
+
+
+def submit_comparison(
+    store: Store, queue: Queue, runs: Sequence[RunFolder], baseline: RunFolder, after: Sequence[str] = ()
+) -> Job:
+    """Add a job that compares runs and writes the tables to ``CFA_HOME/comparisons/<job id>/``."""
+    if len({run.id for run in [*runs, baseline]}) < 2:
+        raise ConfigError(f"a comparison needs two runs or more, and this names {baseline.name!r} alone")
+    others = [run for run in runs if run.id != baseline.id]
+    return queue.submit(
+        "compare",
+        {"runs": [baseline.id, *(run.id for run in others)], "baseline": baseline.id},
+        f"compare {', '.join(run.name for run in others)} with {baseline.name}",
+        after=after,
+    )
+
+
+def submit_demo(
+    store: Store, queue: Queue, *, preset_overrides: Mapping[str, Any] | None = None
+) -> list[Job]:
+    """Queue the demo: PGD-AT and TRADES, each without and with CFA, then a comparison with TRADES.
+
+    Args:
+        store: Where runs are.
+        queue: Where the jobs go.
+        preset_overrides: Settings by dotted name that shorten the demo (``{"train.epochs": 2}``).
+    """
+    from cfa.methods import configure
+
+    runs, jobs = [], []
+    for method in DEMO_METHODS:
+        config = configure(
+            method, DEMO_DATASET, model="small-cnn", preset="demo", overrides=preset_overrides or {}
+        )
+        run, made = submit_training(store, queue, config, name=_demo_name(store, method), tags=("demo",))
+        runs.append(run)
+        jobs += made
+    baseline = runs[DEMO_METHODS.index("trades")]
+    jobs.append(submit_comparison(store, queue, runs, baseline, after=[job.id for job in jobs]))
+    return jobs
+
+
+def _demo_name(store: Store, method: str) -> str:
+    """Find a free name for a run of the demo."""
+    taken = {run.name for run in store.runs()}
+    wanted = f"demo {method}"
+    return next(n for n in (wanted, *(f"{wanted} {i}" for i in range(2, len(taken) + 3))) if n not in taken)
+
+
+def register_weights(
+    store: Store,
+    file: Path,
+    dataset: str,
+    model: str | None = None,
+    normalize: str = "none",
+    name: str | None = None,
+) -> RunFolder:
+    """Take someone else's weights into the store, as a run with one kind of weights and checkpoint, ``file``.
+
+    The file is checked against the network before anything is written.
+
+    Args:
+        store: Where runs are.
+        file: ``.safetensors``, ``.pt`` or ``.pth``; never unpickled.
+        dataset: The data set that the weights are for.
+        model: The network, by default the data set's usual one.
+        normalize: ``none``, ``dataset`` (mean and standard deviation of its training images), or MEAN/STD,
+            numbers per channel separated by commas (``0.49,0.48,0.44/0.2,0.2,0.2``).
+        name: The run's name, by default the file's.
+
+    Raises:
+        CheckpointError: The file is damaged, or does not fit the network.
+        ConfigError: ``normalize`` cannot be read, or the name is taken.
+    """
+    from cfa.data import load_dataset
+    from cfa.methods import default_model
+    from cfa.models import build_model, load_into, load_weights, save_weights
+    from cfa.results.runs import Manifest, now
+    from cfa.training.provenance import code_version, package_versions
+
+    data = load_dataset(dataset, store.data_folder)
+    config = RunConfig(
+        method="external", dataset=dataset, model=model or default_model(dataset), preset="external"
+    )
+    spec = _model_spec(data, normalize)
+    network = build_model(config.model, spec, 0)
+    load_into(network, load_weights(file), str(file), normalise_missing_ok=True)
+    run = store.create(config, name or _name_of_file(store, file), ("external",))
+    save_weights(run.weights_file("file", "file"), network.state_dict(), {"source": file.name})
+    run.write_manifest(
+        Manifest(
+            created=now(),
+            code_version=code_version(),
+            packages=package_versions(),
+            device="",
+            threads=0,
+            data_fingerprint=data.fingerprint,
+            class_names=data.class_names,
+            train_counts=(),
+            val_counts=(),
+            model=dataclasses.asdict(spec),
+        )
+    )
+    run.write_status("finished", 0, f"weights from {file.name}")
+    return run
+
+
+def _model_spec(data: Any, normalize: str) -> Any:
+    from cfa.models import ModelSpec, channel_statistics
+
+    if normalize == "none":
+        mean, std = (0.0,) * data.channels, (1.0,) * data.channels
+    elif normalize == "dataset":
+        mean, std = channel_statistics(data.train_images)
+    else:
+        try:
+            mean, std = (tuple(float(n) for n in part.split(",")) for part in normalize.split("/"))
+        except ValueError as error:
+            raise ConfigError(
+                f"normalize={normalize!r} cannot be read; write none, dataset, or MEAN/STD such as "
+                "0.49,0.48,0.45/0.2,0.2,0.2"
+            ) from error
+    return ModelSpec(data.channels, data.num_classes, data.image_size, mean, std)
+
+
+def _name_of_file(store: Store, file: Path) -> str:
+    taken = {run.name for run in store.runs()} | {run.id for run in store.runs()}
+    wanted = re.sub(r"[^\w.+-]+", "-", file.stem).strip("-.")[:60] or "weights"
+    return next(n for n in (wanted, *(f"{wanted}-{i}" for i in range(2, len(taken) + 3))) if n not in taken)

@@ -1,0 +1,237 @@
+"""A worker carries out one job: in a process of its own, or in someone's terminal."""
+
+import errno
+import sys
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cfa.errors import CfaError, StoreError
+from cfa.jobs.devices import choose_device, occupied
+from cfa.jobs.folders import JobFolder, hold, write_json
+from cfa.jobs.observer import JobObserver, Listener, StopSignal, stop_on_signals
+from cfa.jobs.queue import EndState, Job, Queue
+from cfa.progress import Stopped
+from cfa.results.runs import RunFolder
+from cfa.results.store import Store
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from cfa.data import Dataset
+
+CLOSING_ATTACKS = ("clean", "pgd-20")
+
+
+@dataclass(frozen=True)
+class Task:
+    """A job being carried out: everything that its kind needs."""
+
+    store: Store
+    queue: Queue
+    job: Job
+    folder: JobFolder
+    device: str
+    observer: JobObserver
+
+    def dataset(self, name: str) -> "Dataset":
+        """Load a data set, fetching it first where it is not there."""
+        from cfa.data import dataset_info, download_dataset, load_dataset
+
+        if not dataset_info(name, self.store.data_folder).available:
+            self.observer.log(f"fetching {name}")
+            download_dataset(name, self.store.data_folder)
+        return load_dataset(name, self.store.data_folder)
+
+    def run(self) -> RunFolder:
+        """Find the run that the job is about."""
+        if self.job.run_id is None:
+            raise StoreError(f"job {self.job.id} names no run; submit it again")
+        return self.store.find(self.job.run_id)
+
+    def evaluation_id(self, weights: str, checkpoint: str) -> str:
+        """Give the evaluation's id: the same one again when the job is resumed, so that it goes on."""
+        from cfa.results.evaluations import new_id
+
+        result = self.folder.result()
+        ids = result.setdefault("evaluations", {})
+        if (key := f"{weights} {checkpoint}") not in ids:
+            ids[key] = new_id()
+            write_json(self.folder.result_file, result)
+        return str(ids[key])
+
+
+def run_job(home: Path, job_id: str, listener: Listener | None = None) -> int:
+    """Carry out a job that is marked running, and write down what became of it.
+
+    Args:
+        home: ``CFA_HOME``.
+        job_id: The job's id.
+        listener: Hears log lines and progress; by default lines are printed (into the job's log).
+
+    Returns:
+        0 when the job is done, 1 when it failed or was stopped.
+    """
+    listener = listener or Listener()
+    queue = Queue(home)
+    folder = JobFolder.of(home, job_id)
+    job = queue.get(job_id)
+    with stop_on_signals() as stop, hold(folder.lock_file, f"job {job_id} already has a worker; wait for it"):
+        device = choose_device(home, job.ran_on or job.device)
+        job = queue.register_worker(job_id, device)
+        observer = JobObserver(queue, job_id, listener, stop)
+        state, message = _outcome(Task(Store.open(home), queue, job, folder, device, observer), stop)
+        queue.finish(job_id, state, message)
+        _tell_run(queue, job, state, message)
+    return 0 if state == "done" else 1
+
+
+def _outcome(task: Task, stop: StopSignal) -> tuple[EndState, str]:
+    """Carry out the job and say how it ended."""
+    observer, home = task.observer, task.store.home
+    try:
+        with occupied(home, task.device, observer, lambda message: _announce(task, message)):
+            _make_importable(task.job.spec)
+            _KINDS[task.job.kind](task)
+    except Stopped as stopped:
+        state: EndState = "paused" if stopped.reason == "pause" else "cancelled"
+        message = f"stopped by {stop.received}" if stop.received else ""
+        observer.log(f"{state} {message}".strip())
+        return state, message
+    # The worker's outermost frame: whatever happened, the queue has to hear of it and go on.
+    except Exception as error:
+        message = _sentence(error)
+        if not isinstance(error, CfaError):
+            observer.log(traceback.format_exc())
+        observer.log(f"failed: {message}")
+        return "failed", message
+    return "done", ""
+
+
+def _announce(task: Task, message: str) -> None:
+    task.queue.announce(task.job.id, message)
+    if message:
+        task.observer.log(message)
+
+
+def _tell_run(queue: Queue, job: Job, state: EndState, message: str) -> None:
+    """Correct the run's status where training did not get to write it (an error outside of `fit`)."""
+    if state != "done":
+        queue.tell_run(job, state, message)
+
+
+def _sentence(error: Exception) -> str:
+    """Say in one sentence what happened and what to do."""
+    if isinstance(error, CfaError):
+        return str(error)
+    torch = sys.modules.get("torch")
+    out_of_memory = isinstance(error, MemoryError) or (
+        torch is not None and isinstance(error, torch.OutOfMemoryError)
+    )
+    if out_of_memory or "can't allocate memory" in str(error):
+        return "out of memory; lower train.batch_size (or free memory on the device), then retry"
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "the disk is full; free space (`cfa prune` deletes what is not needed), then resume"
+    return f"unexpected {type(error).__name__}: {error}; the log has the details"
+
+
+def _make_importable(spec: Mapping[str, Any]) -> None:
+    """Let ``package.module:name`` mean what it meant where the job was submitted."""
+    folder = spec.get("import_from")
+    if folder and folder not in sys.path:
+        sys.path.append(folder)
+
+
+def _train(task: Task) -> None:
+    """Train a run, then test its best weights of every kind."""
+    import torch
+
+    from cfa.training import fit
+
+    run = task.run()
+    task.observer.run_log = run.log_file
+    with hold(run.lock_file, f"run {run.name!r} is being trained by another process; wait for it", timeout=5):
+        dataset = task.dataset(run.config.dataset)
+        if run.status.state != "finished":
+            fit(run, dataset, torch.device(task.device), task.observer, initial=_initial_weights(task, run))
+        run.prune()
+        if task.job.spec.get("test", True):
+            _closing_test(task, run, dataset)
+
+
+def _initial_weights(task: Task, run: RunFolder) -> "Mapping[str, Tensor] | None":
+    """Read the weights that the run starts from; none where it goes on from its own state."""
+    if run.config.init is None or run.state_file.exists():
+        return None
+    from cfa.evaluation import default_weights
+    from cfa.models import load_weights
+    from cfa.results.runs import require_weights
+
+    file = Path(run.config.init)
+    if not file.is_file():
+        source = task.store.find(run.config.init)
+        file = require_weights(source, default_weights(source), "best")
+    return load_weights(file)
+
+
+def _closing_test(task: Task, run: RunFolder, dataset: "Dataset") -> None:
+    """Evaluate the best checkpoint of every kind of weights kept."""
+    from cfa.evaluation import EvaluationPlan
+
+    attack = run.config.attack
+    plan = EvaluationPlan(attacks=CLOSING_ATTACKS, norm=attack.norm, eps=attack.eps, seed=run.config.seed)
+    kinds = [weights for weights, checkpoint in run.kept_weights() if checkpoint == "best"]
+    _evaluate_kinds(task, run, dataset, plan, [(weights, "best") for weights in kinds])
+
+
+def _evaluate(task: Task) -> None:
+    """Evaluate a run's weights as a plan says."""
+    from cfa.evaluation import EvaluationPlan, default_weights
+
+    spec, run = task.job.spec, task.run()
+    plan = EvaluationPlan(**{**spec["plan"], "attacks": tuple(spec["plan"]["attacks"])})
+    weights = default_weights(run) if spec["weights"] == "auto" else spec["weights"]
+    dataset = task.dataset(spec.get("dataset") or run.config.dataset)
+    checkpoint = "file" if weights == "file" else spec["checkpoint"]
+    _evaluate_kinds(task, run, dataset, plan, [(weights, checkpoint)])
+
+
+def _evaluate_kinds(
+    task: Task, run: RunFolder, dataset: "Dataset", plan: Any, wanted: list[tuple[str, str]]
+) -> None:
+    import torch
+
+    from cfa.evaluation import evaluate_weights
+    from cfa.results.evaluations import outcomes_file
+
+    for weights, checkpoint in wanted:
+        evaluation_id = task.evaluation_id(weights, checkpoint)
+        if outcomes_file(run, evaluation_id).with_name("evaluation.json").exists():
+            continue
+        evaluate_weights(
+            run,
+            weights,
+            checkpoint,
+            plan,
+            dataset,
+            torch.device(task.device),
+            task.observer,
+            evaluation_id=evaluation_id,
+        )
+
+
+def _compare(task: Task) -> None:
+    """Compare runs and write the tables to CFA_HOME/comparisons/<job id>/."""
+    from cfa.evaluation import default_weights
+    from cfa.results.comparison import compare, save_comparison
+
+    runs = [task.store.find(run_id) for run_id in task.job.spec["runs"]]
+    comparison = compare(runs, task.store.find(task.job.spec["baseline"]), default_weights)
+    folder = task.store.home / "comparisons" / task.job.id
+    save_comparison(comparison, folder)
+    task.observer.log(f"comparison of {len(runs)} runs written to {folder}")
+
+
+_KINDS = {"train": _train, "evaluate": _evaluate, "compare": _compare}

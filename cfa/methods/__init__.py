@@ -1,0 +1,44 @@
+"""Methods: objectives, calibration rules, weight averages, and the recipes and presets made of them."""
+
+from cfa.methods.averaging import Averager, blend, gate_statistic, tail_classes
+from cfa.methods.objectives import Objective, Terms
+from cfa.methods.presets import (
+    MAIN_SETTINGS,
+    PRESETS,
+    SETTING_HELP,
+    Preset,
+    configure,
+    default_model,
+    default_preset,
+    grid,
+    preset_settings,
+    unused_settings,
+)
+from cfa.methods.recipes import METHODS, Recipe, display_name
+from cfa.methods.rules import Calibration, ClassKnobs, ClassStats, Rule
+
+__all__ = [
+    "MAIN_SETTINGS",
+    "METHODS",
+    "PRESETS",
+    "SETTING_HELP",
+    "Averager",
+    "Calibration",
+    "ClassKnobs",
+    "ClassStats",
+    "Objective",
+    "Preset",
+    "Recipe",
+    "Rule",
+    "Terms",
+    "blend",
+    "configure",
+    "default_model",
+    "default_preset",
+    "display_name",
+    "gate_statistic",
+    "grid",
+    "preset_settings",
+    "tail_classes",
+    "unused_settings",
+]

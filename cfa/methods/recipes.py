@@ -1,0 +1,147 @@
+"""A method is a recipe, not a script: objective + training attack + calibration rule, by name.
+
+Weight averages are no part of a recipe: every run carries online, EMA and FAWA weights, so "TRADES + EMA" is
+`trades` with its EMA weights and "TRADES + CFA" is `trades-cfa` (CCM + CCR) with its FAWA weights.
+"""
+
+from dataclasses import dataclass
+
+from cfa.attacks import PGD
+from cfa.config import BatchNormMode, RunConfig
+from cfa.methods.objectives import Objective, adversarial_cross_entropy, trades
+from cfa.methods.rules import Calibration, Rule
+from cfa.registry import Registry
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """The parts of a method.
+
+    Attributes:
+        name: Registry key.
+        title: Short name of the base method, for people.
+        summary: One line on what it does.
+        objective: The loss terms.
+        attack_loss: What the training attack maximises.
+        start: Where the training attack starts, in the official code and so by default.
+        bn_mode: The model's mode while attacking, in the official code and so by default.
+        uses_beta: The loss has a clean term, weighed against the robust one by ``objective.beta``.
+        uses_tau: The training attack stops early (FAT), after ``objective.tau`` steps.
+        ccm: The rule calibrates ``eps`` per class.
+        ccr: The rule calibrates ``beta`` per class.
+        gated: FAWA weights are the method's own ("+ CFA").
+        official_passes: Extra forward passes of the official code, ``("adv",)`` before the loss or
+            ``("clean",)`` after it; made only where `train.official_passes` asks for them.
+    """
+
+    name: str
+    title: str
+    summary: str
+    objective: Objective
+    attack_loss: str = "cross-entropy"
+    start: str = "uniform"
+    bn_mode: BatchNormMode = "train"
+    uses_beta: bool = False
+    uses_tau: bool = False
+    ccm: bool = False
+    ccr: bool = False
+    gated: bool = False
+    official_passes: tuple[str, ...] = ()
+
+    def attack(self, config: RunConfig) -> PGD:
+        """Build the training attack."""
+        settings = config.attack
+        return PGD(
+            norm=settings.norm,
+            steps=settings.steps,
+            step_size=settings.step_size,
+            loss=self.attack_loss,
+            start=settings.start,
+            bn_mode=settings.bn_mode,
+            tau=config.objective.tau if self.uses_tau else None,
+        )
+
+    def rule(self, config: RunConfig) -> Rule:
+        """Build the calibration rule."""
+        settings = config.rule
+        return Calibration(
+            eps=config.attack.eps,
+            beta=config.objective.beta if self.uses_beta else None,
+            lambda_eps=settings.lambda_eps if self.ccm else None,
+            lambda_beta=settings.lambda_beta if self.ccr else None,
+            warmup_epochs=settings.warmup_epochs,
+            eps_min=settings.eps_min,
+            eps_max=settings.eps_max,
+        )
+
+
+METHODS: Registry[Recipe] = Registry("method")
+
+_PGD_AT = Recipe(
+    name="pgd-at",
+    title="PGD-AT",
+    summary="Cross-entropy on PGD examples (Madry et al. 2018)",
+    objective=adversarial_cross_entropy,
+)
+_TRADES = Recipe(
+    name="trades",
+    title="TRADES",
+    summary="Clean cross-entropy plus beta times the KL to adversarial predictions (Zhang et al. 2019)",
+    objective=trades,
+    attack_loss="kl",
+    start="normal",
+    bn_mode="eval",
+    uses_beta=True,
+    official_passes=("clean",),
+)
+_FAT = Recipe(
+    name="fat",
+    title="FAT",
+    summary="PGD-AT that stops tau steps after a sample is misclassified (Zhang et al. 2020)",
+    objective=adversarial_cross_entropy,
+    uses_tau=True,
+    official_passes=("adv",),
+)
+
+
+def _variant(base: Recipe, name: str, summary: str, *, ccm: bool, ccr: bool, gated: bool) -> Recipe:
+    return Recipe(**{**vars(base), "name": name, "summary": summary, "ccm": ccm, "ccr": ccr, "gated": gated})
+
+
+for _recipe in (
+    _PGD_AT,
+    _variant(
+        _PGD_AT, "pgd-at-cfa", "PGD-AT with calibrated eps per class (CCM)", ccm=True, ccr=False, gated=True
+    ),
+    _TRADES,
+    _variant(_TRADES, "trades-ccm", "TRADES with calibrated eps per class", ccm=True, ccr=False, gated=False),
+    _variant(
+        _TRADES, "trades-ccr", "TRADES with calibrated beta per class", ccm=False, ccr=True, gated=False
+    ),
+    _variant(
+        _TRADES,
+        "trades-cfa",
+        "TRADES with calibrated eps and beta per class (CCM + CCR)",
+        ccm=True,
+        ccr=True,
+        gated=True,
+    ),
+    _FAT,
+    _variant(_FAT, "fat-cfa", "FAT with calibrated eps per class (CCM)", ccm=True, ccr=False, gated=True),
+):
+    METHODS.register(_recipe.name, _recipe)
+
+
+def display_name(method: str, weights: str) -> str:
+    """Name a method with one kind of its weights as the paper does: "TRADES + EMA", "TRADES + CFA", ..."""
+    if method not in METHODS:
+        parts = [method.rpartition(":")[2]]
+        calibrated: list[str] = []
+    else:
+        recipe = METHODS[method]
+        if recipe.gated and weights == "fawa":
+            return f"{recipe.title} + CFA"
+        parts = [recipe.title]
+        calibrated = ["CCM"] * recipe.ccm + ["CCR"] * recipe.ccr
+    averaged = [weights.upper()] if weights in ("ema", "fawa") else []
+    return " + ".join([*parts, *calibrated, *averaged])

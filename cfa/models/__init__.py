@@ -1,0 +1,24 @@
+"""Networks that take images in [0, 1], and their weights in files."""
+
+from cfa.models.checkpoints import all_finite, load_into, load_metadata, load_weights, save_weights
+from cfa.models.networks import MODELS, ModelBuilder, ModelSpec, build_model
+from cfa.models.normalise import Normalise, NormalisedModel, channel_statistics
+from cfa.models.preact_resnet import PreActResNet18
+from cfa.models.small_cnn import SmallCNN
+
+__all__ = [
+    "MODELS",
+    "ModelBuilder",
+    "ModelSpec",
+    "Normalise",
+    "NormalisedModel",
+    "PreActResNet18",
+    "SmallCNN",
+    "all_finite",
+    "build_model",
+    "channel_statistics",
+    "load_into",
+    "load_metadata",
+    "load_weights",
+    "save_weights",
+]

@@ -1,0 +1,224 @@
+"""Weights in files: our own as safetensors, foreign ones without ever running code from them."""
+
+import contextlib
+import os
+import pickle
+import secrets
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from cfa.errors import CheckpointError, StoreError
+
+WRAPPER_KEYS = ("state_dict", "model_state_dict", "model", "net")
+"""Where foreign checkpoints keep their weights, the first that is there wins."""
+
+PREFIXES = ("module.", "_orig_mod.", "model.", "network.", "net.")
+"""What DataParallel, torch.compile and wrapper classes put before a name."""
+
+
+def save_weights(path: Path, state_dict: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+    """Write weights as safetensors: the file at ``path`` is the old one or the new one, never half.
+
+    Tensors are written contiguous (safetensors knows no other layout) and apart from each other, also
+    where they share memory.
+
+    Raises:
+        StoreError: the file system refuses, for want of space for example.
+    """
+    tensors = {
+        name: tensor.detach().to("cpu").clone(memory_format=torch.contiguous_format)
+        for name, tensor in state_dict.items()
+    }
+    _replace_file(path, safetensors.torch.save(tensors, dict(metadata)))
+
+
+def load_weights(path: Path) -> dict[str, Tensor]:
+    """Read weights from safetensors, or from a ``.pt`` or ``.pth`` file with ``weights_only=True``.
+
+    What the file is shows in its content, not in its name. Tensors are on the CPU.
+
+    Raises:
+        CheckpointError: missing, truncated, no weights file at all, or one that would run code.
+    """
+    kind = _kind_of_file(path)
+    if kind == "torch zip":
+        return _load_torch(path, mmap=True)
+    if kind == "torch legacy":
+        return _load_torch(path, mmap=False)
+    try:
+        return safetensors.torch.load_file(path)
+    except (safetensors.SafetensorError, OSError, ValueError) as error:
+        raise _damaged(path, error) from error
+
+
+def load_metadata(path: Path) -> dict[str, str]:
+    """Read the metadata that ``save_weights`` wrote; a ``.pt`` or ``.pth`` file has none.
+
+    Raises:
+        CheckpointError: as for ``load_weights``.
+    """
+    if _kind_of_file(path) != "safetensors":
+        return {}
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            return dict(file.metadata() or {})
+    except (safetensors.SafetensorError, OSError, ValueError) as error:
+        raise _damaged(path, error) from error
+
+
+def load_into(
+    model: nn.Module, state_dict: Mapping[str, Tensor], source: str, normalise_missing_ok: bool = False
+) -> None:
+    """Copy weights into ``model``, or change nothing and say what does not fit.
+
+    Prefixes such as ``module.`` are stripped, and the ``network.`` of our own wrapper added, where
+    that makes the names fit.
+
+    Args:
+        model: receives the weights; device, type and memory layout of its tensors stay.
+        state_dict: names to tensors.
+        source: the file or run that they come from, for the error.
+        normalise_missing_ok: accept foreign weights that know no normalisation; the model keeps its own.
+
+    Raises:
+        CheckpointError: the first weight that is missing, unexpected, or of another shape.
+    """
+    expected = model.state_dict()
+    optional = {
+        name for name in expected if name.endswith(".num_batches_tracked")
+    }  # absent before torch 0.4.1
+    if normalise_missing_ok:
+        optional |= {name for name in expected if name.startswith("normalise.")}
+    required = set(expected) - optional
+    # Most names in common first; of equals, the one that was renamed least.
+    renamed = max(_renamings(state_dict), key=lambda weights: len(weights.keys() & required))
+    problem = _first_mismatch(expected, renamed, required)
+    if problem is not None:
+        raise CheckpointError(
+            f"{source} does not fit this network: {problem}; choose the model and data set it was made with"
+        )
+    model.load_state_dict(renamed, strict=False)
+
+
+def all_finite(state_dict: Mapping[str, Tensor]) -> bool:
+    """Tell whether no weight is NaN or infinite."""
+    return all(bool(torch.isfinite(tensor).all()) for tensor in state_dict.values())
+
+
+def _replace_file(path: Path, content: bytes) -> None:
+    # A name of its own, so that two writers never share a half-written file; not from `tempfile`, whose
+    # files nobody else may read.
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        reason = error.strerror or str(error)
+        raise StoreError(f"cannot write {path} ({reason}); free space or choose another CFA_HOME") from error
+
+
+def _kind_of_file(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            start = file.read(512)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise CheckpointError(f"cannot read weights from {path} ({reason}); check the path") from error
+    text = start.lstrip().lower()
+    if text.startswith((b"<!doctype", b"<html", b"<?xml", b"<head")):
+        raise CheckpointError(
+            f"{path} is a web page, not weights: the download returned an error page; fetch the file itself"
+        )
+    if start.startswith(b"PK\x03\x04"):
+        return "torch zip"
+    if start.startswith(b"\x80"):
+        return "torch legacy"
+    if start[8:9] == b"{":
+        return "safetensors"
+    raise CheckpointError(
+        f"{path} is not a weights file, or is truncated; give .safetensors, .pt or .pth with a state dict"
+    )
+
+
+def _load_torch(path: Path, mmap: bool) -> dict[str, Tensor]:
+    try:
+        with warnings.catch_warnings():
+            # About pickle protocols and TorchScript: whatever cannot be read raises below as well.
+            warnings.simplefilter("ignore", UserWarning)
+            loaded: object = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
+    except pickle.UnpicklingError as error:
+        if "Unsupported" not in str(error) and "GLOBAL" not in str(error):
+            raise _damaged(path, error) from error
+        raise CheckpointError(
+            f"{path} holds pickled objects besides tensors, which could run code, and is not read; "
+            "save model.state_dict() alone where it was made"
+        ) from error
+    # What a damaged pickle makes torch's reader stumble over.
+    except (RuntimeError, OSError, EOFError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise _damaged(path, error) from error
+    weights = _find_state_dict(loaded)
+    if weights is None:
+        raise CheckpointError(
+            f"{path} holds {_summary(loaded)}, not a state dict (names to tensors), nor one under "
+            f"{', '.join(WRAPPER_KEYS)}; save model.state_dict() where it was made"
+        )
+    return weights
+
+
+def _find_state_dict(loaded: object) -> dict[str, Tensor] | None:
+    if not isinstance(loaded, Mapping) or not loaded:
+        return None
+    for key in WRAPPER_KEYS:
+        if isinstance(loaded.get(key), Mapping):
+            return _find_state_dict(loaded[key])
+    if all(isinstance(name, str) and isinstance(value, Tensor) for name, value in loaded.items()):
+        return dict(loaded)
+    return None
+
+
+def _summary(loaded: object) -> str:
+    if isinstance(loaded, Mapping):
+        keys = ", ".join(repr(key) for key in list(loaded)[:3])
+        return f"a {type(loaded).__name__} with the keys {keys}{' …' if len(loaded) > 3 else ''}"
+    return f"an object of type {type(loaded).__name__}"
+
+
+def _damaged(path: Path, error: Exception) -> CheckpointError:
+    reason = " ".join(str(error).split())[:160] or type(error).__name__
+    return CheckpointError(f"{path} is damaged or truncated ({reason}); copy or download it again")
+
+
+def _renamings(state_dict: Mapping[str, Tensor]) -> Iterator[dict[str, Tensor]]:
+    weights = dict(state_dict)
+    while True:
+        yield weights
+        yield {f"network.{name}": tensor for name, tensor in weights.items()}
+        prefix = next((p for p in PREFIXES if weights and all(name.startswith(p) for name in weights)), None)
+        if prefix is None:
+            return
+        weights = {name.removeprefix(prefix): tensor for name, tensor in weights.items()}
+
+
+def _first_mismatch(
+    expected: Mapping[str, Tensor], given: Mapping[str, Tensor], required: set[str]
+) -> str | None:
+    for name, tensor in expected.items():
+        if name not in given:
+            if name in required:
+                return f"it has no {name!r}"
+        elif given[name].shape != tensor.shape:
+            return f"{name!r} has shape {tuple(given[name].shape)} there and {tuple(tensor.shape)} here"
+    unexpected = next((name for name in given if name not in expected), None)
+    return None if unexpected is None else f"it has {unexpected!r}, which this network has not"

@@ -1,0 +1,1 @@
+"""Results: typed rows, run folders, frames and exports. Imports statistics and config only."""

@@ -1,0 +1,105 @@
+"""Evaluations of a run: scores for the tables, and what became of every image for everything else."""
+
+import dataclasses
+import json
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from cfa.errors import StoreError
+from cfa.results.rows import Scores, write_text
+from cfa.results.runs import RunFolder, now
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """One plan carried out on one set of weights.
+
+    ``settings`` maps an attack's name to all that it ran with; ``findings`` are sentences about the numbers.
+    """
+
+    id: str
+    created: str
+    dataset: str
+    split: str
+    weights: str
+    checkpoint: str
+    epoch: int
+    seed: int
+    limit: int | None
+    scores: tuple[Scores, ...]
+    settings: Mapping[str, Mapping[str, Any]]
+    findings: tuple[str, ...] = ()
+    class_names: tuple[str, ...] = ()
+
+    def to_json(self) -> str:
+        """Write the evaluation as JSON."""
+        return json.dumps(dataclasses.asdict(self), indent=1)
+
+    @classmethod
+    def from_json(cls, text: str) -> "Evaluation":
+        """Read an evaluation back."""
+        fields: dict[str, Any] = json.loads(text)
+        scores = tuple(
+            Scores(**{**s, "correct": tuple(s["correct"]), "total": tuple(s["total"])})
+            for s in fields.pop("scores")
+        )
+        for key in ("findings", "class_names"):
+            fields[key] = tuple(fields[key])
+        return cls(scores=scores, **fields)
+
+
+def new_id() -> str:
+    """Draw an evaluation id that sorts by time."""
+    return f"{now().replace('-', '').replace(':', '')[:15]}-{secrets.token_hex(2)}"
+
+
+def outcomes_file(run: RunFolder, evaluation_id: str) -> Path:
+    """Say where the per-image outcomes of an evaluation are."""
+    return run.path / "evaluations" / evaluation_id / "outcomes.parquet"
+
+
+def save_evaluation(run: RunFolder, evaluation: Evaluation, outcomes: Mapping[str, np.ndarray]) -> None:
+    """Write outcomes, then the evaluation; readers see the evaluation only when both are whole.
+
+    Args:
+        run: The run that was evaluated.
+        evaluation: Scores and settings.
+        outcomes: Columns of equal length, one row an image: ``image`` (index in the split), ``label``, and
+            one predicted class per attack, named for it.
+    """
+    file = outcomes_file(run, evaluation.id)
+    temporary = file.with_name(".outcomes.tmp")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        pq.write_table(pa.table(dict(outcomes)), temporary, compression="zstd")
+        temporary.replace(file)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise StoreError(f"cannot write outcomes ({error.strerror}); free disk space and retry") from error
+    write_text(file.with_name("evaluation.json"), evaluation.to_json())
+
+
+def read_evaluations(run: RunFolder) -> list[Evaluation]:
+    """Read a run's finished evaluations, oldest first; unreadable ones are a StoreError."""
+    found = []
+    for file in sorted((run.path / "evaluations").glob("*/evaluation.json")):
+        try:
+            found.append(Evaluation.from_json(file.read_text(encoding="utf-8")))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise StoreError(
+                f"run {run.id}: evaluation {file.parent.name} cannot be read; delete that folder"
+            ) from error
+    return sorted(found, key=lambda evaluation: (evaluation.created, evaluation.id))
+
+
+def read_outcomes(run: RunFolder, evaluation_id: str) -> dict[str, np.ndarray]:
+    """Read the per-image outcomes of an evaluation as columns."""
+    table = pq.read_table(outcomes_file(run, evaluation_id))
+    return {name: table.column(name).to_numpy() for name in table.column_names}

@@ -1,0 +1,181 @@
+"""Rows into pandas: the only place where pandas appears, and the source of every table, chart and CSV."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from cfa.config import RunConfig
+from cfa.results.evaluations import Evaluation, read_evaluations
+from cfa.results.rows import Epoch, Knobs, Scores
+from cfa.results.runs import RunFolder
+from cfa.statistics import class_mean_interval, wilson, worst_class_interval
+
+IDENTITY_COLUMNS = ["run_id", "run_name", "method", "dataset", "model", "seed"]
+SCORE_COLUMNS = ["weights", "checkpoint", "epoch", "split", "attack", "norm", "eps"]
+LEADING_COLUMNS = [*IDENTITY_COLUMNS, *SCORE_COLUMNS]
+PER_CLASS_COLUMNS = [
+    *LEADING_COLUMNS,
+    *("class_index", "class_name", "correct", "total", "accuracy", "ci_low", "ci_high"),
+]
+SUMMARY_COLUMNS = [
+    *LEADING_COLUMNS,
+    *("total", "mean_accuracy", "worst_class", "worst_accuracy"),
+    *("mean_ci_low", "mean_ci_high", "worst_ci_low", "worst_ci_high"),
+]
+KNOBS_COLUMNS = [
+    "run_id",
+    "epoch",
+    "class_index",
+    "class_name",
+    "eps",
+    "beta",
+    "clean_weight",
+    "robust_weight",
+]
+EPOCHS_COLUMNS = [
+    *("run_id", "epoch", "learning_rate", "loss", "seconds", "images_per_second"),
+    *("gate_worst", "gate_threshold", "gate_accepted"),
+]
+
+
+def per_class_frame(runs: Iterable[RunFolder]) -> pd.DataFrame:
+    """Tabulate each run's newest test scores per (dataset, weights, checkpoint, attack, norm, eps).
+
+    Returns:
+        One row per class, columns :data:`PER_CLASS_COLUMNS`; accuracies in [0, 1], 95 % Wilson intervals.
+    """
+    blocks = []
+    for run in runs:
+        for evaluation, scores in newest_scores(run):
+            blocks.append(_class_block(run, run.config, scores, evaluation))
+    return _joined(blocks, PER_CLASS_COLUMNS)
+
+
+def newest_scores(run: RunFolder) -> list[tuple[Evaluation, Scores]]:
+    """Pick a run's newest test scores for every (dataset, weights, checkpoint, attack, norm, eps)."""
+    newest: dict[tuple[object, ...], tuple[Evaluation, Scores]] = {}
+    for evaluation in read_evaluations(run):
+        for scores in evaluation.scores:
+            key = (evaluation.dataset, evaluation.weights, evaluation.checkpoint)
+            newest[(*key, scores.attack, scores.norm, scores.eps)] = (evaluation, scores)
+    return list(newest.values())
+
+
+def summary_frame(per_class: pd.DataFrame) -> pd.DataFrame:
+    """Reduce a per-class table to one row per run, weights and attack, columns :data:`SUMMARY_COLUMNS`.
+
+    The mean is over classes; the worst class's interval covers under ties (`cfa.statistics`).
+    """
+    records = []
+    for key, block in per_class.groupby(LEADING_COLUMNS, sort=False, dropna=False):
+        correct, total = block["correct"].to_numpy(float), block["total"].to_numpy(float)
+        worst = int(np.argmin(correct / total))
+        records.append(
+            {
+                **dict(zip(LEADING_COLUMNS, key if isinstance(key, tuple) else (key,), strict=True)),
+                "total": int(total.sum()),
+                "mean_accuracy": float(np.mean(correct / total)),
+                "worst_class": block["class_name"].iloc[worst],
+                "worst_accuracy": float((correct / total)[worst]),
+                **_ends("mean", class_mean_interval(correct, total)),
+                **_ends("worst", worst_class_interval(correct, total)),
+            }
+        )
+    return pd.DataFrame.from_records(records, columns=SUMMARY_COLUMNS)
+
+
+def history_frame(run: RunFolder) -> pd.DataFrame:
+    """Tabulate a run's per-class scores of every epoch, columns :data:`PER_CLASS_COLUMNS`.
+
+    ``split`` train with attack ``training`` is t_k, the running training accuracy at the class's own eps_k;
+    its ``eps`` column holds that eps_k.
+    """
+    rows = run.rows()
+    eps_of_class = {row.epoch: row.eps for row in rows if isinstance(row, Knobs)}
+    blocks = []
+    for row in rows:
+        if isinstance(row, Scores):
+            block = _class_block(run, run.config, row, None)
+            if row.attack == "training" and row.epoch in eps_of_class:
+                block["eps"] = list(eps_of_class[row.epoch])
+            blocks.append(block)
+    return _joined(blocks, PER_CLASS_COLUMNS)
+
+
+def knobs_frame(run: RunFolder) -> pd.DataFrame:
+    """Tabulate what the rule set per epoch and class, columns :data:`KNOBS_COLUMNS`."""
+    names = run.class_names
+    blocks = [
+        pd.DataFrame(
+            {
+                "run_id": run.id,
+                "epoch": row.epoch,
+                "class_index": range(len(row.eps)),
+                "class_name": _names(names, len(row.eps)),
+                "eps": row.eps,
+                "beta": pd.array(row.beta, dtype="Float64"),
+                "clean_weight": row.clean_weight,
+                "robust_weight": row.robust_weight,
+            }
+        )
+        for row in run.rows()
+        if isinstance(row, Knobs)
+    ]
+    return _joined(blocks, KNOBS_COLUMNS)
+
+
+def epochs_frame(run: RunFolder) -> pd.DataFrame:
+    """Tabulate the epochs as wholes, columns :data:`EPOCHS_COLUMNS`."""
+    records = [{"run_id": run.id, **vars(row)} for row in run.rows() if isinstance(row, Epoch)]
+    frame = pd.DataFrame.from_records(records, columns=EPOCHS_COLUMNS)
+    gate = {"gate_worst": "Float64", "gate_threshold": "Float64", "gate_accepted": "boolean"}
+    return frame.astype(gate)
+
+
+def _class_block(
+    run: RunFolder, config: RunConfig, scores: Scores, evaluation: Evaluation | None
+) -> pd.DataFrame:
+    correct, total = np.asarray(scores.correct), np.asarray(scores.total)
+    low, high = wilson(correct, total)
+    names = evaluation.class_names if evaluation and evaluation.class_names else run.class_names
+    with np.errstate(invalid="ignore"):
+        accuracy = correct / total
+    fields: dict[str, Any] = {
+        "run_id": run.id,
+        "run_name": run.name,
+        "method": config.method,
+        "dataset": evaluation.dataset if evaluation else config.dataset,
+        "model": config.model,
+        "seed": config.seed,
+        "weights": scores.weights,
+        "checkpoint": evaluation.checkpoint if evaluation else "last",
+        "epoch": scores.epoch,
+        "split": scores.split,
+        "attack": scores.attack,
+        "norm": scores.norm,
+        "eps": scores.eps,
+        "class_index": range(len(total)),
+        "class_name": _names(names, len(total)),
+        "correct": correct,
+        "total": total,
+        "accuracy": accuracy,
+        "ci_low": low,
+        "ci_high": high,
+    }
+    return pd.DataFrame(fields)
+
+
+def _names(names: Sequence[str], classes: int) -> list[str]:
+    return list(names) if len(names) == classes else [f"class {index}" for index in range(classes)]
+
+
+def _ends(prefix: str, interval: tuple[float, float]) -> dict[str, float]:
+    return {f"{prefix}_ci_low": interval[0], f"{prefix}_ci_high": interval[1]}
+
+
+def _joined(blocks: list[pd.DataFrame], columns: list[str]) -> pd.DataFrame:
+    if not blocks:
+        return pd.DataFrame(columns=columns)
+    return pd.concat(blocks, ignore_index=True)[columns]

@@ -1,0 +1,147 @@
+"""The store: every run under ``CFA_HOME`` and, read-only, those that ship with the project.
+
+There is no index beside the folders that could go stale: listing a hundred runs reads a few hundred small
+files, and names are kept unique by a lock around the one place that gives them out.
+"""
+
+import os
+import re
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock
+
+from cfa.config import RunConfig
+from cfa.errors import ConfigError, StoreError, UnknownName
+from cfa.registry import unknown
+from cfa.results.runs import Label, RunFolder
+
+_PROJECT = Path(__file__).resolve().parents[2]
+SHIPPED_RUNS = _PROJECT / "checkpoints" / "demo"
+_NAME = re.compile(r"^[\w][\w .+:()-]{0,79}$")
+
+
+def default_home() -> Path:
+    """Return ``CFA_HOME``, or the repository's ``checkpoints/`` wherever one starts from."""
+    configured = os.environ.get("CFA_HOME")
+    return Path(configured).expanduser().resolve() if configured else _PROJECT / "checkpoints"
+
+
+@dataclass(frozen=True)
+class Store:
+    """Runs in ``home/runs`` and, read-only, in ``shipped``."""
+
+    home: Path
+    shipped: Path | None = SHIPPED_RUNS
+
+    @classmethod
+    def open(cls, home: Path | None = None, shipped: Path | None = SHIPPED_RUNS) -> "Store":
+        """Open the store at ``home`` (default: ``CFA_HOME``), making its folders."""
+        store = cls(home or default_home(), shipped)
+        try:
+            for folder in (store.runs_folder, store.data_folder, store.locks_folder):
+                folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(
+                f"cannot make {store.home} ({error.strerror}); set CFA_HOME to a folder you may write to"
+            ) from error
+        return store
+
+    @property
+    def runs_folder(self) -> Path:
+        """Where the user's runs are."""
+        return self.home / "runs"
+
+    @property
+    def data_folder(self) -> Path:
+        """Where downloaded data sets are."""
+        return self.home / "data"
+
+    @property
+    def locks_folder(self) -> Path:
+        """Where the lock files of devices are."""
+        return self.home / "locks"
+
+    def runs(self) -> list[RunFolder]:
+        """List all runs, shipped ones first, then by folder time."""
+        return [
+            *self._folders(self.shipped, read_only=True),
+            *self._folders(self.runs_folder, read_only=False),
+        ]
+
+    def find(self, reference: str) -> RunFolder:
+        """Find a run by name, id, or a unique prefix (4 characters or more) of its id."""
+        runs = self.runs()
+        for run in runs:
+            if reference in (run.id, run.name):
+                return run
+        matches = [run for run in runs if len(reference) >= 4 and run.id.startswith(reference)]
+        if len(matches) == 1:
+            return matches[0]
+        if matches:
+            listed = ", ".join(f"{run.id} ({run.name})" for run in matches)
+            raise UnknownName(f"run {reference!r} is ambiguous; write more of one of {listed}")
+        raise unknown("run", reference, [run.name for run in runs])
+
+    def create(self, config: RunConfig, name: str | None = None, tags: tuple[str, ...] = ()) -> RunFolder:
+        """Make a run folder, state ``queued``; a taken name is refused, without one a free one is found."""
+        with self._names() as taken:
+            chosen = _checked(name, taken) if name else _free(_default_name(config), taken)
+            run = RunFolder(self.runs_folder / secrets.token_hex(5))
+            temporary = run.path.with_name(f".{run.id}.tmp")
+            try:
+                for folder in ("weights", "state", "evaluations"):
+                    (temporary / folder).mkdir(parents=True)
+            except OSError as error:
+                raise StoreError(f"cannot make a run folder ({error.strerror}); free disk space") from error
+            half = RunFolder(temporary)
+            half.write_config(config)
+            half.write_label(Label(chosen, tags))
+            half.write_status("queued", 0)
+            temporary.rename(run.path)
+        return run
+
+    def relabel(self, run: RunFolder, label: Label) -> None:
+        """Change a run's name, tags and notes; a taken name is refused."""
+        with self._names() as taken:
+            if label.name != run.name:
+                _checked(label.name, taken)
+            run.write_label(label)
+
+    @contextmanager
+    def _names(self) -> Iterator[set[str]]:
+        """Hold the lock on names and give those that are taken (ids count as taken)."""
+        with FileLock(self.locks_folder / "names.lock"):
+            runs = self.runs()
+            yield {run.name for run in runs} | {run.id for run in runs}
+
+    @staticmethod
+    def _folders(folder: Path | None, *, read_only: bool) -> list[RunFolder]:
+        if folder is None or not folder.is_dir():
+            return []
+        found = [p for p in folder.iterdir() if not p.name.startswith(".") and (p / "config.json").exists()]
+        return [RunFolder(p, read_only) for p in sorted(found, key=lambda p: (p.stat().st_mtime, p.name))]
+
+
+def _default_name(config: RunConfig) -> str:
+    method = config.method.rpartition(":")[2]
+    dataset = re.sub(r"[^\w.+-]+", "-", config.dataset.rpartition(":")[2]).strip("-")
+    return f"{method}-{dataset}-s{config.seed}"
+
+
+def _free(name: str, taken: set[str]) -> str:
+    """Append the first number that makes the name unique."""
+    return next(n for n in (name, *(f"{name}-{i}" for i in range(2, len(taken) + 3))) if n not in taken)
+
+
+def _checked(name: str, taken: set[str]) -> str:
+    if not _NAME.match(name):
+        raise ConfigError(
+            f"name {name!r} is not usable; take up to 80 letters, digits, spaces and any of . _ + : ( ) -"
+        )
+    if name in taken:
+        raise ConfigError(f"name {name!r} is taken; choose another, for example {_free(name, taken)!r}")
+    return name

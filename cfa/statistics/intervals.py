@@ -1,0 +1,64 @@
+"""Confidence intervals for proportions of correct images."""
+
+import numpy as np
+import scipy.stats
+from numpy.typing import ArrayLike, NDArray
+
+Array = NDArray[np.float64]
+
+
+def wilson(correct: ArrayLike, total: ArrayLike, confidence: float = 0.95) -> tuple[Array, Array]:
+    """Return the Wilson score interval of each proportion (Wilson 1927).
+
+    Args:
+        correct: Successes, any shape; need not be whole.
+        total: Trials, same shape; where it is 0 the interval is [0, 1].
+        confidence: Nominal coverage of each interval.
+
+    Returns:
+        Lower and upper ends in [0, 1], shaped like ``correct``.
+    """
+    k, n = np.broadcast_arrays(np.asarray(correct, dtype=float), np.asarray(total, dtype=float))
+    z2 = scipy.stats.norm.isf((1 - confidence) / 2) ** 2
+    with np.errstate(divide="ignore", invalid="ignore"):
+        p = k / n
+        centre = (p + z2 / (2 * n)) / (1 + z2 / n)
+        half = np.sqrt(z2 * (p * (1 - p) / n + z2 / (4 * n * n))) / (1 + z2 / n)
+    low = np.where(n > 0, np.clip(centre - half, 0, 1), 0.0)
+    high = np.where(n > 0, np.clip(centre + half, 0, 1), 1.0)
+    # Rounding must not push the ends past the exact values at no and at all successes.
+    return np.where(k <= 0, 0.0, low), np.where(k >= n, 1.0, high)
+
+
+def class_mean(correct: ArrayLike, total: ArrayLike) -> float:
+    """Average the accuracies of the classes, each class counting the same."""
+    k, n = np.asarray(correct, dtype=float), np.asarray(total, dtype=float)
+    return float(np.mean(k / n))
+
+
+def class_mean_interval(
+    correct: ArrayLike, total: ArrayLike, confidence: float = 0.95
+) -> tuple[float, float]:
+    """Return a Wilson interval of the mean over classes.
+
+    It uses the effective number of images K² / Σ 1/n_k (all of them when classes are balanced); since
+    Σ p_k(1-p_k)/K never exceeds p(1-p) at the mean p, the interval is not too narrow.
+    """
+    n = np.asarray(total, dtype=float)
+    effective = len(n) ** 2 / np.sum(1 / n)
+    low, high = wilson(class_mean(correct, total) * effective, effective, confidence)
+    return float(low), float(high)
+
+
+def worst_class_interval(
+    correct: ArrayLike, total: ArrayLike, confidence: float = 0.95
+) -> tuple[float, float]:
+    """Return an interval of the smallest class accuracy that covers under ties.
+
+    [min of the lower ends, min of the upper ends] of Bonferroni-corrected Wilson intervals: all K hold at
+    once with probability ``confidence``, and then so does this one.
+    A bootstrap of the minimum does not cover.
+    """
+    classes = len(np.asarray(total))
+    low, high = wilson(correct, total, 1 - (1 - confidence) / classes)
+    return float(low.min()), float(high.min())

@@ -1,0 +1,478 @@
+"""Fit: train a run to its end, from wherever it is.
+
+Three kinds of weights are tracked, rows are appended every epoch, the state for exact resume is saved every
+epoch and about once a minute, and validation images alone decide what is kept.
+"""
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass
+from time import monotonic
+
+import torch
+from torch import Tensor, nn
+
+from cfa.config import RunConfig
+from cfa.data import Dataset, Images, Split, batch_slices, long_tailed, stratified_split, to_float
+from cfa.errors import CfaError, ConfigError, Diverged
+from cfa.methods import METHODS, Averager, ClassStats, gate_statistic, tail_classes
+from cfa.models import ModelSpec, build_model, channel_statistics, load_into, save_weights
+from cfa.progress import Observer, Progress, Stopped
+from cfa.results.rows import Epoch, Knobs, Row, Scores, append_rows, drop_rows_after
+from cfa.results.runs import Manifest, RunFolder, now
+from cfa.training.epoch import train_epoch
+from cfa.training.provenance import code_version, device_name, package_versions
+from cfa.training.schedule import learning_rate
+from cfa.training.state import EpochCounts, TrainingState
+from cfa.training.step import Step
+from cfa.training.validation import Counts, count_correct, score_rows
+
+SMALLEST_GATE_CLASS = 20  # with fewer validation images a class's accuracy moves in steps of over 5 %
+SECONDS_BETWEEN_SAVES = 60.0
+
+
+def fit(
+    run: RunFolder,
+    dataset: Dataset,
+    device: torch.device,
+    observer: Observer,
+    *,
+    initial: Mapping[str, Tensor] | None = None,
+) -> None:
+    """Train ``run`` to its last epoch, going on from its saved state if it has one.
+
+    Args:
+        run: A run folder with a configuration.
+        dataset: The data set that the configuration names.
+        device: Where to train.
+        observer: Told of progress; asked before every batch whether to stop.
+        initial: Weights to start from instead of random ones.
+
+    Raises:
+        Stopped: The observer asked for it; the state is saved.
+        Diverged: The loss is no longer finite; the last good state remains.
+        CfaError: The configuration does not fit the data, or the disk is full.
+    """
+    cuda = [device] if device.type == "cuda" else []
+    try:
+        with torch.random.fork_rng(devices=cuda):
+            Trainer.of(run, dataset, device, observer, initial).train()
+    except Stopped as stop:
+        run.write_status("paused" if stop.reason == "pause" else "cancelled", run.status.epoch)
+        raise
+    except CfaError as error:
+        run.write_status("failed", run.status.epoch, str(error))
+        observer.log(str(error))
+        raise
+
+
+def split_images(config: RunConfig, dataset: Dataset) -> Split:
+    """Cut the training part into training and validation images, long-tailed where that is asked for."""
+    settings = config.data
+    split = stratified_split(
+        dataset.train_labels,
+        dataset.num_classes,
+        settings.val_fraction,
+        settings.split_seed,
+        settings.split_order,
+    )
+    if settings.imbalance_ratio == 1:
+        return split
+    kept = long_tailed(
+        dataset.train_labels[split.train], dataset.num_classes, settings.imbalance_ratio, settings.split_seed
+    )
+    return Split(train=split.train[kept], validation=split.validation)
+
+
+@dataclass
+class Trainer:
+    """A run in training: its state, its data on the device, and the parts of its method."""
+
+    run: RunFolder
+    config: RunConfig
+    device: torch.device
+    observer: Observer
+    dataset: Dataset
+    train_images: Images
+    val_images: Images
+    test_images: Images | None  # only where a probe or the papers' protocol needs it
+    step: Step
+    state: TrainingState
+    shadow: nn.Module  # carries averaged weights while they are evaluated
+    averagers: dict[str, Averager]
+
+    @classmethod
+    def of(
+        cls,
+        run: RunFolder,
+        dataset: Dataset,
+        device: torch.device,
+        observer: Observer,
+        initial: Mapping[str, Tensor] | None,
+    ) -> "Trainer":
+        """Build everything from the configuration, then restore the saved state if there is one."""
+        config = run.config
+        split = split_images(config, dataset)
+        everything = Images(dataset.train_images, dataset.train_labels)
+        train, val = everything.subset(split.train), everything.subset(split.validation)
+        _check_batch(config, len(train))
+        averagers = _averagers(config, val.counts(dataset.num_classes), observer)
+        spec = _model_spec(dataset, train)
+        model = _model(config, spec, device, initial)
+        recipe = METHODS[config.method]
+        rule_state, knobs = recipe.rule(config).initial(dataset.num_classes)
+        optimizer = torch.optim.SGD(
+            model.parameters(),
+            lr=config.optimizer.lr,
+            momentum=config.optimizer.momentum,
+            weight_decay=config.optimizer.weight_decay,
+        )
+        counts = EpochCounts.zero(dataset.num_classes, device)
+        state = TrainingState(model, optimizer, knobs, rule_state, counts)
+        needs_test = config.train.test_probe or config.train.select_on == "test"
+        test = Images(dataset.test_images, dataset.test_labels).to(device) if needs_test else None
+        trainer = cls(
+            run=run,
+            config=config,
+            device=device,
+            observer=observer,
+            dataset=dataset,
+            train_images=train.to(device),
+            val_images=val.to(device),
+            test_images=test,
+            step=Step.of(recipe, config, model),
+            state=state,
+            shadow=copy.deepcopy(model),
+            averagers=averagers,
+        )
+        trainer._open(spec, split)
+        return trainer
+
+    def train(self) -> None:
+        """Run the epochs that are left, then keep the last weights."""
+        epochs = self.config.train.epochs
+        while self.state.epoch < epochs:
+            self.run.write_status("running", self.state.epoch)
+            try:
+                self._train_epoch()
+            except Diverged:
+                self._return_to_last_good()
+                raise
+            self._finish_epoch()
+        self._keep_last()
+        message = self._closing_words()
+        self.run.write_status("finished", epochs, message)
+        self.observer.log(f"training finished. {message}".strip())
+
+    def _open(self, spec: ModelSpec, split: Split) -> None:
+        """Write how the run is made, or go on from its saved state."""
+        if self.run.state_file.exists():
+            self.state.restore(self.run.state_file)
+            drop_rows_after(self.run.history_file, self.state.epoch)
+            self.observer.log(f"resuming in epoch {self.state.epoch + 1}, after step {self.state.step}")
+            return
+        drop_rows_after(self.run.history_file, 0)
+        classes = self.dataset.num_classes
+        self.run.write_split(split.train.tolist(), split.validation.tolist())
+        self.run.write_manifest(
+            Manifest(
+                created=now(),
+                code_version=code_version(),
+                packages=package_versions(),
+                device=device_name(self.device),
+                threads=torch.get_num_threads(),
+                data_fingerprint=self.dataset.fingerprint,
+                class_names=self.dataset.class_names,
+                train_counts=tuple(self.train_images.counts(classes).tolist()),
+                val_counts=tuple(self.val_images.counts(classes).tolist()),
+                model=vars(spec),
+            )
+        )
+        images = f"{len(self.train_images)} training and {len(self.val_images)} validation images"
+        self.observer.log(f"{self.config.method} on {self.dataset.name}: {images}, {self.config.model}")
+
+    # One epoch -----------------------------------------------------------------------------------------
+
+    def _train_epoch(self) -> None:
+        state, settings = self.state, self.config.train
+        rate = learning_rate(self.config.optimizer, state.epoch + 1, settings.epochs)
+        for group in state.optimizer.param_groups:
+            group["lr"] = rate
+        last_save = monotonic()
+
+        def after_step(done: int, steps: int) -> None:
+            nonlocal last_save
+            if self.device.type == "cpu":
+                self._check_finite()  # on an accelerator this would wait for it: once an epoch and a save
+            self._report("training", done / steps)
+            reason = self.observer.stop_requested()
+            if reason is None and monotonic() - last_save < SECONDS_BETWEEN_SAVES:
+                return
+            self._check_finite()
+            state.save(self.run.state_file)
+            last_save = monotonic()
+            if reason is not None:
+                self._keep_last()
+                raise Stopped(reason)
+
+        train_epoch(
+            state,
+            self.step,
+            self.train_images,
+            self.dataset.augmentation,
+            seed=self.config.seed,
+            batch_size=settings.batch_size,
+            after_step=after_step,
+        )
+        self._check_finite()
+
+    def _finish_epoch(self) -> None:
+        """Validate, pass the gate, average, calibrate, keep the best; then write rows and state."""
+        state, epoch = self.state, self.state.epoch + 1
+        self._report("validating", 1.0)
+        rows: list[Row] = [self._knobs_row(epoch), self._training_row(epoch)]
+        rows += self._evaluate("online", state.model, epoch)
+        gate = self._gate_statistic()
+        accepted = {kind: averager.accepts(epoch, gate) for kind, averager in self.averagers.items()}
+        for kind, averager in self.averagers.items():
+            if accepted[kind]:
+                online = state.model.state_dict()
+                state.averages[kind] = averager.update(state.averages.get(kind), online)
+                rows += self._evaluate(kind, self._shadow_of(kind), epoch)
+            elif kind in state.averages:  # unchanged weights: the same counts, not computed again
+                rows += self._rows_of_unchanged(kind, epoch)
+        self._calibrate(epoch)
+        epoch_row = self._epoch_row(epoch, gate, accepted.get("fawa"))
+        append_rows(self.run.history_file, [*rows, epoch_row])
+        self._keep_snapshot(epoch)
+        state.epoch, state.step = epoch, 0
+        state.counts = EpochCounts.zero(self.dataset.num_classes, self.device)
+        state.save(self.run.state_file)
+        self._log_epoch(epoch_row)
+
+    def _evaluate(self, kind: str, model: nn.Module, epoch: int) -> list[Row]:
+        """Evaluate one kind of weights, and keep them if they are the best of their kind so far."""
+        splits = {"val": self.val_images}
+        if self.test_images is not None:
+            splits["test"] = self.test_images
+        counts = {
+            split: count_correct(model, images, self.config, self.dataset.num_classes)
+            for split, images in splits.items()
+        }
+        self.state.scores[kind] = {split: vars(count) for split, count in counts.items()}
+        score = counts[self.config.train.select_on].selection_score
+        if score > self.state.best.get(kind, (-1.0, 0))[0]:
+            self.state.best[kind] = (score, epoch)
+            self._save_weights(kind, "best", model.state_dict(), epoch)
+        return [
+            row
+            for split, count in counts.items()
+            for row in score_rows(count, self.config, epoch=epoch, split=split, weights=kind)
+        ]
+
+    def _rows_of_unchanged(self, kind: str, epoch: int) -> list[Row]:
+        return [
+            row
+            for split, fields in self.state.scores[kind].items()
+            for row in score_rows(Counts(**fields), self.config, epoch=epoch, split=split, weights=kind)
+        ]
+
+    def _gate_statistic(self) -> float:
+        counts = Counts(**self.state.scores["online"]["val"])
+        tail = tail_classes(self.train_images.counts(self.dataset.num_classes).cpu())
+        return gate_statistic(self.config.averaging.gate, counts.robust, counts.total, tail)
+
+    def _shadow_of(self, kind: str) -> nn.Module:
+        """Load averaged weights into the shadow, re-estimating BatchNorm statistics where that is set."""
+        self.shadow.load_state_dict(self.state.averages[kind])
+        if self.config.averaging.batch_norm == "re-estimate":
+            reestimate_batch_norm(self.shadow, self.train_images, self.config.train.batch_size)
+        return self.shadow
+
+    def _calibrate(self, epoch: int) -> None:
+        validation = Counts(**self.state.scores["online"]["val"])
+        stats = ClassStats(
+            epoch=epoch,
+            train_correct=self.state.counts.correct.cpu(),
+            train_total=self.state.counts.total.cpu(),
+            val_clean_correct=torch.tensor(validation.clean),
+            val_robust_correct=torch.tensor(validation.robust),
+            val_total=torch.tensor(validation.total),
+        )
+        rule = METHODS[self.config.method].rule(self.config)
+        self.state.rule_state, self.state.knobs = rule(self.state.rule_state, stats)
+
+    # Rows ----------------------------------------------------------------------------------------------
+
+    def _knobs_row(self, epoch: int) -> Knobs:
+        knobs = self.state.knobs
+        return Knobs(
+            epoch=epoch,
+            eps=tuple(knobs.eps.tolist()),
+            clean_weight=tuple(knobs.clean_weight.tolist()),
+            robust_weight=tuple(knobs.robust_weight.tolist()),
+        )
+
+    def _training_row(self, epoch: int) -> Scores:
+        counts, attack = self.state.counts, self.config.attack
+        return Scores(
+            epoch=epoch,
+            split="train",
+            weights="online",
+            attack="training",
+            norm=attack.norm,
+            eps=attack.eps,
+            correct=tuple(counts.correct.tolist()),
+            total=tuple(counts.total.tolist()),
+        )
+
+    def _epoch_row(self, epoch: int, gate: float, accepted: bool | None) -> Epoch:
+        counts, settings = self.state.counts, self.config.averaging
+        images = int(counts.total.sum())
+        open_yet = accepted is not None and epoch >= settings.start_epoch
+        return Epoch(
+            epoch=epoch,
+            learning_rate=self.state.optimizer.param_groups[0]["lr"],
+            loss=float(counts.loss) / images,
+            seconds=counts.seconds,
+            images_per_second=images / max(counts.seconds, 1e-9),
+            gate_worst=gate,
+            gate_threshold=settings.threshold,
+            gate_accepted=accepted if open_yet else None,
+        )
+
+    # What is kept --------------------------------------------------------------------------------------
+
+    def _save_weights(self, kind: str, checkpoint: str, state_dict: Mapping[str, Tensor], epoch: int) -> None:
+        metadata = {
+            "weights": kind,
+            "checkpoint": checkpoint,
+            "epoch": str(epoch),
+            "run": self.run.id,
+            "model": self.config.model,
+            "select_on": self.config.train.select_on,
+        }
+        save_weights(self.run.weights_file(kind, checkpoint), state_dict, metadata)
+
+    def _keep_last(self) -> None:
+        """Keep the newest weights of every kind (mid-epoch ones count for the epoch that they are in)."""
+        epoch = self.state.epoch
+        self._save_weights("online", "last", self.state.model.state_dict(), epoch + (self.state.step > 0))
+        for kind in self.state.averages:
+            self._save_weights(kind, "last", self._shadow_of(kind).state_dict(), epoch)
+
+    def _return_to_last_good(self) -> None:
+        if self.run.state_file.exists():
+            self.state.restore(self.run.state_file)
+            self._keep_last()
+
+    def _keep_snapshot(self, epoch: int) -> None:
+        every = self.config.train.keep_every
+        if every and epoch % every == 0:
+            self._save_weights("online", f"epoch{epoch}", self.state.model.state_dict(), epoch)
+
+    # Telling -------------------------------------------------------------------------------------------
+
+    def _check_finite(self) -> None:
+        first_bad = int(self.state.counts.first_bad_step)
+        if first_bad == EpochCounts.NEVER:
+            return
+        raise Diverged(
+            f"the loss is not finite in epoch {self.state.epoch + 1}, step {first_bad}; lower optimizer.lr (now "
+            f"{self.state.optimizer.param_groups[0]['lr']:g}) and start again: the last good state is kept"
+        )
+
+    def _report(self, phase: str, share_of_epoch: float) -> None:
+        epochs = self.config.train.epochs
+        self.observer.progress(
+            Progress(
+                done=self.state.epoch + share_of_epoch,
+                total=epochs,
+                unit="epochs",
+                phase=phase,
+                epoch=self.state.epoch + 1,
+                epochs=epochs,
+            )
+        )
+
+    def _log_epoch(self, row: Epoch) -> None:
+        counts = Counts(**self.state.scores["online"]["val"])
+        robust = [k / n for k, n in zip(counts.robust, counts.total, strict=True)]
+        worst = self.dataset.class_names[robust.index(min(robust))]
+        gate = {None: "", True: ", FAWA took it", False: ", FAWA rejected it"}[row.gate_accepted]
+        self.observer.log(
+            f"epoch {row.epoch}/{self.config.train.epochs}: loss {row.loss:.3f}, validation clean "
+            f"{sum(counts.clean) / sum(counts.total):.1%}, robust {sum(robust) / len(robust):.1%}, "
+            f"worst {min(robust):.1%} ({worst}), {row.images_per_second:.0f} images/s{gate}"
+        )
+
+    def _closing_words(self) -> str:
+        if "fawa" not in self.averagers:
+            return "FAWA weights were not kept: too few validation images a class for the worst-class gate."
+        if "fawa" not in self.state.averages:
+            settings = self.config.averaging
+            return (
+                f"FAWA's gate never opened (validation {settings.gate} below {settings.threshold:g} "
+                f"from epoch {settings.start_epoch} on): online weights are reported."
+            )
+        return ""
+
+
+def reestimate_batch_norm(model: nn.Module, images: Images, batch_size: int) -> None:
+    """Set BatchNorm statistics to their average over the clean training images, in file order."""
+    norms = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # a cumulative average
+    model.train()
+    with torch.no_grad():
+        for indices in batch_slices(torch.arange(len(images), device=images.labels.device), batch_size):
+            model(to_float(images.subset(indices).images))
+    model.eval()
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+
+
+def _check_batch(config: RunConfig, images: int) -> None:
+    if config.train.batch_size > images:
+        raise ConfigError(
+            f"train.batch_size={config.train.batch_size} exceeds the {images} training images; "
+            "lower it or use a larger data set"
+        )
+
+
+def _averagers(config: RunConfig, val_counts: Tensor, observer: Observer) -> dict[str, Averager]:
+    """Build EMA and FAWA; a worst-class gate over too few validation images is refused."""
+    settings = config.averaging
+    averagers = {"ema": Averager(decay=settings.decay, start_epoch=settings.start_epoch)}
+    smallest = int(val_counts.min())
+    if settings.gate == "worst" and smallest < SMALLEST_GATE_CLASS:
+        sentence = (
+            f"averaging.gate=worst needs {SMALLEST_GATE_CLASS} validation images a class and the smallest "
+            f"has {smallest}; raise data.val_fraction or choose the gate worst-10-percent, tail or mean"
+        )
+        if METHODS[config.method].gated:
+            raise ConfigError(sentence)
+        observer.log(f"FAWA weights are not kept: {sentence}")
+        return averagers
+    averagers["fawa"] = Averager(
+        decay=settings.decay, start_epoch=settings.start_epoch, threshold=settings.threshold
+    )
+    return averagers
+
+
+def _model_spec(dataset: Dataset, train: Images) -> ModelSpec:
+    mean, std = channel_statistics(train.images)
+    return ModelSpec(dataset.channels, dataset.num_classes, dataset.image_size, mean, std)
+
+
+def _model(
+    config: RunConfig, spec: ModelSpec, device: torch.device, initial: Mapping[str, Tensor] | None
+) -> nn.Module:
+    model: nn.Module = build_model(config.model, spec, config.seed)
+    if initial is not None:
+        load_into(model, initial, config.init or "the initial weights")
+    if device.type == "cuda":  # tensor cores want it; on two CPU cores it made no difference worth a branch
+        model = model.to(memory_format=torch.channels_last)
+    return model.to(device)

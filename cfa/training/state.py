@@ -1,0 +1,121 @@
+"""Everything that training carries from one step to the next, and how it survives a crash."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from cfa.errors import CheckpointError, StoreError
+from cfa.methods import ClassKnobs
+
+AVERAGED = ("ema", "fawa")
+
+
+@dataclass
+class EpochCounts:
+    """Running sums of the epoch in progress, on the training device; no step waits for them."""
+
+    correct: Tensor  # per class, int64
+    total: Tensor  # per class, int64
+    loss: Tensor  # sum over images, float64
+    first_bad_step: Tensor  # first step whose loss was not finite, else a huge number; int64
+    seconds: float = 0.0
+
+    NEVER = 2**62
+
+    @classmethod
+    def zero(cls, num_classes: int, device: torch.device) -> "EpochCounts":
+        """Start an epoch."""
+        zeros = torch.zeros(num_classes, dtype=torch.int64, device=device)
+        # Metal has no float64; a float32 sum of a mean loss is exact enough to show.
+        precision = torch.float32 if device.type == "mps" else torch.float64
+        loss = torch.zeros((), dtype=precision, device=device)
+        return cls(zeros, zeros.clone(), loss, torch.full((), cls.NEVER, dtype=torch.int64, device=device))
+
+    def add(self, y: Tensor, correct: Tensor, loss: Tensor, step: int) -> None:
+        """Add one batch, without waiting for the device."""
+        self.total.index_add_(0, y, torch.ones_like(y))
+        self.correct.index_add_(0, y, correct.to(torch.int64))
+        self.loss += loss.to(self.loss.dtype) * len(y)
+        bad = torch.where(torch.isfinite(loss), self.NEVER, step)
+        self.first_bad_step = torch.minimum(self.first_bad_step, bad)
+
+
+@dataclass
+class TrainingState:
+    """The mutable part of a training run.
+
+    Attributes:
+        model: The online network, on the device.
+        optimizer: Its optimiser.
+        knobs: What the rule set for the coming (or current) epoch.
+        rule_state: The calibration rule's own state.
+        averages: State dicts of EMA and FAWA weights; absent until the first accepted epoch.
+        scores: The newest evaluated counts of every kind of weights, as lists, so that weights that did not
+            change are not evaluated again.
+        best: Selection score and epoch of the best checkpoint of every kind.
+        epoch: The last epoch that is complete.
+        step: Steps taken in the epoch after it.
+        counts: Sums of those steps.
+    """
+
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    knobs: ClassKnobs
+    rule_state: Mapping[str, Tensor]
+    counts: EpochCounts
+    averages: dict[str, dict[str, Tensor]] = field(default_factory=dict)
+    scores: dict[str, Any] = field(default_factory=dict)
+    best: dict[str, tuple[float, int]] = field(default_factory=dict)
+    epoch: int = 0
+    step: int = 0
+
+    def save(self, path: Path) -> None:
+        """Write the state atomically: after a crash the file holds this state or the one before."""
+        content = {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "knobs": vars(self.knobs),
+            "rule_state": dict(self.rule_state),
+            "counts": vars(self.counts),
+            "averages": self.averages,
+            "scores": self.scores,
+            "best": self.best,
+            "epoch": self.epoch,
+            "step": self.step,
+        }
+        temporary = path.with_name(f".{path.name}.tmp")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with temporary.open("wb") as file:
+                torch.save(content, file)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
+            temporary.unlink(missing_ok=True)
+            raise StoreError(
+                f"cannot save the training state ({error}); free disk space, then resume"
+            ) from error
+
+    def restore(self, path: Path) -> None:
+        """Read a saved state back into this one, which was built from the same configuration."""
+        device = self.counts.correct.device
+        try:
+            content = torch.load(path, map_location=device, weights_only=True)
+        except (OSError, RuntimeError, EOFError, ValueError) as error:
+            raise CheckpointError(
+                f"the training state {path.name} cannot be read; delete it to start the run again"
+            ) from error
+        self.model.load_state_dict(content["model"])
+        self.optimizer.load_state_dict(content["optimizer"])
+        self.knobs = ClassKnobs(**{name: value.cpu() for name, value in content["knobs"].items()})
+        self.rule_state = {name: value.cpu() for name, value in content["rule_state"].items()}
+        self.counts = EpochCounts(**content["counts"])
+        self.averages, self.scores = content["averages"], content["scores"]
+        self.best = {kind: (score, epoch) for kind, (score, epoch) in content["best"].items()}
+        self.epoch, self.step = content["epoch"], content["step"]

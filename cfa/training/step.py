@@ -1,0 +1,89 @@
+"""One training step: attack, loss, update. The same for every method."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from cfa.attacks import PGD
+from cfa.config import RunConfig
+from cfa.methods import ClassKnobs, Objective
+from cfa.methods.recipes import Recipe
+
+
+@dataclass(frozen=True)
+class DeviceKnobs:
+    """A rule's knobs where training reads them: float32 on its device, shape (classes,)."""
+
+    eps: Tensor
+    clean_weight: Tensor
+    robust_weight: Tensor
+
+    @classmethod
+    def of(cls, knobs: ClassKnobs, device: torch.device) -> "DeviceKnobs":
+        """Copy knobs to the device, once an epoch."""
+        values = (knobs.eps, knobs.clean_weight, knobs.robust_weight)
+        return cls(*(value.to(device, torch.get_default_dtype()) for value in values))
+
+
+@dataclass(frozen=True)
+class Step:
+    """A method's training step for one configuration.
+
+    Attributes:
+        attack: The training attack.
+        objective: The loss terms.
+        autocast: Arithmetic of the forward passes (bf16 on GPUs, if asked for).
+        extra_passes: Forward passes of the official code that only move BatchNorm statistics.
+        model: What is called (the network, possibly compiled).
+    """
+
+    attack: PGD
+    objective: Objective
+    autocast: bool
+    extra_passes: tuple[str, ...]
+    model: Callable[[Tensor], Tensor]
+
+    @classmethod
+    def of(cls, recipe: Recipe, config: RunConfig, model: nn.Module) -> "Step":
+        """Put the parts of a recipe together."""
+        called: Callable[[Tensor], Tensor] = torch.compile(model) if config.train.compile else model
+        extra = (*recipe.official_passes, "logging") if config.train.official_passes else ()
+        return cls(recipe.attack(config), recipe.objective, config.train.precision == "bf16", extra, called)
+
+    def __call__(
+        self,
+        optimizer: torch.optim.Optimizer,
+        x: Tensor,
+        y: Tensor,
+        knobs: DeviceKnobs,
+        generator: torch.Generator,
+    ) -> tuple[Tensor, Tensor]:
+        """Train on one batch.
+
+        Returns:
+            The loss (a scalar on the device, detached) and which adversarial examples were classified
+            correctly before the update, shape (batch,), boolean.
+        """
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=self.autocast):
+            x_adv = self.attack(self.model, x, y, knobs.eps[y], generator=generator)
+            if "adv" in self.extra_passes:
+                self._statistics_pass(x_adv)
+            terms = self.objective(self.model, x, x_adv, y)
+            if "clean" in self.extra_passes:
+                self._statistics_pass(x)
+        loss = knobs.robust_weight[y] * terms.robust
+        if terms.clean is not None:
+            loss = loss + knobs.clean_weight[y] * terms.clean
+        loss = loss.mean()
+        optimizer.zero_grad(set_to_none=True)
+        torch.autograd.backward(loss)
+        optimizer.step()
+        if "logging" in self.extra_passes:
+            self._statistics_pass(x)
+        return loss.detach(), terms.logits_adv.detach().argmax(dim=1) == y
+
+    def _statistics_pass(self, x: Tensor) -> None:
+        with torch.no_grad():
+            self.model(x)

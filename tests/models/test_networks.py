@@ -1,0 +1,164 @@
+import itertools
+import math
+import sys
+import types
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from cfa.errors import ConfigError, UnknownName
+from cfa.models import MODELS, ModelSpec, PreActResNet18, build_model, channel_statistics
+
+
+def spec(channels: int = 3, num_classes: int = 10, image_size: int = 32) -> ModelSpec:
+    return ModelSpec(channels, num_classes, image_size, (0.5,) * channels, (0.25,) * channels)
+
+
+def test_preact_resnet18_has_the_known_number_of_parameters() -> None:
+    model = build_model("preact-resnet18", spec(), seed=0)
+    assert sum(parameter.numel() for parameter in model.parameters()) == 11_172_170
+
+
+def test_preact_resnet18_names_its_weights_as_published_ones_do() -> None:
+    names = set(PreActResNet18(3, 10).state_dict())
+    for name in (
+        "conv1.weight",
+        "layer1.0.bn1.weight",
+        "layer1.0.conv2.weight",
+        "layer2.0.shortcut.0.weight",
+    ):
+        assert name in names
+    assert {"bn.running_mean", "linear.weight", "linear.bias"} <= names
+    assert sorted(name for name in names if "shortcut" in name) == [
+        f"layer{stage}.0.shortcut.0.weight" for stage in (2, 3, 4)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "channels", "num_classes", "image_size"),
+    [
+        *(("small-cnn", *sizes) for sizes in itertools.product((1, 3), (2, 100), (8, 9, 28, 33))),
+        *(("preact-resnet18", *sizes) for sizes in itertools.product((1, 3), (2, 100), (28,))),
+        ("preact-resnet18", 3, 10, 32),
+        ("preact-resnet18", 3, 200, 64),
+        ("preact-resnet18", 4, 3, 96),
+    ],
+)
+def test_any_channels_classes_and_sizes_give_logits(name, channels, num_classes, image_size) -> None:
+    model = build_model(name, spec(channels, num_classes, image_size), seed=0)
+    assert model(torch.rand(2, channels, image_size, image_size)).shape == (2, num_classes)
+
+
+def reference_preact_resnet18(weights: dict[str, torch.Tensor], x: torch.Tensor) -> torch.Tensor:
+    """The network of the paper in functions, by hand: eval mode, 4x4 average pool."""
+
+    def norm_relu(name: str, value: torch.Tensor) -> torch.Tensor:
+        mean, var = weights[f"{name}.running_mean"], weights[f"{name}.running_var"]
+        scale = weights[f"{name}.weight"] / torch.sqrt(var + 1e-5)
+        shift = weights[f"{name}.bias"] - mean * scale
+        return (value * scale.view(1, -1, 1, 1) + shift.view(1, -1, 1, 1)).clamp(min=0)
+
+    x = F.conv2d(x, weights["conv1.weight"], padding=1)
+    for stage, block in itertools.product((1, 2, 3, 4), (0, 1)):
+        at = f"layer{stage}.{block}"
+        stride = 2 if stage > 1 and block == 0 else 1
+        activated = norm_relu(f"{at}.bn1", x)
+        out = F.conv2d(activated, weights[f"{at}.conv1.weight"], stride=stride, padding=1)
+        out = F.conv2d(norm_relu(f"{at}.bn2", out), weights[f"{at}.conv2.weight"], padding=1)
+        projection = weights.get(f"{at}.shortcut.0.weight")
+        x = out + (x if projection is None else F.conv2d(activated, projection, stride=stride))
+    x = F.avg_pool2d(norm_relu("bn", x), 4).flatten(1)
+    return x @ weights["linear.weight"].T + weights["linear.bias"]
+
+
+def test_preact_resnet18_equals_the_paper_network_written_by_hand() -> None:
+    generator = torch.Generator().manual_seed(0)
+    network = PreActResNet18(3, 10).double().eval()
+    for name, buffer in network.named_buffers():
+        if name.endswith(("running_mean", "running_var")):
+            buffer.copy_(torch.rand(buffer.shape, generator=generator) + 0.5)
+    x = torch.rand(2, 3, 32, 32, generator=generator).double()
+    expected = reference_preact_resnet18(dict(network.state_dict()), x)
+    assert torch.allclose(network(x), expected, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("name", list(MODELS))
+def test_seeds_reproduce_and_leave_the_global_generator(name: str) -> None:
+    torch.manual_seed(7)
+    before = torch.get_rng_state()
+    first, again, other = (build_model(name, spec(), seed).state_dict() for seed in (0, 0, 1))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert all(torch.equal(first[key], again[key]) for key in first)
+    assert not all(torch.equal(first[key], other[key]) for key in first)
+
+
+@pytest.mark.parametrize("name", list(MODELS))
+def test_every_network_has_batch_norm_and_gradients_reach_the_image(name: str) -> None:
+    model = build_model(name, spec(), seed=0)
+    assert any(isinstance(module, torch.nn.BatchNorm2d) for module in model.modules())
+    x = torch.rand(4, 3, 32, 32, requires_grad=True)
+    (gradient,) = torch.autograd.grad(model(x).sum(), x)
+    assert gradient.abs().flatten(1).sum(1).min() > 0
+
+
+def test_normalisation_is_the_first_layer_and_part_of_the_weights() -> None:
+    statistics = ModelSpec(3, 10, 32, mean=(0.1, 0.2, 0.3), std=(0.5, 0.25, 2.0))
+    model = build_model("small-cnn", statistics, seed=0).eval()
+    x = torch.rand(2, 3, 32, 32)
+    by_hand = torch.stack([(x[:, 0] - 0.1) / 0.5, (x[:, 1] - 0.2) / 0.25, (x[:, 2] - 0.3) / 2.0], dim=1)
+    assert torch.allclose(model.normalise(x), by_hand)
+    assert torch.equal(model(x), model.network(model.normalise(x)))
+    assert model.state_dict()["normalise.mean"].shape == (1, 3, 1, 1)
+
+
+def test_channel_statistics_equal_torchs() -> None:
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(256, (50, 3, 6, 6), generator=generator, dtype=torch.uint8)
+    images[:, 1] //= 3
+    images[:, 2] = 17
+    mean, std = channel_statistics(images)
+    pixels = images.double().div(255).transpose(0, 1).flatten(1)
+    assert mean == pytest.approx(pixels.mean(1).tolist(), rel=1e-12)
+    assert std[:2] == pytest.approx(pixels.std(1, correction=0)[:2].tolist(), rel=1e-10)
+    assert math.isclose(std[2], 1 / 255)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"channels": 0}, "0 channels"),
+        ({"num_classes": 1}, "1 classes"),
+        ({"image_size": 0}, "0 pixels"),
+        ({"mean": (0.5,)}, "1 means and 3 standard deviations"),
+        ({"std": (0.5, 0.5, 0.0)}, "each must be above 0"),
+    ],
+)
+def test_an_impossible_specification_is_refused(changes: dict, reason: str) -> None:
+    settings = {"channels": 3, "num_classes": 10, "image_size": 32, "mean": (0.5,) * 3, "std": (0.2,) * 3}
+    with pytest.raises(ConfigError, match=reason):
+        ModelSpec(**(settings | changes))
+
+
+@pytest.mark.parametrize("name", list(MODELS))
+def test_images_that_are_too_small_are_refused(name: str) -> None:
+    with pytest.raises(ConfigError, match=f"{name} needs images of at least 8 pixels a side, these have 7"):
+        build_model(name, spec(image_size=7), seed=0)
+
+
+def test_a_users_own_network_is_built_or_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = types.ModuleType("my_networks")
+    module.linear = lambda s: torch.nn.Sequential(
+        torch.nn.Flatten(), torch.nn.Linear(s.channels * s.image_size**2, s.num_classes)
+    )
+    module.wrong = lambda s: "a network"
+    monkeypatch.setitem(sys.modules, "my_networks", module)
+    model = build_model("my_networks:linear", spec(1, 5, 8), seed=0)
+    assert model(torch.rand(2, 1, 8, 8)).shape == (2, 5)
+    with pytest.raises(ConfigError, match="'my_networks:wrong' returned str"):
+        build_model("my_networks:wrong", spec(), seed=0)
+
+
+def test_an_unknown_network_suggests_the_nearest() -> None:
+    with pytest.raises(UnknownName, match="preact-resnet18"):
+        build_model("preact-resnet", spec(), seed=0)
