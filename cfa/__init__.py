@@ -1,1 +1,17 @@
 """CFA Studio: class-wise calibrated fair adversarial training, attacked properly and shown per class."""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cfa.api import evaluate, load, train
+
+__all__ = ["evaluate", "load", "train"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the three calls when they are first used: torch is not needed to list jobs."""
+    if name in __all__:
+        from cfa import api
+
+        return getattr(api, name)
+    raise AttributeError(f"module 'cfa' has no attribute {name!r}")

@@ -6,6 +6,7 @@ Defaults here are those of the CFA paper (section 5.1, CIFAR-10 and PreActResNet
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Mapping
 from fractions import Fraction
@@ -33,7 +34,7 @@ def parse_fraction(value: object) -> object:
     if isinstance(value, str):
         try:
             return float(Fraction(value.replace(" ", "")))
-        except (ValueError, ZeroDivisionError):
+        except (ValueError, ZeroDivisionError, OverflowError):
             return value
     return value
 
@@ -66,13 +67,18 @@ _RELATIVE = re.compile(rf"^\s*(?:{_FACTOR}\s*\*?\s*)?eps(?:\s*/\s*(?P<divisor>[0
 
 def parse_step_size(value: object) -> object:
     """Read ``eps/4``, ``0.25*eps``, ``2/255`` or a number as a :class:`StepSize`."""
-    if isinstance(value, str) and (match := _RELATIVE.match(value)):
-        factor = float(match["factor"] or 1) / float(match["divisor"] or 1)
-        return StepSize(value=factor, relative=True)
-    number = parse_fraction(value)
-    if isinstance(number, int | float) and not isinstance(number, bool):
-        return StepSize(value=number)
-    return number
+    relative = isinstance(value, str) and _RELATIVE.match(value)
+    number: object
+    if relative:
+        divisor = float(relative["divisor"] or 1)
+        number = float(relative["factor"] or 1) / divisor if divisor else math.inf
+    else:
+        number = parse_fraction(value)
+    if not isinstance(number, int | float) or isinstance(number, bool):
+        return number  # for pydantic to judge
+    if not 0 < number < math.inf:
+        raise ValueError("should be above 0; write eps/4 or 2/255")
+    return StepSize(value=number, relative=bool(relative))
 
 
 Step = Annotated[StepSize, BeforeValidator(parse_step_size), PlainSerializer(str, return_type=str)]

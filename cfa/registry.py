@@ -65,7 +65,7 @@ class Registry(Mapping[str, Item]):
         module_name, _, attribute = name.partition(":")
         try:
             item: Item = getattr(importlib.import_module(module_name), attribute)
-        except (ImportError, AttributeError, ValueError) as error:
+        except (ImportError, AttributeError, ValueError, TypeError) as error:
             raise UnknownName(
                 f"cannot import {self.kind} {name!r} ({error}); "
                 "write package.module:name of something importable from here"

@@ -46,7 +46,7 @@ def _linf_project(delta: Tensor, eps: Tensor) -> Tensor:
 
 def l2_norm(delta: Tensor) -> Tensor:
     """Return the Euclidean norm of each sample, shaped to broadcast over the batch."""
-    norms = torch.linalg.vector_norm(delta.flatten(1), dim=1)
+    norms: Tensor = torch.linalg.vector_norm(delta.flatten(1), dim=1)
     return norms.reshape(-1, *[1] * (delta.ndim - 1))
 
 

@@ -34,7 +34,7 @@ class Attack(Protocol):
 AttackBuilder = Callable[[Norm], Attack]
 ATTACKS: Registry[AttackBuilder] = Registry("attack")
 CLEAN = "clean"  # no attack at all; every evaluation has it
-_PGD = re.compile(r"^pgd-(?P<steps>[1-9]\d{0,3})(?P<best>-best)?$")
+_PGD = re.compile(r"pgd-(?P<steps>[1-9]\d{0,3})(?P<best>-best)?")
 
 
 def pgd(steps: int, *, best: bool = False) -> AttackBuilder:
@@ -61,7 +61,7 @@ def named_attack(name: str, norm: Norm) -> Attack | None:
     """Build the attack called ``name``, any ``pgd-N`` or ``pgd-N-best`` included; ``clean`` is ``None``."""
     if name == CLEAN:
         return None
-    if match := _PGD.match(name):
+    if match := _PGD.fullmatch(name):
         return pgd(int(match["steps"]), best=match["best"] is not None)(norm)
     try:
         return ATTACKS[name](norm)

@@ -1,6 +1,6 @@
 """Evaluation: a plan over attacks, and what became of every image."""
 
-from cfa.evaluation.evaluate import Outcomes, attack_images, evaluate_weights
+from cfa.evaluation.evaluate import Outcomes, attack_images, evaluate_weights, summarise
 from cfa.evaluation.loading import default_weights, load_model
 from cfa.evaluation.plan import EvaluationPlan
 
@@ -11,4 +11,5 @@ __all__ = [
     "default_weights",
     "evaluate_weights",
     "load_model",
+    "summarise",
 ]

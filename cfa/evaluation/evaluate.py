@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from cfa.attacks import CLEAN, named_attack, predict_under
+from cfa.attacks import CLEAN, model_mode, named_attack, predict_under
 from cfa.config import RunConfig
 from cfa.data import Dataset, Images, batch_slices, to_float
 from cfa.errors import CfaError, CheckpointError, StoreError
@@ -134,9 +134,35 @@ def evaluate_weights(
     model = load_model(run, weights, checkpoint, device)
     observer.log(f"evaluating {run.name} ({checkpoint} {weights}): {', '.join(plan.attacks)}")
     outcomes = attack_images(model, dataset, plan, device, observer, scratch)
-    epoch = weights_epoch(run, weights, checkpoint)
-    evaluation = Evaluation(
-        id=evaluation_id,
+    evaluation = summarise(
+        outcomes,
+        plan,
+        dataset,
+        weights=weights,
+        checkpoint=checkpoint,
+        epoch=weights_epoch(run, weights, checkpoint),
+        findings=findings_of(run.config),
+        evaluation_id=evaluation_id,
+    )
+    save_evaluation(run, evaluation, outcomes.columns())
+    shutil.rmtree(scratch, ignore_errors=True)
+    return evaluation
+
+
+def summarise(
+    outcomes: Outcomes,
+    plan: EvaluationPlan,
+    dataset: Dataset,
+    *,
+    weights: str,
+    checkpoint: str,
+    epoch: int = 0,
+    findings: tuple[str, ...] = (),
+    evaluation_id: str | None = None,
+) -> Evaluation:
+    """Sum outcomes into an evaluation that says in full how they were made."""
+    return Evaluation(
+        id=evaluation_id or new_id(),
         created=now(),
         dataset=dataset.name,
         split="test",
@@ -147,12 +173,9 @@ def evaluate_weights(
         limit=plan.limit,
         scores=scores_of(outcomes, plan, dataset.num_classes, epoch=epoch, weights=weights),
         settings={name: plan.settings(name) for name in plan.attacks},
-        findings=findings_of(run.config),
+        findings=findings,
         class_names=dataset.class_names,
     )
-    save_evaluation(run, evaluation, outcomes.columns())
-    shutil.rmtree(scratch, ignore_errors=True)
-    return evaluation
 
 
 def findings_of(config: RunConfig) -> tuple[str, ...]:
@@ -194,8 +217,7 @@ def _predict_batch(
 
 def _check_logits(model: nn.Module, images: Images, num_classes: int) -> None:
     """Refuse a model that answers with another number of classes, or not with numbers."""
-    with torch.no_grad():
-        model.eval()
+    with torch.no_grad(), model_mode(model, training=False):
         try:
             logits = model(to_float(images.images[:2]))
         except RuntimeError as error:

@@ -49,4 +49,4 @@ def default_weights(run: RunFolder) -> str:
     gated = method in METHODS and METHODS[method].gated
     if gated and "fawa" in kept:
         return "fawa"
-    return "online" if "online" in kept or "file" not in kept else "file"
+    return "file" if method == "external" else "online"

@@ -1,1 +1,1 @@
-"""jobs."""
+"""Jobs: the queue, a thread per device that supervises, and workers as processes of their own."""

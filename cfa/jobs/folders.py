@@ -23,6 +23,7 @@ from filelock import FileLock, Timeout
 
 from cfa.errors import StoreError
 from cfa.results.rows import write_text
+from cfa.results.runs import RunFolder
 
 
 @dataclass(frozen=True)
@@ -151,6 +152,12 @@ def is_held(lock_file: Path) -> bool:
         raise StoreError(f"cannot open {lock_file} ({error.strerror}); check its owner") from error
     lock.release()
     return False
+
+
+def run_state(run: RunFolder) -> str:
+    """Return a run's state for people: ``interrupted`` where it says ``running`` and nobody trains it."""
+    state = run.status.state
+    return "interrupted" if state == "running" and not is_held(run.lock_file) else state
 
 
 @contextmanager

@@ -28,6 +28,10 @@ class Listener:
         """Receive one line, time stamp included."""
         print(line, flush=True)
 
+    def failed(self, message: str) -> None:
+        """Receive the sentence with which the job failed; the last thing that is heard."""
+        print(f"failed: {message}", flush=True)
+
 
 class StopSignal:
     """Remembers that the process was told to end (SIGTERM, SIGINT, SIGHUP)."""

@@ -203,6 +203,13 @@ class Queue:
 
     def claim(self, device: str) -> Job | None:
         """Take the first job that may run on ``device``, marked running; ``None`` when there is none."""
+        # Supervisors ask twice a second: an empty queue must not cost a write lock each time.
+        with self._database.reading() as connection:
+            if (
+                connection.execute(sa.select(JOBS.c.id).where(JOBS.c.state == "queued").limit(1)).scalar()
+                is None
+            ):
+                return None
         values = {"device": device, "now": now(), "host": socket.gethostname()}
         with self._database.writing() as connection:
             job_id = connection.execute(_CLAIM, values).scalar()
@@ -210,10 +217,6 @@ class Queue:
                 return None
             self._database.mirror(_row(connection, job_id))
         return self.get(job_id)
-
-    def has_work(self, device: str) -> bool:
-        """Tell whether a queued job may run on ``device`` at some time, now or after others."""
-        return any(job.state == "queued" and job.device in (None, device) for job in self.jobs())
 
     def register_worker(self, job_id: str, device: str) -> Job:
         """Note who runs a job; a StoreError unless it is still marked running."""
@@ -395,7 +398,12 @@ class Queue:
         # Not every shared file system carries locks from machine to machine: believe a recent report too.
         progress = read_progress(self.home, row["id"])
         elsewhere = row["host"] not in (None, socket.gethostname())
-        return not (elsewhere and progress and _seconds_since(progress.updated) < RECENT)
+        if elsewhere and progress and _seconds_since(progress.updated) < RECENT:
+            return False
+        # Its worker may have ended well between the look at the row and the look at the locks.
+        with self._database.reading() as connection:
+            row_now = _row(connection, row["id"])
+        return row_now is not None and (row_now["state"], row_now["pid"]) == ("running", row["pid"])
 
 
 _PAST = {"failed": "failed", "cancelled": "was cancelled"}

@@ -1,6 +1,7 @@
 """From a wish to jobs in the queue."""
 
 import dataclasses
+import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from cfa.results.runs import RunFolder, require_weights
 from cfa.results.store import Store
 
 if TYPE_CHECKING:
+    from cfa.data import Dataset
     from cfa.evaluation import EvaluationPlan
 
 DEMO_DATASET = "fashion-mnist-mini"
@@ -192,7 +194,8 @@ def register_weights(
 ) -> RunFolder:
     """Take someone else's weights into the store, as a run with one kind of weights and checkpoint, ``file``.
 
-    The file is checked against the network before anything is written.
+    The file is checked against the network before anything is written. The same file, read in the same way,
+    is the run that it became before.
 
     Args:
         store: Where runs are.
@@ -210,18 +213,49 @@ def register_weights(
     from cfa.data import load_dataset
     from cfa.methods import default_model
     from cfa.models import build_model, load_into, load_weights, save_weights
-    from cfa.results.runs import Manifest, now
-    from cfa.training.provenance import code_version, package_versions
 
     data = load_dataset(dataset, store.data_folder)
-    config = RunConfig(
-        method="external", dataset=dataset, model=model or default_model(dataset), preset="external"
-    )
+    model = model or default_model(dataset)
+    config = RunConfig(method="external", dataset=dataset, model=model, preset="external")
     spec = _model_spec(data, normalize)
     network = build_model(config.model, spec, 0)
     load_into(network, load_weights(file), str(file), normalise_missing_ok=True)
-    run = store.create(config, name or _name_of_file(store, file), ("external",))
-    save_weights(run.weights_file("file", "file"), network.state_dict(), {"source": file.name})
+    origin = {
+        "source": file.name,
+        "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
+        "normalize": normalize,
+    }
+    known = _registered(store, config, origin)
+    if known is not None:
+        return known
+    run = _external_run(store, config, data, dataclasses.asdict(spec), name or _name_of_file(store, file))
+    save_weights(run.weights_file("file", "file"), network.state_dict(), origin)
+    run.write_status("finished", 0, f"weights from {file.name}")
+    return run
+
+
+def register_model(store: Store, model: str, data: "Dataset", name: str) -> RunFolder:
+    """Make a run for evaluations of a model that only its owner can build: it keeps no weights.
+
+    Args:
+        store: Where runs are.
+        model: What to call its architecture.
+        data: The data set that it is evaluated on.
+        name: The run's name.
+    """
+    config = RunConfig(method="external", dataset=data.name, model=model, preset="external")
+    run = _external_run(store, config, data, {}, name)
+    run.write_status("finished", 0, "evaluated from Python; its weights are not kept here")
+    return run
+
+
+def _external_run(
+    store: Store, config: RunConfig, data: "Dataset", spec: Mapping[str, Any], name: str
+) -> RunFolder:
+    from cfa.results.runs import Manifest, now
+    from cfa.training.provenance import code_version, package_versions
+
+    run = store.create(config, name, ("external",))
     run.write_manifest(
         Manifest(
             created=now(),
@@ -233,11 +267,23 @@ def register_weights(
             class_names=data.class_names,
             train_counts=(),
             val_counts=(),
-            model=dataclasses.asdict(spec),
+            model=dict(spec),
         )
     )
-    run.write_status("finished", 0, f"weights from {file.name}")
     return run
+
+
+def _registered(store: Store, config: RunConfig, origin: Mapping[str, str]) -> RunFolder | None:
+    """Find the run that the same file, read in the same way, became before."""
+    from cfa.models import load_metadata
+
+    for run in store.runs():
+        file = run.weights_file("file", "file")
+        if file.exists() and run.config == config:
+            metadata = load_metadata(file)
+            if all(metadata.get(key) == origin[key] for key in ("sha256", "normalize")):
+                return run
+    return None
 
 
 def _model_spec(data: Any, normalize: str) -> Any:

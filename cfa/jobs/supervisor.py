@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +29,7 @@ __all__ = ["WORKER_COMMAND", "Supervisors", "device_is_busy", "devices", "start_
 WORKER_COMMAND = (sys.executable, "-m", "cfa", "run-job")
 POLL = 0.5  # seconds
 PATIENCE = 60.0  # seconds that a worker has to answer a request to cancel
+FAREWELL = 5.0  # seconds that a worker may take to exit once its job has ended
 LAST_CHANCE = 10.0  # seconds between SIGTERM and SIGKILL
 
 _log = logging.getLogger(__name__)
@@ -57,6 +59,7 @@ class Supervisor(threading.Thread):
         super().__init__(name=thread_name(home, device), daemon=True)
         self.home, self.device, self.command = home, device, tuple(command)
         self.poll, self.patience = poll, patience
+        self.last_chance = LAST_CHANCE
         self.stopping = threading.Event()
         self.queue = Queue(home)
         self.left_alone: list[subprocess.Popen[bytes]] = []
@@ -114,19 +117,26 @@ class Supervisor(threading.Thread):
     def _wait(self, job: Job, process: "subprocess.Popen[bytes]") -> None:
         """Wait for the worker; one that does not answer a request to cancel is ended."""
         asked: float | None = None
+        told = False
         while not self.stopping.is_set():
             try:
                 process.wait(self.poll)
                 return
             except subprocess.TimeoutExpired:
                 pass
-            if self._cancel_is_requested(job):
-                asked = asked or time.monotonic()
-                waited = time.monotonic() - asked
-                if waited > self.patience + LAST_CHANCE:
-                    os.killpg(process.pid, signal.SIGKILL)
-                elif waited > self.patience:
-                    os.killpg(process.pid, signal.SIGTERM)
+            if not self._cancel_is_requested(job):
+                continue
+            asked = asked or time.monotonic()
+            waited = time.monotonic() - asked
+            if waited > self.patience + self.last_chance:
+                os.killpg(process.pid, signal.SIGKILL)
+            elif waited > self.patience and not told:
+                os.killpg(process.pid, signal.SIGTERM)
+                told = True
+        # Told to stop supervising. A worker that has said how it ended is about to be gone: wait for that.
+        if self.queue.get(job.id).state != "running":
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(FAREWELL)
 
     def _cancel_is_requested(self, job: Job) -> bool:
         try:

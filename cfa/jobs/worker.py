@@ -35,6 +35,7 @@ class Task:
     folder: JobFolder
     device: str
     observer: JobObserver
+    listener: Listener
 
     def dataset(self, name: str) -> "Dataset":
         """Load a data set, fetching it first where it is not there."""
@@ -82,7 +83,9 @@ def run_job(home: Path, job_id: str, listener: Listener | None = None) -> int:
         device = choose_device(home, job.ran_on or job.device)
         job = queue.register_worker(job_id, device)
         observer = JobObserver(queue, job_id, listener, stop)
-        state, message = _outcome(Task(Store.open(home), queue, job, folder, device, observer), stop)
+        state, message = _outcome(
+            Task(Store.open(home), queue, job, folder, device, observer, listener), stop
+        )
         queue.finish(job_id, state, message)
         _tell_run(queue, job, state, message)
     return 0 if state == "done" else 1
@@ -90,9 +93,9 @@ def run_job(home: Path, job_id: str, listener: Listener | None = None) -> int:
 
 def _outcome(task: Task, stop: StopSignal) -> tuple[EndState, str]:
     """Carry out the job and say how it ended."""
-    observer, home = task.observer, task.store.home
+    observer = task.observer
     try:
-        with occupied(home, task.device, observer, lambda message: _announce(task, message)):
+        with occupied(task.store.home, task.device, observer, lambda message: _announce(task, message)):
             _make_importable(task.job.spec)
             _KINDS[task.job.kind](task)
     except Stopped as stopped:
@@ -105,7 +108,7 @@ def _outcome(task: Task, stop: StopSignal) -> tuple[EndState, str]:
         message = _sentence(error)
         if not isinstance(error, CfaError):
             observer.log(traceback.format_exc())
-        observer.log(f"failed: {message}")
+        task.listener.failed(message)
         return "failed", message
     return "done", ""
 

@@ -159,8 +159,13 @@ SETTING_HELP: Mapping[str, str] = {
     "train.keep_every": "Also keep the online weights every n epochs; 0 keeps best and last only.",
     "train.select_on": "Split that picks the best checkpoint; test is the papers' protocol and is marked.",
     "train.test_probe": "Also draw test accuracy per epoch; it is used for no choice.",
-    "train.official_passes": "Make the official code's extra forward passes (they move BatchNorm statistics).",
+    "train.official_passes": "Make the official code's extra forward passes; they move BatchNorm statistics.",
 }
+
+
+# Settings that may be ``None`` in a configuration, but only for methods that have no use for them.
+NEEDED = ("objective.beta", "objective.tau", "rule.lambda_eps", "rule.lambda_beta")
+WORD_NONE = ("attack.start",)  # here `none` is a choice and not the absence of one
 
 
 def default_model(dataset: str) -> str:
@@ -228,7 +233,7 @@ def configure(
     chosen_preset = preset or default_preset(chosen_model)
     overrides = overrides or {}
     _refuse_unusable(recipe, overrides)
-    settings = preset_settings(recipe, chosen_preset) | {k: _plain(v) for k, v in overrides.items()}
+    settings = preset_settings(recipe, chosen_preset) | {k: _plain(k, v) for k, v in overrides.items()}
     identity = {"method": method, "dataset": dataset, "model": chosen_model, "preset": chosen_preset}
     return validated({**identity, "seed": seed, "init": init, **nest(settings)})
 
@@ -240,15 +245,17 @@ def _refuse_unusable(recipe: Recipe, overrides: Mapping[str, Any]) -> None:
             raise ConfigError(str(unknown("setting", name, names)))
         if name in unused:
             raise ConfigError(f"{recipe.name} has no {name}; leave it out or choose a method that uses it")
+        if name in NEEDED and _plain(name, overrides[name]) is None:
+            raise ConfigError(f"{name}={overrides[name]!r}: {recipe.name} needs a number there")
 
 
-def _plain(value: Any) -> Any:
+def _plain(name: str, value: Any) -> Any:
     """Read the texts ``none`` and ``0.5;0.75`` as a form or a command line gives them."""
-    if isinstance(value, str):
-        if value.strip().lower() in ("none", ""):
-            return None
-        if ";" in value:
-            return tuple(part.strip() for part in value.split(";"))
+    if name == "optimizer.milestones" and isinstance(value, str):
+        stripped = value.strip().lower()
+        return () if stripped == "none" else tuple(part.strip() for part in stripped.split(";"))
+    if isinstance(value, str) and value.strip().lower() in ("none", ""):
+        return value if name in WORD_NONE else None
     return value
 
 

@@ -49,8 +49,8 @@ class Comparison:
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """Turn a table into dictionaries that JSON can hold; missing values are ``None``."""
-    rows: list[dict[str, Any]] = json.loads(frame.to_json(orient="records", double_precision=15))
-    return rows
+    plain = frame.astype(object).where(frame.notna(), None)
+    return [dict(zip(plain.columns, row, strict=True)) for row in plain.itertuples(index=False, name=None)]
 
 
 def shared_scores(runs: Sequence[RunFolder]) -> pd.DataFrame:

@@ -75,7 +75,7 @@ def import_runs(store: Store, folder: Path) -> Imported:
     """Copy the runs found in ``folder`` into the store.
 
     Runs are looked for in the folder itself, directly below it, and in its ``runs/`` (an export, another
-    ``CFA_HOME``). An id that is here already is the same run and is skipped; a name that is taken gets a number.
+    ``CFA_HOME``). An id that is here already is the same run: skipped. A taken name gets a number.
 
     Raises:
         ConfigError: There is no run in ``folder``.

@@ -53,6 +53,16 @@ def per_class_frame(runs: Iterable[RunFolder]) -> pd.DataFrame:
     return _joined(blocks, PER_CLASS_COLUMNS)
 
 
+def evaluations_frame(evaluations: Iterable[tuple[RunFolder, Evaluation]]) -> pd.DataFrame:
+    """Tabulate chosen evaluations, each with its run, columns :data:`PER_CLASS_COLUMNS`."""
+    blocks = [
+        _class_block(run, run.config, scores, evaluation)
+        for run, evaluation in evaluations
+        for scores in evaluation.scores
+    ]
+    return _joined(blocks, PER_CLASS_COLUMNS)
+
+
 def newest_scores(run: RunFolder) -> list[tuple[Evaluation, Scores]]:
     """Pick a run's newest test scores for every (dataset, weights, checkpoint, attack, norm, eps)."""
     newest: dict[tuple[object, ...], tuple[Evaluation, Scores]] = {}

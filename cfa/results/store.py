@@ -7,6 +7,7 @@ files, and names are kept unique by a lock around the one place that gives them 
 import os
 import re
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from cfa.results.runs import Label, RunFolder
 
 _PROJECT = Path(__file__).resolve().parents[2]
 SHIPPED_RUNS = _PROJECT / "checkpoints" / "demo"
-_NAME = re.compile(r"^[\w][\w .+:()-]{0,79}$")
+_NAME = re.compile(r"\w[\w .+:()-]{0,79}")
 
 
 def default_home() -> Path:
@@ -75,33 +76,36 @@ class Store:
     def find(self, reference: str) -> RunFolder:
         """Find a run by name, id, or a unique prefix (4 characters or more) of its id."""
         runs = self.runs()
-        for run in runs:
-            if reference in (run.id, run.name):
-                return run
-        matches = [run for run in runs if len(reference) >= 4 and run.id.startswith(reference)]
+        matches = [run for run in runs if run.id == reference]
+        # Folders that were copied here may bring a name that is already there.
+        matches = matches or [run for run in runs if run.name == reference]
+        if not matches and len(reference) >= 4:
+            matches = [run for run in runs if run.id.startswith(reference)]
         if len(matches) == 1:
             return matches[0]
         if matches:
             listed = ", ".join(f"{run.id} ({run.name})" for run in matches)
-            raise UnknownName(f"run {reference!r} is ambiguous; write more of one of {listed}")
+            raise UnknownName(f"run {reference!r} is ambiguous; write the id of one of {listed}")
         raise unknown("run", reference, [run.name for run in runs])
 
     def create(self, config: RunConfig, name: str | None = None, tags: tuple[str, ...] = ()) -> RunFolder:
         """Make a run folder, state ``queued``; a taken name is refused, without one a free one is found."""
         with self._names() as taken:
             chosen = _checked(name, taken) if name else _free(_default_name(config), taken)
-            run = RunFolder(self.runs_folder / secrets.token_hex(5))
+            # A letter first: 12e4567890 in a CSV would be read as a number.
+            run = RunFolder(self.runs_folder / f"r{secrets.token_hex(4)}")
             temporary = run.path.with_name(f".{run.id}.tmp")
+            half = RunFolder(temporary)
             try:
                 for folder in ("weights", "state", "evaluations"):
                     (temporary / folder).mkdir(parents=True)
-            except OSError as error:
-                raise StoreError(f"cannot make a run folder ({error.strerror}); free disk space") from error
-            half = RunFolder(temporary)
-            half.write_config(config)
-            half.write_label(Label(chosen, tags))
-            half.write_status("queued", 0)
-            temporary.rename(run.path)
+                half.write_config(config)
+                half.write_label(Label(chosen, tags))
+                half.write_status("queued", 0)
+                temporary.rename(run.path)
+            except (OSError, StoreError) as error:
+                shutil.rmtree(temporary, ignore_errors=True)
+                raise StoreError(f"cannot make a run folder ({error}); free disk space") from error
         return run
 
     def relabel(self, run: RunFolder, label: Label) -> None:
@@ -138,7 +142,7 @@ def _free(name: str, taken: set[str]) -> str:
 
 
 def _checked(name: str, taken: set[str]) -> str:
-    if not _NAME.match(name):
+    if not _NAME.fullmatch(name):
         raise ConfigError(
             f"name {name!r} is not usable; take up to 80 letters, digits, spaces and any of . _ + : ( ) -"
         )

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 
 from cfa.config import RunConfig
 from cfa.data import Dataset, Images, Split, batch_slices, long_tailed, stratified_split, to_float
-from cfa.errors import CfaError, ConfigError, Diverged
+from cfa.errors import CfaError, ConfigError, DataError, Diverged
 from cfa.methods import METHODS, Averager, ClassStats, gate_statistic, tail_classes
-from cfa.models import ModelSpec, build_model, channel_statistics, load_into, save_weights
+from cfa.models import ModelSpec, all_finite, build_model, channel_statistics, load_into, save_weights
 from cfa.progress import Observer, Progress, Stopped
 from cfa.results.rows import Epoch, Knobs, Row, Scores, append_rows, drop_rows_after
 from cfa.results.runs import Manifest, RunFolder, now
@@ -53,6 +53,9 @@ def fit(
         Diverged: The loss is no longer finite; the last good state remains.
         CfaError: The configuration does not fit the data, or the disk is full.
     """
+    if run.status.state == "finished":  # its state may be pruned: starting again would erase its history
+        observer.log(f"{run.name} has been trained to its end")
+        return
     cuda = [device] if device.type == "cuda" else []
     try:
         with torch.random.fork_rng(devices=cuda):
@@ -112,6 +115,8 @@ class Trainer:
     ) -> "Trainer":
         """Build everything from the configuration, then restore the saved state if there is one."""
         config = run.config
+        if config.init is not None and initial is None and not run.state_file.exists():
+            raise ConfigError(f"init={config.init!r} names weights to start from, but none were given")
         split = split_images(config, dataset)
         everything = Images(dataset.train_images, dataset.train_labels)
         train, val = everything.subset(split.train), everything.subset(split.validation)
@@ -167,6 +172,7 @@ class Trainer:
     def _open(self, spec: ModelSpec, split: Split) -> None:
         """Write how the run is made, or go on from its saved state."""
         if self.run.state_file.exists():
+            self._check_same_data()
             self.state.restore(self.run.state_file)
             drop_rows_after(self.run.history_file, self.state.epoch)
             self.observer.log(f"resuming in epoch {self.state.epoch + 1}, after step {self.state.step}")
@@ -191,6 +197,14 @@ class Trainer:
         images = f"{len(self.train_images)} training and {len(self.val_images)} validation images"
         self.observer.log(f"{self.config.method} on {self.dataset.name}: {images}, {self.config.model}")
 
+    def _check_same_data(self) -> None:
+        manifest = self.run.manifest
+        if manifest is not None and manifest.data_fingerprint != self.dataset.fingerprint:
+            raise DataError(
+                f"data set {self.dataset.name!r} has changed since the run started; "
+                "restore it, or start a new run"
+            )
+
     # One epoch -----------------------------------------------------------------------------------------
 
     def _train_epoch(self) -> None:
@@ -208,7 +222,7 @@ class Trainer:
             reason = self.observer.stop_requested()
             if reason is None and monotonic() - last_save < SECONDS_BETWEEN_SAVES:
                 return
-            self._check_finite()
+            self._check_finite(weights=True)
             state.save(self.run.state_file)
             last_save = monotonic()
             if reason is not None:
@@ -224,7 +238,7 @@ class Trainer:
             batch_size=settings.batch_size,
             after_step=after_step,
         )
-        self._check_finite()
+        self._check_finite(weights=True)
 
     def _finish_epoch(self) -> None:
         """Validate, pass the gate, average, calibrate, keep the best; then write rows and state."""
@@ -373,13 +387,18 @@ class Trainer:
 
     # Telling -------------------------------------------------------------------------------------------
 
-    def _check_finite(self) -> None:
-        first_bad = int(self.state.counts.first_bad_step)
-        if first_bad == EpochCounts.NEVER:
+    def _check_finite(self, *, weights: bool = False) -> None:
+        """Stop at a loss that is not finite, and before saving also at weights that no loss has seen yet."""
+        state, rate = self.state, self.state.optimizer.param_groups[0]["lr"]
+        first_bad = int(state.counts.first_bad_step)
+        if first_bad != EpochCounts.NEVER:
+            what = f"the loss is not finite in epoch {state.epoch + 1}, step {first_bad}"
+        elif weights and not all_finite(state.model.state_dict()):
+            what = f"the weights are not finite after epoch {state.epoch + 1}, step {state.step}"
+        else:
             return
         raise Diverged(
-            f"the loss is not finite in epoch {self.state.epoch + 1}, step {first_bad}; lower optimizer.lr (now "
-            f"{self.state.optimizer.param_groups[0]['lr']:g}) and start again: the last good state is kept"
+            f"{what}; lower optimizer.lr (now {rate:g}) and start again: the last good state is kept"
         )
 
     def _report(self, phase: str, share_of_epoch: float) -> None:
@@ -411,6 +430,11 @@ class Trainer:
             return "FAWA weights were not kept: too few validation images a class for the worst-class gate."
         if "fawa" not in self.state.averages:
             settings = self.config.averaging
+            if settings.start_epoch > self.config.train.epochs:
+                return (
+                    f"The run ended before averaging started (averaging.start_epoch={settings.start_epoch}): "
+                    "online weights are reported."
+                )
             return (
                 f"FAWA's gate never opened (validation {settings.gate} below {settings.threshold:g} "
                 f"from epoch {settings.start_epoch} on): online weights are reported."

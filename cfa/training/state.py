@@ -1,6 +1,7 @@
 """Everything that training carries from one step to the next, and how it survives a crash."""
 
 import os
+import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from cfa.errors import CheckpointError, StoreError
 from cfa.methods import ClassKnobs
 
-AVERAGED = ("ema", "fawa")
+FIELDS = ("knobs", "rule_state", "counts", "averages", "scores", "best", "epoch", "step")
 
 
 @dataclass
@@ -79,14 +80,10 @@ class TrainingState:
         content = {
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
+            **{name: getattr(self, name) for name in FIELDS},
             "knobs": vars(self.knobs),
             "rule_state": dict(self.rule_state),
             "counts": vars(self.counts),
-            "averages": self.averages,
-            "scores": self.scores,
-            "best": self.best,
-            "epoch": self.epoch,
-            "step": self.step,
         }
         temporary = path.with_name(f".{path.name}.tmp")
         try:
@@ -107,10 +104,11 @@ class TrainingState:
         device = self.counts.correct.device
         try:
             content = torch.load(path, map_location=device, weights_only=True)
-        except (OSError, RuntimeError, EOFError, ValueError) as error:
-            raise CheckpointError(
-                f"the training state {path.name} cannot be read; delete it to start the run again"
-            ) from error
+            missing = {"model", "optimizer", *FIELDS} - set(content)
+        except (OSError, RuntimeError, EOFError, ValueError, TypeError, pickle.UnpicklingError) as error:
+            raise _unreadable(path) from error
+        if missing:
+            raise _unreadable(path)
         self.model.load_state_dict(content["model"])
         self.optimizer.load_state_dict(content["optimizer"])
         self.knobs = ClassKnobs(**{name: value.cpu() for name, value in content["knobs"].items()})
@@ -119,3 +117,7 @@ class TrainingState:
         self.averages, self.scores = content["averages"], content["scores"]
         self.best = {kind: (score, epoch) for kind, (score, epoch) in content["best"].items()}
         self.epoch, self.step = content["epoch"], content["step"]
+
+
+def _unreadable(path: Path) -> CheckpointError:
+    return CheckpointError(f"the training state {path.name} cannot be read; delete it to start the run again")

@@ -1,6 +1,7 @@
 """Counts of correct images per class, clean and under PGD-10, for the gate and for choosing checkpoints."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -52,7 +53,7 @@ def count_correct(model: nn.Module, images: Images, config: RunConfig, num_class
 
 def score_rows(counts: Counts, config: RunConfig, *, epoch: int, split: str, weights: str) -> list[Scores]:
     """Turn counts into rows."""
-    common = {"epoch": epoch, "split": split, "weights": weights, "total": counts.total}
+    common: dict[str, Any] = {"epoch": epoch, "split": split, "weights": weights, "total": counts.total}
     attack = config.attack
     return [
         Scores(attack=CLEAN, norm="none", eps=0.0, correct=counts.clean, **common),

@@ -1,0 +1,803 @@
+"""The command line: arguments -> configuration -> one call."""
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Any, ParamSpec
+
+import typer
+
+from cfa.config import RunConfig, format_eps, parse_eps
+from cfa.errors import CfaError, ConfigError, UnknownName
+from cfa.jobs.folders import JobFolder, read_progress, run_state
+from cfa.jobs.queue import Job, Queue, seconds_until_empty
+from cfa.results.runs import RunFolder
+from cfa.results.store import Store
+from cfa.terminal import TerminalListener, duration, note, print_json, print_table, size
+
+DONE, FAILED, BAD_USAGE = 0, 1, 2
+
+app = typer.Typer(
+    name="cfa",
+    help="Train class-wise calibrated fair adversarial training and its rivals, and compare classes.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+Parameters = ParamSpec("Parameters")
+
+Reference = Annotated[str, typer.Argument(metavar="JOB", help="A job's id, or a run for its newest job.")]
+Runs = Annotated[list[str], typer.Argument(metavar="RUN...", help="Names, ids, or starts of ids.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+Method = Annotated[str, typer.Option(help="See `cfa methods`.")]
+DatasetName = Annotated[str, typer.Option(help="See `cfa datasets`.")]
+ModelName = Annotated[str | None, typer.Option(help="See `cfa models`; by default the data set's usual one.")]
+PresetName = Annotated[str | None, typer.Option(help="demo, paper or official-code; default by model.")]
+Epochs = Annotated[int | None, typer.Option(min=1, help="Short for --set train.epochs=N.")]
+Seeds = Annotated[str, typer.Option(metavar="N[,N...]", help="Seed; several make several runs.")]
+Init = Annotated[str | None, typer.Option(metavar="RUN|WEIGHTS", help="Start from a run or weights file.")]
+Settings = Annotated[
+    list[str], typer.Option("--set", metavar="KEY=VALUE", help="A setting; KEY=A,B,C makes a grid of runs.")
+]
+DeviceName = Annotated[str | None, typer.Option(help="cuda:0, mps, cpu; by default the first that is free.")]
+ToQueue = Annotated[bool, typer.Option("--queue", help="Hand it to the queue and return at once.")]
+
+
+suite_app = typer.Typer(help="Tables as files: plan and run benchmarks/suites/*.toml.", no_args_is_help=True)
+app.add_typer(suite_app, name="suite")
+
+
+def command(
+    example: str, group: typer.Typer = app
+) -> Callable[[Callable[Parameters, int | None]], Callable[Parameters, None]]:
+    """Register a command; ``example`` ends its help.
+
+    What the function returns is the exit code, and a CfaError becomes one sentence on stderr.
+    """
+
+    def register(function: Callable[Parameters, int | None]) -> Callable[Parameters, None]:
+        @wraps(function)
+        def run(*args: Parameters.args, **kwargs: Parameters.kwargs) -> None:
+            try:
+                code = function(*args, **kwargs) or DONE
+            except CfaError as error:
+                note(f"error: {error}")
+                code = BAD_USAGE if isinstance(error, ConfigError | UnknownName) else FAILED
+            raise typer.Exit(code)
+
+        name = function.__name__.removeprefix("suite_").strip("_").replace("_", "-")
+        group.command(name=name, epilog=f"\b\nExample:\n  {example}")(run)
+        return run
+
+    return register
+
+
+def main() -> None:
+    """Run the command line, with ``package.module:name`` looked for in the working directory as well."""
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
+    # Before torch is imported: threads that wait by spinning slow a worker down many times over as soon as
+    # the dashboard or a browser wants one of its cores (on two cores: 7 to 109 s an epoch against 4 s).
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    app()
+
+
+# Training --------------------------------------------------------------------------------------------------
+
+
+@command("cfa train --method trades-cfa --dataset fashion-mnist-mini --set rule.lambda_eps=0.3,0.5")
+def train(
+    method: Method,
+    dataset: DatasetName,
+    model: ModelName = None,
+    preset: PresetName = None,
+    epochs: Epochs = None,
+    seed: Seeds = "0",
+    device: DeviceName = None,
+    name: Annotated[str | None, typer.Option(help="Name of the run; several get -1, -2, ...")] = None,
+    init: Init = None,
+    settings: Settings = [],  # noqa: B006 (typer reads it as the default)
+    queue: ToQueue = False,
+    no_test: Annotated[bool, typer.Option("--no-test", help="Leave out the closing test.")] = False,
+    as_json: AsJson = False,
+) -> int:
+    """Train a run, or a grid of runs one after the other."""
+    from cfa.jobs.devices import check_device
+    from cfa.jobs.submit import check_names, submit_training
+
+    store, jobs = _open()
+    configs = _configurations(method, dataset, model, preset, epochs, seed, init, settings)
+    configs = [check_names(store, config) for config in configs]
+    chosen = check_device(device, queued=queue)
+    made: list[tuple[RunFolder, Job]] = []
+    code = DONE
+    for config, run_name in zip(configs, _names(store, name, len(configs)), strict=True):
+        run, (job,) = submit_training(
+            store, jobs, config, name=run_name, device=chosen, test=not no_test, foreground=not queue
+        )
+        made.append((run, job))
+        if not queue:
+            code = max(code, _carry_out(jobs, job))
+            if jobs.get(job.id).state in ("paused", "cancelled"):
+                break  # someone asked to stop: not with the next run either
+    _print_trained(made, queued=queue, several=len(configs) > 1, as_json=as_json)
+    return code
+
+
+@command("cfa estimate --method trades-cfa --dataset fashion-mnist-mini --epochs 50")
+def estimate(
+    method: Method,
+    dataset: DatasetName,
+    model: ModelName = None,
+    preset: PresetName = None,
+    epochs: Epochs = None,
+    seed: Seeds = "0",
+    device: DeviceName = None,
+    init: Init = None,
+    settings: Settings = [],  # noqa: B006
+    as_json: AsJson = False,
+) -> None:
+    """Say how long a training takes and how much disk it needs, from a few measured steps."""
+    import torch
+
+    from cfa.data import dataset_info
+    from cfa.jobs.devices import check_device, choose_device
+    from cfa.jobs.submit import check_names
+    from cfa.training import estimate_seconds
+
+    store, _ = _open()
+    chosen = choose_device(store.home, check_device(device, queued=False))
+    costs = []
+    for config in _configurations(method, dataset, model, preset, epochs, seed, init, settings):
+        info = dataset_info(check_names(store, config).dataset, store.data_folder)
+        costs.append((_short(config), estimate_seconds(config, info, torch.device(chosen))))
+    seconds, disk_bytes = sum(cost.seconds for _, cost in costs), sum(cost.disk_bytes for _, cost in costs)
+    if as_json:
+        each = [{"settings": text, **asdict(cost)} for text, cost in costs]
+        print_json({"seconds": seconds, "disk_bytes": disk_bytes, "device": chosen, "runs": each})
+        return
+    table = [(text, duration(cost.seconds), size(cost.disk_bytes)) for text, cost in costs]
+    table += [("all", duration(seconds), size(disk_bytes))] if len(costs) > 1 else []
+    print_table(table, (f"run (on {chosen})", "time", "disk"), "")
+
+
+@command("cfa resume trades-cfa-fashion-mnist-mini-s0")
+def resume(job: Reference, queue: ToQueue = False, as_json: AsJson = False) -> int:
+    """Go on with a paused, interrupted, failed or cancelled job, exactly where it stopped."""
+    store, jobs = _open()
+    found = jobs.resume(jobs.find(job).id, foreground=not queue)
+    code = DONE if queue else _carry_out(jobs, found)
+    if found.kind == "train" and found.run_id:
+        run = store.find(found.run_id)
+        _print_trained([(run, found)], queued=queue, several=False, as_json=as_json)
+    elif found.kind == "evaluate" and not queue:
+        _print_evaluated(store, [found], as_json)
+    else:
+        _print_jobs([jobs.get(found.id)], as_json, alone=True)
+    return code
+
+
+# Results ---------------------------------------------------------------------------------------------------
+
+
+@command("cfa evaluate my-run --attack pgd-20 --eps 8/255 --limit 1000")
+def evaluate(
+    references: Annotated[list[str], typer.Argument(metavar="RUN...|WEIGHTS", help="Runs or weights files.")],
+    attack: Annotated[list[str], typer.Option(help="See `cfa attacks`; may be repeated.")],
+    eps: Annotated[str | None, typer.Option(help="8/255 or 0.0314; by default the run's own.")] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="The first N/classes test images of each class.")
+    ] = None,
+    weights: Annotated[str, typer.Option(help="auto, online, ema or fawa.")] = "auto",
+    checkpoint: Annotated[str, typer.Option(help="best or last.")] = "best",
+    dataset: Annotated[str | None, typer.Option(help="Needed with WEIGHTS; else the run's own.")] = None,
+    model: Annotated[str | None, typer.Option(help="With WEIGHTS: the network.")] = None,
+    normalize: Annotated[str, typer.Option(help="With WEIGHTS: none, dataset or MEAN/STD.")] = "none",
+    seed: Annotated[int, typer.Option(min=0, help="Seed of random starts.")] = 0,
+    device: DeviceName = None,
+    queue: ToQueue = False,
+    as_json: AsJson = False,
+) -> int:
+    """Attack runs, or a weights file, on test images and count what is still right, class by class."""
+    from cfa.evaluation import EvaluationPlan
+    from cfa.jobs.devices import check_device
+    from cfa.jobs.submit import submit_evaluation
+
+    store, jobs = _open()
+    _check_choice("weights", weights, ("auto", "online", "ema", "fawa"))
+    _check_choice("checkpoint", checkpoint, ("best", "last"))
+    chosen = check_device(device, queued=queue)
+    budget = parse_eps(eps) if eps is not None else None
+    # Attacks are judged before a weights file is copied: a typing error leaves nothing behind.
+    EvaluationPlan(attacks=tuple(attack), limit=limit, seed=seed)
+    runs = [_run_or_weights(store, text, dataset, model, normalize) for text in references]
+    submitted, code = [], DONE
+    for run in runs:
+        settings = run.config.attack
+        own = settings.eps if budget is None else budget
+        plan = EvaluationPlan(attacks=tuple(attack), norm=settings.norm, eps=own, limit=limit, seed=seed)
+        job = submit_evaluation(
+            store,
+            jobs,
+            run,
+            weights=weights,
+            checkpoint=checkpoint,
+            plan=plan,
+            device=chosen,
+            dataset=dataset,
+            foreground=not queue,
+        )
+        submitted.append(job)
+        code = max(code, DONE if queue else _carry_out(jobs, job))
+        if jobs.get(job.id).state in ("paused", "cancelled"):
+            break
+    if queue:
+        _print_jobs(submitted, as_json)
+    else:
+        _print_evaluated(store, submitted, as_json)
+    return code
+
+
+@command("cfa compare my-trades my-trades-cfa --out classes.csv")
+def compare(
+    runs: Runs,
+    baseline: Annotated[str | None, typer.Option(metavar="RUN", help="By default the first run.")] = None,
+    out: Annotated[Path | None, typer.Option(metavar="FILE.csv", help="Write the tables there.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compare runs with a baseline, class by class, on the test evaluations that they share."""
+    from cfa.evaluation import default_weights
+    from cfa.results.comparison import compare as compare_runs
+    from cfa.results.comparison import records
+    from cfa.results.exports import write_csv
+
+    store, _ = _open()
+    if out is not None and out.suffix != ".csv":
+        raise ConfigError(f"--out {out} is no .csv file; other formats are not there yet")
+    found = [store.find(reference) for reference in runs]
+    comparison = compare_runs(found, store.find(baseline) if baseline else found[0], default_weights)
+    if out is not None:
+        write_csv(comparison.per_class, out)
+        write_csv(comparison.summary, out.with_name(f"{out.stem}-summary.csv"))
+        note(f"written: {out} and {out.stem}-summary.csv")
+    if as_json:
+        print_json(comparison.document())
+        return
+    _print_summary(records(comparison.summary))
+    print()
+    _print_differences(comparison.entries)
+
+
+@command("cfa export my-trades my-trades-cfa --out results")
+def export(
+    runs: Runs,
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="A new or empty folder.")],
+    as_json: AsJson = False,
+) -> None:
+    """Copy runs whole into a folder, with tables as CSV beside them."""
+    from cfa.results.exports import export_runs
+
+    store, _ = _open()
+    found = [store.find(reference) for reference in runs]
+    folder = export_runs(found, out)
+    if as_json:
+        print_json({"folder": str(folder.resolve()), "runs": [run.id for run in found]})
+    else:
+        print(f"{len(found)} runs exported to {folder}")
+
+
+@command("cfa import results")
+def import_(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="An export, or a run's folder.")],
+    as_json: AsJson = False,
+) -> None:
+    """Copy the runs in a folder into the store."""
+    from cfa.results.exports import import_runs
+
+    store, _ = _open()
+    imported = import_runs(store, folder)
+    for run_id in imported.skipped:
+        note(f"skipped {run_id}: it is here already")
+    if as_json:
+        print_json(
+            {
+                "imported": [{"run_id": run.id, "run_name": run.name} for run in imported.runs],
+                "skipped": list(imported.skipped),
+            }
+        )
+    else:
+        rows = [(run.name, run.id) for run in imported.runs]
+        print_table(rows, ("imported", "id"), "nothing new to import")
+
+
+# Lists -----------------------------------------------------------------------------------------------------
+
+
+@command("cfa runs --json")
+def runs(as_json: AsJson = False) -> None:
+    """List all runs."""
+    store, _ = _open()
+    rows = [_run_fields(run) for run in store.runs()]
+    shown = ("name", "id", "method", "dataset", "model", "seed", "state", "epoch", "bytes")
+    _print_list(rows, shown, as_json, "no runs yet; `cfa train --help` shows how to make one")
+
+
+@command("cfa jobs")
+def jobs(as_json: AsJson = False) -> None:
+    """List all jobs, in the order of the queue."""
+    _, queue = _open()
+    found = queue.jobs()
+    _print_jobs(found, as_json)
+    left = seconds_until_empty(found, {job.id: read_progress(queue.home, job.id) for job in found})
+    if left:
+        note(f"the queue is empty in about {duration(left)}")
+
+
+@command("cfa methods")
+def methods(as_json: AsJson = False) -> None:
+    """List the training methods."""
+    from cfa.methods import METHODS
+
+    rows = [{"name": name, "title": m.title, "summary": m.summary} for name, m in METHODS.items()]
+    _print_list(rows, ("name", "summary"), as_json, "")
+
+
+@command("cfa datasets")
+def datasets(as_json: AsJson = False) -> None:
+    """List the data sets, and whether they are here."""
+    from cfa.data import DATASETS, dataset_info
+
+    store, _ = _open()
+    rows = [asdict(dataset_info(name, store.data_folder)) for name in DATASETS]
+    shown = ("name", "title", "classes", "train_images", "test_images", "available", "how_to_get")
+    _print_list(rows, shown, as_json, "")
+
+
+@command("cfa models")
+def models(as_json: AsJson = False) -> None:
+    """List the networks."""
+    from cfa.models import MODELS
+
+    _print_list(_documented(MODELS), ("name", "summary"), as_json, "")
+
+
+@command("cfa attacks")
+def attacks(as_json: AsJson = False) -> None:
+    """List the attacks."""
+    from cfa.attacks import ATTACKS, CLEAN
+
+    rows = [{"name": CLEAN, "summary": "no attack"}, *_documented(ATTACKS)]
+    _print_list(rows, ("name", "summary"), as_json, "")
+
+
+# Queue -----------------------------------------------------------------------------------------------------
+
+
+@command("cfa cancel my-run")
+def cancel(job: Reference, as_json: AsJson = False) -> None:
+    """Stop a job for good (`cfa resume` still brings it back until `cfa prune`)."""
+    _, queue = _open()
+    _print_jobs([queue.cancel(queue.find(job).id)], as_json, alone=True)
+
+
+@command("cfa pause my-run")
+def pause(job: Reference, as_json: AsJson = False) -> None:
+    """Ask a job to save and stop; `cfa resume` goes on exactly there."""
+    _, queue = _open()
+    _print_jobs([queue.pause(queue.find(job).id)], as_json, alone=True)
+
+
+@command("cfa work --until-empty")
+def work(
+    until_empty: Annotated[
+        bool, typer.Option("--until-empty", help="End when nothing is left to do.")
+    ] = False,
+) -> None:
+    """Work through the queue without the dashboard, on every device; Ctrl-C leaves running jobs alone."""
+    from cfa.jobs.supervisor import start_supervisors
+
+    _, queue = _open()
+    supervisors = start_supervisors(queue.home)
+    note(f"working through the queue on {', '.join(_device_names())}; Ctrl-C stops this, not running jobs")
+    try:
+        for change in _changes(queue):
+            if change is not None:
+                note(change)
+            elif until_empty and not any(
+                job.state == "running" or (job.state == "queued" and _can_start(job, queue))
+                for job in queue.jobs()
+            ):
+                return
+    except KeyboardInterrupt:
+        note("stopped; running jobs go on")
+    finally:
+        supervisors.stop()
+
+
+# Suites ----------------------------------------------------------------------------------------------------
+
+SuiteFile = Annotated[
+    Path, typer.Argument(metavar="FILE", help="A suite, such as those in benchmarks/suites.")
+]
+
+
+@command("cfa suite plan benchmarks/suites/demo.toml", suite_app)
+def suite_plan(file: SuiteFile, device: DeviceName = None, as_json: AsJson = False) -> None:
+    """List the runs and evaluations of a suite, what is done already, and what the rest takes here."""
+    import torch
+
+    from cfa.data import dataset_info
+    from cfa.jobs.devices import check_device, choose_device
+    from cfa.jobs.suites import plan_suite, read_suite
+    from cfa.training import estimate_seconds
+
+    store, _ = _open()
+    suite = read_suite(file)
+    chosen = choose_device(store.home, check_device(device, queued=False))
+    info = dataset_info(suite.dataset, store.data_folder)
+    runs: list[dict[str, Any]] = []
+    costs: dict[str, Estimate] = {}
+    for planned in plan_suite(store, suite):
+        config = planned.config
+        kind = config.key(without_seed=True)
+        if planned.existing is None and kind not in costs:
+            costs[kind] = estimate_seconds(config, info, torch.device(chosen))
+        cost = costs[kind] if planned.existing is None else None
+        runs.append(
+            {
+                "method": config.method,
+                "seed": config.seed,
+                "settings": _short(config),
+                "run": planned.existing.name if planned.existing else None,
+                "seconds": cost.seconds if cost else 0.0,
+                "disk_bytes": cost.disk_bytes if cost else 0,
+            }
+        )
+    evaluations = [
+        {"method": run["method"], "seed": run["seed"], "attacks": wanted.attacks, "weights": weights}
+        for run in runs
+        for wanted in suite.evaluations
+        for weights in wanted.weights
+    ]
+    seconds = sum(run["seconds"] for run in runs)
+    if as_json:
+        print_json({"runs": runs, "evaluations": evaluations, "seconds": seconds, "device": chosen})
+        return
+    rows = [
+        (
+            run["settings"],
+            run["run"] or "to do",
+            duration(float(run["seconds"] or 0)),
+            size(run["disk_bytes"] or 0),
+        )
+        for run in runs
+    ]
+    print_table(rows, (suite.title, "run", f"time on {chosen}", "disk"), "no runs")
+    more = f"{len(evaluations)} evaluations besides their closing tests"
+    print(f"{len(runs)} trainings, {more}; {duration(seconds)} for the trainings that are left")
+
+
+@command("cfa suite run benchmarks/suites/demo.toml", suite_app)
+def suite_run(
+    file: SuiteFile, device: DeviceName = None, queue: ToQueue = False, as_json: AsJson = False
+) -> int:
+    """Run what a suite still lacks: here, one after the other, or with --queue in the background."""
+    from cfa.jobs.devices import check_device
+    from cfa.jobs.suites import read_suite, submit_suite
+
+    store, jobs = _open()
+    chosen = check_device(device, queued=queue)
+    made = submit_suite(store, jobs, read_suite(file), tag=f"suite:{file.stem}", device=chosen)
+    code = DONE
+    if not queue:
+        for job in made:
+            code = max(code, _carry_out(jobs, jobs.resume(job.id, foreground=True)))
+            if jobs.get(job.id).state in ("paused", "cancelled"):
+                break
+    _print_jobs([jobs.get(job.id) for job in made], as_json)
+    return code
+
+
+@command("cfa prune --dry-run")
+def prune(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would go.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Delete training state of finished and cancelled runs, and what crashes left half-written."""
+    from cfa.jobs.cleanup import prune as prune_store
+
+    store, _ = _open()
+    found = prune_store(store, dry_run=dry_run)
+    freed = sum(leftover.size for leftover in found)
+    if as_json:
+        listed = [{"path": str(x.path), "reason": x.reason, "bytes": x.size} for x in found]
+        print_json({"bytes": freed, "deleted": not dry_run, "files": listed})
+        return
+    for leftover in found:
+        note(f"{size(leftover.size):>9}  {leftover.path}  ({leftover.reason})")
+    print(f"{size(freed)} {'would be freed' if dry_run else 'freed'}")
+
+
+@app.command(name="run-job", hidden=True)
+def run_job_command(job: str) -> None:
+    """Carry out a job that a supervisor claimed."""
+    from cfa.jobs.worker import run_job
+
+    store, _ = _open()
+    raise typer.Exit(run_job(store.home, job))
+
+
+# Helpers ---------------------------------------------------------------------------------------------------
+
+
+def _open() -> tuple[Store, Queue]:
+    store = Store.open()
+    return store, Queue(store.home)
+
+
+def _carry_out(queue: Queue, job: Job) -> int:
+    """Run a job in this terminal."""
+    from cfa.jobs.worker import run_job
+
+    listener = TerminalListener(JobFolder.of(queue.home, job.id).log_file)
+    code = run_job(queue.home, job.id, listener)
+    listener.close()
+    ended = queue.get(job.id)
+    if ended.state == "paused":
+        note(f"paused; go on with: cfa resume {ended.id}")
+    return code
+
+
+def _configurations(
+    method: str,
+    dataset: str,
+    model: str | None,
+    preset: str | None,
+    epochs: int | None,
+    seeds: str,
+    init: str | None,
+    settings: Sequence[str],
+) -> list[RunConfig]:
+    """Build one configuration per seed and combination of settings."""
+    from cfa.methods import configure, grid
+
+    overrides = _settings(settings)
+    if epochs is not None:
+        overrides["train.epochs"] = str(epochs)
+    return [
+        configure(method, dataset, model=model, preset=preset, seed=seed, init=init, overrides=chosen)
+        for seed in _seeds(seeds)
+        for chosen in grid(overrides)
+    ]
+
+
+def _settings(texts: Sequence[str]) -> dict[str, str]:
+    settings = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not equals or not key.strip():
+            raise ConfigError(f"--set {text!r} is no setting; write KEY=VALUE, for example train.epochs=20")
+        settings[key.strip()] = value.strip()
+    return settings
+
+
+def _seeds(text: str) -> list[int]:
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError as error:
+        raise ConfigError(f"--seed {text!r} is no number; write 0, or 0,1,2 for three runs") from error
+
+
+def _names(store: Store, name: str | None, count: int) -> list[str | None]:
+    """Name a grid's runs; taken ones are refused before the first starts."""
+    if name is None or count == 1:
+        return [name] * count
+    names = [f"{name}-{number}" for number in range(1, count + 1)]
+    taken = {run.name for run in store.runs()}.intersection(names)
+    if taken:
+        raise ConfigError(f"name {min(taken)!r} is taken; choose another --name")
+    return list(names)
+
+
+def _short(config: RunConfig) -> str:
+    return f"{config.method} on {config.dataset}, {config.model}, seed {config.seed}"
+
+
+def _check_choice(option: str, value: str, choices: tuple[str, ...]) -> None:
+    from cfa.registry import unknown
+
+    if value not in choices:
+        raise unknown(f"--{option}", value, list(choices))
+
+
+def _run_or_weights(
+    store: Store, reference: str, dataset: str | None, model: str | None, normalize: str
+) -> RunFolder:
+    """Find a run, or take a weights file into the store as one."""
+    from cfa.jobs.submit import register_weights
+
+    file = Path(reference).expanduser()
+    if not file.is_file():
+        return store.find(reference)
+    if dataset is None:
+        raise ConfigError(
+            f"{reference} is a weights file; say which data set it is for: --dataset cifar10, for example"
+        )
+    return register_weights(store, file, dataset, model, normalize)
+
+
+def _print_trained(
+    made: Sequence[tuple[RunFolder, Job]], *, queued: bool, several: bool, as_json: bool
+) -> None:
+    documents = []
+    for run, job in made:
+        document: dict[str, Any] = {
+            "run_id": run.id,
+            "run_name": run.name,
+            "status": run_state(run),
+            "path": str(run.path),
+        }
+        documents.append(document | ({"job_id": job.id} if queued else {}))
+    if as_json:
+        print_json({"runs": documents} if several else documents[0])
+        return
+    print_table([tuple(d.values()) for d in documents], tuple(documents[0]), "")
+
+
+def _print_evaluated(store: Store, submitted: Sequence[Job], as_json: bool) -> None:
+    """Print the evaluations that jobs made."""
+    from cfa.results.comparison import records
+    from cfa.results.evaluations import read_evaluations
+    from cfa.results.frames import evaluations_frame, summary_frame
+
+    made = []
+    for job in submitted:
+        run = store.find(job.run_id or "")
+        ids = set(JobFolder.of(store.home, job.id).result().get("evaluations", {}).values())
+        made += [(run, evaluation) for evaluation in read_evaluations(run) if evaluation.id in ids]
+    findings = [f"{run.name} ({e.weights}): {text}" for run, e in made for text in e.findings]
+    per_class = evaluations_frame(made)
+    if as_json:
+        print_json({"scores": records(per_class), "findings": findings})
+        return
+    if made:
+        _print_summary(records(summary_frame(per_class)))
+        print()
+        _print_classes(records(per_class))
+    for finding in findings:
+        note(finding)
+
+
+def _print_summary(summary: Sequence[Mapping[str, Any]]) -> None:
+    rows = [
+        (
+            row["run_name"],
+            f"{row['weights']} ({row['checkpoint']})",
+            row["attack"],
+            format_eps(row["eps"]) if row["eps"] else "",
+            f"{row['mean_accuracy']:.1%} [{row['mean_ci_low']:.1%}, {row['mean_ci_high']:.1%}]",
+            f"{row['worst_accuracy']:.1%} [{row['worst_ci_low']:.1%}, {row['worst_ci_high']:.1%}]",
+            row["worst_class"],
+        )
+        for row in summary
+    ]
+    headings = ("run", "weights", "attack", "eps", "mean of classes", "worst class", "which")
+    print_table(rows, headings, "no scores")
+
+
+def _print_classes(per_class: Sequence[Mapping[str, Any]]) -> None:
+    columns = ("run_name", "weights", "attack", "class_name", "correct", "total")
+    rows = [(*(row[name] for name in columns), f"{row['accuracy']:.1%}") for row in per_class]
+    print_table(rows, ("run", "weights", "attack", "class", "correct", "total", "accuracy"), "")
+
+
+def _print_differences(entries: Sequence[Mapping[str, Any]]) -> None:
+    def points(value: float, ends: Sequence[float]) -> str:
+        return f"{100 * value:+.1f} [{100 * ends[0]:+.1f}, {100 * ends[1]:+.1f}]"
+
+    rows = [
+        (
+            f"{entry['run']} ({entry['weights']})",
+            f"{entry['baseline']} ({entry['baseline_weights']})",
+            entry["attack"],
+            points(entry["mean_difference"], entry["mean_difference_ci"]),
+            points(entry["worst_difference"], entry["worst_difference_ci"]),
+            ", ".join(entry["classes_better"]) or "none",
+            ", ".join(entry["classes_worse"]) or "none",
+        )
+        for entry in entries
+    ]
+    headings = ("run", "minus", "attack", "mean, points", "worst class, points", "better", "worse")
+    print_table(rows, headings, "no kind of weights was evaluated for both")
+
+
+def _run_fields(run: RunFolder) -> dict[str, Any]:
+    config, status = run.config, run.status
+    return {
+        "name": run.name,
+        "id": run.id,
+        "method": config.method,
+        "dataset": config.dataset,
+        "model": config.model,
+        "preset": config.preset,
+        "seed": config.seed,
+        "state": run_state(run),
+        "epoch": status.epoch,
+        "epochs": config.train.epochs,
+        "message": status.message,
+        "tags": list(run.label.tags),
+        "bytes": run.bytes_used(),
+        "path": str(run.path),
+        "read_only": run.read_only,
+    }
+
+
+def _print_jobs(found: Sequence[Job], as_json: bool, alone: bool = False) -> None:
+    documents = [{"name": job.title, **asdict(job)} for job in found]
+    if as_json:
+        print_json(documents[0] if alone else documents)
+        return
+    rows = [
+        (job.id, job.kind, _state_in_words(job), job.ran_on or job.device or "any", job.title, job.message)
+        for job in found
+    ]
+    print_table(rows, ("id", "kind", "state", "device", "title", "message"), "no jobs yet")
+
+
+def _state_in_words(job: Job) -> str:
+    return f"{job.state}, to {job.requested}" if job.requested else job.state
+
+
+def _print_list(rows: Sequence[Mapping[str, Any]], shown: Sequence[str], as_json: bool, empty: str) -> None:
+    if as_json:
+        print_json(list(rows))
+        return
+    table = [[_cell(name, row[name]) for name in shown] for row in rows]
+    print_table(table, [name.replace("_", " ") for name in shown], empty)
+
+
+def _cell(name: str, value: Any) -> str:
+    if name == "bytes":
+        return size(value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(value)
+
+
+def _documented(registry: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """List a registry's names with the first line of what they are, where they say it."""
+    return [
+        {"name": name, "summary": (getattr(item, "__doc__", "") or "").strip().partition("\n")[0]}
+        for name, item in registry.items()
+    ]
+
+
+def _device_names() -> list[str]:
+    from cfa.jobs.devices import devices
+
+    return devices()
+
+
+def _can_start(job: Job, queue: Queue) -> bool:
+    """Tell whether a queued job will start without anyone's help."""
+    states = {other.id: other.state for other in queue.jobs()}
+    hopeful = all(states.get(earlier, "done") in ("done", "queued", "running") for earlier in job.after)
+    return hopeful and (job.device is None or job.device in _device_names())
+
+
+def _changes(queue: Queue) -> Iterator[str | None]:
+    """Give a line for every job that changed its state, then ``None``, once a second."""
+    before = {job.id: job.state for job in queue.jobs()}
+    while True:
+        time.sleep(1.0)
+        for job in queue.jobs():
+            if before.get(job.id) != job.state:
+                before[job.id] = job.state
+                yield f"{job.state}: {job.title} ({job.id}) {job.message}".rstrip()
+        yield None

@@ -1,0 +1,121 @@
+"""What a run will cost, from a few real steps on synthetic images: no data set has to be present."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import perf_counter
+
+import torch
+
+from cfa.config import RunConfig
+from cfa.data import DatasetInfo, Images, to_float
+from cfa.methods import METHODS
+from cfa.models import ModelSpec, build_model
+from cfa.training.epoch import steps_per_epoch
+from cfa.training.randomness import generator
+from cfa.training.step import DeviceKnobs, Step
+from cfa.training.validation import count_correct
+
+LONG_ENOUGH = 0.3  # seconds; a probe that takes this long is worth scaling up from
+KINDS = 3  # online, EMA and FAWA
+CLOSING_TEST = 2.0  # PGD-20 and clean against PGD-10 and clean
+BYTES_PER_CLASS_AND_EPOCH = 7 * 2 * 8  # seven rows of two counts, about eight characters each
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a run will take on one device, if nothing else uses it.
+
+    ``seconds`` counts training, validation and the closing test evaluation; ``disk_bytes`` what the finished
+    run keeps; ``peak_disk_bytes`` also the state for resume while it trains.
+    """
+
+    seconds: float
+    seconds_per_epoch: float
+    disk_bytes: int
+    peak_disk_bytes: int
+
+
+def estimate_seconds(config: RunConfig, info: DatasetInfo, device: torch.device) -> Estimate:
+    """Measure a few steps of a configuration and scale them to the whole run.
+
+    Args:
+        config: The run.
+        info: Size and shape of its data set.
+        device: Where it would train.
+    """
+    mean, std = (0.5,) * info.channels, (0.25,) * info.channels
+    spec = ModelSpec(info.channels, info.classes, info.image_size, mean, std)
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        model = build_model(config.model, spec, seed=0).to(device)
+        per_image = _seconds_per_training_image(config, spec, model, device)
+        per_checked = _seconds_per_validated_image(config, spec, model, device)
+    held_out = max(info.classes, round(info.train_images * config.data.val_fraction))
+    images = info.train_images - held_out
+    steps = steps_per_epoch(images, config.train.batch_size)
+    kinds = KINDS if config.train.epochs >= config.averaging.start_epoch else 1
+    epoch = steps * config.train.batch_size * per_image + kinds * held_out * per_checked
+    if config.train.test_probe or config.train.select_on == "test":
+        epoch += kinds * info.test_images * per_checked
+    closing = kinds * info.test_images * per_checked * CLOSING_TEST
+    weights = sum(value.numel() * value.element_size() for value in model.state_dict().values())
+    rows = config.train.epochs * info.classes * BYTES_PER_CLASS_AND_EPOCH
+    snapshots = config.train.epochs // config.train.keep_every if config.train.keep_every else 0
+    kept = weights * (2 * kinds + snapshots) + rows
+    return Estimate(
+        seconds=config.train.epochs * epoch + closing,
+        seconds_per_epoch=epoch,
+        disk_bytes=kept,
+        peak_disk_bytes=kept + weights * (1 + kinds),  # model and momentum, and two averages
+    )
+
+
+def _images(spec: ModelSpec, count: int, device: torch.device) -> Images:
+    shape = (count, spec.channels, spec.image_size, spec.image_size)
+    pixels = torch.randint(256, shape, generator=generator(0, "estimate"), dtype=torch.uint8)
+    labels = torch.arange(count) % spec.num_classes
+    return Images(pixels, labels).to(device)
+
+
+def _seconds_per_training_image(
+    config: RunConfig, spec: ModelSpec, model: torch.nn.Module, device: torch.device
+) -> float:
+    recipe = METHODS[config.method]
+    eager = config.model_copy(update={"train": config.train.model_copy(update={"compile": False})})
+    step = Step.of(recipe, eager, model)  # compiling would take longer than what is being measured
+    _, knobs = recipe.rule(config).initial(spec.num_classes)
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-6)
+    model.train()
+
+    def probe(count: int) -> None:
+        batch = _images(spec, count, device)
+        noise = generator(0, "estimate", device=device)
+        step(optimizer, to_float(batch.images), batch.labels, DeviceKnobs.of(knobs, device), noise)
+
+    return _seconds_per_image(probe, config.train.batch_size, device)
+
+
+def _seconds_per_validated_image(
+    config: RunConfig, spec: ModelSpec, model: torch.nn.Module, device: torch.device
+) -> float:
+    def probe(count: int) -> None:
+        count_correct(model, _images(spec, count, device), config, spec.num_classes)
+
+    return _seconds_per_image(probe, config.train.batch_size, device)
+
+
+def _seconds_per_image(probe: Callable[[int], None], largest: int, device: torch.device) -> float:
+    """Time ``probe(count)`` with growing batches until it takes long enough; the better of two counts."""
+    count = min(2, largest)
+    while True:
+        seconds = min(_timed(probe, count, device) for _ in range(2))
+        if seconds >= LONG_ENOUGH or count >= largest:
+            return seconds / count
+        count = min(largest, count * 4)
+
+
+def _timed(probe: Callable[[int], None], count: int, device: torch.device) -> float:
+    started = perf_counter()
+    probe(count)
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return perf_counter() - started

@@ -1,0 +1,59 @@
+"""A home for each test, and a data set small enough to train on in seconds."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+TINY = """
+import torch
+from cfa.data import Dataset
+
+def load(folder):
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.arange(120) % 3
+    images = torch.randint(0, 60, (120, 1, 8, 8), generator=generator, dtype=torch.uint8)
+    images[torch.arange(120), 0, labels, :] += 150
+    return Dataset("tiny", ("ant", "bee", "cow"), images, labels, images[:60].clone(), labels[:60].clone())
+"""
+
+SETTINGS = {
+    "train.epochs": "2",
+    "train.batch_size": "16",
+    "attack.steps": "1",
+    "attack.eps": "8/255",
+    "data.val_fraction": "0.2",
+    "averaging.gate": "mean",
+    "averaging.start_epoch": "1",
+    "averaging.threshold": "0",
+}
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "home"
+    folder.mkdir()
+    monkeypatch.setenv("CFA_HOME", str(folder))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    return folder
+
+
+@pytest.fixture
+def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Name a data set that workers can import as well, from the folder that the test stands in."""
+    (tmp_path / "tiny_data.py").write_text(TINY)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    sys.modules.pop("tiny_data", None)
+    return "tiny_data:load"
+
+
+@pytest.fixture
+def tiny_config(tiny: str):
+    from cfa.methods import configure
+
+    def build(method: str = "trades-cfa", seed: int = 0, **changes: str):
+        settings = SETTINGS | {name.replace("__", "."): value for name, value in changes.items()}
+        return configure(method, tiny, model="small-cnn", preset="demo", seed=seed, overrides=settings)
+
+    return build

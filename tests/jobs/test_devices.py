@@ -1,0 +1,67 @@
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+from cfa.errors import ConfigError, StoreError, UnknownName
+from cfa.jobs import devices as machine
+from cfa.jobs.devices import check_device, choose_device, device_is_busy
+from cfa.jobs.folders import device_lock_file, hold, is_held
+
+
+@pytest.fixture
+def two_gpus(monkeypatch):
+    monkeypatch.setattr(machine, "_accelerators", lambda: ("cuda:0", "cuda:1"))
+
+
+def test_without_an_accelerator_the_cpu_is_supervised(monkeypatch):
+    monkeypatch.setattr(machine, "_accelerators", lambda: ())
+    assert machine.devices() == ["cpu"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "queued", "named"),
+    [
+        (None, True, None),
+        ("cuda", True, "cuda:0"),
+        ("cuda:1", False, "cuda:1"),
+        ("cpu", False, "cpu"),
+        ("cpu", True, ConfigError),
+        ("cuda:2", False, UnknownName),
+        ("mps", True, UnknownName),
+    ],
+)
+def test_devices_by_name(two_gpus, asked, queued, named):
+    if isinstance(named, type):
+        with pytest.raises(named):
+            check_device(asked, queued=queued)
+    else:
+        assert check_device(asked, queued=queued) == named
+
+
+def test_a_free_device_is_chosen_before_a_busy_one(two_gpus, home: Path):
+    assert choose_device(home, None) == "cuda:0"
+    locks = [FileLock(device_lock_file(home, f"cuda:{i}")) for i in (0, 1)]
+    (home / "locks").mkdir()
+    with locks[0]:
+        assert device_is_busy(home, "cuda:0")
+        assert choose_device(home, None) == "cuda:1"
+        with locks[1]:
+            assert choose_device(home, None) == "cuda:0"
+    assert choose_device(home, "cpu") == "cpu"
+
+
+def test_a_lock_that_cannot_be_opened_is_one_sentence(tmp_path: Path):
+    folder = tmp_path / "folder.lock"
+    folder.mkdir()
+    with pytest.raises(StoreError, match=r"cannot open .*folder\.lock"), hold(folder, "busy", timeout=0):
+        pass
+    with pytest.raises(StoreError, match=r"cannot open .*folder\.lock"):
+        is_held(folder)
+
+
+def test_a_lock_held_elsewhere_is_the_sentence_given(tmp_path: Path):
+    file = tmp_path / "a.lock"
+    with hold(file, "first"), pytest.raises(StoreError, match="wait for it"), hold(file, "wait for it", 0):
+        pass
+    assert not is_held(file)
