@@ -442,7 +442,7 @@ def suite_plan(file: SuiteFile, device: DeviceName = None, as_json: AsJson = Fal
     chosen = choose_device(store.home, check_device(device, queued=False))
     info = dataset_info(suite.dataset, store.data_folder)
     runs: list[dict[str, Any]] = []
-    costs: dict[str, Estimate] = {}
+    costs: dict[str, Any] = {}
     for planned in plan_suite(store, suite):
         config = planned.config
         kind = config.key(without_seed=True)

@@ -141,6 +141,7 @@ class DataSettings(Settings):
     imbalance_ratio: Annotated[float, Field(ge=1)] = 1.0  # largest over smallest training class
     split_seed: Annotated[int, Field(ge=0)] = 0
     split_order: Literal["shuffled", "file"] = "shuffled"  # the official code takes the first images
+    augment: bool = True  # crop and flip training images as the data set says
 
 
 class OptimizerSettings(Settings):

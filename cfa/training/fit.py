@@ -13,7 +13,16 @@ import torch
 from torch import Tensor, nn
 
 from cfa.config import RunConfig
-from cfa.data import Dataset, Images, Split, batch_slices, long_tailed, stratified_split, to_float
+from cfa.data import (
+    NO_AUGMENTATION,
+    Dataset,
+    Images,
+    Split,
+    batch_slices,
+    long_tailed,
+    stratified_split,
+    to_float,
+)
 from cfa.errors import CfaError, ConfigError, DataError, Diverged
 from cfa.methods import METHODS, Averager, ClassStats, gate_statistic, tail_classes
 from cfa.models import ModelSpec, all_finite, build_model, channel_statistics, load_into, save_weights
@@ -233,7 +242,7 @@ class Trainer:
             state,
             self.step,
             self.train_images,
-            self.dataset.augmentation,
+            self.dataset.augmentation if self.config.data.augment else NO_AUGMENTATION,
             seed=self.config.seed,
             batch_size=settings.batch_size,
             after_step=after_step,
