@@ -169,19 +169,14 @@ def submit_demo(
         config = configure(
             method, DEMO_DATASET, model="small-cnn", preset="demo", overrides=preset_overrides or {}
         )
-        run, made = submit_training(store, queue, config, name=_demo_name(store, method), tags=("demo",))
+        run, made = submit_training(
+            store, queue, config, name=store.free_name(f"demo {method}"), tags=("demo",)
+        )
         runs.append(run)
         jobs += made
     baseline = runs[DEMO_METHODS.index("trades")]
     jobs.append(submit_comparison(store, queue, runs, baseline, after=[job.id for job in jobs]))
     return jobs
-
-
-def _demo_name(store: Store, method: str) -> str:
-    """Find a free name for a run of the demo."""
-    taken = {run.name for run in store.runs()}
-    wanted = f"demo {method}"
-    return next(n for n in (wanted, *(f"{wanted} {i}" for i in range(2, len(taken) + 3))) if n not in taken)
 
 
 def register_weights(
@@ -305,6 +300,4 @@ def _model_spec(data: Any, normalize: str) -> Any:
 
 
 def _name_of_file(store: Store, file: Path) -> str:
-    taken = {run.name for run in store.runs()} | {run.id for run in store.runs()}
-    wanted = re.sub(r"[^\w.+-]+", "-", file.stem).strip("-.")[:60] or "weights"
-    return next(n for n in (wanted, *(f"{wanted}-{i}" for i in range(2, len(taken) + 3))) if n not in taken)
+    return store.free_name(re.sub(r"[^\w.+-]+", "-", file.stem).strip("-.")[:60] or "weights")

@@ -6,6 +6,7 @@
     preset = "demo"
     methods = ["trades", "trades-cfa"]
     seeds = [0, 1, 2]
+    prefix = "mine"                # optional: runs are called mine-trades-s0, ...
 
     [settings]                      # optional; a list makes a grid
     "train.epochs" = 20
@@ -59,6 +60,7 @@ class Suite(BaseModel):
     seeds: tuple[int, ...] = (0,)
     model: str | None = None
     preset: str | None = None
+    prefix: str | None = None
     settings: dict[str, Any] = {}
     evaluations: tuple[SuiteEvaluation, ...] = ()
 
@@ -167,6 +169,13 @@ def submit_suite(
                         )
                     )
     return jobs
+
+
+def _name(store: Store, suite: Suite, config: RunConfig) -> str | None:
+    """Name a run after its suite; without a prefix the store finds a name."""
+    if suite.prefix is None:
+        return None
+    return store.free_name(f"{suite.prefix}-{config.method.rpartition(':')[2]}-s{config.seed}")
 
 
 def _is_evaluated(

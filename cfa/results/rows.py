@@ -53,7 +53,7 @@ class Knobs:
 
 @dataclass(frozen=True, kw_only=True)
 class Epoch:
-    """One epoch of training as a whole; gate fields are ``None`` before averaging starts."""
+    """One epoch as a whole; ``gate_accepted`` is ``None`` before averaging starts and where FAWA is off."""
 
     row: ClassVar[str] = "epoch"
 

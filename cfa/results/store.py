@@ -108,6 +108,11 @@ class Store:
                 raise StoreError(f"cannot make a run folder ({error}); free disk space") from error
         return run
 
+    def free_name(self, wanted: str) -> str:
+        """Return ``wanted``, or with the first number that makes it unique (until someone else takes it)."""
+        runs = self.runs()
+        return _free(wanted, {run.name for run in runs} | {run.id for run in runs})
+
     def relabel(self, run: RunFolder, label: Label) -> None:
         """Change a run's name, tags and notes; a taken name is refused."""
         with self._names() as taken:

@@ -41,8 +41,9 @@ def class_mean_interval(
 ) -> tuple[float, float]:
     """Return a Wilson interval of the mean over classes.
 
-    It uses the effective number of images K² / Σ 1/n_k (all of them when classes are balanced); since
-    Σ p_k(1-p_k)/K never exceeds p(1-p) at the mean p, the interval is not too narrow.
+    It uses the effective number of images K² / Σ 1/n_k (all of them when classes are balanced). With
+    equal n_k it is not too narrow, since Σ p_k(1-p_k)/K never exceeds p(1-p) at the mean p; where the
+    hard classes are far smaller than the easy ones it can be (simulated: 89 % with 20 and 2,000 images).
     """
     n = np.asarray(total, dtype=float)
     effective = len(n) ** 2 / np.sum(1 / n)
