@@ -107,11 +107,11 @@ PRESETS.register(
             "train.epochs": 20,
         },
         notes=(
-            "Chosen on validation images only, seed 0: learning rate 0.1 over 0.2 by mean plus worst class of "
-            "PGD-AT + CFA and TRADES + CFA together (2.06 against 2.01); no crops and flips, with which "
+            "Chosen on validation images only, seed 0: learning rate 0.1 over 0.2 by mean plus worst class "
+            "of PGD-AT + CFA and TRADES + CFA together (2.06 against 2.01); no crops and flips, with which "
             "PGD-AT + CFA fell from 75 % mean and 31 % worst class to 69 % and 6 % (at learning rate 0.2).",
-            "The gate's threshold 0.25 lies a little below the validation worst class after the averaging start "
-            "(0.23 to 0.37), as the paper's 0.2 does on CIFAR-10.",
+            "The gate's threshold 0.25 lies a little below the validation worst class after the averaging "
+            "start (0.23 to 0.37), as the paper's 0.2 does on CIFAR-10.",
             "Not tuned: eps 15/255, steps of eps/4, TRADES' beta and FAT's tau as in the paper, lambdas 0.5.",
         ),
     ),

@@ -10,8 +10,8 @@ from statsmodels.stats.proportion import proportion_confint
 from cfa.config import RunConfig
 from cfa.results.evaluations import Evaluation, save_evaluation
 from cfa.results.frames import (
-    evaluations_frame,
     epochs_frame,
+    evaluations_frame,
     history_frame,
     knobs_frame,
     per_class_frame,
@@ -21,22 +21,21 @@ from cfa.results.rows import Epoch, Knobs, Scores, append_rows
 from cfa.results.runs import Manifest, RunFolder
 from tests.support.tiny import tiny_config, tiny_run
 
-PER_CLASS = (
-    "run_id, run_name, method, dataset, model, seed, weights, checkpoint, epoch, split, attack, norm, eps, "
-    "class_index, class_name, correct, total, accuracy, ci_low, ci_high"
-).split(", ")
+PER_CLASS = [
+    *("run_id", "run_name", "method", "dataset", "model", "seed", "weights", "checkpoint", "epoch"),
+    *("split", "attack", "norm", "eps"),
+    *("class_index", "class_name", "correct", "total", "accuracy", "ci_low", "ci_high"),
+]
 SUMMARY = [
     *PER_CLASS[:13],
-    *(
-        "total, mean_accuracy, worst_class, worst_accuracy, "
-        "mean_ci_low, mean_ci_high, worst_ci_low, worst_ci_high"
-    ).split(", "),
+    *("total", "mean_accuracy", "worst_class", "worst_accuracy"),
+    *("mean_ci_low", "mean_ci_high", "worst_ci_low", "worst_ci_high"),
 ]
-KNOBS = "run_id, epoch, class_index, class_name, eps, beta, clean_weight, robust_weight".split(", ")
-EPOCHS = (
-    "run_id, epoch, learning_rate, loss, seconds, images_per_second, gate_worst, gate_threshold, "
-    "gate_accepted"
-).split(", ")
+KNOBS = ["run_id", "epoch", "class_index", "class_name", "eps", "beta", "clean_weight", "robust_weight"]
+EPOCHS = [
+    *("run_id", "epoch", "learning_rate", "loss", "seconds", "images_per_second"),
+    *("gate_worst", "gate_threshold", "gate_accepted"),
+]
 
 NAMES = ("ant", "bee", "cat")
 CORRECT, TOTAL = (50, 3, 30), (100, 10, 60)

@@ -1,0 +1,139 @@
+"""The arrows between the rooms, read from the import statements (design: which room may know of which)."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).resolve().parents[1]
+
+# What a room may import of cfa, itself and cfa.errors aside; one that is not here may import anything of cfa.
+ALLOWED: dict[str, set[str]] = {
+    "cfa.errors": set(),
+    "cfa.registry": set(),
+    "cfa.config": set(),
+    "cfa.progress": set(),
+    "cfa.statistics": set(),
+    "cfa.data": {"cfa.registry"},
+    "cfa.models": {"cfa.registry"},
+    "cfa.attacks": {"cfa.registry", "cfa.config"},
+    "cfa.methods": {"cfa.registry", "cfa.config", "cfa.attacks"},
+    "cfa.results": {"cfa.registry", "cfa.config", "cfa.statistics"},
+    "cfa.training": {
+        *("cfa.registry", "cfa.config", "cfa.progress", "cfa.attacks", "cfa.methods"),
+        *("cfa.data", "cfa.models", "cfa.results", "cfa.statistics"),
+    },
+    "cfa.evaluation": {
+        *("cfa.registry", "cfa.config", "cfa.progress", "cfa.attacks", "cfa.methods"),
+        *("cfa.data", "cfa.models", "cfa.results", "cfa.statistics"),
+    },
+}
+NEVER_IN_CFA = {"streamlit", "plotly", "matplotlib", "app", "benchmarks", "tests"}
+ONLY_TORCH = {"cfa.attacks": {"torch", "cfa"}}  # beside the standard library
+
+
+def imports(source: str, package: str) -> Iterator[str]:
+    """Give every module that a source imports, relative and local imports included, by full name."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                parent = package.split(".")[: len(package.split(".")) - node.level + 1]
+                base = ".".join([*parent, *([base] if base else [])])
+            yield base
+            yield from (f"{base}.{alias.name}" for alias in node.names)  # `from cfa import training`
+
+
+def room_of(module: str) -> str:
+    """Give the room: `cfa.training.fit` is in `cfa.training`."""
+    return ".".join(module.split(".")[:2])
+
+
+def violations(module: str, package: str, source: str) -> list[str]:
+    """Say which arrows the source of ``module`` (in ``package``) breaks."""
+    found = []
+    room, names = room_of(module), set(imports(source, package))
+    roots = {name.partition(".")[0] for name in names}
+    if module.startswith("cfa"):
+        found += [f"{module} imports {root}" for root in sorted(roots & NEVER_IN_CFA)]
+        if "pandas" in roots and room != "cfa.results":
+            found.append(f"{module} imports pandas")
+    if room in ONLY_TORCH:
+        import sys
+
+        foreign = roots - ONLY_TORCH[room] - set(sys.stdlib_module_names)
+        found += [f"{module} imports {root}" for root in sorted(foreign)]
+    rooms = {room_of(name) for name in names if name.startswith("cfa.")} & ROOMS
+    if room in ALLOWED:
+        allowed = ALLOWED[room] | {room, "cfa.errors"}
+        found += [f"{module} imports {other}" for other in sorted(rooms - allowed)]
+    if module.startswith("app") and module != "app.services" and "cfa" in roots:
+        found.append(f"{module} imports cfa")
+    return found
+
+
+def modules(top: str) -> Iterator[tuple[str, str, str]]:
+    """Give name, package and source of every module below a folder of the project."""
+    for file in sorted((PROJECT / top).rglob("*.py")):
+        parts = file.relative_to(PROJECT).with_suffix("").parts
+        package = parts[:-1]
+        yield ".".join(package if parts[-1] == "__init__" else parts), ".".join(package), file.read_text()
+
+
+ROOMS = {room_of(name) for name, _, _ in modules("cfa")} - {"cfa"}
+
+
+@pytest.mark.parametrize("top", ["cfa", "app"])
+def test_no_arrow_is_broken(top: str) -> None:
+    broken = [line for module in modules(top) for line in violations(*module)]
+    assert broken == []
+
+
+def test_the_rooms_of_the_table_exist() -> None:
+    assert set(ALLOWED) <= ROOMS
+    assert len(ROOMS) > len(ALLOWED)  # jobs, the command line
+
+
+@pytest.mark.parametrize(
+    ("module", "planted"),
+    [
+        ("cfa.models.networks", "import streamlit as st"),
+        ("cfa.jobs.worker", "from app import services"),
+        ("cfa.jobs.worker", "def f():\n    import plotly.express"),
+        ("cfa.training.fit", "import pandas"),
+        ("cfa.training.fit", "from cfa import evaluation"),
+        ("cfa.training.fit", "from cfa.jobs.queue import Queue"),
+        ("cfa.training.fit", "from .. import jobs"),
+        ("cfa.evaluation.plan", "from ..training.fit import fit"),
+        ("cfa.methods.rules", "from cfa.training import fit"),
+        ("cfa.methods.rules", "from cfa.data import Images"),
+        ("cfa.attacks.pgd", "from cfa.data import Images"),
+        ("cfa.attacks.pgd", "import numpy"),
+        ("cfa.statistics.intervals", "from cfa.config import RunConfig"),
+        ("cfa.data.splits", "import cfa.models.networks"),
+        ("cfa.config", "if True:\n    from cfa.registry import unknown"),
+        ("cfa.results.rows", "import cfa.training"),
+        ("app.charts", "from cfa.config import format_eps"),
+        ("app.views.home", "import cfa"),
+    ],
+)
+def test_a_planted_import_is_found(module: str, planted: str) -> None:
+    package = module.rpartition(".")[0]
+    assert len(violations(module, package, planted)) == 1
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("cfa.results.frames", "import pandas as pd\nfrom cfa.statistics import wilson"),
+        ("cfa.training.fit", "from cfa.methods import METHODS\nfrom cfa.errors import Diverged"),
+        ("cfa.attacks.pgd", "import re\nimport torch\nfrom cfa.config import Norm\nfrom . import losses"),
+        ("app.services", "from cfa.config import RunConfig"),
+        ("app.views.home", "from app import services"),
+    ],
+)
+def test_an_honest_import_is_not(module: str, source: str) -> None:
+    assert violations(module, module.rpartition(".")[0], source) == []

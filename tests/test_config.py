@@ -1,0 +1,245 @@
+"""Settings: what they read, what they refuse, and that they survive JSON."""
+
+import json
+import math
+from typing import Any
+
+import pydantic
+import pytest
+
+from cfa.config import (
+    RunConfig,
+    StepSize,
+    flatten,
+    format_eps,
+    nest,
+    parse_eps,
+    parse_step_size,
+    setting_names,
+    validated,
+)
+from cfa.errors import ConfigError
+
+IDENTITY = {"method": "trades-cfa", "dataset": "fashion-mnist-mini", "model": "small-cnn", "preset": "demo"}
+
+# A value of its own for every setting, none of them a default.
+OTHER_VALUES: dict[str, Any] = {
+    "attack.norm": "l2",
+    "attack.eps": 0.5,
+    "attack.steps": 7,
+    "attack.step_size": "eps/4",
+    "attack.start": "none",
+    "attack.bn_mode": "eval",
+    "objective.beta": 4.5,
+    "objective.tau": 2,
+    "rule.lambda_eps": 0.3,
+    "rule.lambda_beta": 0.4,
+    "rule.warmup_epochs": 3,
+    "rule.eps_min": 0.01,
+    "rule.eps_max": 0.2,
+    "averaging.decay": 0.88,
+    "averaging.start_epoch": 1,
+    "averaging.threshold": 0.24,
+    "averaging.gate": "tail",
+    "averaging.batch_norm": "re-estimate",
+    "data.val_fraction": 0.1,
+    "data.imbalance_ratio": 50.0,
+    "data.split_seed": 4,
+    "data.split_order": "file",
+    "data.augment": False,
+    "optimizer.lr": 0.01,
+    "optimizer.momentum": 0.8,
+    "optimizer.weight_decay": 2e-4,
+    "optimizer.milestones": (0.3, 0.6, 0.9),
+    "optimizer.gamma": 0.2,
+    "train.epochs": 20,
+    "train.batch_size": 64,
+    "train.precision": "bf16",
+    "train.compile": True,
+    "train.keep_every": 5,
+    "train.select_on": "test",
+    "train.test_probe": True,
+    "train.official_passes": True,
+}
+
+
+@pytest.mark.parametrize(
+    ("text", "eps"),
+    [
+        ("8/255", 8 / 255),
+        (" 8 / 255 ", 8 / 255),
+        ("0.0314", 0.0314),
+        ("1", 1.0),
+        ("1e-3", 0.001),
+        (0.5, 0.5),
+        (1, 1.0),
+    ],
+)
+def test_eps_is_read_as_a_fraction_or_a_decimal(text: Any, eps: float) -> None:
+    assert parse_eps(text) == eps
+
+
+@pytest.mark.parametrize(
+    "text", ["0", "-1/255", "2", "8", "nan", "inf", "8/0", "abc", "", "1e400", 0, 1.0001, math.nan]
+)
+def test_eps_outside_its_range_is_refused_with_the_value_and_the_way_out(text: Any) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_eps(text)
+    assert "8/255" in str(caught.value)
+    assert "\n" not in str(caught.value)
+    if str(text) not in ("", "-1/255", "1e400"):  # those are shown as the number they are
+        assert str(text) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("eps", "shown"), [(8 / 255, "8/255"), (0.5, "127.5/255"), (0.0314, "8.01/255"), (1.0, "255/255")]
+)
+def test_eps_is_shown_in_255ths(eps: float, shown: str) -> None:
+    assert format_eps(eps) == shown
+
+
+@pytest.mark.parametrize(
+    ("text", "value", "relative"),
+    [
+        ("eps/4", 0.25, True),
+        ("eps", 1.0, True),
+        (" eps / 8 ", 0.125, True),
+        ("0.25*eps", 0.25, True),
+        ("2.5 * eps / 10", 0.25, True),
+        ("1e-05*eps", 1e-5, True),
+        ("2/255", 2 / 255, False),
+        ("0.007", 0.007, False),
+        (0.01, 0.01, False),
+        (StepSize(value=3, relative=True), 3, True),
+        ({"value": 0.1, "relative": True}, 0.1, True),
+    ],
+)
+def test_step_sizes_are_absolute_or_relative_and_survive_being_written(
+    text: Any, value: float, relative: bool
+) -> None:
+    config = validated({**IDENTITY, "attack": {"step_size": text}})
+    assert config.attack.step_size == StepSize(value=value, relative=relative)
+    assert parse_step_size(str(config.attack.step_size)) == config.attack.step_size
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["eps/0", "0", "0*eps", "-1/255", "eps/", "four", "1.2.3*eps", "nan", "inf", True, None, "eps*eps"],
+)
+def test_a_step_size_that_is_none_is_refused_in_one_line(text: Any) -> None:
+    with pytest.raises(ConfigError) as caught:
+        validated({**IDENTITY, "attack": {"step_size": text}})
+    assert "attack.step_size" in str(caught.value)
+    assert repr(text) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("attack.eps", 0),
+        ("attack.eps", 1.5),
+        ("attack.eps", "9"),
+        ("attack.steps", 0),
+        ("attack.norm", "l1"),
+        ("objective.beta", 0),
+        ("objective.tau", -1),
+        ("rule.lambda_eps", -0.1),
+        ("rule.lambda_eps", math.inf),
+        ("rule.warmup_epochs", 0),
+        ("averaging.decay", 1.0),
+        ("averaging.start_epoch", 0),
+        ("averaging.threshold", math.nan),
+        ("averaging.gate", "median"),
+        ("data.val_fraction", 0.0),
+        ("data.val_fraction", 1.0),
+        ("data.imbalance_ratio", 0.5),
+        ("optimizer.lr", 0.0),
+        ("optimizer.lr", math.inf),
+        ("optimizer.lr", math.nan),
+        ("train.epochs", 0),
+        ("train.batch_size", 0),
+        ("train.precision", "fp16"),
+    ],
+)
+def test_a_value_out_of_range_is_named_with_its_setting(name: str, value: Any) -> None:
+    with pytest.raises(ConfigError) as caught:
+        validated({**IDENTITY, **nest({name: value})})
+    assert f"{name}={value!r} should be" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [("attack.epss", "attack.eps"), ("rule.lambda", "rule.lambda_eps"), ("train.epoch", "train.epochs")],
+)
+def test_a_misspelt_setting_is_refused_with_the_nearest(name: str, nearest: str) -> None:
+    with pytest.raises(ConfigError, match=f"unknown setting '{name}'; did you mean .*{nearest}"):
+        validated({**IDENTITY, **nest({name: 1})})
+
+
+def test_bounds_of_eps_must_be_in_order() -> None:
+    with pytest.raises(ConfigError, match=r"eps_min 0\.5 exceeds eps_max 0\.1; swap them"):
+        validated({**IDENTITY, "rule": {"eps_min": 0.5, "eps_max": 0.1}})
+
+
+def test_the_table_of_this_test_names_every_setting() -> None:
+    assert list(OTHER_VALUES) == setting_names()
+
+
+@pytest.mark.parametrize("name", OTHER_VALUES)
+def test_every_setting_survives_json_and_makes_another_experiment(name: str) -> None:
+    plain = validated(IDENTITY)
+    changed = validated({**IDENTITY, **nest({name: OTHER_VALUES[name]})})
+    assert changed != plain
+    assert RunConfig.model_validate_json(changed.to_json()) == changed
+    assert changed.key() != plain.key()
+    different = {key for key, value in changed.flat().items() if plain.flat()[key] != value}
+    assert different == {name}
+
+
+def test_all_settings_at_once_survive_json() -> None:
+    config = validated({**IDENTITY, "seed": 3, "init": "a-run", **nest(OTHER_VALUES)})
+    assert RunConfig.model_validate_json(config.to_json()) == config
+    assert validated(nest(config.flat())) == config
+    assert json.loads(config.to_json())["attack"]["step_size"] == "0.25*eps"
+
+
+def test_runs_that_differ_in_their_seed_alone_share_a_key() -> None:
+    one, other = validated({**IDENTITY, "seed": 1}), validated({**IDENTITY, "seed": 2})
+    assert one.key() != other.key()
+    assert one.key(without_seed=True) == other.key(without_seed=True)
+    split = validated({**IDENTITY, "data": {"split_seed": 1}})
+    assert split.key(without_seed=True) != one.key(without_seed=True)
+
+
+def test_a_configuration_cannot_be_changed() -> None:
+    config = validated(IDENTITY)
+    with pytest.raises(pydantic.ValidationError):
+        config.attack.eps = 0.5  # type: ignore[misc]
+    with pytest.raises(pydantic.ValidationError):
+        config.seed = 1  # type: ignore[misc]
+
+
+def test_flatten_and_nest_are_inverses() -> None:
+    nested = {"a": {"b": {"c": 1}, "d": None}, "e": (1, 2)}
+    assert flatten(nested) == {"a.b.c": 1, "a.d": None, "e": (1, 2)}
+    assert nest(flatten(nested)) == nested
+    with pytest.raises(ConfigError, match=r"'a\.b'.*'a'"):
+        nest({"a": 1, "a.b": 2})
+
+
+@pytest.mark.parametrize("seed", [-1, 2**31, "x"])
+def test_a_seed_outside_its_range_is_refused(seed: Any) -> None:
+    with pytest.raises(ConfigError, match="seed="):
+        validated({**IDENTITY, "seed": seed})
+
+
+def test_defaults_are_the_papers() -> None:
+    """CFA section 5.1: 8/255, PGD-10, SGD 0.1/0.9/5e-4, drops at 100 and 150 of 200, 0.85, 0.2, epoch 50."""
+    config = validated(IDENTITY)
+    assert (config.attack.eps, config.attack.steps, config.attack.norm) == (8 / 255, 10, "linf")
+    assert (config.optimizer.lr, config.optimizer.momentum, config.optimizer.weight_decay) == (0.1, 0.9, 5e-4)
+    assert [share * config.train.epochs for share in config.optimizer.milestones] == [100, 150]
+    averaging = config.averaging
+    assert (averaging.decay, averaging.threshold, averaging.start_epoch) == (0.85, 0.2, 50)
+    assert config.data.val_fraction == 0.02

@@ -1,0 +1,66 @@
+"""The registry: order, manners, and a user's own code by its import name."""
+
+import math
+
+import pytest
+
+from cfa.errors import CfaError, UnknownName
+from cfa.registry import Registry
+
+
+@pytest.fixture
+def fruits() -> Registry[str]:
+    registry: Registry[str] = Registry("fruit")
+    for name in ("cherry", "apple", "banana"):
+        registry.register(name, name.upper())
+    return registry
+
+
+def test_it_is_a_mapping_in_the_order_of_registration(fruits: Registry[str]) -> None:
+    assert list(fruits) == ["cherry", "apple", "banana"]
+    assert len(fruits) == 3
+    assert dict(fruits) == {"cherry": "CHERRY", "apple": "APPLE", "banana": "BANANA"}
+    assert "apple" in fruits
+    assert "math:pi" not in fruits
+
+
+def test_a_name_is_given_once(fruits: Registry[str]) -> None:
+    with pytest.raises(ValueError, match="fruit 'apple' is registered twice"):
+        fruits.register("apple", "again")
+    assert fruits["apple"] == "APPLE"
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("aple", "unknown fruit 'aple'; did you mean 'apple'?"),
+        ("zzz", "unknown fruit 'zzz'; choose from cherry, apple, banana"),
+        ("", "unknown fruit ''; choose from cherry, apple, banana"),
+    ],
+)
+def test_an_unknown_name_gets_the_nearest_choices(fruits: Registry[str], name: str, hint: str) -> None:
+    with pytest.raises(UnknownName) as caught:
+        fruits[name]
+    assert str(caught.value) == hint
+    assert isinstance(caught.value, CfaError)
+    assert isinstance(caught.value, LookupError)
+
+
+def test_an_empty_registry_says_so() -> None:
+    with pytest.raises(UnknownName, match="unknown star 'sun'; there is none yet"):
+        Registry[str]("star")["sun"]
+
+
+def test_a_users_own_code_is_imported_by_its_name() -> None:
+    registry: Registry[object] = Registry("number")
+    assert registry["math:pi"] is math.pi
+
+
+@pytest.mark.parametrize(
+    "name", ["no_such_module:x", "math:no_such_name", ":x", "math:", ".relative:x", "..:x", "a b:c"]
+)
+def test_what_cannot_be_imported_is_explained(fruits: Registry[str], name: str) -> None:
+    with pytest.raises(UnknownName) as caught:
+        fruits[name]
+    assert f"cannot import fruit {name!r}" in str(caught.value)
+    assert "write package.module:name" in str(caught.value)

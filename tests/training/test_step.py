@@ -1,0 +1,140 @@
+"""One step against a step written out by hand, and the official code's extra passes."""
+
+import copy
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from cfa.methods import METHODS, configure
+from cfa.training.step import DeviceKnobs, Step
+from tests.support.networks import batch_norm_network, images_and_labels
+
+KNOBS = DeviceKnobs(
+    eps=torch.tensor([0.02, 0.07, 0.1, 0.2]),
+    clean_weight=torch.tensor([0.1, 0.2, 0.3, 0.4]),
+    robust_weight=torch.tensor([0.9, 0.8, 0.7, 0.6]),
+)
+
+
+def config_of(method: str, **overrides: Any):
+    settings = {"attack.steps": 10, **{name.replace("__", "."): value for name, value in overrides.items()}}
+    return configure(method, "x", model="preact-resnet18", preset="paper", overrides=settings)
+
+
+def one_step(method: str, model: nn.Module, **overrides: Any) -> tuple[Tensor, Tensor]:
+    config = config_of(method, **overrides)
+    x, y = images_and_labels(16)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=5e-4)
+    step = Step.of(METHODS[method], config, model)
+    return step(optimizer, x, y, KNOBS, torch.Generator().manual_seed(0))
+
+
+def test_a_step_of_adversarial_training_by_hand() -> None:
+    """Official order: attack in train mode, loss in train mode, SGD with weight decay."""
+    model = batch_norm_network().train()
+    hand = copy.deepcopy(model)
+    x, y = images_and_labels(16)
+    eps = KNOBS.eps[y].view(-1, 1, 1, 1)
+    noise = torch.rand(x.shape, generator=torch.Generator().manual_seed(0))
+    z = (x + (2 * noise - 1) * eps).clamp(0, 1)
+    for _ in range(10):
+        z = z.detach().requires_grad_(True)
+        (gradient,) = torch.autograd.grad(F.cross_entropy(hand(z), y, reduction="sum"), z)
+        z = (x + (z.detach() + 2 / 255 * gradient.sign() - x).clamp(-eps, eps)).clamp(0, 1)
+    logits = hand(z)
+    per_sample = F.cross_entropy(logits, y, reduction="none")
+    expected_loss = (KNOBS.robust_weight[y] * per_sample).mean()
+    gradients = torch.autograd.grad(expected_loss, list(hand.parameters()))
+    with torch.no_grad():
+        for parameter, gradient in zip(hand.parameters(), gradients, strict=True):
+            parameter -= 0.1 * (gradient + 5e-4 * parameter)
+
+    loss, correct = one_step("pgd-at", model)
+    torch.testing.assert_close(loss, expected_loss.detach())
+    assert torch.equal(correct, logits.argmax(1) == y)
+    for name, value in hand.state_dict().items():
+        torch.testing.assert_close(model.state_dict()[name], value, atol=1e-6, rtol=1e-5)
+
+
+def test_a_step_of_trades_weighs_both_terms_per_class() -> None:
+    """Attack on the KL in eval mode from x + 0.001 N(0, 1); then sum[w_clean CE + w_robust KL] / B."""
+    model = batch_norm_network().train()
+    hand = copy.deepcopy(model)
+    x, y = images_and_labels(16)
+    eps = KNOBS.eps[y].view(-1, 1, 1, 1)
+    hand.eval()
+    z = x + 0.001 * torch.randn(x.shape, generator=torch.Generator().manual_seed(0))
+    for _ in range(10):
+        z = z.detach().requires_grad_(True)
+        kl = F.kl_div(F.log_softmax(hand(z), 1), F.softmax(hand(x), 1), reduction="sum")
+        (gradient,) = torch.autograd.grad(kl, z)
+        z = (x + (z.detach() + 2 / 255 * gradient.sign() - x).clamp(-eps, eps)).clamp(0, 1)
+    hand.train()
+    clean, robust = hand(x), hand(z)
+    kl = F.kl_div(F.log_softmax(robust, 1), F.softmax(clean, 1), reduction="none").sum(1)
+    terms = KNOBS.clean_weight[y] * F.cross_entropy(clean, y, reduction="none") + KNOBS.robust_weight[y] * kl
+    gradients = torch.autograd.grad(terms.sum() / len(x), list(hand.parameters()))
+    with torch.no_grad():
+        for parameter, gradient in zip(hand.parameters(), gradients, strict=True):
+            parameter -= 0.1 * (gradient + 5e-4 * parameter)
+
+    loss, correct = one_step("trades", model)
+    torch.testing.assert_close(loss, terms.mean().detach())
+    assert torch.equal(correct, robust.argmax(1) == y)
+    for name, value in hand.state_dict().items():
+        torch.testing.assert_close(model.state_dict()[name], value, atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("method", "official", "updates"),
+    [
+        ("pgd-at", False, 10 + 1),
+        ("pgd-at", True, 10 + 1 + 1),  # attack, loss, logging
+        ("fat", False, 10 + 1),
+        ("fat", True, 10 + 1 + 1 + 1),  # attack, the last iterate once more, loss, logging
+        ("trades", False, 2),
+        ("trades", True, 4),  # clean, adversarial, clean again, logging; attack in eval mode
+        ("trades-cfa", True, 4),
+    ],
+)
+def test_official_passes_move_the_statistics_as_often_as_the_official_code(
+    method: str, official: bool, updates: int
+) -> None:
+    model = batch_norm_network().train()
+    one_step(method, model, train__official_passes=official)
+    assert int(model[1].num_batches_tracked) == updates
+
+
+@pytest.mark.parametrize("method", ["pgd-at", "trades", "fat"])
+def test_official_passes_change_no_weight_in_the_first_step(method: str) -> None:
+    plain, official = batch_norm_network().train(), batch_norm_network().train()
+    one_step(method, plain)
+    one_step(method, official, train__official_passes=True)
+    for (name, one), (_, other) in zip(plain.named_parameters(), official.named_parameters(), strict=True):
+        assert torch.equal(one, other), name
+    assert not torch.equal(plain[1].running_mean, official[1].running_mean)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("bn_mode", ["train", "eval"])
+def test_the_model_is_in_train_mode_afterwards_and_the_callers_noise_untouched(
+    method: str, bn_mode: str
+) -> None:
+    model = batch_norm_network().train()
+    state = torch.get_rng_state()
+    one_step(method, model, attack__bn_mode=bn_mode)
+    assert all(module.training for module in model.modules())
+    assert torch.equal(torch.get_rng_state(), state)
+    assert (
+        int(model[1].num_batches_tracked)
+        == {
+            ("train", True): 11
+            + 2,  # TRADES in train mode: its clean target once, then 10 steps, then 2 passes
+            ("train", False): 11,
+            ("eval", True): 2,
+            ("eval", False): 1,
+        }[(bn_mode, METHODS[method].uses_beta)]
+    )
