@@ -1,0 +1,1 @@
+"""The dashboard: widgets and charts, nothing else."""

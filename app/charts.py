@@ -4,15 +4,16 @@ Fractions stay fractions and are shown as percent; eps is drawn in n/255. Caller
 an empty chart says nothing that a sentence does not say better.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 import plotly.colors
 import plotly.graph_objects as go
 
-# Ten colours at least 20 (CIE76) apart under normal, protan, deutan and tritan vision (Machado et al. 2009), each
-# with a contrast of 3:1 or more on white and on the dark theme's background; tests/app/test_charts.py checks it.
+# Ten colours at least 20 (CIE76) apart under normal, protan, deutan and tritan vision (Machado et al. 2009),
+# each with a contrast of 3:1 or more on white and on the dark theme's background (checked in tests/app).
 CLASS_COLOURS = (
     *("#005AD2", "#C3875A", "#C30F78", "#5A6900", "#3C96FF"),
     *("#964B4B", "#A59600", "#784BA5", "#E16987", "#8787B4"),
@@ -20,10 +21,17 @@ CLASS_COLOURS = (
 RANK_COLOURS = ("#D9730D", "#8F8F9C", "#2C6FDB")  # worst … best, where there are too many classes for names
 WEIGHTS_COLOURS = {"online": "#8787B4", "ema": "#C3875A", "fawa": "#005AD2", "file": "#784BA5"}
 WEIGHTS_SYMBOLS = {"online": "circle", "ema": "square", "fawa": "diamond", "file": "cross"}
-WEIGHTS_TITLES = {"online": "Online", "ema": "EMA", "fawa": "FAWA", "file": "File", "own": "Each method's own"}
+WEIGHTS_TITLES = {
+    "online": "Online",
+    "ema": "EMA",
+    "fawa": "FAWA",
+    "file": "File",
+    "own": "Each method's own",
+}
 HEAT = "Viridis"
 GRID = "rgba(128,134,150,0.25)"
 HEIGHT = 360
+TALL = 500  # for a hundred classes
 MANY_POINTS = 1000  # from here on WebGL draws the lines
 
 
@@ -50,12 +58,13 @@ def accuracy_over_epochs(summary: pd.DataFrame) -> go.Figure:
     """
     figure = _figure("epoch", PERCENT)
     for weights, block in _by(summary, "weights"):
-        for measure, dash in (("mean", "solid"), ("worst", "dot")):
+        title = WEIGHTS_TITLES.get(str(weights), weights)
+        for measure, dash, words in (("mean", "solid", "mean"), ("worst", "dot", "worst class")):
             named = block["worst_class"] if measure == "worst" else pd.Series("mean of classes", block.index)
             figure.add_scatter(
                 x=block["epoch"].tolist(),
                 y=block[measure].tolist(),
-                name=f"{WEIGHTS_TITLES.get(weights, weights)} {'mean' if measure == 'mean' else 'worst class'}",
+                name=f"{title} {words}",
                 mode=_mode(len(block)),
                 line={"color": WEIGHTS_COLOURS.get(weights, GRID), "dash": dash, "width": 2},
                 customdata=named.tolist(),
@@ -78,7 +87,9 @@ def class_lines(
         y_range: Common range, in the drawn unit, of charts that stand side by side.
     """
     figure = _figure("epoch", unit)
-    blocks = list(_by(frame.dropna(subset=[column]), "class_index"))
+    blocks = _by(frame.dropna(subset=[column]), "class_index")
+    named = len(blocks) <= len(CLASS_COLOURS)
+    figure.update_layout(height=HEIGHT + 60 if named else TALL)
     styles = _class_styles({index: block[column].iloc[-1] for index, block in blocks})
     draw = go.Scattergl if len(frame) > MANY_POINTS else go.Scatter
     for index, block in blocks:
@@ -88,7 +99,7 @@ def class_lines(
                 x=block["epoch"].tolist(),
                 y=(block[column].astype(float) * unit.factor).tolist(),
                 name=block["class_name"].iloc[0] + style.note,
-                mode=_mode(len(block)),
+                mode=_mode(len(block)) if named else "lines",
                 line={"color": style.colour, "dash": style.dash, "width": style.width},
                 marker={"size": 5},
                 opacity=style.opacity,
@@ -113,14 +124,14 @@ def class_heatmap(frame: pd.DataFrame, column: str) -> go.Figure:
     if len(grid) > 20:
         grid = grid.sort_values(grid.columns[-1])
     names = [str(name) for _, name in grid.index]
-    figure = _figure("epoch", Unit(""), height=HEIGHT if len(grid) <= 20 else 620)
+    figure = _figure("epoch", Unit(""), height=HEIGHT + 60 if len(grid) <= 20 else TALL)
     figure.add_heatmap(
         x=[int(epoch) for epoch in grid.columns],
         y=list(range(len(names))),
         z=grid.to_numpy(float).tolist(),
         customdata=[[name] * grid.shape[1] for name in names],
         zmin=0,
-        zmax=max(0.01, float(grid.max(axis=None))),
+        zmax=max(0.01, float(grid.to_numpy(float).max())),
         colorscale=HEAT,
         colorbar={"tickformat": ".0%", "thickness": 12, "outlinewidth": 0},
         hovertemplate="%{customdata}: %{z:.1%}, epoch %{x}<extra></extra>",
@@ -140,7 +151,7 @@ def gate(epochs: pd.DataFrame, statistic: str) -> go.Figure:
     """Draw the FAWA gate: the validation statistic, its threshold, and which epochs were accepted.
 
     Args:
-        epochs: Columns ``epoch, gate_worst, gate_threshold, gate_accepted``; epochs without a gate are left out.
+        epochs: Columns ``epoch, gate_worst, gate_threshold, gate_accepted``; others are left out.
         statistic: What ``averaging.gate`` names, for the legend.
     """
     tested = epochs.dropna(subset=["gate_worst"])
@@ -177,7 +188,7 @@ def gate(epochs: pd.DataFrame, statistic: str) -> go.Figure:
 
 def speed(epochs: pd.DataFrame) -> go.Figure:
     """Draw training images per second over epochs; ``epochs`` has ``epoch, images_per_second, seconds``."""
-    figure = _figure("epoch", Unit("images per second", ticks="~s"), height=240)
+    figure = _figure("epoch", Unit("images per second", ticks="~s"))
     figure.add_bar(
         x=epochs["epoch"].tolist(),
         y=epochs["images_per_second"].tolist(),
@@ -241,16 +252,20 @@ def mean_against_worst(summary: pd.DataFrame, colours: Mapping[str, str]) -> go.
     """Draw each model as a point: mean accuracy across, worst class up; a symbol per kind of weights.
 
     Args:
-        summary: Columns ``group, series, weights, mean, mean_low, mean_high, worst, worst_low, worst_high,
-            worst_class``; fractions.
+        summary: Columns ``group, title, series, weights, mean, mean_low, mean_high, worst, worst_low,
+            worst_high, worst_class``; fractions.
         colours: Colour of each group.
     """
     figure = _figure("mean accuracy", Unit("worst class", ticks=".0%"))
+    named: set[str] = set()
+    row: Any
     for row in summary.itertuples():
         figure.add_scatter(
             x=[row.mean],
             y=[row.worst],
-            name=row.series,
+            name=row.title,
+            legendgroup=row.group,
+            showlegend=row.group not in named,
             mode="markers",
             marker={
                 "color": colours.get(row.group, CLASS_COLOURS[0]),
@@ -259,10 +274,10 @@ def mean_against_worst(summary: pd.DataFrame, colours: Mapping[str, str]) -> go.
             },
             error_x=_whiskers([row.mean], [row.mean_low], [row.mean_high], thin=True),
             error_y=_whiskers([row.worst], [row.worst_low], [row.worst_high], thin=True),
-            customdata=[[row.worst_class, WEIGHTS_TITLES.get(row.weights, row.weights)]],
-            hovertemplate="mean %{x:.1%}, worst %{y:.1%} (%{customdata[0]}), %{customdata[1]} weights"
-            "<extra>%{fullData.name}</extra>",
+            customdata=[[row.worst_class, row.series]],
+            hovertemplate="mean %{x:.1%}, worst %{y:.1%} (%{customdata[0]})<extra>%{customdata[1]}</extra>",
         )
+        named.add(row.group)
     figure.update_xaxes(tickformat=".0%", showgrid=True, gridcolor=GRID)
     figure.update_layout(hovermode="closest", height=HEIGHT + 60)
     return figure
@@ -272,7 +287,7 @@ def averaging(summary: pd.DataFrame, measure: str) -> go.Figure:
     """Draw what averaging does to each run: online, EMA and FAWA side by side, with intervals.
 
     Args:
-        summary: As for :func:`mean_against_worst`, with ``title`` naming the run without its weights.
+        summary: As for :func:`mean_against_worst`.
         measure: ``mean`` or ``worst``.
     """
     title = "mean of classes" if measure == "mean" else "worst class"
@@ -335,9 +350,9 @@ def _class_styles(last: Mapping[int, float]) -> dict[int, _Style]:
     return styles
 
 
-def _by(frame: pd.DataFrame, column: str) -> list[tuple[str, pd.DataFrame]]:
+def _by(frame: pd.DataFrame, column: str) -> list[tuple[Any, pd.DataFrame]]:
     """Split by a column, in order of appearance."""
-    return list(frame.groupby(column, sort=False))
+    return [(key, block) for key, block in frame.groupby(column, sort=False)]
 
 
 def _mode(points: int) -> str:
@@ -346,14 +361,14 @@ def _mode(points: int) -> str:
 
 
 def _whiskers(
-    middle: Sequence[float], low: Sequence[float], high: Sequence[float], *, thin: bool = False
+    middle: Iterable[float], low: Iterable[float], high: Iterable[float], *, thin: bool = False
 ) -> dict[str, object]:
     """Build error bars from the ends of intervals."""
     return {
         "type": "data",
         "symmetric": False,
-        "array": [max(0.0, h - m) for m, h in zip(middle, high, strict=True)],
-        "arrayminus": [max(0.0, m - l) for m, l in zip(middle, low, strict=True)],
+        "array": [max(0.0, end - at) for at, end in zip(middle, high, strict=True)],
+        "arrayminus": [max(0.0, at - end) for at, end in zip(middle, low, strict=True)],
         "thickness": 1 if thin else 1.3,
         "width": 0 if thin else 3,
         "color": "rgba(128,134,150,0.6)" if thin else "rgba(128,134,150,0.95)",
@@ -366,7 +381,7 @@ def _figure(x_title: str, y: Unit, height: int = HEIGHT) -> go.Figure:
     figure.update_layout(
         height=height,
         margin={"l": 8, "r": 8, "t": 24, "b": 8},
-        legend={"orientation": "h", "yanchor": "top", "y": -0.16, "x": 0, "title": None},
+        legend={"orientation": "h", "yref": "container", "yanchor": "bottom", "y": 0, "x": 0, "title": None},
         hoverlabel={"namelength": -1},
         uirevision="keep",
         paper_bgcolor="rgba(0,0,0,0)",

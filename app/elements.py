@@ -1,7 +1,8 @@
 """Parts that pages share: errors in one sentence, charts, states of jobs and runs, progress."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -14,7 +15,7 @@ CHART_CONFIG = {"displaylogo": False, "modeBarButtonsToRemove": ["lasso2d", "sel
 LIVE_SECONDS = 2  # between refreshes while something runs
 IDLE_SECONDS = 10  # between looks for a job that was started elsewhere
 
-STATES = {
+STATES: dict[str, tuple[Any, str]] = {
     "queued": ("gray", ":material/schedule:"),
     "running": ("blue", ":material/play_circle:"),
     "paused": ("orange", ":material/pause_circle:"),
@@ -25,7 +26,6 @@ STATES = {
     "cancelled": ("gray", ":material/cancel:"),
     "unreadable": ("red", ":material/broken_image:"),
 }
-PERCENT_COLUMN = st.column_config.NumberColumn(format="%.1f %%", width="small")
 
 
 @contextmanager
@@ -37,10 +37,12 @@ def explained_errors() -> Iterator[None]:
         st.error(sentence(error), icon=":material/error:")
 
 
-def sentence(error: Exception) -> str:
-    """Write an error's message as a sentence."""
-    text = str(error).strip()
-    return f"{text[:1].upper()}{text[1:]}{'' if text.endswith(('.', '!', '?')) else '.'}"
+def sentence(message: object) -> str:
+    """Write an error, or its message, as a sentence; names such as ``pgd-at`` keep their case."""
+    text = str(message).strip()
+    if text.partition(" ")[0].isalpha():
+        text = text[:1].upper() + text[1:]
+    return text if text.endswith((".", "!", "?")) else f"{text}."
 
 
 def attempt(action: Callable[..., Any], *arguments: Any, done: str = "") -> None:
@@ -69,15 +71,38 @@ def heading(title: str, says: str) -> None:
     st.caption(says)
 
 
-def chart(title: str, figure: go.Figure | None, key: str, *, says: str = "", empty: str = "") -> None:
+@dataclass(frozen=True)
+class Card:
+    """A chart with its title; without a figure, ``empty`` says why there is none."""
+
+    title: str
+    key: str
+    figure: go.Figure | None
+    says: str = ""
+    empty: str = ""
+
+
+def show_card(card: Card) -> None:
     """Show a chart under its title, or say why there is none."""
-    st.markdown(f"**{title}**")
-    if figure is None or not figure.data:
-        st.caption(empty or "Nothing to show yet.")
+    if card.figure is None:
+        st.caption(f"**{card.title}**: {card.empty or 'nothing to show yet.'}")
         return
-    if says:
-        st.caption(says)
-    st.plotly_chart(figure, key=key, config=CHART_CONFIG, theme="streamlit")
+    st.markdown(f"**{card.title}**")
+    if card.says:
+        st.caption(card.says)
+    st.plotly_chart(card.figure, key=card.key, config=CHART_CONFIG, theme="streamlit")
+
+
+def show_cards(cards: Sequence[Card]) -> None:
+    """Show charts two in a row, and below them why others are missing."""
+    drawn = [card for card in cards if card.figure is not None]
+    for start in range(0, len(drawn), 2):
+        for column, card in zip(st.columns(2), drawn[start : start + 2], strict=False):
+            with column:
+                show_card(card)
+    for card in cards:
+        if card.figure is None:
+            show_card(card)
 
 
 def state_badge(state: str) -> None:
@@ -86,9 +111,27 @@ def state_badge(state: str) -> None:
     st.badge(state, icon=icon, color=colour)
 
 
+def percent_column(title: str, template: str = "%.1f %%") -> Any:
+    """Configure a table's column of percent (or, with another template, of points)."""
+    return st.column_config.NumberColumn(title, format=template)
+
+
 def percent_columns(frame: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
     """Turn fractions into percent, for tables."""
     return frame.assign(**{column: 100 * frame[column].astype(float) for column in columns})
+
+
+def job_line(job: services.Job, title: str, note: str = "") -> None:
+    """Show a job in one line (its state, a title, a note), with its bar below while it runs."""
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        state_badge(job.state)
+        st.markdown(f"**{title}**", width="content")
+        if note:
+            st.caption(note, width="content")
+    if job.state == "running":
+        job_progress(job, services.progress().get(job.id))
+    elif message := services.job_message(job):
+        st.caption(sentence(message))
 
 
 def job_progress(job: services.Job, progress: services.JobProgress | None) -> None:
@@ -108,7 +151,7 @@ def progress_words(job: services.Job, progress: services.JobProgress) -> str:
     words.append(progress.phase)
     if job.state == "running":
         if progress.rate:
-            words.append(f"{progress.rate:,.0f} {progress.unit}/s")
+            words.append(wording.rate(progress.rate, progress.unit))
         if progress.seconds_left is not None:
             words.append(f"{wording.duration(progress.seconds_left)} left")
     return " · ".join(words)

@@ -1,10 +1,14 @@
 """The dashboard: `streamlit run app/main.py`, from any folder. One page a file in views/."""
 
+from pathlib import Path
+
 import streamlit as st
 
 from app import elements, services
 
-st.set_page_config(page_title="CFA Studio", page_icon=":material/balance:", layout="wide")
+st.set_page_config(
+    page_title="CFA Studio", page_icon=str(Path(__file__).with_name("icon.svg")), layout="wide"
+)
 
 page = st.navigation(
     [
@@ -14,7 +18,8 @@ page = st.navigation(
         st.Page("views/runs.py", title="Runs", icon=":material/folder_open:"),
         st.Page("views/evaluate.py", title="Evaluate", icon=":material/shield:"),
         st.Page("views/compare.py", title="Compare", icon=":material/compare_arrows:"),
-    ]
+    ],
+    position="top",
 )
 
 with elements.explained_errors():

@@ -4,17 +4,18 @@ Objects are shared by all sessions of the process, so pages must not change what
 about a second, frames until their file changes. Jobs are in the store, never in a session.
 """
 
-import io
 import json
 import os
-import zipfile
-from collections.abc import Mapping, Sequence
+import shutil
+import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import streamlit as st
+import torch
 
 from app.tables import Member
 from cfa.config import RunConfig, format_eps, parse_eps, setting_names
@@ -38,6 +39,7 @@ from cfa.methods.presets import (
 )
 from cfa.methods.recipes import METHODS, Recipe, display_name
 from cfa.models import MODELS
+from cfa.results.exports import export_runs
 from cfa.results.frames import (
     epochs_frame,
     history_frame,
@@ -57,7 +59,6 @@ __all__ = [
     "SETTING_HELP",
     "CfaError",
     "ConfigError",
-    "Estimate",
     "Job",
     "JobProgress",
     "Preset",
@@ -75,7 +76,7 @@ __all__ = [
     "unused_settings",
 ]
 
-ACTIVE = ("queued", "running")  # states in which something will happen by itself
+_Stamps = tuple[tuple[str, int, int], ...]  # name, time and size of some files
 
 
 # --- singletons -----------------------------------------------------------------------------------
@@ -143,7 +144,7 @@ class Run:
     @property
     def title(self) -> str:
         """The method as papers write it."""
-        return display_name(self.method, "online") if self.method else "unreadable"
+        return method_title(self.method) if self.method else "unreadable"
 
     @property
     def member(self) -> Member:
@@ -168,17 +169,19 @@ def find_run(reference: str) -> Run | None:
 
 @st.cache_resource(ttl=1, show_spinner=False)
 def _runs(home: str) -> list[Run]:
-    active = {job.run_id for job in jobs() if job.kind == "train" and job.state in ("running", "queued")}
-    return [_describe(folder, active) for folder in store().runs()]
+    training = {job.run_id: job.state for job in jobs() if job.kind == "train"}
+    return [_describe(folder, training.get(folder.id)) for folder in store().runs()]
 
 
-def _describe(folder: RunFolder, active: set[str | None]) -> Run:
+def _describe(folder: RunFolder, job_state: str | None) -> Run:
     try:
         config, label, status, manifest = folder.config, folder.label, folder.status, folder.manifest
     except (StoreError, TypeError, KeyError) as error:
         return _broken(folder, str(error))
     state: str = status.state
-    if state == "running" and folder.id not in active and not is_held(folder.lock_file):
+    if job_state == "running":
+        state = "running"  # also before its first and after its last epoch, while it loads or is tested
+    elif state == "running" and not is_held(folder.lock_file):
         state = "interrupted"
     return Run(
         folder=folder,
@@ -204,7 +207,9 @@ def _describe(folder: RunFolder, active: set[str | None]) -> Run:
 
 
 def _broken(folder: RunFolder, problem: str) -> Run:
-    words = dict.fromkeys(("method", "dataset", "model", "preset", "experiment", "created", "updated", "notes"), "")
+    words = dict.fromkeys(
+        ("method", "dataset", "model", "preset", "experiment", "created", "updated", "notes"), ""
+    )
     return Run(
         folder=folder,
         id=folder.id,
@@ -220,6 +225,12 @@ def _broken(folder: RunFolder, problem: str) -> Run:
         problem=problem,
         **words,
     )
+
+
+def method_title(method: str) -> str:
+    """Name a method without its weights: a gated one by what it is for, "TRADES + CFA"."""
+    gated = method in METHODS and METHODS[method].gated
+    return display_name(method, "fawa" if gated else "online")
 
 
 def own_weights(run: Run) -> str:
@@ -263,8 +274,10 @@ def relabel(run: Run, name: str, tags: Sequence[str], notes: str) -> None:
 def delete_runs(chosen: Sequence[Run]) -> None:
     """Delete runs for good; one that is being trained is refused."""
     for run in chosen:
-        if any(job.run_id == run.id and job.state in ("queued", "running", "paused") for job in jobs()):
-            raise ConfigError(f"run {run.name!r} has a job in the queue; cancel that job, then delete the run")
+        if any(job.run_id == run.id and job.state not in ("done", "failed", "cancelled") for job in jobs()):
+            raise ConfigError(
+                f"run {run.name!r} has a job in the queue; cancel that job, then delete the run"
+            )
         run.folder.delete()
         _runs.clear()
 
@@ -298,15 +311,7 @@ class Results:
 
 def results(chosen: Sequence[Run]) -> Results:
     """Return the newest test results of some runs, in their order; cached until one is evaluated."""
-    frames, problems = [], []
-    for run in chosen:
-        try:
-            frames.append(_per_class(str(run.folder.path), _evaluations_stamp(run.folder)))
-        except StoreError as error:
-            problems.append(str(error))
-    filled = [frame for frame in frames if len(frame)]
-    per_class = pd.concat(filled, ignore_index=True) if filled else per_class_frame([])
-    return Results(per_class, summary_frame(per_class), tuple(problems))
+    return _results(tuple((str(run.folder.path), _evaluations_stamp(run.folder)) for run in chosen))
 
 
 def findings(chosen: Sequence[Run]) -> list[str]:
@@ -333,8 +338,21 @@ def _epochs(path: str, stamp: tuple[int, int]) -> pd.DataFrame:
     return epochs_frame(RunFolder(Path(path)))
 
 
+@st.cache_resource(max_entries=50, show_spinner=False)
+def _results(runs_and_stamps: tuple[tuple[str, _Stamps], ...]) -> Results:
+    frames, problems = [], []
+    for path, stamp in runs_and_stamps:
+        try:
+            frames.append(_per_class(path, stamp))
+        except StoreError as error:
+            problems.append(str(error))
+    filled = [frame for frame in frames if len(frame)]
+    per_class = pd.concat(filled, ignore_index=True) if filled else per_class_frame([])
+    return Results(per_class, summary_frame(per_class), tuple(problems))
+
+
 @st.cache_resource(max_entries=500, show_spinner=False)
-def _per_class(path: str, stamp: tuple[tuple[str, int, int], ...]) -> pd.DataFrame:
+def _per_class(path: str, stamp: _Stamps) -> pd.DataFrame:
     return per_class_frame([RunFolder(Path(path))])
 
 
@@ -347,7 +365,7 @@ def _stamp(file: Path) -> tuple[int, int]:
     return found.st_mtime_ns, found.st_size
 
 
-def _evaluations_stamp(folder: RunFolder) -> tuple[tuple[str, int, int], ...]:
+def _evaluations_stamp(folder: RunFolder) -> _Stamps:
     files = sorted((folder.path / "evaluations").glob("*/evaluation.json"))
     # The label is in the table too: a renamed run is another table.
     return tuple((file.parent.name, *_stamp(file)) for file in [*files, folder.path / "label.json"])
@@ -369,6 +387,17 @@ def progress() -> dict[str, JobProgress]:
 def seconds_until_queue_empty() -> float | None:
     """Estimate when nothing is left to do; 0 when nothing is, ``None`` when nobody can tell."""
     return seconds_until_empty(jobs(), progress())
+
+
+def job_message(job: Job) -> str:
+    """Say why a job failed or what it waits for, other jobs by their titles."""
+    message = "" if job.state == "done" else job.message
+    waiting = [other for other in jobs() if other.id in job.after and other.id in message]
+    if len(waiting) > 2 and not job.blocked_by:
+        return f"waits for {len(waiting)} other jobs"
+    for other in waiting:
+        message = message.replace(other.id, f"'{other.title}'")
+    return message
 
 
 def job_log(job: Job, lines: int = 200) -> str:
@@ -476,7 +505,7 @@ def start_training(configs: Sequence[RunConfig], name: str, device: str | None) 
 
 @dataclass(frozen=True)
 class EvaluationRequest:
-    """What the page Evaluate asks for; ``eps`` ``None`` takes each run's own, ``limit`` ``None`` all images."""
+    """What Evaluate asks for; ``eps`` ``None`` takes each run's own, ``limit`` ``None`` all images."""
 
     weights: tuple[str, ...]
     checkpoint: str
@@ -513,7 +542,13 @@ def start_evaluations(chosen: Sequence[Run], request: EvaluationRequest, device:
         )
         submitted.append(
             submit_evaluation(
-                store(), queue(), run.folder, weights=weights, checkpoint=request.checkpoint, plan=plan, device=device
+                store(),
+                queue(),
+                run.folder,
+                weights=weights,
+                checkpoint=request.checkpoint,
+                plan=plan,
+                device=device,
             )
         )
     forget_snapshots()
@@ -522,8 +557,7 @@ def start_evaluations(chosen: Sequence[Run], request: EvaluationRequest, device:
 
 def estimate(config: RunConfig) -> Estimate:
     """Measure a few real steps (on this machine's first device) and say what the run will cost."""
-    device = devices()[0]
-    measured = estimate_seconds(config, dataset_description(config.dataset), device)
+    measured = estimate_seconds(config, dataset_description(config.dataset), torch.device(devices()[0]))
     _estimates()[config.key(without_seed=True)] = measured
     return measured
 
@@ -556,7 +590,9 @@ def config_differences(config: RunConfig) -> dict[str, tuple[Any, Any]]:
     """Return the settings in which a configuration differs from its preset: ``{name: (preset, own)}``."""
     if config.method not in METHODS or config.preset not in PRESETS:
         return {}
-    preset = configure(config.method, config.dataset, model=config.model, preset=config.preset, seed=config.seed)
+    preset = configure(
+        config.method, config.dataset, model=config.model, preset=config.preset, seed=config.seed
+    )
     plain = preset.flat()
     return {
         name: (plain[name], value)
@@ -570,29 +606,14 @@ def config_differences(config: RunConfig) -> dict[str, tuple[Any, Any]]:
 
 def export_zip(chosen: Sequence[Run]) -> bytes:
     """Pack runs, folders whole, with the five tables of an export."""
-    folders = [run.folder for run in chosen]
-    per_class = per_class_frame(folders)
-    tables: Mapping[str, pd.DataFrame] = {
-        "per_class.csv": per_class,
-        "summary.csv": summary_frame(per_class),
-        "history.csv": pd.concat([history_frame(folder) for folder in folders]),
-        "knobs.csv": pd.concat([knobs_frame(folder) for folder in folders]),
-        "epochs.csv": pd.concat([epochs_frame(folder) for folder in folders]),
-    }
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, table in tables.items():
-            archive.writestr(name, csv(table))
-        for folder in folders:
-            for file in sorted(folder.path.rglob("*")):
-                if file.is_file() and not file.name.startswith("."):
-                    archive.write(file, Path(folder.id) / file.relative_to(folder.path))
-    return packed.getvalue()
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = export_runs([run.folder for run in chosen], Path(scratch) / "cfa-export")
+        return Path(shutil.make_archive(str(folder), "zip", folder)).read_bytes()
 
 
 def csv(table: pd.DataFrame) -> str:
     """Write a table as CSV, columns as they are in the contract."""
-    return table.to_csv(index=False)
+    return table.to_csv(index=False, lineterminator="\n")
 
 
 def pretty_json(text_or_object: Any) -> str:

@@ -49,7 +49,8 @@ class Condition:
     @property
     def title(self) -> str:
         """Say it in a few words."""
-        return f"{wording.condition(self.attack, self.norm, self.eps)} · {self.checkpoint} checkpoint · {self.dataset}"
+        attacked = wording.condition(self.attack, self.norm, self.eps)
+        return f"{attacked} · {self.checkpoint} checkpoint · {self.dataset}"
 
     def of(self, frame: pd.DataFrame) -> pd.DataFrame:
         """Keep the rows that were measured like this."""
@@ -61,7 +62,7 @@ class Condition:
 
 
 def conditions(per_class: pd.DataFrame) -> list[Condition]:
-    """List what was measured: what most runs share first, attacked before clean, the strongest attack first."""
+    """List what was measured: what most runs share first, attacked before clean, most steps first."""
     found = per_class.groupby(CONDITION, sort=False)["run_id"].nunique().reset_index()
     found["clean"] = found["attack"] == "clean"
     found["last"] = found["checkpoint"] == "last"
@@ -71,13 +72,15 @@ def conditions(per_class: pd.DataFrame) -> list[Condition]:
 
 
 def epoch_summary(history: pd.DataFrame) -> pd.DataFrame:
-    """Reduce per-class scores to ``weights, epoch, mean, worst, worst_class``, weights in their usual order."""
+    """Reduce per-class scores to ``weights, epoch, mean, worst, worst_class``; online, EMA, FAWA."""
     columns = ["weights", "epoch", "mean", "worst", "worst_class"]
     if history.empty:
         return pd.DataFrame(columns=columns)
     grouped = history.groupby(["weights", "epoch"], sort=True)["accuracy"]
     worst = history.loc[grouped.idxmin()].set_index(["weights", "epoch"])["class_name"]
-    summary = pd.DataFrame({"mean": grouped.mean(), "worst": grouped.min(), "worst_class": worst}).reset_index()
+    summary = pd.DataFrame(
+        {"mean": grouped.mean(), "worst": grouped.min(), "worst_class": worst}
+    ).reset_index()
     return _weights_in_order(summary)[columns]
 
 
@@ -87,12 +90,12 @@ def robust_attack(history: pd.DataFrame) -> str | None:
     return names[0] if names else None
 
 
-def make_groups(members: Sequence[Member], name: Callable[[str, str], str], *, merge_seeds: bool) -> list[Group]:
+def make_groups(members: Sequence[Member], title: Callable[[str], str], *, merge_seeds: bool) -> list[Group]:
     """Group runs for a comparison.
 
     Args:
         members: The runs, in the order chosen.
-        name: ``display_name(method, weights)``.
+        title: Names a method without its weights.
         merge_seeds: Show runs that differ only in their seed as one.
     """
     keys = [member.experiment if merge_seeds else member.run_id for member in members]
@@ -101,18 +104,20 @@ def make_groups(members: Sequence[Member], name: Callable[[str, str], str], *, m
     groups = []
     for key, group in grouped.items():
         first = group[0]
-        title = name(first.method, "online") if methods.count(first.method) == 1 else first.run_name
+        name = title(first.method) if methods.count(first.method) == 1 else first.run_name
         seeds = f" ({wording.count(len(group), 'seed')})" if len(group) > 1 else ""
-        groups.append(Group(key, first.method, title + seeds, group))
+        groups.append(Group(key, first.method, name + seeds, group))
     return groups
 
 
-def class_scores(per_class: pd.DataFrame, groups: Sequence[Group], name: Callable[[str, str], str]) -> pd.DataFrame:
+def class_scores(
+    per_class: pd.DataFrame, groups: Sequence[Group], name: Callable[[str, str], str]
+) -> pd.DataFrame:
     """Shape the per-class rows of one condition for bars.
 
     Returns:
-        Columns ``group, title, series, weights, class_index, class_name, accuracy, low, high, seeds``. A single
-        run has its 95 % interval; several seeds have mean ± standard deviation over seeds.
+        Columns ``group, title, series, weights, class_index, class_name, accuracy, low, high, seeds``. A run
+        has its 95 % interval; several seeds have mean ± standard deviation over seeds.
     """
     grouped = _with_groups(per_class, groups, name)
     if grouped.empty:
@@ -127,12 +132,14 @@ def class_scores(per_class: pd.DataFrame, groups: Sequence[Group], name: Callabl
     return _in_order(_spread_over_seeds(scores.reset_index(), "accuracy", "low", "high"), groups)
 
 
-def model_summary(summary: pd.DataFrame, groups: Sequence[Group], name: Callable[[str, str], str]) -> pd.DataFrame:
+def model_summary(
+    summary: pd.DataFrame, groups: Sequence[Group], name: Callable[[str, str], str]
+) -> pd.DataFrame:
     """Shape the summary rows of one condition for points and tables.
 
     Returns:
         Columns ``group, title, series, weights, mean, mean_low, mean_high, worst, worst_low, worst_high,
-        worst_class, seeds``; intervals as in :func:`class_scores`.
+        worst_class, images, seeds``; intervals as in :func:`class_scores`.
     """
     grouped = _with_groups(summary, groups, name)
     columns = {
@@ -145,6 +152,7 @@ def model_summary(summary: pd.DataFrame, groups: Sequence[Group], name: Callable
         "worst_low": ("worst_ci_low", "min"),
         "worst_high": ("worst_ci_high", "max"),
         "worst_class": ("worst_class", lambda names: ", ".join(dict.fromkeys(names))),
+        "images": ("total", "min"),
         "seeds": ("run_id", "nunique"),
     }
     if grouped.empty:
@@ -166,11 +174,12 @@ def differences(scores: pd.DataFrame, baseline: str) -> pd.DataFrame:
     """Subtract the baseline group's accuracy, class by class and like with like (the same kind of weights).
 
     Returns:
-        The other groups' rows with ``difference`` (of fractions) and ``clear``: the two intervals do not overlap.
+        The other groups' rows with ``difference`` (of fractions) and ``clear``: the intervals do not overlap.
     """
     keys = ["weights", "class_index"]
-    base = scores[scores["group"] == baseline].set_index(keys)[["accuracy", "low", "high"]]
-    others = scores[scores["group"] != baseline].join(base, on=keys, rsuffix="_base", how="inner")
+    base = scores[scores["group"] == baseline].set_index(keys)
+    base = base[["accuracy", "low", "high"]].add_suffix("_base")
+    others = scores[scores["group"] != baseline].join(base, on=keys, how="inner")
     others["difference"] = others["accuracy"] - others["accuracy_base"]
     others["clear"] = (others["low"] > others["high_base"]) | (others["high"] < others["low_base"])
     return others
@@ -191,7 +200,11 @@ def setting_differences(settings: Mapping[str, Mapping[str, object]]) -> pd.Data
         texts = {run: _setting_text(name, values.get(name)) for run, values in settings.items()}
         if len(set(texts.values())) > 1:
             rows[name] = texts
-    return pd.DataFrame.from_dict(rows, orient="index", columns=list(settings)).rename_axis("setting").reset_index()
+    return (
+        pd.DataFrame.from_dict(rows, orient="index", columns=list(settings))
+        .rename_axis("setting")
+        .reset_index()
+    )
 
 
 def _setting_text(name: str, value: object) -> str:
@@ -205,7 +218,9 @@ def _setting_text(name: str, value: object) -> str:
 _KEYS = ["group", "title", "series", "weights"]
 
 
-def _with_groups(frame: pd.DataFrame, groups: Sequence[Group], name: Callable[[str, str], str]) -> pd.DataFrame:
+def _with_groups(
+    frame: pd.DataFrame, groups: Sequence[Group], name: Callable[[str, str], str]
+) -> pd.DataFrame:
     group_of = {member.run_id: group for group in groups for member in group.members}
     known = frame[frame["run_id"].isin(group_of)].copy()
     methods = [group.method for group in groups]
@@ -213,7 +228,9 @@ def _with_groups(frame: pd.DataFrame, groups: Sequence[Group], name: Callable[[s
         (group.key, group.title, _series_name(group, weights, name, methods))
         for group, weights in zip(known["run_id"].map(group_of), known["weights"], strict=True)
     ]
-    known[["group", "title", "series"]] = pd.DataFrame(labels, index=known.index, columns=["group", "title", "series"])
+    known[["group", "title", "series"]] = pd.DataFrame(
+        labels, index=known.index, columns=["group", "title", "series"]
+    )
     return known
 
 
@@ -241,4 +258,9 @@ def _in_order(frame: pd.DataFrame, groups: Sequence[Group]) -> pd.DataFrame:
 
 def _weights_in_order(frame: pd.DataFrame) -> pd.DataFrame:
     order = frame["weights"].map({kind: index for index, kind in enumerate(WEIGHTS)})
-    return frame.assign(_order=order).sort_values(["_order", "epoch"]).drop(columns="_order").reset_index(drop=True)
+    return (
+        frame.assign(_order=order)
+        .sort_values(["_order", "epoch"])
+        .drop(columns="_order")
+        .reset_index(drop=True)
+    )

@@ -1,4 +1,7 @@
-"""Numbers as people read them: percent with one digit, eps as n/255, durations, sizes."""
+"""Numbers as people read them: percent with one digit, eps as n/255, durations, sizes.
+
+Spaces between a number and its unit do not break.
+"""
 
 import math
 from datetime import UTC, datetime
@@ -8,7 +11,7 @@ def percent(fraction: float | None) -> str:
     """Write a fraction in [0, 1] as percent with one digit; a dash where there is none."""
     if fraction is None or math.isnan(fraction):
         return "–"
-    return f"{100 * fraction:.1f} %"
+    return f"{100 * fraction:.1f}\u00a0%"
 
 
 def points(difference: float) -> str:
@@ -18,7 +21,7 @@ def points(difference: float) -> str:
 
 def percent_range(low: float, high: float) -> str:
     """Write an interval of fractions as ``12.3 – 45.6 %``."""
-    return f"{100 * low:.1f} – {100 * high:.1f} %"
+    return f"{100 * low:.1f}\u00a0–\u00a0{100 * high:.1f}\u00a0%"
 
 
 def eps_255(eps: float) -> str:
@@ -50,6 +53,13 @@ def duration(seconds: float | None) -> str:
         return f"{whole // 60} min {whole % 60:02d} s"
     hours, minutes = divmod(whole // 60, 60)
     return f"{hours} h {minutes:02d} min" if hours < 48 else f"{hours // 24} d {hours % 24} h"
+
+
+def rate(per_second: float, unit: str) -> str:
+    """Write a speed the way round that is at least 1: ``812 images/s``, or ``4.2 s per epoch``."""
+    if per_second >= 1 or per_second <= 0:
+        return f"{per_second:,.0f}\u00a0{unit}/s"
+    return f"{1 / per_second:.1f}\u00a0s per {unit.removesuffix('s')}"
 
 
 def file_size(count: float) -> str:

@@ -6,13 +6,13 @@ from app import charts, elements, services, tables, wording
 
 WHAT_THIS_IS = (
     "Adversarially trained classifiers look fine on average and fail on their hardest class. "
-    "CFA Studio trains class-wise calibrated fair adversarial training (CFA, CVPR 2023) beside PGD-AT, TRADES and "
-    "FAT, attacks the results, and shows class by class what happened. "
+    "CFA Studio trains class-wise calibrated fair adversarial training (CFA, CVPR 2023) beside PGD-AT, "
+    "TRADES and FAT, attacks the results, and shows class by class what happened. "
     "Everything runs on this machine, and everything you see can be exported as CSV."
 )
 DEMO = (
-    "Trains PGD-AT, PGD-AT + CFA, TRADES and TRADES + CFA on 10,000 real images (Fashion-MNIST), tests each with "
-    "PGD-20 and compares them class by class. About ten minutes on two cores, no GPU needed."
+    "Trains PGD-AT, PGD-AT + CFA, TRADES and TRADES + CFA on 10,000 real images (Fashion-MNIST), tests each "
+    "with PGD-20 and compares them class by class. About ten minutes on two cores, no GPU needed."
 )
 
 
@@ -33,25 +33,21 @@ def demo_card() -> None:
             help="A demo is already under way; it can be cancelled on Monitor." if under_way else None,
         )
         if under_way:
-            st.caption("A demo is under way: the button is back when it has ended or was cancelled on Monitor.")
+            st.caption(
+                "A demo is under way: the button is back when it has ended or was cancelled on Monitor."
+            )
         if chain:
             every = elements.LIVE_SECONDS if under_way else None
             st.fragment(demo_progress, run_every=every)(elements.states_signature())
 
 
+@elements.explained_errors()
 def demo_progress(drawn: tuple[tuple[str, str], ...]) -> None:
     elements.rerun_when_states_change(drawn)
-    chain, progress = services.demo_jobs(), services.progress()
+    chain = services.demo_jobs()
     for job in chain:
-        name, state = st.columns([3, 2], vertical_alignment="center")
         run = services.find_run(job.run_id) if job.run_id else None
-        name.markdown(f"**{run.title if run and job.kind == 'train' else 'Comparison'}**  \n{run.name if run else ''}")
-        with state:
-            elements.state_badge(job.state)
-        if job.state == "running":
-            elements.job_progress(job, progress.get(job.id))
-        elif job.state in ("failed", "interrupted") and job.message:
-            st.caption(elements.sentence(Exception(job.message)))
+        elements.job_line(job, run.title if run else "Comparison", run.name if run else "")
     links(chain)
 
 
@@ -77,11 +73,13 @@ def shipped_results() -> None:
     if not found:
         st.caption("None are installed in this copy. The demo above makes your own in a few minutes.")
         return
-    groups = tables.make_groups([run.member for run in shipped], services.display_name, merge_seeds=True)
+    measured = set(found[0].of(results.summary)["run_id"])
+    alike = [run for run in shipped if run.id in measured]
+    groups = tables.make_groups([run.member for run in alike], services.method_title, merge_seeds=True)
     models = tables.model_summary(found[0].of(results.summary), groups, services.display_name)
     st.caption(
         f"{found[0].title}. Several seeds are one point: mean and standard deviation over seeds. "
-        "Up and to the right is better."
+        "Circle: online weights, square: EMA, diamond: FAWA."
     )
     colours = charts.group_colours([group.key for group in groups])
     left, right = st.columns([3, 2])
@@ -90,15 +88,17 @@ def shipped_results() -> None:
             charts.mean_against_worst(models, colours), key="shipped_scatter", config=elements.CHART_CONFIG
         )
     with right:
-        shown = elements.percent_columns(models, ["mean", "worst"])[["series", "mean", "worst", "worst_class"]]
+        shown = elements.percent_columns(models, ["mean", "worst"])[
+            ["series", "mean", "worst", "worst_class"]
+        ]
         st.dataframe(
             shown,
             hide_index=True,
             height=420,
             column_config={
                 "series": st.column_config.TextColumn("Method"),
-                "mean": st.column_config.NumberColumn("Mean", format="%.1f %%"),
-                "worst": st.column_config.NumberColumn("Worst class", format="%.1f %%"),
+                "mean": elements.percent_column("Mean"),
+                "worst": elements.percent_column("Worst class"),
                 "worst_class": "Which",
             },
         )
@@ -106,7 +106,7 @@ def shipped_results() -> None:
         "views/compare.py",
         label="Open them in Compare",
         icon=":material/compare_arrows:",
-        query_params={"runs": [run.name for run in shipped]},
+        query_params={"runs": [run.name for run in alike]},
     )
 
 

@@ -12,6 +12,7 @@ MOST_ROWS = 12  # jobs shown with buttons; the rest is a table
 # --- the queue ------------------------------------------------------------------------------------
 
 
+@elements.explained_errors()
 def queue(drawn: tuple[tuple[str, str], ...]) -> None:
     elements.rerun_when_states_change(drawn)
     elements.show_notices()
@@ -32,7 +33,9 @@ def queue(drawn: tuple[tuple[str, str], ...]) -> None:
 
 
 def queue_words(open_jobs: list[services.Job]) -> str:
-    counts = {state: sum(job.state == state for job in open_jobs) for state in ("running", "queued", "failed")}
+    counts = {
+        state: sum(job.state == state for job in open_jobs) for state in ("running", "queued", "failed")
+    }
     words = [f"{number} {state}" for state, number in counts.items() if number]
     left = services.seconds_until_queue_empty()
     if left:
@@ -44,17 +47,17 @@ def queue_words(open_jobs: list[services.Job]) -> str:
 
 def job_row(job: services.Job, progress: services.JobProgress | None) -> None:
     with st.container(border=True, key=f"job_{job.id}"):
-        what, how_far, buttons = st.columns([3, 4, 4], vertical_alignment="center")
-        with what:
-            st.markdown(f"**{job.title}**")
-            with st.container(horizontal=True, vertical_alignment="center"):
-                elements.state_badge(job.state)
-                st.caption(job.ran_on if job.state == "running" else job.device or "any device")
+        what, how_far, buttons = st.columns([4, 4, 5], vertical_alignment="center")
+        with what, st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
+            st.markdown(f"**{job.title}**", width="content")
+            elements.state_badge(job.state)
+            if len(services.devices()) > 1:
+                st.caption(job.ran_on or job.device or "any device", width="content")
         with how_far:
             if job.state in ("running", "paused", "interrupted"):
                 elements.job_progress(job, progress)
-            if job.message and job.state != "running":
-                st.caption(elements.sentence(Exception(job.message)))
+            if message := services.job_message(job):
+                st.caption(elements.sentence(message))
             if job.requested:
                 st.caption(f"Asked to {job.requested}; it saves its state first.")
         with buttons, st.container(horizontal=True, horizontal_alignment="right"):
@@ -79,7 +82,9 @@ def job_buttons(job: services.Job) -> None:
         button("Cancel", ":material/close:", job, services.cancel)
 
 
-def button(label: str, icon: str, job: services.Job, action: object, *more: str, disabled: bool = False) -> None:
+def button(
+    label: str, icon: str, job: services.Job, action: object, *more: str, disabled: bool = False
+) -> None:
     st.button(
         label,
         icon=icon,
@@ -153,10 +158,12 @@ def run_section() -> None:
     available = services.usable_runs()
     st.subheader("One run, class by class")
     if not available:
-        st.caption("There is no run yet. Start one on Train, or the demo on Home; its curves appear here as it runs.")
+        st.caption(
+            "There is no run yet. Start one on Train, or the demo on Home; its curves appear here as it runs."
+        )
         return
     names = [run.name for run in available]
-    choose, kind = st.columns([3, 2], vertical_alignment="bottom")
+    choose, kind, follow = st.columns([4, 3, 2], vertical_alignment="bottom")
     chosen = choose.selectbox("Run", [CURRENT, *names], key="run", bind="query-params")
     weights = kind.segmented_control(
         "Weights in the class charts",
@@ -171,28 +178,42 @@ def run_section() -> None:
     if shown is None:
         st.info(f"Run {chosen!r} is gone; choose another.")
         return
-    every = elements.LIVE_SECONDS if shown.state == "running" else None
+    # A chart whose data change is drawn anew, so its zoom is lost: who looks closely holds it still.
+    live = shown.state == "running" and follow.toggle(
+        "Live", value=True, key="monitor_live", help="Off holds the charts still, to zoom into them."
+    )
+    every = elements.LIVE_SECONDS if live else None
     st.fragment(live_run, run_every=every)(shown.id, weights or "online", elements.states_signature())
 
 
+@elements.explained_errors()
 def live_run(run_id: str, weights: str, drawn: tuple[tuple[str, str], ...]) -> None:
     elements.rerun_when_states_change(drawn)
     run = services.find_run(run_id)
     if run is None:
         st.info("This run was deleted.")
         return
-    job = next((job for job in reversed(services.jobs()) if job.run_id == run.id and job.kind == "train"), None)
+    job = next(
+        (job for job in reversed(services.jobs()) if job.run_id == run.id and job.kind == "train"), None
+    )
     run_header(run, job)
     history, epochs = services.history(run), services.epochs(run)
     if epochs.empty:
-        st.info("No epoch has ended yet. The first points appear after the first epoch.", icon=":material/hourglass:")
+        st.info(
+            "No epoch has ended yet. The first points appear after the first epoch.",
+            icon=":material/hourglass:",
+        )
     else:
         validation = history[history["split"] == "val"]
         run_metrics(run, validation, epochs)
-        accuracy_charts(run, validation)
-        class_charts(run, validation, weights)
-        calibration_charts(run)
-        gate_and_speed(run, epochs)
+        elements.show_cards(
+            [
+                *accuracy_cards(validation),
+                *class_cards(run, validation, weights),
+                *calibration_cards(run),
+                *gate_and_speed_cards(run, epochs),
+            ]
+        )
     log(run, job)
 
 
@@ -204,108 +225,105 @@ def run_header(run: services.Run, job: services.Job | None) -> None:
     if job is not None and job.state in ("running", "paused", "interrupted"):
         elements.job_progress(job, services.progress().get(job.id))
     if run.state in ("failed", "interrupted") and run.message:
-        st.error(elements.sentence(Exception(run.message)), icon=":material/error:")
+        st.error(elements.sentence(run.message), icon=":material/error:")
 
 
 def run_metrics(run: services.Run, validation: pd.DataFrame, epochs: pd.DataFrame) -> None:
     attack = tables.robust_attack(validation)
     robust = tables.epoch_summary(validation[validation["attack"] == attack])
-    cells = [("Epoch", f"{int(epochs['epoch'].max())} of {run.epochs}", None)]
+    cells = [("Epoch", f"{int(epochs['epoch'].max())} of {run.epochs}")]
     for weights in ("online", "fawa"):
         block = robust[robust["weights"] == weights]
         if len(block):
             last, title = block.iloc[-1], charts.WEIGHTS_TITLES[weights]
-            cells.append((f"{title} mean", wording.percent(last["mean"]), None))
-            cells.append((f"{title} worst", wording.percent(last["worst"]), str(last["worst_class"])))
-    speed = epochs["images_per_second"].iloc[-1]
-    cells.append(("Images per second", f"{speed:,.0f}", f"{wording.duration(epochs['seconds'].sum())} so far"))
+            cells.append((f"{title}, mean", wording.percent(last["mean"])))
+            cells.append((f"{title}, {last['worst_class']} (worst)", wording.percent(last["worst"])))
+    cells.append(("Images per second", f"{epochs['images_per_second'].iloc[-1]:,.0f}"))
     with st.container(horizontal=True):
-        for label, value, note in cells:
-            st.metric(label, value, note, delta_color="off", delta_arrow="off", border=True, width=170)
-    st.caption(f"Accuracy on validation images under {wording.attack_title(attack)}." if attack else "")
+        for label, value in cells:
+            st.metric(label, value, border=True, width=165)
+    spent = f"{wording.duration(epochs['seconds'].sum())} of training so far."
+    st.caption(
+        f"Accuracy on validation images under {wording.attack_title(attack)}. {spent}" if attack else spent
+    )
 
 
-def accuracy_charts(run: services.Run, validation: pd.DataFrame) -> None:
-    attack = tables.robust_attack(validation)
-    left, right = st.columns(2)
-    for column, name, title in ((left, "clean", "Clean accuracy"), (right, attack, "Robust accuracy")):
+def accuracy_cards(validation: pd.DataFrame) -> list[elements.Card]:
+    cards = []
+    for name, title in (("clean", "Clean accuracy"), (tables.robust_attack(validation), "Robust accuracy")):
         summary = tables.epoch_summary(validation[validation["attack"] == name])
-        with column:
-            elements.chart(
-                title,
-                charts.accuracy_over_epochs(summary) if len(summary) else None,
-                f"monitor_{title}",
-                says="Validation; solid: mean of the classes, dotted: worst class.",
-            )
+        figure = charts.accuracy_over_epochs(summary) if len(summary) else None
+        says = "Validation; solid: mean of the classes, dotted: worst class."
+        cards.append(elements.Card(title, f"monitor_{title}", figure, says))
+    return cards
 
 
-def class_charts(run: services.Run, validation: pd.DataFrame, weights: str) -> None:
+def class_cards(run: services.Run, validation: pd.DataFrame, weights: str) -> list[elements.Card]:
     attack = tables.robust_attack(validation)
     chosen = validation[(validation["attack"] == attack) & (validation["weights"] == weights)]
     title = charts.WEIGHTS_TITLES[weights]
     empty = (
-        f"No {title} weights yet: averaging starts in epoch {run.folder.config.averaging.start_epoch}, and FAWA with "
-        "the first epoch that passes its gate."
+        f"no {title} weights yet; averaging starts in epoch {run.folder.config.averaging.start_epoch}, "
+        "and FAWA with the first epoch that passes its gate."
     )
-    left, right = st.columns(2)
-    with left:
-        elements.chart(
-            f"Robust accuracy per class, {title} weights",
-            charts.class_lines(chosen, "accuracy", charts.PERCENT) if len(chosen) else None,
-            "monitor_class_lines",
-            says=f"Validation, {wording.attack_title(attack or '')}.",
-            empty=empty,
-        )
-    with right:
-        elements.chart(
+    lines = charts.class_lines(chosen, "accuracy", charts.PERCENT) if len(chosen) else None
+    heat = charts.class_heatmap(chosen, "accuracy") if len(chosen) else None
+    says = f"Validation, {wording.attack_title(attack or '')}."
+    return [
+        elements.Card(
+            f"Robust accuracy per class, {title} weights", "monitor_class_lines", lines, says, empty
+        ),
+        elements.Card(
             f"Class × epoch, {title} weights",
-            charts.class_heatmap(chosen, "accuracy") if len(chosen) else None,
             "monitor_heatmap",
-            says="The same numbers as colours; dark is low.",
-            empty=empty,
-        )
+            heat,
+            "The same numbers as colours; dark is low.",
+            empty,
+        ),
+    ]
 
 
-def calibration_charts(run: services.Run) -> None:
-    knobs, warmup = services.knobs(run), run.folder.config.rule.warmup_epochs
+def calibration_cards(run: services.Run) -> list[elements.Card]:
+    knobs, config = services.knobs(run), run.folder.config
+    warmup = config.rule.warmup_epochs
     beta = knobs.dropna(subset=["beta"])
-    left, right = st.columns(2)
-    with left:
-        elements.chart(
+    moves_eps, moves_beta = config.rule.lambda_eps is not None, config.rule.lambda_beta is not None
+    alike = f"All classes alike up to epoch {warmup}, calibrated after it"
+    constant = f"the same {config.objective.beta:g} for all classes." if config.objective.beta else ""
+    return [
+        elements.Card(
             "Calibrated eps per class",
-            charts.class_lines(knobs, "eps", charts.EPS) if len(knobs) else None,
             "monitor_eps",
-            says=f"As used in each epoch; all classes alike up to epoch {warmup}, calibrated after it (CCM)."
-            if run.folder.config.rule.lambda_eps is not None
-            else "This method keeps one eps for all classes.",
-        )
-    with right:
-        elements.chart(
-            "Beta per class",
-            charts.class_lines(beta, "beta", charts.BETA) if len(beta) else None,
+            charts.class_lines(knobs, "eps", charts.EPS) if moves_eps and len(knobs) else None,
+            f"{alike} (CCM).",
+            f"this method keeps {wording.eps_255(config.attack.eps)} for all classes.",
+        ),
+        elements.Card(
+            "Calibrated beta per class",
             "monitor_beta",
-            says="Weight of the robust term against the clean one"
-            + (", calibrated (CCR)." if run.folder.config.rule.lambda_beta is not None else ", the same for all."),
-            empty="This method's loss has no clean term, so there is no beta.",
-        )
+            charts.class_lines(beta, "beta", charts.BETA) if moves_beta and len(beta) else None,
+            f"Weight of the robust term against the clean one. {alike} (CCR).",
+            constant or "this method's loss has no clean term, so there is no beta.",
+        ),
+    ]
 
 
-def gate_and_speed(run: services.Run, epochs: pd.DataFrame) -> None:
+def gate_and_speed_cards(run: services.Run, epochs: pd.DataFrame) -> list[elements.Card]:
     settings = run.folder.config.averaging
     tested = epochs.dropna(subset=["gate_worst"])
     accepted = int(tested["gate_accepted"].fillna(False).sum())
-    left, right = st.columns(2)
-    with left:
-        elements.chart(
+    statistic = f"validation, {settings.gate.replace('-', ' ')}"
+    return [
+        elements.Card(
             "FAWA gate",
-            charts.gate(epochs, f"validation, {settings.gate.replace('-', ' ')}") if len(tested) else None,
             "monitor_gate",
-            says=f"{accepted} of {wording.count(len(tested), 'epoch')} accepted: an epoch enters the average when its "
-            f"validation statistic reaches {wording.percent(settings.threshold)}.",
-            empty=f"Averaging starts in epoch {settings.start_epoch}; the gate is drawn from then on.",
-        )
-    with right:
-        elements.chart("Speed", charts.speed(epochs), "monitor_speed", says="Training images per second.")
+            charts.gate(epochs, statistic) if len(tested) else None,
+            f"{accepted} of {wording.count(len(tested), 'epoch')} accepted: an epoch enters the average when "
+            f"its validation statistic reaches {wording.percent(settings.threshold)}.",
+            f"averaging starts in epoch {settings.start_epoch}; the gate is drawn from then on.",
+        ),
+        elements.Card("Speed", "monitor_speed", charts.speed(epochs), "Training images per second."),
+    ]
 
 
 def log(run: services.Run, job: services.Job | None) -> None:

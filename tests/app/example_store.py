@@ -10,14 +10,25 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import save_file
 
-from cfa.config import RunConfig, WEIGHTS_KINDS
+from cfa.config import WEIGHTS_KINDS, RunConfig
 from cfa.methods.presets import configure
 from cfa.results.evaluations import Evaluation, new_id, save_evaluation
 from cfa.results.rows import Epoch, Knobs, Row, Scores, append_rows
 from cfa.results.runs import Manifest, RunFolder, now
 from cfa.results.store import Store
 
-FASHION = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
+FASHION = (
+    "T-shirt/top",
+    "Trouser",
+    "Pullover",
+    "Dress",
+    "Coat",
+    "Sandal",
+    "Shirt",
+    "Sneaker",
+    "Bag",
+    "Ankle boot",
+)
 HUNDRED = tuple(f"species {index:02d}" for index in range(100))
 # What a class can reach under attack: shirts are hard, trousers and bags easy.
 REACH = (0.62, 0.90, 0.52, 0.74, 0.55, 0.84, 0.24, 0.86, 0.89, 0.88)
@@ -27,7 +38,13 @@ WORST_GAIN = {"online": 0.0, "ema": -0.01, "fawa": 0.05}
 def fill(home: Path, *, epochs: int = 20, hundred: bool = True) -> Store:
     """Make four finished runs (one of them with a second seed), a running, a failed and a wide one."""
     store = Store.open(home)
-    for method, seed in (("pgd-at", 0), ("pgd-at-cfa", 0), ("trades", 0), ("trades-cfa", 0), ("trades-cfa", 1)):
+    for method, seed in (
+        ("pgd-at", 0),
+        ("pgd-at-cfa", 0),
+        ("trades", 0),
+        ("trades-cfa", 0),
+        ("trades-cfa", 1),
+    ):
         finished_run(store, _config(method, seed, epochs), FASHION)
     _running_run(store, _config("trades-ccm", 0, epochs))
     _failed_run(store, _config("fat", 0, epochs))
@@ -37,7 +54,9 @@ def fill(home: Path, *, epochs: int = 20, hundred: bool = True) -> Store:
     return store
 
 
-def finished_run(store: Store, config: RunConfig, classes: tuple[str, ...], name: str | None = None) -> RunFolder:
+def finished_run(
+    store: Store, config: RunConfig, classes: tuple[str, ...], name: str | None = None
+) -> RunFolder:
     """Make a run with every epoch's rows, weights of all kinds, and a closing test evaluation."""
     run = started_run(store, config, classes, epochs=config.train.epochs, name=name)
     for weights in WEIGHTS_KINDS:
@@ -175,7 +194,9 @@ def _epoch(config: RunConfig, epoch: int, worst: float) -> Epoch:
     )
 
 
-def _evaluation(run: RunFolder, classes: tuple[str, ...], weights: str) -> tuple[Evaluation, dict[str, np.ndarray]]:
+def _evaluation(
+    run: RunFolder, classes: tuple[str, ...], weights: str
+) -> tuple[Evaluation, dict[str, np.ndarray]]:
     config, total = run.config, 1000 if len(classes) == 10 else 100
     rng = np.random.default_rng(config.seed + 100)
     robust = _robust(config, weights, config.train.epochs, len(classes))

@@ -1,0 +1,118 @@
+"""A draft is what the form on Train says; its trainings are the product of methods, values and seeds."""
+
+import re
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+
+from app import services, wording
+
+EPS_SETTINGS = ("attack.eps", "rule.eps_min", "rule.eps_max")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Draft:
+    """Settings as typed: texts by dotted name, empty ones left out; a text with commas is several values."""
+
+    methods: tuple[str, ...]
+    dataset: str
+    model: str
+    preset: str
+    seeds: tuple[int, ...] = (0,)
+    init: str | None = None
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+    def configurations(self) -> list[services.RunConfig]:
+        """Build every training once; a setting is used for the methods that have it.
+
+        Raises:
+            CfaError: a name nobody answers to, or a value outside its range.
+        """
+        configs = [
+            self._configure(method, seed, values)
+            for method in self.methods
+            for values in services.grid(self._settings_of(method))
+            for seed in self.seeds
+        ]
+        return list({config.key(): config for config in configs}.values())
+
+    def preset_values(self) -> dict[str, str]:
+        """Say what the preset sets, per setting, as text; methods that differ are named."""
+        flats = {method: self._configure(method, 0, {}).flat() for method in self.methods}
+        values = {}
+        for name in services.setting_names():
+            texts = {method: setting_text(name, flats[method][name]) for method in self._having(name)}
+            distinct = set(texts.values())
+            if len(distinct) == 1:
+                values[name] = distinct.pop()
+            elif distinct:
+                values[name] = ", ".join(f"{text} ({method})" for method, text in texts.items())
+        return values
+
+    def changes(self) -> pd.DataFrame:
+        """Tabulate what differs from the preset: columns ``setting, preset, yours``."""
+        presets = self.preset_values()
+        rows = [(name, presets.get(name, "–"), text) for name, text in self.settings.items()]
+        return pd.DataFrame(rows, columns=["setting", "preset", "yours"])
+
+    def _configure(self, method: str, seed: int, values: Mapping[str, Any]) -> services.RunConfig:
+        return services.configure(
+            method,
+            self.dataset,
+            model=self.model,
+            preset=self.preset,
+            seed=seed,
+            init=self.init,
+            overrides=values,
+        )
+
+    def _settings_of(self, method: str) -> dict[str, str]:
+        unused = services.unused_settings(services.METHODS[method])
+        return {name: text for name, text in self.settings.items() if name not in unused}
+
+    def _having(self, name: str) -> list[str]:
+        return [m for m in self.methods if name not in services.unused_settings(services.METHODS[m])]
+
+
+def parse_seeds(text: str) -> tuple[int, ...]:
+    """Read ``0, 1, 2`` or ``0-4``.
+
+    Raises:
+        ConfigError: something else was typed.
+    """
+    seeds: list[int] = []
+    for part in filter(None, re.split(r"[,\s]+", text.strip())):
+        match = re.fullmatch(r"(\d{1,9})(?:-(\d{1,9}))?", part)
+        if match is None:
+            raise services.ConfigError(f"seeds {part!r} cannot be read; write numbers such as 0, 1, 2 or 0-4")
+        first, last = int(match[1]), int(match[2] or match[1])
+        if last - first >= 100:
+            raise services.ConfigError(f"seeds {part!r} are {last - first + 1} runs; ask for at most 100")
+        seeds += range(first, last + 1)
+    if not seeds:
+        raise services.ConfigError("no seed is given; write at least one number, such as 0")
+    return tuple(dict.fromkeys(seeds))
+
+
+def setting_text(name: str, value: Any) -> str:
+    """Write a setting's value as the form takes it back."""
+    if value is None:
+        return "none"
+    if name in EPS_SETTINGS:
+        return wording.eps_255(value)
+    if isinstance(value, list | tuple):
+        return ";".join(str(part) for part in value)
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def choices(name: str) -> tuple[str, ...]:
+    """List the values of a setting that has only a few; empty for numbers."""
+    group, _, setting = name.partition(".")
+    settings = services.RunConfig.model_fields[group].annotation
+    kind = settings.model_fields[setting].annotation  # type: ignore[union-attr]
+    if kind is bool:
+        return ("false", "true")
+    return tuple(typing.get_args(kind)) if typing.get_origin(kind) is typing.Literal else ()

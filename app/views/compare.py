@@ -1,0 +1,292 @@
+"""Compare: two or more runs against one of them, class by class, all three kinds of weights."""
+
+from dataclasses import dataclass
+
+import pandas as pd
+import streamlit as st
+
+from app import charts, elements, services, tables, wording
+
+KINDS = {"online": "Online", "ema": "EMA", "fawa": "FAWA", "own": "Each method's own"}
+MOST_CLASSES = 20
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What is compared, shaped for the charts."""
+
+    runs: list[services.Run]
+    groups: list[tables.Group]
+    baseline: tables.Group
+    condition: tables.Condition
+    scores: pd.DataFrame
+    models: pd.DataFrame
+    results: services.Results
+
+    @property
+    def colours(self) -> dict[str, str]:
+        """Give each group its colour, the same in every chart of the page."""
+        return charts.group_colours([group.key for group in self.groups])
+
+
+# --- what to compare ------------------------------------------------------------------------------
+
+
+def with_results() -> list[services.Run]:
+    runs = services.usable_runs()
+    tested = set(services.results(runs).per_class["run_id"])
+    return [run for run in runs if run.id in tested]
+
+
+def default_choice(available: list[services.Run]) -> list[str]:
+    """Take the newest run of each method, at most four, on the first data set that has two of them."""
+    by_dataset: dict[str, dict[str, str]] = {}
+    for run in available:
+        by_dataset.setdefault(run.dataset, {}).setdefault(run.method, run.name)
+    newest = next((found for found in by_dataset.values() if len(found) > 1), next(iter(by_dataset.values())))
+    order = list(services.METHODS)
+    ranked = sorted(newest, key=lambda method: order.index(method) if method in order else len(order))
+    return [newest[method] for method in ranked][:4]
+
+
+def choose(available: list[services.Run]) -> Comparison | None:
+    names = st.multiselect(
+        "Runs",
+        [run.name for run in available],
+        default=default_choice(available),
+        key="runs",
+        bind="query-params",
+        help="Runs with test results.",
+    )
+    runs = [run for name in names if (run := services.find_run(name))]
+    if len(runs) < 2:
+        st.info("Choose two or more runs.", icon=":material/compare_arrows:")
+        return None
+    results = services.results(runs)
+    found = tables.conditions(results.per_class)
+    first, second, third = st.columns([3, 3, 2], vertical_alignment="bottom")
+    several = len({run.experiment for run in runs}) < len(runs)
+    merge = third.toggle(
+        "Seeds as one",
+        value=True,
+        key="merge_seeds",
+        disabled=not several,
+        help="Runs that differ only in their seed are shown as one, with mean and standard deviation.",
+    )
+    groups = tables.make_groups([run.member for run in runs], services.method_title, merge_seeds=merge)
+    baseline = first.selectbox(
+        "Baseline",
+        groups,
+        index=default_baseline(groups),
+        format_func=lambda group: group.title,
+        key="baseline",
+        bind="query-params",
+    )
+    condition = second.selectbox(
+        "Measured", found, format_func=lambda c: c.title, key="measured", bind="query-params"
+    )
+    missing = [run.name for run in runs if run.id not in set(condition.of(results.per_class)["run_id"])]
+    if missing:
+        st.warning(
+            f"Not measured like this: {', '.join(missing)}. Evaluate can do it.", icon=":material/warning:"
+        )
+    scores = tables.class_scores(condition.of(results.per_class), groups, services.display_name)
+    models = tables.model_summary(condition.of(results.summary), groups, services.display_name)
+    own = {group.key: own_weights(group) for group in groups}
+    return Comparison(
+        runs=runs,
+        groups=groups,
+        baseline=baseline,
+        condition=condition,
+        scores=tables.with_own_weights(scores, own),
+        models=models,
+        results=results,
+    )
+
+
+def default_baseline(groups: list[tables.Group]) -> int:
+    """Prefer the plain TRADES, then any method without calibration."""
+    methods = [group.method for group in groups]
+    for plain in ("trades", "pgd-at", "fat"):
+        if plain in methods:
+            return methods.index(plain)
+    return 0
+
+
+def own_weights(group: tables.Group) -> str:
+    run = services.find_run(group.members[0].run_id)
+    return services.own_weights(run) if run else "online"
+
+
+# --- the picture ----------------------------------------------------------------------------------
+
+
+def summary_section(comparison: Comparison) -> None:
+    models, base = comparison.models, comparison.baseline
+    st.subheader("At a glance")
+    table = elements.percent_columns(models, ["mean", "worst"])
+    for measure in ("mean", "worst"):
+        reference = models[models["group"] == base.key].set_index("weights")[measure]
+        change = 100 * (models[measure] - models["weights"].map(reference))
+        table[f"{measure}_difference"] = change.where(models["group"] != base.key)
+        table[f"{measure}_interval"] = [
+            wording.percent_range(low, high)
+            for low, high in zip(models[f"{measure}_low"], models[f"{measure}_high"], strict=True)
+        ]
+    columns = ["series", "weights", "mean", "mean_difference", "worst", "worst_difference", "worst_class"]
+    columns += ["mean_interval", "worst_interval", "images", "seeds"]
+    st.dataframe(
+        table[columns].assign(weights=table["weights"].map(charts.WEIGHTS_TITLES)),
+        hide_index=True,
+        height="content" if len(table) <= 30 else "auto",
+        placeholder="–",
+        key="compare_table",
+        column_config={
+            "series": st.column_config.TextColumn("Model", pinned=True),
+            "weights": "Weights",
+            "mean": elements.percent_column("Mean"),
+            "mean_interval": "Mean, interval",
+            "mean_difference": elements.percent_column("± baseline", "%+.1f"),
+            "worst": elements.percent_column("Worst class"),
+            "worst_interval": "Worst, interval",
+            "worst_difference": elements.percent_column("± baseline ", "%+.1f"),
+            "worst_class": "Which",
+            "images": "Images",
+            "seeds": "Seeds",
+        },
+    )
+    st.caption(
+        "Differences are in percentage points, to the baseline's weights of the same kind. Intervals: 95 % "
+        "for one run (the worst class's holds for all classes at once), mean ± standard deviation for "
+        "several seeds. One run of each compares two checkpoints; a statement about methods needs seeds."
+    )
+    with st.container(horizontal=True):
+        for label, frame, file in (
+            ("Per-class CSV", comparison.results.per_class, "per_class.csv"),
+            ("Summary CSV", comparison.results.summary, "summary.csv"),
+        ):
+            st.download_button(
+                label,
+                services.csv(frame),
+                file,
+                "text/csv",
+                icon=":material/download:",
+                key=f"compare_{file}",
+                on_click="ignore",
+            )
+    for finding in services.findings(comparison.runs):
+        st.warning(finding, icon=":material/info:")
+
+
+def averaging_section(comparison: Comparison) -> None:
+    st.subheader("Mean against worst class, and what averaging alone does")
+    models, colours = comparison.models, comparison.colours
+    scatter = elements.Card(
+        "Mean against worst class",
+        "compare_scatter",
+        charts.mean_against_worst(models, colours),
+        "Circle: online, square: EMA, diamond: FAWA. Up and to the right is better.",
+    )
+    bars = [
+        elements.Card(
+            f"{title} with online, EMA and FAWA weights",
+            f"compare_averaging_{measure}",
+            charts.averaging(models, measure),
+            "Whiskers as in the table's intervals.",
+        )
+        for measure, title in (("worst", "Worst class"), ("mean", "Mean of classes"))
+    ]
+    elements.show_card(scatter)
+    elements.show_cards(bars)
+
+
+def class_section(comparison: Comparison) -> None:
+    st.subheader("Class by class")
+    kinds = st.pills(
+        "Weights",
+        [kind for kind in KINDS if kind in set(comparison.scores["weights"])],
+        selection_mode="multi",
+        default=[kind for kind in ("online", "fawa") if kind in set(comparison.scores["weights"])],
+        format_func=KINDS.__getitem__,
+        key="compare_weights",
+    )
+    hardest = tables.hardest_classes(comparison.scores, comparison.baseline.key, MOST_CLASSES)
+    total = comparison.scores["class_index"].nunique()
+    if total > len(hardest):
+        st.caption(
+            f"The {len(hardest)} of {total} classes that are hardest for the baseline; the CSV has all."
+        )
+    scores = comparison.scores[comparison.scores["class_index"].isin(hardest)]
+    differences = tables.differences(scores, comparison.baseline.key)
+    for kind in kinds:
+        bars, changes = scores[scores["weights"] == kind], differences[differences["weights"] == kind]
+        elements.show_card(
+            elements.Card(
+                f"{KINDS[kind]}: accuracy per class",
+                f"compare_bars_{kind}",
+                charts.class_bars(bars, comparison.colours) if len(bars) else None,
+                f"{comparison.condition.title}. Whiskers: 95 % Wilson intervals, "
+                "or ± one standard deviation over seeds.",
+            )
+        )
+        elements.show_card(
+            elements.Card(
+                f"{KINDS[kind]}: difference to {comparison.baseline.title}",
+                f"compare_differences_{kind}",
+                charts.class_differences(changes, comparison.colours) if len(changes) else None,
+                "Percentage points; pale where the two intervals overlap.",
+                "the baseline has no weights of this kind under this measurement.",
+            )
+        )
+
+
+def eps_section(comparison: Comparison) -> None:
+    st.subheader("Calibrated eps over epochs")
+    calibrated = [run for run in comparison.runs if run.folder.config.rule.lambda_eps is not None]
+    drawn = [(run, frame) for run in calibrated if len(frame := services.knobs(run))]
+    others = [run for run in comparison.runs if run not in calibrated]
+    if others:
+        kept = ", ".join(f"{run.title} ({wording.eps_255(run.folder.config.attack.eps)})" for run in others)
+        st.caption(f"One eps for all classes: {kept}.")
+    if not drawn:
+        st.caption("None of these runs has an eps per class to show.")
+        return
+    common = charts.eps_range([frame for _, frame in drawn])
+    elements.show_cards(
+        [
+            elements.Card(
+                f"{run.title} · {run.name}",
+                f"compare_eps_{run.id}",
+                charts.class_lines(frame, "eps", charts.EPS, y_range=common),
+            )
+            for run, frame in drawn
+        ]
+    )
+
+
+def settings_section(comparison: Comparison) -> None:
+    st.subheader("What differs in their settings")
+    table = tables.setting_differences({run.name: run.folder.config.flat() for run in comparison.runs})
+    if table.empty:
+        st.caption("Nothing: these runs have the same settings.")
+    else:
+        st.dataframe(table, hide_index=True, key="compare_settings")
+
+
+elements.heading("Compare", "Which classes gain, which pay, and how much of it averaging alone explains.")
+available = with_results()
+if len(available) < 2:
+    st.info(
+        "Two runs with test results are needed, and there "
+        + ("is one" if available else "are none")
+        + ". A training ends with a test evaluation; the demo on Home makes four.",
+        icon=":material/inbox:",
+    )
+    st.stop()
+comparison = choose(available)
+if comparison is not None:
+    summary_section(comparison)
+    averaging_section(comparison)
+    class_section(comparison)
+    eps_section(comparison)
+    settings_section(comparison)

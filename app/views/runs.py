@@ -1,0 +1,367 @@
+"""Runs: find one, look at how it was made, take its weights along, or start a new one like it."""
+
+import pandas as pd
+import streamlit as st
+
+from app import charts, elements, services, tables, wording
+
+COLUMNS = {
+    "name": "Name",
+    "state": "State",
+    "method": "Method",
+    "dataset": "Data set",
+    "model": "Model",
+    "preset": "Preset",
+    "seed": "Seed",
+    "epochs": "Epochs",
+    "mean": "Robust mean",
+    "worst": "Robust worst",
+    "worst_class": "Worst class",
+    "tags": "Tags",
+    "size": "Disk (MB)",
+    "created": "Created",
+    "id": "Id",
+}
+MOST_CLASSES = 20
+SHOWN = ("name", "state", "method", "dataset", "seed", "epochs", "mean", "worst", "tags", "size", "created")
+
+
+# --- the list -------------------------------------------------------------------------------------
+
+
+def filtered(runs: list[services.Run]) -> list[services.Run]:
+    text, methods, states, tags = st.columns([3, 2, 2, 2])
+    wanted = (
+        text.text_input("Search", placeholder="name, method, data set, tag, note", key="search") or ""
+    ).lower()
+    chosen_methods = methods.multiselect("Method", sorted({run.method for run in runs}), key="filter_method")
+    chosen_states = states.multiselect("State", sorted({run.state for run in runs}), key="filter_state")
+    chosen_tags = tags.multiselect("Tag", sorted({tag for run in runs for tag in run.tags}), key="filter_tag")
+    return [
+        run
+        for run in runs
+        if wanted in " ".join([run.name, run.id, run.method, run.dataset, *run.tags, run.notes]).lower()
+        and (not chosen_methods or run.method in chosen_methods)
+        and (not chosen_states or run.state in chosen_states)
+        and (not chosen_tags or set(chosen_tags) & set(run.tags))
+    ]
+
+
+def runs_table(runs: list[services.Run]) -> pd.DataFrame:
+    results = services.results([run for run in runs if not run.problem])
+    best = best_results(results.summary)
+    rows = []
+    for run in runs:
+        found = best.get(run.id)
+        rows.append(
+            {
+                "name": run.name,
+                "state": run.state,
+                "method": run.method,
+                "dataset": run.dataset,
+                "model": run.model,
+                "preset": run.preset,
+                "seed": run.seed,
+                "epochs": f"{run.epoch} of {run.epochs}",
+                "mean": 100 * found["mean_accuracy"] if found is not None else None,
+                "worst": 100 * found["worst_accuracy"] if found is not None else None,
+                "worst_class": found["worst_class"] if found is not None else "",
+                "tags": list(run.tags),
+                "size": services.disk_use(run) / 1e6,
+                "created": wording.moment(run.created),
+                "id": run.id,
+            }
+        )
+    for problem in results.problems:
+        st.warning(elements.sentence(problem), icon=":material/warning:")
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def best_results(summary: pd.DataFrame) -> dict[str, pd.Series]:
+    """Pick, per run, the test result of its own weights under the attack with most steps."""
+    best: dict[str, pd.Series] = {}
+    attacked = summary[(summary["attack"] != "clean") & (summary["checkpoint"] != "last")]
+    for run_id, block in attacked.groupby("run_id", sort=False):
+        run = services.find_run(str(run_id))
+        own = block[block["weights"] == services.own_weights(run)] if run else block
+        best[str(run_id)] = (own if len(own) else block).iloc[-1]
+    return best
+
+
+def show_list(runs: list[services.Run]) -> list[services.Run]:
+    """Show the table and return the rows that are ticked."""
+    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+        total = sum(services.disk_use(run) for run in runs)
+        st.caption(
+            f"{wording.count(len(runs), 'run')}, {wording.file_size(total)} on disk. "
+            "Tick rows to act on them."
+        )
+        with st.popover("Columns", icon=":material/view_column:"):
+            columns = st.multiselect(
+                "Columns", list(COLUMNS), default=SHOWN, format_func=COLUMNS.__getitem__, key="columns"
+            )
+    percent = {name: elements.percent_column(COLUMNS[name]) for name in ("mean", "worst")}
+    event = st.dataframe(
+        runs_table(runs),
+        hide_index=True,
+        column_order=columns,
+        key="runs_table",
+        placeholder="–",
+        on_select=remember_selection,
+        selection_mode="multi-row",
+        column_config={
+            **{name: title for name, title in COLUMNS.items() if name != "tags"},
+            **percent,
+            "tags": st.column_config.ListColumn("Tags"),
+            "size": st.column_config.NumberColumn("Disk (MB)", format="%.1f"),
+            "name": st.column_config.TextColumn("Name", pinned=True),
+        },
+    )
+    st.session_state["runs_listed"] = [run.name for run in runs]
+    return [runs[row] for row in event["selection"]["rows"] if row < len(runs)]
+
+
+def remember_selection() -> None:
+    """Show the run that was ticked last."""
+    rows = st.session_state["runs_table"]["selection"]["rows"]
+    listed = st.session_state.get("runs_listed", [])
+    if rows and rows[-1] < len(listed):
+        st.session_state["show"] = listed[rows[-1]]
+
+
+def act_on(chosen: list[services.Run]) -> None:
+    if not chosen:
+        return
+    with st.container(horizontal=True):
+        if len(chosen) > 1:
+            st.page_link(
+                "views/compare.py",
+                label=f"Compare {wording.count(len(chosen), 'run')}",
+                icon=":material/compare_arrows:",
+                query_params={"runs": [run.name for run in chosen]},
+            )
+        downloads(chosen, "chosen")
+        own = [run for run in chosen if not run.read_only]
+        if st.button(f"Delete {wording.count(len(own), 'run')}", icon=":material/delete:", disabled=not own):
+            confirm_delete(own)
+
+
+@st.dialog("Delete for good?")
+def confirm_delete(chosen: list[services.Run]) -> None:
+    size = sum(services.disk_use(run) for run in chosen)
+    st.write(
+        f"This deletes {wording.count(len(chosen), 'run')} ({wording.file_size(size)}), weights included:"
+    )
+    st.markdown("\n".join(f"- {run.name}" for run in chosen[:10]))
+    if len(chosen) > 10:
+        st.caption(f"and {len(chosen) - 10} more")
+    with st.container(horizontal=True):
+        if st.button("Delete", type="primary", icon=":material/delete:", key="confirm_delete"):
+            elements.attempt(
+                services.delete_runs, chosen, done=f"Deleted {wording.count(len(chosen), 'run')}."
+            )
+            st.rerun()
+        if st.button("Keep", key="keep"):
+            st.rerun()
+
+
+def downloads(chosen: list[services.Run], key: str) -> None:
+    """Offer the export as one zip, and the two tables of the contract."""
+    st.download_button(
+        "Export as zip",
+        lambda: services.export_zip(chosen),
+        "cfa-export.zip",
+        "application/zip",
+        icon=":material/folder_zip:",
+        key=f"zip_{key}",
+        on_click="ignore",
+    )
+    results = services.results(chosen)
+    for label, table, file in (
+        ("Per-class CSV", results.per_class, "per_class.csv"),
+        ("Summary CSV", results.summary, "summary.csv"),
+    ):
+        st.download_button(
+            label,
+            services.csv(table),
+            file,
+            "text/csv",
+            icon=":material/download:",
+            key=f"{file}_{key}",
+            on_click="ignore",
+            disabled=table.empty,
+        )
+
+
+# --- one run --------------------------------------------------------------------------------------
+
+
+def show_run(run: services.Run) -> None:
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.subheader(run.name)
+        elements.state_badge(run.state)
+        if run.read_only:
+            st.badge("ships with CFA Studio", icon=":material/lock:", color="gray")
+    if run.problem:
+        st.error(elements.sentence(run.problem), icon=":material/broken_image:")
+        if not run.read_only and st.button("Delete this run", icon=":material/delete:", key="delete_broken"):
+            confirm_delete([run])
+        return
+    st.caption(
+        f"{run.title} · {run.dataset} · {run.model} · preset {run.preset} · seed {run.seed} · "
+        f"epoch {run.epoch} of {run.epochs} · {wording.file_size(services.disk_use(run))} · id {run.id}"
+    )
+    if run.message:
+        (st.error if run.state == "failed" else st.info)(elements.sentence(run.message))
+    with st.container(horizontal=True):
+        st.page_link(
+            "views/train.py",
+            label="New run from this one",
+            icon=":material/content_copy:",
+            query_params={"from": run.name},
+        )
+        st.page_link(
+            "views/monitor.py",
+            label="Curves",
+            icon=":material/monitor_heart:",
+            query_params={"run": run.name},
+        )
+        st.page_link(
+            "views/evaluate.py",
+            label="Evaluate",
+            icon=":material/shield:",
+            query_params={"evaluate": run.name},
+        )
+    sections = ("Results", "Label", "Configuration", "Manifest", "Log", "Weights", "Export")
+    drawers = (
+        show_results,
+        edit_label,
+        show_configuration,
+        show_manifest,
+        show_log,
+        show_weights,
+        show_export,
+    )
+    for tab, drawer in zip(st.tabs(sections), drawers, strict=True):
+        with tab, elements.explained_errors():
+            drawer(run)
+
+
+def show_results(run: services.Run) -> None:
+    results = services.results([run])
+    found = tables.conditions(results.per_class)
+    if not found:
+        st.caption("No test results yet: a training ends with a test evaluation, and Evaluate adds more.")
+        return
+    condition = st.selectbox("Measured", found, format_func=lambda c: c.title, key="results_condition")
+    groups = tables.make_groups([run.member], services.method_title, merge_seeds=False)
+    scores = tables.class_scores(condition.of(results.per_class), groups, services.display_name)
+    scores = scores.assign(group=scores["weights"])
+    hardest = tables.hardest_classes(scores, "", MOST_CLASSES)
+    all_shown = len(hardest) == scores["class_index"].nunique()
+    elements.show_card(
+        elements.Card(
+            "Accuracy per class with 95 % intervals",
+            "run_class_bars",
+            charts.class_bars(scores[scores["class_index"].isin(hardest)], charts.WEIGHTS_COLOURS),
+            "" if all_shown else f"The {MOST_CLASSES} hardest classes.",
+        )
+    )
+    for finding in services.findings([run]):
+        st.warning(finding, icon=":material/info:")
+
+
+def edit_label(run: services.Run) -> None:
+    with st.form(f"label_{run.id}", border=False):
+        name = st.text_input("Name", run.name, disabled=run.read_only, max_chars=80)
+        tags = st.text_input("Tags", ", ".join(run.tags), disabled=run.read_only, help="Separated by commas.")
+        notes = st.text_area("Notes", run.notes, disabled=run.read_only)
+        saved = st.form_submit_button("Save", icon=":material/save:", disabled=run.read_only)
+    if run.read_only:
+        st.caption("Runs that ship with CFA Studio cannot be changed.")
+    if saved:
+        chosen_tags = [tag.strip() for tag in tags.split(",") if tag.strip()]
+        elements.attempt(services.relabel, run, name, chosen_tags, notes, done="Saved.")
+        st.session_state["show_next"] = name.strip()
+        st.rerun()
+
+
+def show_configuration(run: services.Run) -> None:
+    differences = services.config_differences(run.folder.config)
+    rows = [(name, str(preset), str(own)) for name, (preset, own) in differences.items()]
+    if rows:
+        st.markdown(f"What differs from the preset {run.preset}:")
+        st.dataframe(pd.DataFrame(rows, columns=["setting", "preset", "this run"]), hide_index=True)
+    else:
+        st.caption(f"Nothing differs from the preset {run.preset}.")
+    st.code(run.folder.config.to_json(), language="json", height=320)
+
+
+def show_manifest(run: services.Run) -> None:
+    manifest = services.manifest(run)
+    if manifest is None:
+        st.caption("The run has not started yet; its manifest is written when it does.")
+        return
+    st.code(services.pretty_json(vars(manifest)), language="json", height=360)
+
+
+def show_log(run: services.Run) -> None:
+    st.code(services.run_log(run, 1000) or "Nothing was printed yet.", language=None, height=360)
+
+
+def show_weights(run: services.Run) -> None:
+    if not run.kept:
+        st.caption("No weights are kept yet: the first are written after the first epoch.")
+        return
+    st.markdown("Load them by name:")
+    st.code(f'import cfa\n\nmodel = cfa.load("{run.name}")  # images in [0, 1] to logits', language="python")
+    st.markdown("Or take a file along; it is plain safetensors, with the normalisation as the first layer:")
+    with st.container(horizontal=True):
+        for weights, checkpoint in run.kept:
+            file = run.folder.weights_file(weights, checkpoint)
+            st.download_button(
+                f"{checkpoint} {charts.WEIGHTS_TITLES.get(weights, weights)}",
+                file.read_bytes,
+                f"{run.name}-{checkpoint}-{weights}.safetensors",
+                "application/octet-stream",
+                icon=":material/download:",
+                key=f"weights_{checkpoint}_{weights}",
+                on_click="ignore",
+            )
+    st.code(
+        'from safetensors.torch import load_file\n\nweights = load_file("FILE.safetensors")',
+        language="python",
+    )
+
+
+def show_export(run: services.Run) -> None:
+    st.caption("The zip holds the run's folder whole, and every row as CSV.")
+    with st.container(horizontal=True):
+        downloads([run], "one")
+    if not run.read_only and st.button("Delete this run", icon=":material/delete:", key="delete_one"):
+        confirm_delete([run])
+
+
+elements.heading("Runs", "Everything that was trained here, and what ships with CFA Studio.")
+if "show_next" in st.session_state:
+    st.session_state["show"] = st.session_state.pop("show_next")
+everything = list(reversed(services.runs()))
+if not everything:
+    st.info("There is no run yet. Start one on Train, or the demo on Home.", icon=":material/inbox:")
+    st.stop()
+listed = filtered(everything)
+if listed:
+    act_on(show_list(listed))
+else:
+    st.caption("No run matches these filters.")
+shown = st.selectbox(
+    "Run",
+    [run.name for run in everything],
+    index=None,
+    placeholder="Tick a row above, or choose a run here",
+    key="show",
+    bind="query-params",
+)
+found = services.find_run(shown) if shown else None
+if found is not None:
+    show_run(found)

@@ -1,0 +1,255 @@
+"""Train: several methods, seeds and values at once, with their cost before they start."""
+
+import streamlit as st
+
+from app import drafts, elements, services, wording
+
+MANY_RUNS = 40
+BLANK = "–"
+
+
+# --- what to train --------------------------------------------------------------------------------
+
+
+def prefill() -> None:
+    """Fill the form from a run ("New run from this one"), once per visit."""
+    reference = st.query_params.get("from")
+    filled = "train_methods" in st.session_state and st.session_state.get("train_prefilled") == reference
+    if reference is None or filled:
+        return
+    st.session_state["train_prefilled"] = reference
+    run = services.find_run(reference)
+    if run is None or run.problem or run.method not in services.METHODS:
+        st.session_state["notice"] = ("error", f"Run {reference!r} cannot serve as a model for a new one.")
+        return
+    for name in services.setting_names():
+        st.session_state.pop(setting_key(name), None)
+    known: dict[str, object] = {
+        "train_methods": [run.method],
+        "train_dataset": run.dataset,
+        "train_model": run.model,
+        "train_preset": run.preset,
+        "train_seeds": str(run.seed),
+        "train_init": run.folder.config.init,
+    }
+    for name, (_, own) in services.config_differences(run.folder.config).items():
+        text = drafts.setting_text(name, own)
+        known[setting_key(name)] = [text] if drafts.choices(name) else text
+    for key, value in known.items():
+        st.session_state[key] = value
+
+
+def setting_key(name: str) -> str:
+    return f"set_{name}"
+
+
+def with_current(options: list[str], key: str) -> list[str]:
+    """Keep a value that a run brought along (a user's own class, say) among the options."""
+    current = st.session_state.get(key)
+    return options if current is None or current in options else [*options, current]
+
+
+def choose_what() -> drafts.Draft | None:
+    methods = st.pills(
+        "Methods",
+        list(services.METHODS),
+        selection_mode="multi",
+        default=None if "train_methods" in st.session_state else ["trades-cfa"],
+        key="train_methods",
+        help="Several methods make a run each. Every run keeps online, EMA and FAWA weights, so TRADES + EMA "
+        "is trades with its EMA weights.",
+    )
+    for method in methods:
+        st.caption(f"**{method}**: {services.METHODS[method].summary}")
+    left, middle, right = st.columns(3)
+    dataset = left.selectbox(
+        "Data set",
+        with_current(services.dataset_names(), "train_dataset"),
+        key="train_dataset",
+        accept_new_options=True,
+        help="A name from the list, or your own as package.module:name.",
+    )
+    model = middle.selectbox(
+        "Model",
+        with_current(model_options(dataset), "train_model"),
+        key="train_model",
+        accept_new_options=True,
+        help="The data set's usual one comes first.",
+    )
+    preset = right.selectbox(
+        "Preset",
+        with_current(preset_options(model), "train_preset"),
+        format_func=lambda name: services.PRESETS[name].title if name in services.PRESETS else name,
+        key="train_preset",
+    )
+    describe(dataset, preset)
+    if not methods:
+        st.info("Choose at least one method.")
+        return None
+    return drafts.Draft(methods=tuple(methods), dataset=dataset, model=model, preset=preset)
+
+
+def model_options(dataset: str) -> list[str]:
+    usual = services.default_model(dataset)
+    return [usual, *(name for name in services.MODELS if name != usual)]
+
+
+def preset_options(model: str) -> list[str]:
+    usual = services.default_preset(model)
+    return [usual, *(name for name in services.PRESETS if name != usual)]
+
+
+def describe(dataset: str, preset: str) -> None:
+    info = services.dataset_description(dataset)
+    st.caption(
+        f"{info.title}: {info.train_images:,} training and {info.test_images:,} test images, "
+        f"{info.classes} classes, {info.image_size} × {info.image_size} pixels."
+    )
+    if not info.available:
+        st.warning(f"{info.title} is not on this machine yet. {info.how_to_get}", icon=":material/download:")
+    chosen = services.PRESETS[preset]
+    st.caption(f"Preset {chosen.title}: {chosen.summary}.")
+    if chosen.notes:
+        with st.popover("Where the preset's values come from", icon=":material/menu_book:"):
+            for note in chosen.notes:
+                st.markdown(f"- {note}")
+
+
+# --- settings -------------------------------------------------------------------------------------
+
+
+def choose_settings(draft: drafts.Draft) -> dict[str, str]:
+    presets = draft.preset_values()
+    st.subheader("Settings")
+    st.caption(
+        "Empty fields take the preset's value, shown in grey. Several values with commas make a run each: "
+        "0.3, 0.5."
+    )
+    main = [name for name in services.MAIN_SETTINGS if name in presets]
+    typed = fields(main, presets)
+    with st.expander("Advanced", icon=":material/tune:", key="train_advanced"):
+        typed |= fields([name for name in presets if name not in main], presets)
+    return {name: text for name, text in typed.items() if text}
+
+
+def fields(names: list[str], presets: dict[str, str]) -> dict[str, str]:
+    typed = {}
+    for start in range(0, len(names), 3):
+        for column, name in zip(st.columns(3), names[start : start + 3], strict=False):
+            with column:
+                typed[name] = setting_field(name, presets[name])
+                st.caption(services.SETTING_HELP[name])
+    return typed
+
+
+def setting_field(name: str, preset: str) -> str:
+    options = drafts.choices(name)
+    if options:
+        chosen = st.multiselect(name, options, placeholder=preset, key=setting_key(name))
+        return ",".join(chosen)
+    return (st.text_input(name, placeholder=preset, key=setting_key(name)) or "").strip()
+
+
+def choose_rest() -> tuple[str, str | None, str, str | None]:
+    seeds, start, name, device = st.columns(4)
+    typed_seeds = seeds.text_input(
+        "Seeds",
+        value="0" if "train_seeds" not in st.session_state else None,
+        key="train_seeds",
+        help="0, 1, 2 or 0-4: a run each. A claim about a method needs several.",
+    )
+    with_weights = [run.id for run in services.usable_runs() if run.kept]
+    init = start.selectbox(
+        "Start from",
+        with_current(with_weights, "train_init"),
+        index=None,
+        format_func=run_name,
+        placeholder="Random weights",
+        accept_new_options=True,
+        key="train_init",
+        help="A run, or the path of a weights file (.safetensors, .pt, .pth).",
+    )
+    typed_name = name.text_input("Name", placeholder="found by itself", key="train_name")
+    chosen = device.selectbox(
+        "Device", [None, *services.devices()], format_func=lambda text: text or "any", key="train_device"
+    )
+    return typed_seeds or "", init, (typed_name or "").strip(), chosen
+
+
+def run_name(reference: str) -> str:
+    run = services.find_run(reference)
+    return run.name if run else reference
+
+
+# --- cost and start -------------------------------------------------------------------------------
+
+
+def start_section(draft: drafts.Draft, name: str, device: str | None) -> None:
+    configs = draft.configurations()
+    st.subheader("Start")
+    changes = draft.changes()
+    if len(changes):
+        st.markdown("What differs from the preset:")
+        st.dataframe(changes, hide_index=True, key="train_changes")
+    else:
+        st.caption("Nothing differs from the preset.")
+    cost(configs)
+    number = wording.count(len(configs), "run")
+    with st.container(horizontal=True):
+        started = st.button(f"Start {number}", type="primary", icon=":material/play_arrow:", key="start")
+        st.button(
+            "Estimate the time",
+            icon=":material/timer:",
+            key="estimate",
+            on_click=elements.attempt,
+            args=(measure, configs),
+            help="Measures a few real training steps on this machine.",
+        )
+    if len(configs) > MANY_RUNS:
+        st.warning(
+            f"These settings make {number}. Fewer values or seeds make fewer.", icon=":material/warning:"
+        )
+    if started:
+        begun = services.start_training(configs, name, device)
+        st.switch_page("views/monitor.py", query_params={"run": begun[0].name})
+
+
+def measure(configs: list[services.RunConfig]) -> None:
+    for config in {config.key(without_seed=True): config for config in configs}.values():
+        if services.known_estimate(config) is None:
+            services.estimate(config)
+
+
+def cost(configs: list[services.RunConfig]) -> None:
+    known = [services.known_estimate(config) for config in configs]
+    epochs = sum(config.train.epochs for config in configs)
+    words = f"{wording.count(len(configs), 'run')}, {wording.count(epochs, 'epoch')} in all"
+    if all(known):
+        seconds, size = sum(e.seconds for e in known if e), sum(e.disk_bytes for e in known if e)
+        st.info(
+            f"{words}: about **{wording.duration(seconds)}** one after the other, "
+            f"and {wording.file_size(size)} of disk.",
+            icon=":material/timer:",
+        )
+    else:
+        st.caption(f"{words}. How long that takes has not been measured yet.")
+
+
+elements.heading("Train", "Methods, seeds and values: every combination becomes a run in the queue.")
+prefill()
+elements.show_notices()
+chosen = choose_what()
+if chosen is not None:
+    with elements.explained_errors():
+        typed = choose_settings(chosen)
+        seeds, init, name, device = choose_rest()
+        complete = drafts.Draft(
+            methods=chosen.methods,
+            dataset=chosen.dataset,
+            model=chosen.model,
+            preset=chosen.preset,
+            seeds=drafts.parse_seeds(seeds),
+            init=init,
+            settings=typed,
+        )
+        start_section(complete, name, device)

@@ -1,0 +1,116 @@
+"""What the form on Train says, and the trainings it comes to."""
+
+import pytest
+
+from app import drafts, services
+from app.drafts import Draft
+from cfa.errors import ConfigError, UnknownName
+
+
+def draft(**changes):
+    usual = {
+        "methods": ("trades-cfa",),
+        "dataset": "fashion-mnist-mini",
+        "model": "small-cnn",
+        "preset": "demo",
+    }
+    return Draft(**{**usual, **changes})
+
+
+@pytest.mark.parametrize(
+    ("text", "seeds"),
+    [("0", (0,)), ("0, 1, 2", (0, 1, 2)), ("3-5", (3, 4, 5)), ("2 2 1", (2, 1)), ("0-1,7", (0, 1, 7))],
+)
+def test_seeds_are_read(text, seeds):
+    assert drafts.parse_seeds(text) == seeds
+
+
+@pytest.mark.parametrize("text", ["", "a", "-1", "1.5", "0-1000", "0x1"])
+def test_what_is_no_seed_is_an_error_that_says_so(text):
+    with pytest.raises(ConfigError, match="seed"):
+        drafts.parse_seeds(text)
+
+
+@pytest.mark.parametrize(
+    ("changes", "runs"),
+    [
+        ({}, 1),
+        ({"seeds": (0, 1, 2)}, 3),
+        ({"methods": ("pgd-at", "trades")}, 2),
+        ({"settings": {"rule.lambda_eps": "0.3,0.5", "attack.eps": "8/255, 15/255"}}, 4),
+        # PGD-AT has no lambda: its grid is one run.
+        ({"methods": ("pgd-at", "trades-cfa"), "settings": {"rule.lambda_eps": "0.3,0.5"}}, 3),
+        # Writing the preset's own value makes no second experiment.
+        ({"settings": {"train.epochs": "20,20"}}, 1),
+    ],
+)
+def test_every_combination_is_one_run(changes, runs):
+    configs = draft(**changes).configurations()
+    assert len(configs) == runs
+    assert len({config.key() for config in configs}) == runs
+
+
+def test_values_reach_the_configuration():
+    (config,) = draft(
+        settings={"attack.eps": "8/255", "averaging.gate": "mean", "train.epochs": "3"}
+    ).configurations()
+    assert config.attack.eps == pytest.approx(8 / 255)
+    assert (config.averaging.gate, config.train.epochs) == ("mean", 3)
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "words"),
+    [
+        ({"settings": {"attack.eps": "9"}}, ConfigError, "attack.eps"),
+        ({"settings": {"train.epochs": "many"}}, ConfigError, "train.epochs"),
+        ({"methods": ("trades-cfaa",)}, UnknownName, "trades-cfa"),
+        ({"preset": "papers"}, UnknownName, "paper"),
+    ],
+)
+def test_bad_values_are_one_sentence(changes, error, words):
+    with pytest.raises(error, match=words):
+        draft(**changes).configurations()
+
+
+def test_preset_values_name_the_methods_where_they_differ():
+    both = draft(methods=("pgd-at-cfa", "trades-cfa"), preset="paper")
+    values = both.preset_values()
+    assert values["rule.lambda_eps"] == "0.5 (pgd-at-cfa), 0.3 (trades-cfa)"
+    assert values["objective.beta"] == "6.0"  # only TRADES has one
+    assert values["attack.eps"] == "8/255"
+    assert "objective.tau" not in values
+
+
+def test_changes_stand_beside_the_preset():
+    changes = draft(settings={"train.epochs": "3"}).changes()
+    assert changes.to_dict("records") == [{"setting": "train.epochs", "preset": "20", "yours": "3"}]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("attack.norm", ("linf", "l2")),
+        ("train.compile", ("false", "true")),
+        ("attack.eps", ()),
+        ("objective.beta", ()),
+        ("optimizer.milestones", ()),
+    ],
+)
+def test_settings_with_few_values_offer_them(name, expected):
+    assert drafts.choices(name) == expected
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"attack.eps": "8/255", "attack.step_size": "eps/8", "optimizer.milestones": "0.3;0.6"},
+        {"train.compile": "true", "averaging.gate": "tail", "rule.eps_max": "20/255", "train.epochs": "3"},
+    ],
+)
+def test_a_run_can_be_written_back_into_the_form(settings):
+    """New run from this one: configuration to form and back is the same experiment."""
+    (config,) = draft(settings=settings).configurations()
+    differences = services.config_differences(config)
+    assert set(differences) == set(settings)
+    again = {name: drafts.setting_text(name, own) for name, (_, own) in differences.items()}
+    assert draft(settings=again).configurations() == [config]
