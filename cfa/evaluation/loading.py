@@ -6,8 +6,9 @@ import torch
 from torch import nn
 
 from cfa.errors import StoreError
-from cfa.methods import METHODS
+from cfa.methods import known_recipe
 from cfa.models import ModelSpec, build_model, load_into, load_metadata, load_weights
+from cfa.results.evaluations import read_evaluations
 from cfa.results.runs import RunFolder, require_weights
 
 
@@ -45,8 +46,10 @@ def weights_epoch(run: RunFolder, weights: str, checkpoint: str) -> int:
 def default_weights(run: RunFolder) -> str:
     """Return the kind a run is reported with: FAWA for `-cfa` methods if the gate opened, else online."""
     kept = {weights for weights, _ in run.kept_weights()}
+    # Runs that ship keep their results without the weights.
+    kept |= {evaluation.weights for evaluation in read_evaluations(run)}
     method = run.config.method
-    gated = method in METHODS and METHODS[method].gated
-    if gated and "fawa" in kept:
+    recipe = known_recipe(method)
+    if recipe is not None and recipe.gated and "fawa" in kept:
         return "fawa"
     return "file" if method == "external" else "online"

@@ -14,7 +14,7 @@ from cfa.methods.presets import (
     preset_settings,
     unused_settings,
 )
-from cfa.methods.recipes import METHODS, Recipe, display_name
+from cfa.methods.recipes import METHODS, Recipe, display_name, known_recipe
 from cfa.methods.rules import Calibration, ClassKnobs, ClassStats, Rule
 
 __all__ = [
@@ -38,6 +38,7 @@ __all__ = [
     "display_name",
     "gate_statistic",
     "grid",
+    "known_recipe",
     "preset_settings",
     "tail_classes",
     "unused_settings",

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from cfa.attacks import PGD
 from cfa.config import BatchNormMode, RunConfig
+from cfa.errors import UnknownName
 from cfa.methods.objectives import Objective, adversarial_cross_entropy, trades
 from cfa.methods.rules import Calibration, Rule
 from cfa.registry import Registry
@@ -132,16 +133,23 @@ for _recipe in (
     METHODS.register(_recipe.name, _recipe)
 
 
+def known_recipe(method: str) -> Recipe | None:
+    """Return the recipe called ``method``, or ``None`` where nobody here knows it (foreign weights)."""
+    try:
+        recipe = METHODS[method]
+    except UnknownName:
+        return None
+    return recipe if isinstance(recipe, Recipe) else None
+
+
 def display_name(method: str, weights: str) -> str:
     """Name a method with one kind of its weights as the paper does: "TRADES + EMA", "TRADES + CFA", ..."""
-    if method not in METHODS:
-        parts = [method.rpartition(":")[2]]
-        calibrated: list[str] = []
-    else:
-        recipe = METHODS[method]
-        if recipe.gated and weights == "fawa":
-            return f"{recipe.title} + CFA"
-        parts = [recipe.title]
-        calibrated = ["CCM"] * recipe.ccm + ["CCR"] * recipe.ccr
-    averaged = [weights.upper()] if weights in ("ema", "fawa") else []
-    return " + ".join([*parts, *calibrated, *averaged])
+    recipe = known_recipe(method)
+    if recipe is not None and recipe.gated and weights == "fawa":
+        return f"{recipe.title} + CFA"
+    parts = [recipe.title if recipe else method.rpartition(":")[2]]
+    if recipe is not None:
+        parts += ["CCM"] * recipe.ccm + ["CCR"] * recipe.ccr
+    if weights in ("ema", "fawa"):
+        parts.append(weights.upper())
+    return " + ".join(parts)

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cfa.config import RunConfig
 from cfa.results.evaluations import Evaluation, read_evaluations
 from cfa.results.rows import Epoch, Knobs, Scores
 from cfa.results.runs import RunFolder
@@ -46,19 +45,14 @@ def per_class_frame(runs: Iterable[RunFolder]) -> pd.DataFrame:
     Returns:
         One row per class, columns :data:`PER_CLASS_COLUMNS`; accuracies in [0, 1], 95 % Wilson intervals.
     """
-    blocks = []
-    for run in runs:
-        for evaluation, scores in newest_scores(run):
-            blocks.append(_class_block(run, run.config, scores, evaluation))
-    return _joined(blocks, PER_CLASS_COLUMNS)
+    return _joined([_class_rows(run, newest_scores(run)) for run in runs], PER_CLASS_COLUMNS)
 
 
 def evaluations_frame(evaluations: Iterable[tuple[RunFolder, Evaluation]]) -> pd.DataFrame:
     """Tabulate chosen evaluations, each with its run, columns :data:`PER_CLASS_COLUMNS`."""
     blocks = [
-        _class_block(run, run.config, scores, evaluation)
+        _class_rows(run, [(evaluation, scores) for scores in evaluation.scores])
         for run, evaluation in evaluations
-        for scores in evaluation.scores
     ]
     return _joined(blocks, PER_CLASS_COLUMNS)
 
@@ -104,14 +98,18 @@ def history_frame(run: RunFolder) -> pd.DataFrame:
     """
     rows = run.rows()
     eps_of_class = {row.epoch: row.eps for row in rows if isinstance(row, Knobs)}
-    blocks = []
-    for row in rows:
-        if isinstance(row, Scores):
-            block = _class_block(run, run.config, row, None)
-            if row.attack == "training" and row.epoch in eps_of_class:
-                block["eps"] = list(eps_of_class[row.epoch])
-            blocks.append(block)
-    return _joined(blocks, PER_CLASS_COLUMNS)
+    scores = [row for row in rows if isinstance(row, Scores)]
+    frame = _class_rows(run, [(None, row) for row in scores])
+    if scores:
+        frame["eps"] = np.concatenate(
+            [
+                eps_of_class.get(row.epoch, _repeated(row.eps, row))
+                if row.attack == "training"
+                else _repeated(row.eps, row)
+                for row in scores
+            ]
+        )
+    return frame
 
 
 def knobs_frame(run: RunFolder) -> pd.DataFrame:
@@ -144,37 +142,52 @@ def epochs_frame(run: RunFolder) -> pd.DataFrame:
     return frame.astype(gate)
 
 
-def _class_block(
-    run: RunFolder, config: RunConfig, scores: Scores, evaluation: Evaluation | None
-) -> pd.DataFrame:
-    correct, total = np.asarray(scores.correct), np.asarray(scores.total)
+def _class_rows(run: RunFolder, scored: Sequence[tuple[Evaluation | None, Scores]]) -> pd.DataFrame:
+    """Expand rows of counts into one line per class; the run's files are read once for all of them."""
+    if not scored:
+        return pd.DataFrame(columns=PER_CLASS_COLUMNS)
+    config, own_names = run.config, run.class_names
+    correct = np.concatenate([scores.correct for _, scores in scored])
+    total = np.concatenate([scores.total for _, scores in scored])
     low, high = wilson(correct, total)
-    names = evaluation.class_names if evaluation and evaluation.class_names else run.class_names
     with np.errstate(invalid="ignore"):
         accuracy = correct / total
+    names = [
+        _names(evaluation.class_names if evaluation and evaluation.class_names else own_names, len(row.total))
+        for evaluation, row in scored
+    ]
+
+    def each(values: Iterable[Any]) -> np.ndarray:
+        sizes = [len(row.total) for _, row in scored]
+        return np.repeat(np.asarray(list(values)), sizes)
+
     fields: dict[str, Any] = {
         "run_id": run.id,
         "run_name": run.name,
         "method": config.method,
-        "dataset": evaluation.dataset if evaluation else config.dataset,
+        "dataset": each(evaluation.dataset if evaluation else config.dataset for evaluation, _ in scored),
         "model": config.model,
         "seed": config.seed,
-        "weights": scores.weights,
-        "checkpoint": evaluation.checkpoint if evaluation else "last",
-        "epoch": scores.epoch,
-        "split": scores.split,
-        "attack": scores.attack,
-        "norm": scores.norm,
-        "eps": scores.eps,
-        "class_index": range(len(total)),
-        "class_name": _names(names, len(total)),
+        "weights": each(row.weights for _, row in scored),
+        "checkpoint": each(evaluation.checkpoint if evaluation else "last" for evaluation, _ in scored),
+        "epoch": each(row.epoch for _, row in scored),
+        "split": each(row.split for _, row in scored),
+        "attack": each(row.attack for _, row in scored),
+        "norm": each(row.norm for _, row in scored),
+        "eps": each(row.eps for _, row in scored),
+        "class_index": np.concatenate([range(len(row.total)) for _, row in scored]),
+        "class_name": [name for block in names for name in block],
         "correct": correct,
         "total": total,
         "accuracy": accuracy,
         "ci_low": low,
         "ci_high": high,
     }
-    return pd.DataFrame(fields)
+    return pd.DataFrame(fields)[PER_CLASS_COLUMNS]
+
+
+def _repeated(eps: float, row: Scores) -> tuple[float, ...]:
+    return (eps,) * len(row.total)
 
 
 def _names(names: Sequence[str], classes: int) -> list[str]:
@@ -186,6 +199,7 @@ def _ends(prefix: str, interval: tuple[float, float]) -> dict[str, float]:
 
 
 def _joined(blocks: list[pd.DataFrame], columns: list[str]) -> pd.DataFrame:
+    blocks = [block for block in blocks if len(block)]
     if not blocks:
         return pd.DataFrame(columns=columns)
     return pd.concat(blocks, ignore_index=True)[columns]

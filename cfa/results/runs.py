@@ -69,8 +69,8 @@ class Manifest:
 
 
 def now() -> str:
-    """Return the present moment as an ISO string in UTC, to the second."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
+    """Return the present moment as an ISO string in UTC, to the millisecond (two results rarely tie)."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 @dataclass(frozen=True)
@@ -118,8 +118,12 @@ class RunFolder:
     @property
     def label(self) -> Label:
         """The run's name, tags and notes (the id serves as name where there is none)."""
-        fields = self._read_json("label.json") or {"name": self.id}
-        return Label(fields["name"], tuple(fields.get("tags", ())), fields.get("notes", ""))
+        try:
+            fields = self._read_json("label.json") or {"name": self.id}
+            return Label(fields["name"], tuple(fields.get("tags", ())), fields.get("notes", ""))
+        except (StoreError, KeyError, TypeError, AttributeError):
+            # One damaged label must not hide every other run from a listing.
+            return Label(self.id, (), "label.json cannot be read; give the run a name again")
 
     @property
     def name(self) -> str:

@@ -67,7 +67,7 @@ class Store:
         return self.home / "locks"
 
     def runs(self) -> list[RunFolder]:
-        """List all runs, shipped ones first, then by folder time."""
+        """List all runs, shipped ones first, then in the order in which they were made."""
         return [
             *self._folders(self.shipped, read_only=True),
             *self._folders(self.runs_folder, read_only=False),
@@ -131,8 +131,15 @@ class Store:
     def _folders(folder: Path | None, *, read_only: bool) -> list[RunFolder]:
         if folder is None or not folder.is_dir():
             return []
-        found = [p for p in folder.iterdir() if not p.name.startswith(".") and (p / "config.json").exists()]
-        return [RunFolder(p, read_only) for p in sorted(found, key=lambda p: (p.stat().st_mtime, p.name))]
+        made = []
+        for path in folder.iterdir():
+            if path.name.startswith("."):
+                continue
+            try:  # written once, when the run is made; a run may be deleted while we look
+                made.append(((path / "config.json").stat().st_mtime, path.name, path))
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+        return [RunFolder(path, read_only) for _, _, path in sorted(made)]
 
 
 def _default_name(config: RunConfig) -> str:

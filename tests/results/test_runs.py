@@ -83,7 +83,14 @@ def test_without_its_small_files_a_run_still_answers(tmp_path: Path) -> None:
     assert run.status == Status()
 
 
-@pytest.mark.parametrize("file", ["label.json", "status.json", "manifest.json"])
+def test_a_damaged_label_hides_no_run(tmp_path: Path) -> None:
+    run = tiny_run(tmp_path, tiny_config())
+    (run.path / "label.json").write_text("{half")
+    assert run.name == run.id
+    assert "cannot be read" in run.label.notes
+
+
+@pytest.mark.parametrize("file", ["status.json", "manifest.json"])
 def test_a_damaged_file_is_named(tmp_path: Path, file: str) -> None:
     run = tiny_run(tmp_path, tiny_config())
     (run.path / file).write_text("{half")
