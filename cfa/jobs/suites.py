@@ -138,7 +138,8 @@ def submit_suite(
     for planned in plan_suite(store, suite):
         run, after = planned.existing, []
         if run is None:
-            run, made = submit_training(store, queue, planned.config, tags=(tag,), device=device)
+            name = _name(store, suite, planned.config)
+            run, made = submit_training(store, queue, planned.config, name=name, tags=(tag,), device=device)
             jobs += made
             after = [job.id for job in made]
         elif run.read_only:
