@@ -127,7 +127,7 @@ def summary_section(comparison: Comparison) -> None:
     table = elements.percent_columns(models, ["mean", "worst"])
     for measure in ("mean", "worst"):
         reference = models[models["group"] == base.key].set_index("weights")[measure]
-        change = 100 * (models[measure] - models["weights"].map(reference))
+        change = (100 * (models[measure] - models["weights"].map(reference))).round(1) + 0.0  # no "-0.0"
         table[f"{measure}_difference"] = change.where(models["group"] != base.key)
         table[f"{measure}_interval"] = [
             wording.percent_range(low, high)
@@ -246,7 +246,8 @@ def eps_section(comparison: Comparison) -> None:
     drawn = [(run, frame) for run in calibrated if len(frame := services.knobs(run))]
     others = [run for run in comparison.runs if run not in calibrated]
     if others:
-        kept = ", ".join(f"{run.title} ({wording.eps_255(run.folder.config.attack.eps)})" for run in others)
+        each = [f"{run.title} ({wording.eps_255(run.folder.config.attack.eps)})" for run in others]
+        kept = ", ".join(dict.fromkeys(each))  # seeds of one method are said once
         st.caption(f"One eps for all classes: {kept}.")
     if not drawn:
         st.caption("None of these runs has an eps per class to show.")

@@ -242,7 +242,7 @@ def show_run(run: services.Run) -> None:
         show_weights,
         show_export,
     )
-    for tab, drawer in zip(st.tabs(sections), drawers, strict=True):
+    for tab, drawer in zip(st.tabs(sections, key="run_sections"), drawers, strict=True):
         with tab, elements.explained_errors():
             drawer(run)
 
