@@ -127,7 +127,8 @@ def summary_section(comparison: Comparison) -> None:
     table = elements.percent_columns(models, ["mean", "worst"])
     for measure in ("mean", "worst"):
         reference = models[models["group"] == base.key].set_index("weights")[measure]
-        change = (100 * (models[measure] - models["weights"].map(reference))).round(1) + 0.0  # no "-0.0"
+        change = 100 * (models[measure] - models["weights"].map(reference))
+        change = change.where(change.abs() >= 0.05, change.abs())  # what rounds to nothing has no sign
         table[f"{measure}_difference"] = change.where(models["group"] != base.key)
         table[f"{measure}_interval"] = [
             wording.percent_range(low, high)
