@@ -1,0 +1,170 @@
+"""A tab of the browser: what a user sees and does on the dashboard, and what went wrong meanwhile."""
+
+import re
+from pathlib import Path
+from typing import Any, Literal
+
+from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Request, expect
+
+from tests.browser.dashboard import PATIENCE
+
+MILLISECONDS = 1000 * PATIENCE
+SCREENSHOTS = Path(__file__).with_name("screenshots")
+PAGES = ("home", "train", "monitor", "runs", "evaluate", "compare")
+
+# Asked for an address such as /train, Streamlit first looks for its server below that address, logs the 404
+# and then finds it one level up.
+HARMLESS = re.compile(rf"404 .*/({'|'.join(PAGES)})/_stcore/(health|host-config)")
+
+# Nothing is being computed, everything that was asked for has arrived, and every chart is drawn.
+SETTLED = """() => {
+  const app = document.querySelector('[data-testid="stApp"]')
+  if (!app || app.dataset.testScriptState !== 'notRunning' || app.dataset.testConnectionState !== 'CONNECTED')
+    return false
+  const waiting = '[data-testid="stSkeleton"], [data-testid="stAppSkeleton"], [data-stale="true"]'
+  if (document.querySelector(waiting)) return false
+  return [...document.querySelectorAll('[data-testid="stPlotlyChart"]')].every(
+    chart => chart.querySelector('.js-plotly-plot .main-svg'))
+}"""
+
+# Points of every trace of every chart: cells of a heatmap, finite coordinates of anything else.
+POINTS = """() => [...document.querySelectorAll('.js-plotly-plot')].map(chart => ({
+  title: chart.closest('[class*="st-key-"]')?.className ?? '',
+  points: chart.data.map(trace => trace.z
+    ? [...trace.z].flatMap(row => [...row]).filter(Number.isFinite).length
+    : [...(trace.y ?? [])].filter(Number.isFinite).length),
+}))"""
+
+SIDEWAYS = """() => ['html', '[data-testid="stMain"]']
+  .map(name => [name, document.querySelector(name)])
+  .filter(([name, box]) => box.scrollWidth > box.clientWidth)
+  .map(([name, box]) => `${name} is ${box.scrollWidth} px wide in ${box.clientWidth} px`)"""
+
+
+class Tab:
+    """One tab on one dashboard."""
+
+    def __init__(self, page: Page, address: str) -> None:
+        """Listen to a fresh page of the browser."""
+        self.page = page
+        self.address = address
+        self.faults: list[str] = []
+        page.set_default_timeout(MILLISECONDS)
+        page.on("console", self._hear)
+        page.on("pageerror", lambda error: self.faults.append(f"uncaught: {error}"))
+        page.on("request", self._watch)
+
+    @classmethod
+    def open(
+        cls, browser: Browser, address: str, theme: Literal["light", "dark"] = "light", width: int = 1280
+    ) -> "Tab":
+        """Open a tab in a context of its own; the dashboard follows the system's theme."""
+        context = browser.new_context(color_scheme=theme, viewport={"width": width, "height": 900})
+        return cls(context.new_page(), address)
+
+    def close(self) -> None:
+        """Close the tab with its context."""
+        self.page.context.close()
+
+    def _hear(self, message: ConsoleMessage) -> None:
+        if message.type == "error":
+            said = f"{message.text} {message.location.get('url', '')}"
+            if not HARMLESS.search(said):
+                self.faults.append(f"console: {said}")
+
+    def _watch(self, request: Request) -> None:
+        if not request.url.startswith((self.address, self.address.replace("http", "ws"), "data:", "blob:")):
+            self.faults.append(f"a request left this machine: {request.url}")
+
+    # --- what a user does -------------------------------------------------------------------------
+
+    def visit(self, path: str = "") -> None:
+        """Open an address and wait until all of it is there; earlier faults are forgotten."""
+        self.faults.clear()
+        self.page.goto(f"{self.address}/{path}")
+        self.settle()
+
+    def reload(self) -> None:
+        """Reload the page."""
+        self.page.reload()
+        self.settle()
+
+    def settle(self) -> None:
+        """Wait until nothing is being computed and every chart is drawn."""
+        self.page.locator("h1").first.wait_for()
+        self.page.wait_for_function(SETTLED)
+
+    def follow(self, link: str | re.Pattern[str], heading: str) -> None:
+        """Click a link and wait for the page with this heading."""
+        self.page.get_by_role("link", name=link).first.click()
+        self.arrive(heading)
+
+    def arrive(self, heading: str) -> None:
+        """Wait for the page with this heading."""
+        expect(self.page.get_by_role("heading", level=1, name=heading)).to_be_visible(timeout=MILLISECONDS)
+        self.settle()
+
+    def press(self, button: str, within: Locator | None = None) -> None:
+        """Press a button once it can be pressed."""
+        (within or self.page).get_by_role("button", name=button, exact=True).click()
+
+    def type(self, label: str, text: str) -> None:
+        """Type into the field with this label and leave it."""
+        field = self.page.get_by_role("textbox", name=label, exact=True)
+        field.fill(text)
+        field.press("Tab")
+
+    def download(self, button: str) -> tuple[str, Path]:
+        """Press a download button and return the file's name and where it is."""
+        with self.page.expect_download() as started:
+            self.press(button)
+        return started.value.suggested_filename, started.value.path()
+
+    # --- what a user sees -------------------------------------------------------------------------
+
+    def sees(self, text: str | re.Pattern[str], within: Locator | None = None) -> None:
+        """Wait until a text can be read."""
+        found = (within or self.page).get_by_text(text).locator("visible=true").first
+        expect(found).to_be_visible(timeout=MILLISECONDS)
+
+    def job(self, job_id: str) -> Locator:
+        """Find a job's row in the queue."""
+        return self.page.locator(f".st-key-job_{job_id}")
+
+    def sees_job(self, job_id: str, state: str) -> None:
+        """Wait until a job's row shows this state."""
+        badge = self.job(job_id).get_by_text(re.compile(rf"\b{state}$")).first
+        expect(badge).to_be_visible(timeout=MILLISECONDS)
+
+    def figure(self, key: str) -> list[dict[str, Any]]:
+        """Return the traces of the chart with this key; none while it is not drawn."""
+        traces: list[dict[str, Any]] = self.page.evaluate(
+            "key => document.querySelector(`.st-key-${key} .js-plotly-plot`)?.data ?? []", key
+        )
+        return traces
+
+    # --- what nobody should see -------------------------------------------------------------------
+
+    def check(self) -> None:
+        """Fail for an exception box, console error, empty trace, sideways scroll or missing heading."""
+        self.settle()
+        assert self.page.get_by_test_id("stException").all_inner_texts() == []
+        assert self.faults == []
+        assert self.page.locator("h1:visible").count() == 1
+        assert self.empty_charts() == []
+        assert self.page.evaluate(SIDEWAYS) == []
+
+    def empty_charts(self) -> list[str]:
+        """Name the charts that have no trace, or a trace without a point."""
+        charts = self.page.evaluate(POINTS)
+        return [chart["title"] for chart in charts if not chart["points"] or 0 in chart["points"]]
+
+    def screenshot(self, name: str) -> None:
+        """Take a picture of the whole page, not only of what fits into the window."""
+        window = self.page.viewport_size or {"width": 1280, "height": 900}
+        height = self.page.evaluate("document.querySelector('[data-testid=\"stMain\"]').scrollHeight")
+        self.page.set_viewport_size({"width": window["width"], "height": max(height, window["height"])})
+        self.settle()
+        SCREENSHOTS.mkdir(exist_ok=True)
+        self.page.screenshot(path=SCREENSHOTS / f"{name}.png", animations="disabled")
+        self.page.set_viewport_size(window)

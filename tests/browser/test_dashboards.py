@@ -1,0 +1,68 @@
+"""The dashboard dies, and there may be several: jobs live on, with one worker for the device."""
+
+import psutil
+import pytest
+
+from tests.browser.dashboard import Census, wait_for, workers
+from tests.browser.slow import EPOCHS, Workshop, hurry
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.xdist_group("browser-2")]
+
+
+@pytest.fixture
+def workshop(tmp_path):
+    (tmp_path / "home").mkdir()
+    (tmp_path / "work").mkdir()
+    return Workshop(tmp_path / "home", tmp_path / "work")
+
+
+def test_a_worker_outlives_a_killed_dashboard_and_the_next_one_finds_it(workshop, open_dashboard, open_tab):
+    run, job = workshop.submit("survivor")
+    _, after = workshop.submit("waiting", train__epochs="2")
+    with Census(workshop.home) as census:
+        first = open_dashboard(workshop.home)
+        witness = open_tab(first)
+        witness.visit("monitor")
+        workshop.wait_for_epoch(run, 1)
+        worker = workshop.pid(job)
+        witness.close()
+        first.kill()
+        reached = max(workshop.epochs(run))
+        workshop.wait_for_epoch(run, reached + 2)  # nobody supervises it, and it trains
+
+        tab = open_tab(open_dashboard(workshop.home))
+        tab.visit("monitor")
+        tab.sees_job(job.id, "running")
+        tab.sees_job(after.id, "queued")
+        tab.check()
+        assert [process.pid for process in workers(workshop.home)] == [worker]
+        assert psutil.pid_exists(first.process.pid) is False
+        hurry(workshop.home)
+        tab.job(after.id).wait_for(state="detached")  # the next dashboard carries on with the queue
+        tab.job(job.id).wait_for(state="detached")
+        tab.visit(f"monitor?run={run.name}")
+        tab.sees("finished")
+        tab.check()
+    assert [workshop.state(j) for j in (job, after)] == ["done", "done"]
+    assert workshop.epochs(run) == list(range(1, EPOCHS + 1))
+    assert len(census.pids) == 2  # one worker a job
+
+
+def test_two_dashboards_share_the_queue_and_the_device(workshop, open_dashboard, open_tab):
+    with Census(workshop.home) as census:
+        tabs = [open_tab(open_dashboard(workshop.home)) for _ in range(2)]
+        for tab in tabs:
+            tab.visit("monitor")
+        _, first = workshop.submit("one")
+        _, second = workshop.submit("two", train__epochs="2")
+        for tab in tabs:
+            tab.sees_job(first.id, "running")
+            tab.sees_job(second.id, "queued")
+        hurry(workshop.home)
+        for tab in tabs:
+            tab.job(first.id).wait_for(state="detached")
+            tab.job(second.id).wait_for(state="detached")
+            tab.check()
+        wait_for(lambda: not workers(workshop.home), "the last worker's end")
+    assert [workshop.state(j) for j in (first, second)] == ["done", "done"]
+    assert census.most == 1

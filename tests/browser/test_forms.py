@@ -1,0 +1,164 @@
+"""Train, Evaluate and Runs as a newcomer fills them in."""
+
+import re
+
+import pandas as pd
+import pytest
+from playwright.sync_api import expect
+
+from cfa.jobs.worker import run_job
+from cfa.results.frames import per_class_frame
+from cfa.results.store import Store
+from cfa.statistics import wilson
+from tests.browser.dashboard import wait_for
+from tests.browser.slow import Workshop
+from tests.browser.tab import Tab
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.xdist_group("browser-2")]
+
+
+@pytest.fixture(scope="module")
+def workshop(tmp_path_factory):
+    return Workshop(tmp_path_factory.mktemp("home"), tmp_path_factory.mktemp("work"))
+
+
+@pytest.fixture(scope="module")
+def finished(workshop):
+    """A run that was trained in this process, so that no supervisor is in the way."""
+    run, job = workshop.submit("ready", model="small-cnn", train__epochs="2")
+    claimed = workshop.queue.claim("cpu")
+    assert claimed is not None
+    assert claimed.id == job.id
+    with workshop.importable():
+        assert run_job(workshop.home, job.id) == 0
+    return run
+
+
+@pytest.fixture(scope="module")
+def dashboard(open_dashboard, workshop, finished):
+    # The data set of the run is a module in the folder that the dashboard is started from.
+    return open_dashboard(workshop.home, workshop.folder)
+
+
+@pytest.fixture
+def tab(open_tab, dashboard) -> Tab:
+    return open_tab(dashboard)
+
+
+def test_train_starts_what_the_form_says_and_refuses_a_taken_name(tab: Tab, workshop: Workshop):
+    tab.visit("train")
+    fill_in(tab, epochs="1", name="my first run")
+    tab.press("Start 1 run")
+    tab.arrive("Monitor")
+    run = Store.open(workshop.home).find("my first run")
+    assert (run.config.method, run.config.train.epochs, run.config.seed) == ("trades-cfa", 1, 0)
+    job = workshop.queue.find(run.id)
+    tab.sees_job(job.id, "running")
+    tab.sees("my first run")
+    tab.check()
+    workshop.queue.cancel(job.id)
+
+    before = everything(workshop)
+    tab.visit("train")
+    fill_in(tab, epochs="1", name="my first run")
+    tab.press("Start 1 run")
+    tab.sees("my first run", tab.page.get_by_role("alert"))
+    tab.sees("taken", tab.page.get_by_role("alert"))
+    tab.check()
+    assert everything(workshop) == before
+
+
+def fill_in(tab: Tab, epochs: str, name: str) -> None:
+    pill = tab.page.get_by_test_id("stButtonGroup").get_by_text("trades-cfa", exact=True)
+    expect(pill).to_be_visible()
+    tab.type("train.epochs", epochs)
+    tab.type("Name", name)
+    tab.settle()
+
+
+def everything(workshop: Workshop) -> tuple[list[str], list[str]]:
+    runs = [run.id for run in Store.open(workshop.home).runs()]
+    return runs, [job.id for job in workshop.queue.jobs()]
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "says"),
+    [
+        ("attack.eps", "2", r"attack\.eps.*\b2\b"),
+        ("attack.eps", "many", r"'many'"),
+        ("train.epochs", "0", r"train\.epochs.*\b0\b"),
+    ],
+)
+def test_train_explains_a_value_that_cannot_be(tab: Tab, workshop: Workshop, setting, value, says):
+    before = everything(workshop)
+    tab.visit("train")
+    tab.type(setting, value)
+    tab.sees(re.compile(says), tab.page.get_by_role("alert"))
+    expect(tab.page.get_by_role("button", name="Start 1 run")).to_have_count(0)
+    tab.check()
+    assert everything(workshop) == before
+
+
+def test_evaluate_attacks_a_finished_run_and_shows_intervals(tab: Tab, workshop: Workshop, finished):
+    tab.visit(f"evaluate?evaluate={finished.name}")
+    tab.check()
+    tab.type("eps", "4/255")
+    images = tab.page.get_by_role("spinbutton", name="Images")
+    images.fill("30")
+    images.press("Tab")
+    tab.settle()
+    tab.press("Start 1 evaluation")
+    tab.sees("1 evaluation queued")
+    wait_for(lambda: len(scored(finished)), "the evaluation")
+    scores = scored(finished)
+    assert scores["total"].tolist() == [10, 10, 10]  # 30 images of three classes
+    choose(tab, "Measured", "4/255")
+    check_drawn(tab, scores)
+    tab.check()
+
+
+def scored(run) -> pd.DataFrame:
+    table = per_class_frame([run])
+    return table[(table["attack"] == "pgd-20") & table["eps"].between(3.9 / 255, 4.1 / 255)]
+
+
+def choose(tab: Tab, label: str, option: str) -> None:
+    tab.page.get_by_role("combobox", name=label).click()
+    tab.page.get_by_role("option").filter(has_text=option).first.click()
+    tab.settle()
+
+
+def check_drawn(tab: Tab, scores: pd.DataFrame) -> None:
+    weights = scores["weights"].iloc[0]
+    (bars,) = wait_for(lambda: tab.figure(f"evaluate_bars_{weights}"), "the chart of the evaluation")
+    low, high = wilson(scores["correct"].to_numpy(), scores["total"].to_numpy())
+    assert bars["x"] == ["ant", "bee", "cow"]
+    assert bars["y"] == pytest.approx(scores["accuracy"].tolist())
+    assert [y + up for y, up in zip(bars["y"], bars["error_y"]["array"], strict=True)] == pytest.approx(high)
+    assert [y - d for y, d in zip(bars["y"], bars["error_y"]["arrayminus"], strict=True)] == pytest.approx(
+        low
+    )
+
+
+def test_a_run_is_renamed_and_deleted_once_that_is_confirmed(tab: Tab, workshop: Workshop, finished):
+    tab.visit(f"runs?show={finished.name}")
+    tab.check()
+    tab.page.get_by_role("tab", name="Label").click()
+    tab.type("Name", "renamed run")
+    tab.press("Save")
+    tab.sees("Saved.")
+    assert finished.name == "renamed run"
+    tab.check()
+    tab.page.get_by_role("tab", name="Export").click()
+    tab.press("Delete this run")
+    dialog = tab.page.get_by_role("dialog")
+    tab.sees("renamed run", dialog)
+    tab.press("Keep", dialog)
+    dialog.wait_for(state="detached")
+    assert finished.path.exists()
+    tab.press("Delete this run")
+    tab.press("Delete", dialog)
+    tab.sees("Deleted 1 run")
+    assert not finished.path.exists()
+    assert "renamed run" not in {run.name for run in Store.open(workshop.home).runs()}
+    tab.check()

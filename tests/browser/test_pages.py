@@ -1,0 +1,127 @@
+"""Every page, in both themes, on a desk and on a phone; pictures go to tests/browser/screenshots."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser
+
+from cfa.results.store import Store
+from tests.app.example_store import fill
+from tests.browser.dashboard import Dashboard
+from tests.browser.tab import PAGES, Tab
+
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser-1")]
+
+BACKGROUNDS = {"light": "rgb(255, 255, 255)", "dark": "rgb(14, 17, 23)"}  # app/.streamlit/config.toml
+CHARTS = {"home": 0, "train": 0, "monitor": 8, "runs": 1, "evaluate": 1, "compare": 7}  # at least
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    home = tmp_path_factory.mktemp("home")
+    fill(home)
+    return home
+
+
+@pytest.fixture(scope="module")
+def dashboard(open_dashboard, home: Path) -> Dashboard:
+    return open_dashboard(home)
+
+
+@pytest.fixture(scope="module", params=[("light", 1280), ("light", 400), ("dark", 1280), ("dark", 400)])
+def tab(browser: Browser, dashboard: Dashboard, request: pytest.FixtureRequest) -> Iterator[Tab]:
+    theme, width = request.param
+    tab = Tab.open(browser, dashboard.address, theme, width)
+    yield tab
+    tab.close()
+
+
+@pytest.fixture(scope="module")
+def desk(browser: Browser, dashboard: Dashboard) -> Iterator[Tab]:
+    tab = Tab.open(browser, dashboard.address)
+    yield tab
+    tab.close()
+
+
+@pytest.fixture(scope="module")
+def empty(browser: Browser, open_dashboard, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tab]:
+    tab = Tab.open(browser, open_dashboard(tmp_path_factory.mktemp("empty")).address)
+    yield tab
+    tab.close()
+
+
+@pytest.fixture(scope="module")
+def addresses(home: Path) -> dict[str, str]:
+    """Say which address shows most of each page: a run that calibrates, and everything that is compared."""
+    runs = names_by_method(home)
+    calibrated = runs["trades-cfa"]
+    return {
+        "home": "",
+        "train": "train",
+        "monitor": f"monitor?run={calibrated}",
+        "runs": f"runs?show={calibrated}",
+        "evaluate": f"evaluate?evaluate={calibrated}",
+        "compare": "compare?" + "&".join(f"runs={runs[m]}" for m in ("trades", "trades-cfa", "pgd-at")),
+    }
+
+
+def names_by_method(home: Path) -> dict[str, str]:
+    """Name the newest run of each method on the embedded data."""
+    runs = [run for run in Store.open(home).runs() if not run.read_only]
+    return {run.config.method: run.name for run in runs if run.config.dataset == "fashion-mnist-mini"}
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_is_whole(tab: Tab, addresses: dict[str, str], name: str, request: pytest.FixtureRequest):
+    theme, width = request.node.callspec.params["tab"]
+    tab.visit(addresses[name])
+    tab.check()
+    assert background(tab) == BACKGROUNDS[theme]
+    assert tab.page.locator(".js-plotly-plot").count() >= CHARTS[name]
+    tab.screenshot(f"{name}-{theme}-{width}")
+    assert tab.faults == []
+
+
+def background(tab: Tab) -> str:
+    app = tab.page.get_by_test_id("stApp")
+    return str(app.evaluate("element => getComputedStyle(element).backgroundColor"))
+
+
+@pytest.mark.parametrize(
+    ("address", "says"),
+    [
+        ("monitor?run=hundred-classes", "hundred-classes"),
+        ("compare?runs=hundred-classes&runs={trades-cfa}", "Not measured like this: "),
+        ("monitor?run={fat}", "lower optimizer.lr"),
+        ("runs?show={fat}", "lower optimizer.lr"),
+        ("monitor?run={trades-ccm}", "interrupted"),
+        ("runs?show={trades-ccm}", "interrupted"),
+        ("train?from={trades-cfa}", "differs from the preset"),
+        ("compare?runs=nobody", "At a glance"),
+        ("monitor?run=nobody", "One run, class by class"),
+    ],
+)
+def test_what_is_unusual_looks_deliberate(desk: Tab, home: Path, address: str, says: str):
+    desk.visit(address.format_map(names_by_method(home)))
+    desk.sees(says)
+    desk.check()
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_an_empty_store_looks_deliberate(empty: Tab, name: str):
+    empty.visit("" if name == "home" else name)
+    empty.check()
+    empty.screenshot(f"{name}-empty-1280")
+
+
+@pytest.mark.parametrize("width", [1280, 400])
+def test_the_menu_leads_everywhere(browser: Browser, dashboard: Dashboard, width: int):
+    tab = Tab.open(browser, dashboard.address, width=width)
+    tab.visit()
+    if width == 400:
+        tab.page.get_by_test_id("stExpandSidebarButton").click()  # it stays open until it is closed
+    for name in [*PAGES[1:], "home"]:
+        tab.follow(name.capitalize(), "CFA Studio" if name == "home" else name.capitalize())
+    tab.check()
+    tab.close()
