@@ -20,9 +20,10 @@ SHORTENED = (
     "train.epochs=3 attack.steps=2 averaging.start_epoch=3 averaging.gate=mean averaging.threshold=0.1"
 )
 
-LEADING = (
-    "run_id run_name method dataset model seed weights checkpoint epoch split attack norm eps".split()  # noqa: SIM905
-)
+LEADING = [
+    *("run_id", "run_name", "method", "dataset", "model", "seed"),
+    *("weights", "checkpoint", "epoch", "split", "attack", "norm", "eps"),
+]
 PER_CLASS = [*LEADING, "class_index", "class_name", "correct", "total", "accuracy", "ci_low", "ci_high"]
 SUMMARY = [
     *LEADING,
@@ -45,8 +46,10 @@ def tab(open_dashboard, open_tab, home: Path) -> Tab:
 def test_one_press_then_watch_compare_and_export(tab: Tab, home: Path):
     press_the_button(tab)
     watch(tab, Queue(home))
+    tab.follow("Home", "CFA Studio")
     wait_for_the_end(Queue(home))
-    compare(tab)
+    tab.follow("Compare 4 runs", "Compare")
+    tab.check()
     check_charts(tab, table_of(home))
     check_per_class(tab, table_of(home))
     check_summary(tab, table_of(home))
@@ -81,12 +84,6 @@ def wait_for_the_end(queue: Queue) -> None:
 
     kinds = [job.kind for job in wait_for(ended, "the end of the demo", 600)]
     assert kinds == ["train"] * 4 + ["compare"]
-
-
-def compare(tab: Tab) -> None:
-    tab.follow("Home", "CFA Studio")
-    tab.follow("Compare 4 runs", "Compare")
-    tab.check()
 
 
 def table_of(home: Path) -> pd.DataFrame:
