@@ -1,6 +1,7 @@
 """Train, Evaluate and Runs as a newcomer fills them in."""
 
 import re
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -130,10 +131,15 @@ def choose(tab: Tab, label: str, option: str) -> None:
 
 def check_drawn(tab: Tab, scores: pd.DataFrame) -> None:
     weights = scores["weights"].iloc[0]
-    (bars,) = wait_for(lambda: tab.figure(f"evaluate_bars_{weights}"), "the chart of the evaluation")
+    expected = pytest.approx(scores["accuracy"].tolist())
+
+    # The page redraws after the choice; until it does, the chart of the closing evaluation is still there.
+    def redrawn() -> list[dict[str, Any]]:
+        return [bars for bars in tab.figure(f"evaluate_bars_{weights}") if bars["y"] == expected]
+
+    (bars,) = wait_for(redrawn, f"bars at {expected}")
     low, high = wilson(scores["correct"].to_numpy(), scores["total"].to_numpy())
     assert bars["x"] == ["ant", "bee", "cow"]
-    assert bars["y"] == pytest.approx(scores["accuracy"].tolist())
     assert [y + up for y, up in zip(bars["y"], bars["error_y"]["array"], strict=True)] == pytest.approx(high)
     assert [y - d for y, d in zip(bars["y"], bars["error_y"]["arrayminus"], strict=True)] == pytest.approx(
         low
