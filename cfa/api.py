@@ -8,12 +8,19 @@ from torch import nn
 from cfa.config import RunConfig
 from cfa.data import Dataset
 from cfa.errors import CfaError, ConfigError
-from cfa.evaluation import EvaluationPlan, attack_images, default_weights, load_model, summarise
+from cfa.evaluation import (
+    EvaluationPlan,
+    attack_images,
+    default_weights,
+    load_model,
+    save_outcomes,
+    summarise,
+)
 from cfa.jobs.queue import Queue
 from cfa.jobs.submit import register_model, submit_training
 from cfa.jobs.worker import run_job
 from cfa.progress import Observer
-from cfa.results.evaluations import Evaluation, save_evaluation
+from cfa.results.evaluations import Evaluation
 from cfa.results.runs import RunFolder
 from cfa.results.store import Store
 
@@ -74,7 +81,7 @@ def evaluate(
         run = known.get(log_as) or register_model(store, type(model).__name__, data, log_as)
         if run.config.method != "external":
             raise ConfigError(f"{log_as!r} is a training run; log the evaluation under another name")
-        save_evaluation(run, evaluation, outcomes.columns())
+        save_outcomes(run, evaluation, outcomes)
     return evaluation
 
 

@@ -1,17 +1,19 @@
 """The command line: arguments -> configuration -> one call."""
 
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any, ParamSpec
+from typing import Annotated, Any, ParamSpec, get_args
 
 import typer
 
-from cfa.config import RunConfig, format_eps, parse_eps
+from cfa.config import AttackSettings, Norm, RunConfig, eps_for, format_eps, parse_eps, parse_fraction
 from cfa.errors import CfaError, ConfigError, UnknownName
 from cfa.jobs.folders import JobFolder, read_progress, run_state
 from cfa.jobs.queue import Job, Queue, seconds_until_empty
@@ -188,9 +190,17 @@ def resume(job: Reference, queue: ToQueue = False, as_json: AsJson = False) -> i
 
 @command("cfa evaluate my-run --attack pgd-20 --eps 8/255 --limit 1000")
 def evaluate(
-    references: Annotated[list[str], typer.Argument(metavar="RUN...|WEIGHTS", help="Runs or weights files.")],
+    references: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="RUN...|WEIGHTS", help="Runs, weights files, or package.module:factory of a model."
+        ),
+    ],
     attack: Annotated[list[str], typer.Option(help="See `cfa attacks`; may be repeated.")],
     eps: Annotated[str | None, typer.Option(help="8/255 or 0.0314; by default the run's own.")] = None,
+    norm: Annotated[
+        str | None, typer.Option(help="linf, l2, l1 or l0 (pixels); by default the run's own.")
+    ] = None,
     limit: Annotated[
         int | None, typer.Option(min=1, help="The first N/classes test images of each class.")
     ] = None,
@@ -209,19 +219,28 @@ def evaluate(
     from cfa.jobs.devices import check_device
     from cfa.jobs.submit import submit_evaluation
 
+    def plan_for(own: AttackSettings) -> EvaluationPlan:
+        chosen_norm, budget = _threat(norm, eps, own)
+        attacks = tuple(attack)
+        return EvaluationPlan(attacks=attacks, norm=chosen_norm, eps=budget, limit=limit, seed=seed)
+
     store, jobs = _open()
     _check_choice("weights", weights, ("auto", "online", "ema", "fawa"))
     _check_choice("checkpoint", checkpoint, ("best", "last"))
     chosen = check_device(device, queued=queue)
-    budget = parse_eps(eps) if eps is not None else None
+    # What is mistyped is told before anything is looked for; what depends on a run's norm comes after it.
+    _threat(norm, eps, AttackSettings())
+    with suppress(ConfigError):
+        plan_for(AttackSettings())
+    found = [_run_or_file(store, text) for text in references]
     # Attacks are judged before a weights file is copied: a typing error leaves nothing behind.
-    EvaluationPlan(attacks=tuple(attack), limit=limit, seed=seed)
-    runs = [_run_or_weights(store, text, dataset, model, normalize) for text in references]
+    plans = [plan_for(one.config.attack if isinstance(one, RunFolder) else AttackSettings()) for one in found]
+    runs = [
+        one if isinstance(one, RunFolder) else _register(store, one, dataset, model, normalize)
+        for one in found
+    ]
     submitted, code = [], DONE
-    for run in runs:
-        settings = run.config.attack
-        own = settings.eps if budget is None else budget
-        plan = EvaluationPlan(attacks=tuple(attack), norm=settings.norm, eps=own, limit=limit, seed=seed)
+    for run, plan in zip(runs, plans, strict=True):
         job = submit_evaluation(
             store,
             jobs,
@@ -616,20 +635,54 @@ def _check_choice(option: str, value: str, choices: tuple[str, ...]) -> None:
         raise unknown(f"--{option}", value, list(choices))
 
 
-def _run_or_weights(
-    store: Store, reference: str, dataset: str | None, model: str | None, normalize: str
-) -> RunFolder:
-    """Find a run, or take a weights file into the store as one."""
-    from cfa.jobs.submit import register_weights
-
+def _run_or_file(store: Store, reference: str) -> RunFolder | Path | str:
+    """Find what a reference means: a run, a weights file, or the import name of a factory."""
     file = Path(reference).expanduser()
-    if not file.is_file():
+    if file.is_file():
+        return file
+    try:
         return store.find(reference)
+    except UnknownName:
+        if file.suffix in (".pt", ".pth", ".safetensors"):
+            raise ConfigError(f"there is no weights file {reference}; check the path") from None
+        if re.fullmatch(r"[\w.]+:\w+", reference):
+            return reference
+        raise
+
+
+def _register(
+    store: Store, source: Path | str, dataset: str | None, model: str | None, normalize: str
+) -> RunFolder:
+    """Take a weights file, or what a factory makes, into the store as a run."""
+    from cfa.jobs.submit import register_factory, register_weights
+
     if dataset is None:
-        raise ConfigError(
-            f"{reference} is a weights file; say which data set it is for: --dataset cifar10, for example"
-        )
-    return register_weights(store, file, dataset, model, normalize)
+        what = "a weights file" if isinstance(source, Path) else "a model"
+        raise ConfigError(f"{source} is {what}; say which data set it is for: --dataset cifar10, for example")
+    if isinstance(source, Path):
+        return register_weights(store, source, dataset, model, normalize)
+    if model is not None:
+        raise ConfigError(f"{source} makes a model already, and --model {model} names another; leave one out")
+    return register_factory(store, source, dataset, normalize)
+
+
+def _threat(norm: str | None, eps: str | None, own: AttackSettings) -> tuple[Norm, float]:
+    """Choose norm and budget: what was typed, else the run's own; a budget belongs to its norm."""
+    norms = get_args(Norm)
+    if norm is not None:
+        _check_choice("norm", norm, norms)
+    chosen: Norm = next((known for known in norms if known == norm), own.norm)
+    if eps is None:
+        if chosen != own.norm:
+            raise ConfigError(
+                f"--norm {chosen} needs a budget of its own, for example --eps "
+                f"{'5 (pixels)' if chosen == 'l0' else '8/255' if chosen == 'linf' else '0.5'}"
+            )
+        return chosen, own.eps
+    budget = parse_eps(eps) if norm is None or chosen == "linf" else parse_fraction(eps)
+    if not isinstance(budget, float):
+        raise ConfigError(f"eps={eps!r} is not a number; write a fraction such as 8/255, or 0.5")
+    return chosen, eps_for(chosen, budget)
 
 
 def _print_trained(
@@ -675,12 +728,19 @@ def _print_evaluated(store: Store, submitted: Sequence[Job], as_json: bool) -> N
 
 
 def _print_summary(summary: Sequence[Mapping[str, Any]]) -> None:
+    from cfa.attacks import torchattacks_title
+
+    def budget(row: Mapping[str, Any]) -> str:
+        if row["norm"] in ("none", "linf"):
+            return format_eps(row["eps"]) if row["eps"] else ""
+        return f"{row['norm']} {row['eps']:g}"
+
     rows = [
         (
             row["run_name"],
             f"{row['weights']} ({row['checkpoint']})",
-            row["attack"],
-            format_eps(row["eps"]) if row["eps"] else "",
+            torchattacks_title(row["attack"]),
+            budget(row),
             f"{row['mean_accuracy']:.1%} [{row['mean_ci_low']:.1%}, {row['mean_ci_high']:.1%}]",
             f"{row['worst_accuracy']:.1%} [{row['worst_ci_low']:.1%}, {row['worst_ci_high']:.1%}]",
             row["worst_class"],

@@ -17,7 +17,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from cfa.errors import ConfigError
 
-Norm = Literal["linf", "l2"]
+Norm = Literal["linf", "l2", "l1", "l0"]  # l0 counts pixels
+TrainingNorm = Literal["linf", "l2"]  # for the others there are attacks, but no training attack
 BatchNormMode = Literal["train", "eval"]
 WeightsKind = Literal["online", "ema", "fawa"]
 CheckpointKind = Literal["best", "last"]
@@ -93,7 +94,7 @@ class Settings(BaseModel):
 class AttackSettings(Settings):
     """The attack that training, validation and the closing test share; ``eps`` is the nominal budget."""
 
-    norm: Norm = "linf"
+    norm: TrainingNorm = "linf"
     eps: Eps = 8 / 255  # the paper's
     steps: Annotated[int, Field(ge=1, le=1000)] = 10  # PGD-10 in training
     step_size: Step = StepSize(value=2 / 255)  # stays absolute when eps_k moves, as in the official code
@@ -260,6 +261,16 @@ def _nearest_setting(where: str) -> str:
 
     near = difflib.get_close_matches(where, setting_names(), n=3, cutoff=0.3)
     return f"did you mean {', '.join(near)}?" if near else f"choose from {', '.join(setting_names())}"
+
+
+def eps_for(norm: Norm, eps: float) -> float:
+    """Return ``eps`` when it is a budget of the norm: in (0, 1] for linf, else any positive number."""
+    if norm == "linf":
+        return eps_in_unit_range(eps)
+    if not 0 < eps < math.inf:
+        example = "numbers of pixels such as 5" if norm == "l0" else "lengths such as 0.5"
+        raise ConfigError(f"eps={eps} is not a positive number; {norm} budgets are {example}")
+    return eps
 
 
 def eps_in_unit_range(eps: float) -> float:

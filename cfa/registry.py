@@ -2,7 +2,7 @@
 
 import difflib
 import importlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TypeVar
 
 from cfa.errors import UnknownName
@@ -26,13 +26,15 @@ class Registry(Mapping[str, Item]):
     """Named items of one kind, in the order in which they were registered.
 
     A name of the form ``package.module:attribute`` is imported, so that a user's own method,
-    data set, model or attack works wherever a name is taken.
+    data set, model or attack works wherever a name is taken. A scheme takes precedence over that: where
+    ``folder`` is one, ``folder:PATH`` is a name that is made on the spot.
     """
 
     def __init__(self, kind: str) -> None:
         """Start an empty registry; ``kind`` is the noun in its error messages."""
         self.kind = kind
         self._items: dict[str, Item] = {}
+        self._schemes: dict[str, Callable[[str], Item]] = {}
 
     def register(self, name: str, item: Item) -> Item:
         """Add ``item`` under ``name``; a taken name is a programming error."""
@@ -41,10 +43,19 @@ class Registry(Mapping[str, Item]):
         self._items[name] = item
         return item
 
+    def register_scheme(self, scheme: str, make: Callable[[str], Item]) -> None:
+        """Let ``make`` answer for every name ``scheme:REST``; it is given REST."""
+        if scheme in self._schemes:
+            raise ValueError(f"{self.kind} scheme {scheme!r} is registered twice")
+        self._schemes[scheme] = make
+
     def __getitem__(self, name: str) -> Item:
         """Return the item called ``name``, importing ``package.module:attribute`` names."""
         if name in self._items:
             return self._items[name]
+        scheme, colon, rest = name.partition(":")
+        if colon and scheme in self._schemes:
+            return self._schemes[scheme](rest)
         if ":" in name:
             return self._import(name)
         raise unknown(self.kind, name, list(self._items))

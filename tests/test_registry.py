@@ -64,3 +64,23 @@ def test_what_cannot_be_imported_is_explained(fruits: Registry[str], name: str) 
         fruits[name]
     assert f"cannot import fruit {name!r}" in str(caught.value)
     assert "write package.module:name" in str(caught.value)
+
+
+def test_a_scheme_answers_for_every_name_that_begins_with_it(fruits: Registry[str]) -> None:
+    fruits.register_scheme("dried", lambda rest: f"dried {rest}")
+    assert fruits["dried:plum"] == "dried plum"
+    assert fruits["dried:a:b"] == "dried a:b"
+    assert fruits["dried:"] == "dried "
+    assert list(fruits) == ["cherry", "apple", "banana"]
+    assert "dried:plum" not in fruits
+    with pytest.raises(UnknownName, match="unknown fruit 'dried'"):
+        fruits["dried"]
+    with pytest.raises(ValueError, match="scheme 'dried' is registered twice"):
+        fruits.register_scheme("dried", str.upper)
+
+
+def test_a_registered_name_comes_before_its_scheme(fruits: Registry[str]) -> None:
+    fruits.register_scheme("dried", str.upper)
+    fruits.register("dried:fig", "a fig")
+    assert fruits["dried:fig"] == "a fig"
+    assert fruits["dried:date"] == "DATE"

@@ -1,26 +1,62 @@
 """Attacks on a callable: ``(model, x, y, eps) -> x_adv``. They know nothing of training or data sets."""
 
+from cfa.attacks.autoattack import MEMBERS, AutoAttack, Member, quiet_logger
+from cfa.attacks.fence import frozen_parameters, own_randomness, own_tracing
 from cfa.attacks.geometry import NORMS, Geometry, l2_norm, per_sample
-from cfa.attacks.losses import LOSSES, AttackLoss, kl_divergence
+from cfa.attacks.losses import LOSSES, AttackLoss, Model, kl_divergence
+from cfa.attacks.minimum import SmallestPerturbation, perturbation_norm
 from cfa.attacks.modes import model_mode
-from cfa.attacks.named import ATTACKS, CLEAN, Attack, named_attack, pgd, predict, predict_under
+from cfa.attacks.named import (
+    ATTACKS,
+    CLEAN,
+    Attack,
+    described,
+    finds_minimum,
+    named_attack,
+    passes_of,
+    pgd,
+    predict,
+    predict_under,
+    survivors_only,
+)
+from cfa.attacks.noise import Noise
 from cfa.attacks.pgd import PGD
+from cfa.attacks.restarts import Restarts
+from cfa.attacks.torchattacks_plugin import torchattacks_installed, torchattacks_title
 
 __all__ = [
     "ATTACKS",
     "CLEAN",
     "LOSSES",
+    "MEMBERS",
     "NORMS",
     "PGD",
     "Attack",
     "AttackLoss",
+    "AutoAttack",
     "Geometry",
+    "Member",
+    "Model",
+    "Noise",
+    "Restarts",
+    "SmallestPerturbation",
+    "described",
+    "finds_minimum",
+    "frozen_parameters",
     "kl_divergence",
     "l2_norm",
     "model_mode",
     "named_attack",
+    "own_randomness",
+    "own_tracing",
+    "passes_of",
     "per_sample",
+    "perturbation_norm",
     "pgd",
     "predict",
     "predict_under",
+    "quiet_logger",
+    "survivors_only",
+    "torchattacks_installed",
+    "torchattacks_title",
 ]

@@ -44,6 +44,15 @@ class PGD:
     tau: int | None = None
     stop_when_broken: bool = False
 
+    @property
+    def survivors_only(self) -> bool:
+        """Tell an attack that stops at the first success: what is wrong already need not be attacked."""
+        return self.stop_when_broken
+
+    def passes(self, num_classes: int) -> int:
+        """Count the forward passes that an image takes at most, the judge's included."""
+        return self.steps + 1 + (self.loss == "kl")
+
     def __call__(
         self,
         model: Model,

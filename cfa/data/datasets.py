@@ -35,6 +35,9 @@ class Augmentation:
             raise DataError(f"padding_mode={self.padding_mode!r} is unknown; use 'constant' or 'reflect'")
 
 
+FOLDER = "folder"
+"""The scheme of data sets that are someone's own image folders: ``folder:PATH``."""
+
 NO_AUGMENTATION = Augmentation(crop_padding=0, padding_mode="constant", flip=False)
 
 
@@ -48,12 +51,13 @@ class Dataset:
         train_images: uint8, shape (images, channels, side, side); ``test_images`` likewise.
         train_labels: int64, shape (images,); ``test_labels`` likewise.
         augmentation: how training images of this data set are varied.
+        test_only: there are no training images, on purpose: it can be evaluated on, not trained on.
         fingerprint: sha256 over images and labels of both parts, as ``fingerprint`` computes it;
             left empty, it is computed here.
 
     Raises:
         DataError: a tensor of another type or shape, a label outside the classes, or a class
-            without an image in either part.
+            without an image in either part (in the test part, where that is all).
     """
 
     name: str
@@ -64,6 +68,7 @@ class Dataset:
     test_labels: Tensor
     augmentation: Augmentation = NO_AUGMENTATION
     fingerprint: str = ""
+    test_only: bool = False
 
     def __post_init__(self) -> None:
         """Check both parts, then fill in the fingerprint."""
@@ -95,6 +100,18 @@ class Dataset:
         """Return the side of an image in pixels."""
         return self.train_images.shape[-1]
 
+    def require_training_images(self) -> None:
+        """Refuse to be trained on, or to give statistics of training images, where there are none.
+
+        Raises:
+            DataError: the data set is for tests only.
+        """
+        if self.test_only:
+            raise DataError(
+                f"data set {self.name!r} has a test part only: weights can be evaluated on it, but it has no "
+                "images to train on or to take statistics from; add a train/ folder with the same classes"
+            )
+
     def _check_part(self, part: str, images: Tensor, labels: Tensor) -> None:
         where = f"the {part} part of data set {self.name!r}"
         if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[2] != images.shape[3]:
@@ -112,6 +129,10 @@ class Dataset:
                 f"the labels in {where} run from {int(labels.min())} to {int(labels.max())}; "
                 f"with {self.num_classes} class names they must lie in 0 … {self.num_classes - 1}"
             )
+        if self.test_only and part == "train":
+            if len(labels):
+                raise DataError(f"{where} holds {len(labels)} images, but it is said to be for tests only")
+            return
         counts = torch.bincount(labels, minlength=self.num_classes)
         if int(counts.min()) == 0:
             absent = self.class_names[int(counts.argmin())]
@@ -178,6 +199,14 @@ class DatasetSource:
 
 
 DATASETS: Registry[DatasetLoader] = Registry("data set")
+
+
+def full_name(name: str) -> str:
+    """Return the name that means the same wherever it is read: ``folder:pets`` with its whole path."""
+    scheme, colon, path = name.partition(":")
+    if scheme != FOLDER or not colon:
+        return name
+    return f"{FOLDER}:{Path(path).expanduser().resolve()}"
 
 
 def load_dataset(name: str, folder: Path) -> Dataset:

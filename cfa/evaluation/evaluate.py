@@ -4,54 +4,30 @@ A figure is only as good as its judge: whatever an attack claims, an image count
 perturbed image is misclassified in a float32 forward pass of ours in eval mode.
 """
 
+import dataclasses
+import hashlib
 import shutil
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import nn
 
-from cfa.attacks import CLEAN, model_mode, named_attack, predict_under
+from cfa.attacks import CLEAN, model_mode
 from cfa.config import RunConfig
-from cfa.data import Dataset, Images, batch_slices, to_float
-from cfa.errors import CfaError, CheckpointError, StoreError
-from cfa.evaluation.loading import load_model, weights_epoch
+from cfa.data import Dataset, Images, to_float
+from cfa.errors import CheckpointError
+from cfa.evaluation.adversarial import save_outcomes
+from cfa.evaluation.judge import check_finite
+from cfa.evaluation.loading import default_weights, load_model, weights_epoch
+from cfa.evaluation.outcomes import Outcomes
 from cfa.evaluation.plan import EvaluationPlan, chosen_images
-from cfa.progress import Observer, Progress, Stopped
-from cfa.results.evaluations import Evaluation, new_id, outcomes_file, save_evaluation
+from cfa.evaluation.runner import Runner
+from cfa.evaluation.sanity import is_checklist, verdicts
+from cfa.evaluation.trials import trials
+from cfa.progress import Observer
+from cfa.results.evaluations import Evaluation, new_id, outcomes_file
 from cfa.results.rows import Scores
-from cfa.results.runs import RunFolder, now
-
-
-@dataclass(frozen=True)
-class Outcomes:
-    """What became of every image.
-
-    Attributes:
-        image: Positions in the test part, ascending.
-        label: True classes.
-        predictions: Predicted class under each attack, by name, ``clean`` first.
-    """
-
-    image: np.ndarray
-    label: np.ndarray
-    predictions: Mapping[str, np.ndarray]
-
-    def correct(self, attack: str, num_classes: int) -> tuple[int, ...]:
-        """Count the images of each class that are still right under an attack."""
-        right = self.label[self.predictions[attack] == self.label]
-        return tuple(np.bincount(right, minlength=num_classes).tolist())
-
-    def total(self, num_classes: int) -> tuple[int, ...]:
-        """Count the images of each class."""
-        return tuple(np.bincount(self.label, minlength=num_classes).tolist())
-
-    def columns(self) -> dict[str, np.ndarray]:
-        """Return the table that is stored: image, label, then one column per attack."""
-        narrow = {name: classes.astype(np.int16) for name, classes in self.predictions.items()}
-        return {"image": self.image.astype(np.int32), "label": self.label.astype(np.int16), **narrow}
+from cfa.results.runs import RunFolder, now, require_weights
 
 
 def attack_images(
@@ -61,44 +37,46 @@ def attack_images(
     device: torch.device,
     observer: Observer,
     scratch: Path | None = None,
+    *,
+    identity: str = "",
+    transfer: nn.Module | None = None,
 ) -> Outcomes:
     """Attack the plan's test images and predict every one of them.
 
     Args:
-        model: Maps images in [0, 1] to logits; it is evaluated in eval mode.
+        model: Maps images in [0, 1] to logits; it is evaluated in eval mode, and left as it was.
         dataset: Whose test part is attacked.
         plan: What to do.
         device: Where to do it.
-        observer: Told of progress; asked before every batch whether to stop.
+        observer: Told of forward passes (of an image each); asked before each whether to stop.
         scratch: A folder that remembers finished batches, so that the same plan goes on where it stopped.
+        identity: What, besides plan and data, has to be the same to go on: whose weights.
+        transfer: The model that makes the adversarial images of ``transfer``.
 
     Raises:
         Stopped: The observer asked for it; finished batches are remembered.
-        CheckpointError: The logits are not finite, or of another number of classes.
+        CheckpointError: The logits are not finite, of another number of classes, or never right.
+        ConfigError: An attack does not exist for so few classes.
     """
     chosen = chosen_images(dataset.test_labels, dataset.num_classes, plan.limit)
     images = Images(dataset.test_images, dataset.test_labels).subset(chosen).to(device)
-    batches = batch_slices(torch.arange(len(images), device=device), plan.batch_size)
     _check_logits(model, images, dataset.num_classes)
-    predictions: dict[str, np.ndarray] = {}
-    done, total = 0, len(plan.attacks) * len(images)
-    for name in plan.attacks:
-        parts = []
-        for number, indices in enumerate(batches):
-            phase = f"{name}, {len(images)} images"
-            observer.progress(Progress(done=done, total=total, unit="images", phase=phase))
-            reason = observer.stop_requested()
-            if reason is not None:
-                raise Stopped(reason)
-            part = _remembered(scratch, name, number)
-            if part is None:
-                part = _predict_batch(model, name, plan, images.subset(indices), number)
-                _remember(scratch, name, number, part)
-            parts.append(part)
-            done += len(part)
-        predictions[name] = np.concatenate(parts)
-    observer.progress(Progress(done=total, total=total, unit="images", phase="done"))
-    return Outcomes(chosen.numpy(), images.labels.cpu().numpy(), predictions)
+    runner = Runner(
+        model,
+        images,
+        chosen.numpy(),
+        plan,
+        dataset.num_classes,
+        observer,
+        scratch=scratch,
+        identity=f"{dataset.fingerprint} {identity}",
+        transfer=transfer,
+    )
+    outcomes = runner.run()
+    observer.log(
+        f"{outcomes.made} forward passes of an image each, {outcomes.passes - outcomes.made} remembered"
+    )
+    return outcomes
 
 
 def evaluate_weights(
@@ -133,7 +111,16 @@ def evaluate_weights(
     scratch = outcomes_file(run, evaluation_id).parent / "parts"
     model = load_model(run, weights, checkpoint, device)
     observer.log(f"evaluating {run.name} ({checkpoint} {weights}): {', '.join(plan.attacks)}")
-    outcomes = attack_images(model, dataset, plan, device, observer, scratch)
+    outcomes = attack_images(
+        model,
+        dataset,
+        plan,
+        device,
+        observer,
+        scratch,
+        identity=_weights_identity(run, weights, checkpoint),
+        transfer=transfer_model(run, plan, device),
+    )
     evaluation = summarise(
         outcomes,
         plan,
@@ -144,9 +131,26 @@ def evaluate_weights(
         findings=findings_of(run.config),
         evaluation_id=evaluation_id,
     )
-    save_evaluation(run, evaluation, outcomes.columns())
+    save_outcomes(run, evaluation, outcomes)
     shutil.rmtree(scratch, ignore_errors=True)
+    for finding in evaluation.findings:
+        observer.log(finding)
     return evaluation
+
+
+def _weights_identity(run: RunFolder, weights: str, checkpoint: str) -> str:
+    """Tell one state of a weights file from another: a run that trained on has other ``best`` weights."""
+    file = require_weights(run, weights, checkpoint)
+    return f"{weights} {checkpoint} {hashlib.sha256(file.read_bytes()).hexdigest()}"
+
+
+def transfer_model(run: RunFolder, plan: EvaluationPlan, device: torch.device) -> nn.Module | None:
+    """Load the model that makes the images of ``transfer``: another run beside this one."""
+    if plan.transfer_from is None:
+        return None
+    source = RunFolder(run.path.parent / plan.transfer_from)
+    kind = default_weights(source)
+    return load_model(source, kind, "file" if kind == "file" else "best", device)
 
 
 def summarise(
@@ -172,9 +176,12 @@ def summarise(
         seed=plan.seed,
         limit=plan.limit,
         scores=scores_of(outcomes, plan, dataset.num_classes, epoch=epoch, weights=weights),
-        settings={name: plan.settings(name) for name in plan.attacks},
-        findings=findings,
+        settings={name: plan.settings(name, dataset.num_classes) for name in plan.attacks},
+        findings=(*findings, *outcomes.findings),
         class_names=dataset.class_names,
+        checks=verdicts(outcomes, plan) if is_checklist(plan) else (),
+        # As JSON reads it back: lists for tuples.
+        plan={name: list(v) if isinstance(v, tuple) else v for name, v in dataclasses.asdict(plan).items()},
     )
 
 
@@ -190,29 +197,22 @@ def scores_of(
 ) -> tuple[Scores, ...]:
     """Sum outcomes into one row of counts per attack."""
     total = outcomes.total(num_classes)
+    columns = [(CLEAN, CLEAN, 0.0)] + [
+        (trial.column, trial.attack, trial.eps) for trial in trials(plan, num_classes, nn.Identity())
+    ]
     return tuple(
         Scores(
             epoch=epoch,
             split="test",
             weights=weights,
-            attack=name,
-            norm="none" if name == CLEAN else plan.norm,
-            eps=0.0 if name == CLEAN else plan.eps,
-            correct=outcomes.correct(name, num_classes),
+            attack=attack,
+            norm="none" if attack == CLEAN else plan.norm,
+            eps=eps,
+            correct=outcomes.correct(column, num_classes),
             total=total,
         )
-        for name in plan.attacks
+        for column, attack, eps in columns
     )
-
-
-def _predict_batch(
-    model: nn.Module, name: str, plan: EvaluationPlan, batch: Images, number: int
-) -> np.ndarray:
-    device = batch.labels.device
-    noise = torch.Generator(device=device).manual_seed(plan.seed * 1_000_003 + number)
-    attack = named_attack(name, plan.norm)
-    predicted = predict_under(model, attack, to_float(batch.images), batch.labels, plan.eps, noise)
-    return predicted.cpu().numpy()
 
 
 def _check_logits(model: nn.Module, images: Images, num_classes: int) -> None:
@@ -228,38 +228,4 @@ def _check_logits(model: nn.Module, images: Images, num_classes: int) -> None:
             f"the model answers with shape {tuple(logits.shape)} where (images, {num_classes}) is expected; "
             "choose the data set it was trained on"
         )
-    if not bool(torch.isfinite(logits).all()):
-        raise CheckpointError(
-            "the model's logits are not finite; its weights diverged, use an earlier checkpoint"
-        )
-
-
-def _part_file(scratch: Path, attack: str, number: int) -> Path:
-    return scratch / f"{attack.replace(':', '_')}-{number}.npy"
-
-
-def _remembered(scratch: Path | None, attack: str, number: int) -> np.ndarray | None:
-    if scratch is None or not _part_file(scratch, attack, number).exists():
-        return None
-    try:
-        part: np.ndarray = np.load(_part_file(scratch, attack, number), allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise CfaError(
-            f"a stored batch in {scratch.name} is damaged; delete that folder and retry"
-        ) from error
-    return part
-
-
-def _remember(scratch: Path | None, attack: str, number: int, part: np.ndarray) -> None:
-    if scratch is None:
-        return
-    file = _part_file(scratch, attack, number)
-    temporary = file.with_suffix(".tmp")
-    try:
-        scratch.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as stream:
-            np.save(stream, part, allow_pickle=False)
-        temporary.replace(file)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise StoreError(f"cannot write outcomes ({error.strerror}); free disk space and resume") from error
+    check_finite(logits)

@@ -1,15 +1,17 @@
 """An evaluation plan: which attacks, how strong, on which images."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from cfa.attacks import CLEAN, named_attack
-from cfa.config import Norm, eps_in_unit_range
+from cfa.attacks import CLEAN, AutoAttack, described, named_attack
+from cfa.config import Norm, eps_for, format_eps, parse_fraction
 from cfa.errors import ConfigError
+
+Mode = Literal["reference", "fast"]
+TRANSFER = "transfer"  # adversarial images made on another run's model
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,12 +19,18 @@ class EvaluationPlan:
     """Attacks on the test images; ``clean`` always comes first, named or not.
 
     Attributes:
-        attacks: Names (``pgd-20``, ...).
-        norm: Threat model.
-        eps: Budget, in (0, 1].
+        attacks: Names (``pgd-20``, ``autoattack``, ...); ``pgd-20@255/255`` has an ``eps`` of its own.
+        norm: Threat model; ``l1`` for AutoAttack and its members only.
+        eps: Budget: in (0, 1] for linf, a positive length for l2 and l1.
         limit: About how many images: the first limit/classes of each class in file order; ``None`` is all.
         seed: Seed of random starts.
         batch_size: Images per batch; random starts depend on it.
+        mode: How AutoAttack runs: ``reference`` is pyautoattack's image for image, ``fast`` drops broken
+            images from batches, so that a few images may come out differently.
+        eps_sweep: Attack at each of these budgets instead of ``eps``, smallest first; an image that is broken
+            at one counts as broken at every larger one.
+        keep_megabytes: How much room the adversarial images may take that are kept for looking at.
+        transfer_from: Id of the run whose model makes the adversarial images of ``transfer``.
     """
 
     attacks: tuple[str, ...]
@@ -31,31 +39,75 @@ class EvaluationPlan:
     limit: int | None = None
     seed: int = 0
     batch_size: int = 500
+    mode: Mode = "reference"
+    eps_sweep: tuple[float, ...] = ()
+    keep_megabytes: float = 20.0
+    transfer_from: str | None = None
 
     def __post_init__(self) -> None:
         """Put ``clean`` first and refuse what cannot be carried out, before hours are spent."""
-        eps_in_unit_range(self.eps)
+        object.__setattr__(self, "eps_sweep", tuple(sorted(float(eps) for eps in self.eps_sweep)))
+        for eps in (self.eps, *self.eps_sweep):
+            eps_for(self.norm, eps)
         if self.limit is not None and self.limit < 1:
             raise ConfigError(f"limit={self.limit} leaves no image; ask for at least one per class")
         if self.batch_size < 1:
             raise ConfigError(f"batch_size={self.batch_size} is not positive")
-        for name in self.attacks:
-            named_attack(name, self.norm)
+        if self.mode not in ("reference", "fast"):
+            raise ConfigError(f"mode={self.mode!r} is unknown; use 'reference' or 'fast'")
+        if not self.keep_megabytes >= 0:
+            raise ConfigError(f"keep_megabytes={self.keep_megabytes} is negative; use 0 to keep no images")
+        self._check_names()
         others = tuple(dict.fromkeys(name for name in self.attacks if name != CLEAN))
         object.__setattr__(self, "attacks", (CLEAN, *others))
 
-    def settings(self, name: str) -> dict[str, Any]:
-        """Describe an attack of the plan in full, as results store it."""
-        attack = named_attack(name, self.norm)
+    def _check_names(self) -> None:
+        if len({format_eps(eps) for eps in self.eps_sweep}) < len(self.eps_sweep):
+            raise ConfigError("eps_sweep names a budget twice (to two digits of n/255); name each once")
+        for name in self.attacks:
+            base, own = split_eps(name)
+            if own is not None:
+                eps_for(self.norm, own)
+                if self.eps_sweep:
+                    raise ConfigError(f"{name} has an eps of its own, and eps_sweep gives it others; choose")
+            if base != TRANSFER:
+                named_attack(base, self.norm)
+            elif self.transfer_from is None:
+                raise ConfigError("transfer needs another run's model; name the run in transfer_from")
+
+    def settings(self, name: str, num_classes: int | None = None) -> dict[str, Any]:
+        """Describe an attack of the plan in full, as results store it.
+
+        Args:
+            name: One of the plan's attacks.
+            num_classes: Where it is given, AutoAttack is described as it runs for so many classes.
+        """
+        base, own = split_eps(name)
+        common: dict[str, Any] = {"eps": self.eps if own is None else own, "batch_size": self.batch_size}
+        if self.eps_sweep:
+            common["eps_sweep"] = list(self.eps_sweep)
+        if base == TRANSFER:
+            return {"attack": "Transfer", "norm": self.norm, "from": self.transfer_from, **common}
+        attack = named_attack(base, self.norm)
         if attack is None:
             return {}
-        shown: Mapping[str, Any] = vars(attack) if hasattr(attack, "__dict__") else {}
-        described = {key: value if _is_plain(value) else str(value) for key, value in shown.items()}
-        return {"attack": type(attack).__name__, "eps": self.eps, "batch_size": self.batch_size, **described}
+        if isinstance(attack, AutoAttack):
+            common |= {"mode": self.mode, "norm": self.norm, "seed": self.seed}
+            if num_classes is not None:
+                attack, changed = attack.for_classes(num_classes)
+                common["changed"] = list(changed)
+        return {"attack": type(attack).__name__, **common, **described(attack)}
 
 
-def _is_plain(value: object) -> bool:
-    return value is None or isinstance(value, bool | int | float | str)
+def split_eps(name: str) -> tuple[str, float | None]:
+    """Split ``pgd-20@16/255`` into its name and its own ``eps``; ``None`` where it has none."""
+    base, at, text = name.rpartition("@")
+    if not at:
+        return name, None
+    value = parse_fraction(text)
+    if not isinstance(value, float):
+        raise ConfigError(f"{name!r} has no readable eps behind @; write {base}@16/255")
+    return base, value
 
 
 def chosen_images(labels: Tensor, num_classes: int, limit: int | None) -> Tensor:

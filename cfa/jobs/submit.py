@@ -14,8 +14,11 @@ from cfa.results.runs import RunFolder, require_weights
 from cfa.results.store import Store
 
 if TYPE_CHECKING:
+    from torch.nn import Module
+
     from cfa.data import Dataset
     from cfa.evaluation import EvaluationPlan
+    from cfa.models import ModelSpec
 
 DEMO_DATASET = "fashion-mnist-mini"
 DEMO_METHODS = ("pgd-at", "pgd-at-cfa", "trades", "trades-cfa")
@@ -69,10 +72,11 @@ def submit_training(
 
 def check_names(store: Store, config: RunConfig) -> RunConfig:
     """Return the configuration with its start fixed; unknown names are errors before anything is made."""
-    from cfa.data import DATASETS
+    from cfa.data import DATASETS, full_name
     from cfa.methods import METHODS
     from cfa.models import MODELS
 
+    config = config.model_copy(update={"dataset": full_name(config.dataset)})
     for registry, name in ((METHODS, config.method), (DATASETS, config.dataset), (MODELS, config.model)):
         registry[name]
     if config.init is None:
@@ -118,6 +122,8 @@ def submit_evaluation(
             f"run {run.name!r} ships with CFA Studio and cannot be changed; evaluate one of its weights "
             f"files instead: {run.path / 'weights'}"
         )
+    from cfa.data import full_name
+
     if weights not in ("auto", "file") and run.status.state == "finished":
         require_weights(run, weights, checkpoint)
     return queue.submit(
@@ -126,7 +132,7 @@ def submit_evaluation(
             "weights": weights,
             "checkpoint": checkpoint,
             "plan": dataclasses.asdict(plan),
-            "dataset": dataset,
+            "dataset": dataset and full_name(dataset),
             "import_from": str(Path.cwd()),
         },
         f"evaluate {run.name} ({', '.join(plan.attacks)})",
@@ -204,29 +210,82 @@ def register_weights(
     Raises:
         CheckpointError: The file is damaged, or does not fit the network.
         ConfigError: ``normalize`` cannot be read, or the name is taken.
+        DataError: ``normalize`` asks for training images and the data set has none.
     """
-    from cfa.data import load_dataset
     from cfa.methods import default_model
-    from cfa.models import build_model, load_into, load_weights, save_weights
+    from cfa.models import load_into, load_weights
 
-    data = load_dataset(dataset, store.data_folder)
-    model = model or default_model(dataset)
-    config = RunConfig(method="external", dataset=dataset, model=model, preset="external")
-    spec = _model_spec(data, normalize)
-    network = build_model(config.model, spec, 0)
-    load_into(network, load_weights(file), str(file), normalise_missing_ok=True)
-    origin = {
-        "source": file.name,
-        "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
-        "normalize": normalize,
-    }
-    known = _registered(store, config, origin)
-    if known is not None:
-        return known
-    run = _external_run(store, config, data, dataclasses.asdict(spec), name or _name_of_file(store, file))
-    save_weights(run.weights_file("file", "file"), network.state_dict(), origin)
-    run.write_status("finished", 0, f"weights from {file.name}")
-    return run
+    foreign = _Foreign.of(store, dataset, model or default_model(dataset), normalize)
+    load_into(foreign.network, load_weights(file), str(file), normalise_missing_ok=True)
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    return foreign.registered(store, file.name, digest, name or _free_name(store, file.stem))
+
+
+def register_factory(
+    store: Store, factory: str, dataset: str, normalize: str = "none", name: str | None = None
+) -> RunFolder:
+    """Take the model that someone's own ``package.module:factory`` makes into the store, weights included.
+
+    The factory takes nothing and returns a whole model that maps images in [0, 1] to logits, or takes a
+    :class:`cfa.models.ModelSpec`. What it returns now is what is evaluated, also after its file has changed.
+    The same weights, read in the same way, are the run that they became before.
+
+    Args:
+        store: Where runs are.
+        factory: Its import name.
+        dataset: The data set that the model is for.
+        normalize: Done before the model sees an image; see :func:`register_weights`.
+        name: The run's name, by default the factory's.
+
+    Raises:
+        UnknownName: The factory cannot be imported.
+        ConfigError: It cannot be called so, or returns no network.
+    """
+    import torch
+
+    foreign = _Foreign.of(store, dataset, factory, normalize)
+    digest = hashlib.sha256()
+    for key, tensor in sorted(foreign.network.state_dict().items()):
+        digest.update(f"{key} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        # By way of uint8, since numpy does not know bfloat16.
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    free = name or _free_name(store, factory.replace(":", "."))
+    return foreign.registered(store, factory, digest.hexdigest(), free)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Foreign:
+    """Someone else's network, about to become a run."""
+
+    config: RunConfig
+    data: "Dataset"
+    spec: "ModelSpec"
+    normalize: str
+    network: "Module"
+
+    @classmethod
+    def of(cls, store: Store, dataset: str, model: str, normalize: str) -> "_Foreign":
+        from cfa.data import full_name, load_dataset
+        from cfa.models import build_model
+
+        dataset = full_name(dataset)
+        data = load_dataset(dataset, store.data_folder)
+        spec = _model_spec(data, normalize)
+        config = RunConfig(method="external", dataset=dataset, model=model, preset="external")
+        return cls(config, data, spec, normalize, build_model(model, spec, 0))
+
+    def registered(self, store: Store, source: str, digest: str, name: str) -> RunFolder:
+        """Write it down as a run, or find the run that it became before."""
+        from cfa.models import save_weights
+
+        origin = {"source": source, "sha256": digest, "normalize": self.normalize}
+        known = _registered(store, self.config, origin)
+        if known is not None:
+            return known
+        run = _external_run(store, self.config, self.data, dataclasses.asdict(self.spec), name)
+        save_weights(run.weights_file("file", "file"), self.network.state_dict(), origin)
+        run.write_status("finished", 0, f"weights from {source}")
+        return run
 
 
 def register_model(store: Store, model: str, data: "Dataset", name: str) -> RunFolder:
@@ -281,12 +340,14 @@ def _registered(store: Store, config: RunConfig, origin: Mapping[str, str]) -> R
     return None
 
 
-def _model_spec(data: Any, normalize: str) -> Any:
+def _model_spec(data: "Dataset", normalize: str) -> "ModelSpec":
     from cfa.models import ModelSpec, channel_statistics
 
     if normalize == "none":
-        mean, std = (0.0,) * data.channels, (1.0,) * data.channels
+        mean: tuple[float, ...] = (0.0,) * data.channels
+        std: tuple[float, ...] = (1.0,) * data.channels
     elif normalize == "dataset":
+        data.require_training_images()
         mean, std = channel_statistics(data.train_images)
     else:
         try:
@@ -299,5 +360,5 @@ def _model_spec(data: Any, normalize: str) -> Any:
     return ModelSpec(data.channels, data.num_classes, data.image_size, mean, std)
 
 
-def _name_of_file(store: Store, file: Path) -> str:
-    return store.free_name(re.sub(r"[^\w.+-]+", "-", file.stem).strip("-.")[:60] or "weights")
+def _free_name(store: Store, source: str) -> str:
+    return store.free_name(re.sub(r"[^\w.+-]+", "-", source).strip("-.")[:60] or "weights")

@@ -1,9 +1,10 @@
 """Networks that take images in [0, 1], and their weights in files."""
 
 from cfa.models.checkpoints import all_finite, load_into, load_metadata, load_weights, save_weights
-from cfa.models.networks import MODELS, ModelBuilder, ModelSpec, build_model
+from cfa.models.networks import MODELS, ModelBuilder, ModelSpec, build_model, wants_spec
 from cfa.models.normalise import Normalise, NormalisedModel, channel_statistics
 from cfa.models.preact_resnet import PreActResNet18
+from cfa.models.resnet import ResNet18
 from cfa.models.small_cnn import SmallCNN
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "Normalise",
     "NormalisedModel",
     "PreActResNet18",
+    "ResNet18",
     "SmallCNN",
     "all_finite",
     "build_model",
@@ -21,4 +23,5 @@ __all__ = [
     "load_metadata",
     "load_weights",
     "save_weights",
+    "wants_spec",
 ]

@@ -18,8 +18,12 @@ from cfa.errors import CheckpointError, StoreError
 WRAPPER_KEYS = ("state_dict", "model_state_dict", "model", "net")
 """Where foreign checkpoints keep their weights, the first that is there wins."""
 
-PREFIXES = ("module.", "_orig_mod.", "model.", "network.", "net.")
-"""What DataParallel, torch.compile and wrapper classes put before a name."""
+PREFIXES = ("module.", "_orig_mod.", "model.", "network.", "net.", "backbone.", "1.")
+"""What DataParallel, torch.compile, wrapper classes and ``Sequential(normalise, net)`` put before a name."""
+
+NORMALISATION_PREFIXES = ("0.", "normalise.", "normalize.", "normalizer.", "normalization.", "norm.", "")
+NORMALISATION_NAMES = (("mean", "std"), ("mu", "sigma"))
+"""How wrappers call the normalisation that they keep beside the network."""
 
 
 def save_weights(path: Path, state_dict: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
@@ -78,7 +82,8 @@ def load_into(
     """Copy weights into ``model``, or change nothing and say what does not fit.
 
     Prefixes such as ``module.`` are stripped, and the ``network.`` of our own wrapper added, where
-    that makes the names fit.
+    that makes the names fit. A mean and standard deviation that a foreign wrapper kept beside its network
+    (``0.mean`` and ``1.conv1.weight``, for example) become those of ``model``.
 
     Args:
         model: receives the weights; device, type and memory layout of its tensors stay.
@@ -96,8 +101,11 @@ def load_into(
     if normalise_missing_ok:
         optional |= {name for name in expected if name.startswith("normalise.")}
     required = set(expected) - optional
-    # Most names in common first; of equals, the one that was renamed least.
-    renamed = max(_renamings(state_dict), key=lambda weights: len(weights.keys() & required))
+    # Most names in common first, then fewest that are too many; of equals, the one that was renamed least.
+    renamed = max(
+        _renamings(state_dict),
+        key=lambda weights: (len(weights.keys() & required), -len(weights.keys() - expected.keys())),
+    )
     problem = _first_mismatch(expected, renamed, required)
     if problem is not None:
         raise CheckpointError(
@@ -201,14 +209,34 @@ def _damaged(path: Path, error: Exception) -> CheckpointError:
 
 
 def _renamings(state_dict: Mapping[str, Tensor]) -> Iterator[dict[str, Tensor]]:
-    weights = dict(state_dict)
+    weights, normalisation = dict(state_dict), dict[str, Tensor]()
     while True:
-        yield weights
-        yield {f"network.{name}": tensor for name, tensor in weights.items()}
+        if not normalisation:
+            yield weights
+        yield normalisation | {f"network.{name}": tensor for name, tensor in weights.items()}
+        if not normalisation:
+            weights, normalisation = _without_normalisation(weights)
+            if normalisation:
+                continue
         prefix = next((p for p in PREFIXES if weights and all(name.startswith(p) for name in weights)), None)
         if prefix is None:
             return
         weights = {name.removeprefix(prefix): tensor for name, tensor in weights.items()}
+
+
+def _without_normalisation(
+    weights: dict[str, Tensor],
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Part the two vectors that foreign wrappers normalise with from the network's weights."""
+    for prefix in NORMALISATION_PREFIXES:
+        for names in NORMALISATION_NAMES:
+            mean, std = (weights.get(prefix + name) for name in names)
+            if mean is None or std is None or mean.numel() != std.numel():
+                continue
+            rest = {k: v for k, v in weights.items() if k not in {prefix + name for name in names}}
+            ours = {"normalise.mean": mean, "normalise.std": std}
+            return rest, {name: vector.float().reshape(1, -1, 1, 1) for name, vector in ours.items()}
+    return weights, {}
 
 
 def _first_mismatch(

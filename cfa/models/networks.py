@@ -1,5 +1,6 @@
 """The networks that can be named, and how one is built."""
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -9,6 +10,7 @@ from torch import nn
 from cfa.errors import ConfigError
 from cfa.models.normalise import Normalise, NormalisedModel
 from cfa.models.preact_resnet import PreActResNet18
+from cfa.models.resnet import ResNet18
 from cfa.models.small_cnn import SmallCNN
 from cfa.registry import Registry
 
@@ -61,22 +63,54 @@ MODELS: Registry[ModelBuilder] = Registry("model")
 def build_model(name: str, spec: ModelSpec, seed: int) -> NormalisedModel:
     """Build the network called ``name`` on the CPU, weights drawn from ``seed``, behind its normalisation.
 
-    The global random state is left as found.
+    A user's ``package.module:factory`` is given the specification, or nothing where it asks for nothing:
+    then it returns a model that is whole, weights included. The global random state is left as found.
 
     Raises:
         UnknownName: nothing is registered or importable under this name.
-        ConfigError: the images are too small for it, or a user's builder returned no network.
+        ConfigError: the images are too small for it, or a user's factory cannot be called so or returned
+            no network.
     """
     builder = MODELS[name]
+    _check_callable(name, builder)
     # Devices are left alone: `torch.manual_seed` would reseed every GPU, which fork_rng then has to save.
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
-        network: object = builder(spec)
+        network: object = builder(spec) if wants_spec(builder) else builder()  # type: ignore[call-arg]
     if not isinstance(network, nn.Module):
         raise ConfigError(
             f"the model builder {name!r} returned {type(network).__name__}; return an nn.Module"
         )
     return NormalisedModel(Normalise(spec.mean, spec.std), network)
+
+
+def wants_spec(builder: Callable[..., object]) -> bool:
+    """Tell whether a factory asks for the specification: it has a parameter that must be given."""
+    return bool(_required_parameters(builder))
+
+
+def _required_parameters(builder: Callable[..., object]) -> list[inspect.Parameter]:
+    passed = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    try:
+        parameters = inspect.signature(builder).parameters.values()
+    except ValueError:  # something of C that tells nothing about itself
+        return []
+    return [p for p in parameters if p.default is inspect.Parameter.empty and p.kind not in passed]
+
+
+def _check_callable(name: str, builder: object) -> None:
+    """Refuse what a model cannot be made with, before torch gets to complain about it."""
+    if not callable(builder) or isinstance(builder, nn.Module):
+        raise ConfigError(
+            f"{name!r} is {type(builder).__name__}, not a function that returns a model; "
+            "write `def factory(): return model` and name that"
+        )
+    required = _required_parameters(builder)
+    if len(required) > 1 or any(p.kind is inspect.Parameter.KEYWORD_ONLY for p in required):
+        wanted = ", ".join(parameter.name for parameter in required)
+        raise ConfigError(
+            f"the model factory {name!r} asks for {wanted}; it may ask for a cfa.models.ModelSpec, or nothing"
+        )
 
 
 def small_cnn(spec: ModelSpec) -> nn.Module:
@@ -91,6 +125,12 @@ def preact_resnet18(spec: ModelSpec) -> nn.Module:
     return PreActResNet18(spec.channels, spec.num_classes)
 
 
+def resnet18(spec: ModelSpec) -> nn.Module:
+    """Build ``resnet18``, the network of many published CIFAR weights."""
+    _require_size("resnet18", spec)
+    return ResNet18(spec.channels, spec.num_classes)
+
+
 def _require_size(name: str, spec: ModelSpec) -> None:
     if spec.image_size < SMALLEST_IMAGE:
         raise ConfigError(
@@ -101,3 +141,4 @@ def _require_size(name: str, spec: ModelSpec) -> None:
 
 MODELS.register("small-cnn", small_cnn)
 MODELS.register("preact-resnet18", preact_resnet18)
+MODELS.register("resnet18", resnet18)

@@ -4,7 +4,7 @@ import dataclasses
 import json
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,28 @@ from cfa.results.runs import RunFolder, now
 
 
 @dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What one check of a model came to.
+
+    Attributes:
+        name: The check.
+        passed: ``None`` where it could not be made.
+        numbers: What was compared: accuracies in [0, 1] by what they are of.
+        meaning: What a failure means.
+    """
+
+    name: str
+    passed: bool | None
+    numbers: Mapping[str, float]
+    meaning: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Evaluation:
     """One plan carried out on one set of weights.
 
-    ``settings`` maps an attack's name to all that it ran with; ``findings`` are sentences about the numbers.
+    ``settings`` maps an attack's name to all that it ran with; ``findings`` are sentences about the numbers;
+    ``checks`` are the verdicts of a sanity checklist; ``plan`` is what was asked for (it can be repeated).
     """
 
     id: str
@@ -37,6 +55,8 @@ class Evaluation:
     settings: Mapping[str, Mapping[str, Any]]
     findings: tuple[str, ...] = ()
     class_names: tuple[str, ...] = ()
+    checks: tuple[Verdict, ...] = ()
+    plan: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> str:
         """Write the evaluation as JSON."""
@@ -52,12 +72,13 @@ class Evaluation:
         )
         for key in ("findings", "class_names"):
             fields[key] = tuple(fields[key])
-        return cls(scores=scores, **fields)
+        checks = tuple(Verdict(**verdict) for verdict in fields.pop("checks", ()))
+        return cls(scores=scores, checks=checks, **fields)
 
 
 def new_id() -> str:
     """Draw an evaluation id that sorts by time."""
-    return f"{now().replace('-', '').replace(':', '')[:15]}-{secrets.token_hex(2)}"
+    return f"{now().replace('-', '').replace(':', '')[:15]}-{secrets.token_hex(4)}"
 
 
 def outcomes_file(run: RunFolder, evaluation_id: str) -> Path:

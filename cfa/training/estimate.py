@@ -8,6 +8,7 @@ import torch
 
 from cfa.config import RunConfig
 from cfa.data import DatasetInfo, Images, to_float
+from cfa.errors import DataError
 from cfa.methods import METHODS
 from cfa.models import ModelSpec, build_model
 from cfa.training.epoch import steps_per_epoch
@@ -42,7 +43,15 @@ def estimate_seconds(config: RunConfig, info: DatasetInfo, device: torch.device)
         config: The run.
         info: Size and shape of its data set.
         device: Where it would train.
+
+    Raises:
+        DataError: The data set is not to be trained on.
     """
+    if info.train_images == 0:
+        raise DataError(
+            f"data set {info.name!r} has no training images, so that nothing can be trained on it; "
+            f"{info.how_to_get or 'weights can be evaluated on it'}"
+        )
     mean, std = (0.5,) * info.channels, (0.25,) * info.channels
     spec = ModelSpec(info.channels, info.classes, info.image_size, mean, std)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):

@@ -126,6 +126,7 @@ class Trainer:
         config = run.config
         if config.init is not None and initial is None and not run.state_file.exists():
             raise ConfigError(f"init={config.init!r} names weights to start from, but none were given")
+        dataset.require_training_images()
         split = split_images(config, dataset)
         everything = Images(dataset.train_images, dataset.train_labels)
         train, val = everything.subset(split.train), everything.subset(split.validation)

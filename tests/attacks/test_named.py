@@ -35,7 +35,7 @@ def test_clean_is_no_attack() -> None:
     assert named_attack("clean", "linf") is None
 
 
-@pytest.mark.parametrize("name", ATTACKS)
+@pytest.mark.parametrize("name", [name for name in ATTACKS if ":" not in name])  # others: test_torchattacks
 @pytest.mark.parametrize("norm", ["linf", "l2"])
 def test_every_registered_attack_stays_in_its_ball(name: str, norm: str) -> None:
     model, (x, y) = batch_norm_network().eval(), images_and_labels()

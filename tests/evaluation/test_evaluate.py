@@ -1,5 +1,6 @@
 """Evaluations: outcomes of every image, counts against scikit-learn, resumable, refusing nonsense."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +11,17 @@ from torch import nn
 
 from cfa.attacks import named_attack, predict
 from cfa.data import Dataset, to_float
-from cfa.errors import CheckpointError, ConfigError, StoreError, UnknownName
-from cfa.evaluation import EvaluationPlan, attack_images, default_weights, evaluate_weights, load_model
+from cfa.errors import CfaError, CheckpointError, ConfigError, StoreError, UnknownName
+from cfa.evaluation import (
+    EvaluationPlan,
+    Outcomes,
+    attack_images,
+    default_weights,
+    evaluate_weights,
+    load_model,
+)
 from cfa.models import load_weights, save_weights
-from cfa.progress import Observer, Stopped
+from cfa.progress import Observer, Progress, Stopped
 from cfa.results.evaluations import outcomes_file, read_evaluations, read_outcomes
 from cfa.results.runs import RunFolder
 from tests.support.networks import buffers_of, same_tensors
@@ -76,7 +84,10 @@ def test_what_was_done_stands_in_the_result(run: RunFolder) -> None:
     assert 1 <= evaluation.epoch <= 4
     done = [report.done for report in observer.reports]
     assert done == sorted(done)
-    assert done[-1] == observer.reports[-1].total == 80
+    assert all(report.done <= report.total for report in observer.reports)
+    assert {report.unit for report in observer.reports} == {"forward passes"}
+    # Clean; four looks at 40 images by the checks; five steps and the judge's look.
+    assert done[-1] == observer.reports[-1].total == 40 + 4 * 40 + 6 * 40
 
 
 def test_the_same_plan_gives_the_same_outcomes(run: RunFolder) -> None:
@@ -88,34 +99,38 @@ def test_the_same_plan_gives_the_same_outcomes(run: RunFolder) -> None:
     assert all(np.array_equal(first[name], second[name]) for name in first)
 
 
-class Counting(nn.Module):
-    """Counts gradient steps and looks by the size of what it is given."""
+def passes(model: nn.Module, *arguments: object) -> tuple[Outcomes | None, int]:
+    """Carry out a plan; also count the images that went through the model, however it ended."""
+    counted = []
+    handle = model.register_forward_pre_hook(lambda module, inputs: counted.append(len(inputs[0])))
+    try:
+        return attack_images(model, DATA, PLAN, CPU, *arguments), sum(counted)
+    except Stopped:
+        return None, sum(counted)
+    finally:
+        handle.remove()
 
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.model, self.calls = model, 0
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        self.calls += 1
-        return self.model(x)
-
-
-@pytest.mark.parametrize("after", [1, 2, 5, 9, 12])
-def test_stopped_in_between_and_resumed_gives_the_same_and_computes_no_batch_twice(
+@pytest.mark.parametrize("after", [1, 2, 5, 9, 21, 33, 39])
+def test_stopped_anywhere_and_resumed_gives_the_same_and_repeats_one_batch_at_most(
     run: RunFolder, tmp_path: Path, after: int
 ) -> None:
-    whole = Counting(load_model(run, "online", "best"))
-    expected = attack_images(whole, DATA, PLAN, CPU, Observer())
-    model, scratch = Counting(load_model(run, "online", "best")), tmp_path / "parts"
-    with pytest.raises(Stopped):
-        attack_images(model, DATA, PLAN, CPU, Stopper(after), scratch)
-    found = attack_images(model, DATA, PLAN, CPU, Observer(), scratch)
+    model, scratch = load_model(run, "online", "best"), tmp_path / "parts"
+    expected, whole = passes(model, Observer())
+    stopped, before = passes(model, Stopper(after), scratch)
+    found, rest = passes(model, Observer(), scratch)
+    assert expected is not None
+    assert stopped is None
+    assert found is not None
     for name, predictions in expected.predictions.items():
         np.testing.assert_array_equal(found.predictions[name], predictions)
-    assert model.calls == whole.calls + 1  # each of the two calls looks at two images first
+    assert found.passes == expected.passes
+    # Each call looks at two images first and a dynamic model is looked for once more; a batch of 32 images
+    # takes 6 passes at most, and the checks before the attacks take 4 on 64 images.
+    assert whole <= before + rest <= whole + 2 + max(6 * 32, 4 * 64)
 
 
-def test_an_evaluation_that_was_killed_goes_on_under_its_id(run: RunFolder, monkeypatch) -> None:
+def test_an_evaluation_that_was_killed_goes_on_under_its_id(run: RunFolder) -> None:
     expected = evaluate_weights(run, "online", "best", PLAN, DATA, CPU, Observer())
     before = read_evaluations(run)
 
@@ -123,46 +138,61 @@ def test_an_evaluation_that_was_killed_goes_on_under_its_id(run: RunFolder, monk
         pass
 
     class Killer(Observer):
-        asked = 0
-
-        def stop_requested(self) -> None:
-            self.asked += 1
-            if self.asked == 7:
+        def progress(self, progress: Progress) -> None:
+            if progress.phase.startswith("fgsm, 46 images"):  # the third of its four batches
                 raise Killed
 
     with pytest.raises(Killed):
         evaluate_weights(run, "online", "best", PLAN, DATA, CPU, Killer(), evaluation_id="mine")
     folder = outcomes_file(run, "mine").parent
-    assert len(list((folder / "parts").glob("*.npy"))) == 6
+    assert len(list((folder / "parts").glob("*.npz"))) == 4 + 4 + 2
     assert read_evaluations(run) == before  # half an evaluation is none
-    (folder / "parts" / "fgsm-0.tmp").write_bytes(b"half")  # a write that the kill cut short
+    (folder / "parts" / "step-2-2.npz.tmp").write_bytes(b"half")  # a write that the kill cut short
     finished = evaluate_weights(run, "online", "best", PLAN, DATA, CPU, Observer(), evaluation_id="mine")
     assert finished.id == "mine"
     assert finished.scores == expected.scores
-    assert sorted(path.name for path in folder.iterdir()) == ["evaluation.json", "outcomes.parquet"]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "adversarial.safetensors",
+        "batches.parquet",
+        "evaluation.json",
+        "outcomes.parquet",
+    ]
 
 
-def test_a_damaged_batch_is_a_sentence(run: RunFolder, tmp_path: Path) -> None:
-    (tmp_path / "clean-0.npy").write_bytes(b"garbage")
-    with pytest.raises(Exception, match=r"a stored batch in .* is damaged; delete that folder and retry"):
-        attack_images(load_model(run, "online", "best"), DATA, PLAN, CPU, Observer(), tmp_path)
+@pytest.mark.parametrize("content", [b"garbage", b""])
+@pytest.mark.parametrize("name", ["step-0-0.npz", "step-0.json", "plan.json"])
+def test_a_damaged_batch_is_a_sentence(run: RunFolder, tmp_path: Path, name: str, content: bytes) -> None:
+    model = load_model(run, "online", "best")
+    attack_images(model, DATA, PLAN, CPU, Observer(), tmp_path)
+    assert (tmp_path / name).exists()
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(CfaError, match=r"a stored batch in .* is damaged; delete that folder and retry"):
+        attack_images(model, DATA, PLAN, CPU, Observer(), tmp_path)
+
+
+def test_batches_of_another_plan_are_not_taken_up(run: RunFolder, tmp_path: Path) -> None:
+    model = load_model(run, "online", "best")
+    attack_images(model, DATA, PLAN, CPU, Observer(), tmp_path)
+    other = dataclasses.replace(PLAN, eps=8 / 255)
+    with pytest.raises(CfaError, match="belong to another plan, model or data set; start a new evaluation"):
+        attack_images(model, DATA, other, CPU, Observer(), tmp_path)
 
 
 def test_a_full_disk_is_a_sentence_and_what_was_done_remains(
     run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    saved, save = [], np.save
+    replaced, replace = [], Path.replace
 
-    def full(stream: object, *arguments: object, **settings: object) -> None:
-        saved.append(1)
-        if len(saved) > 3:
+    def full(file: Path, target: Path) -> Path:
+        replaced.append(file)
+        if len(replaced) > 5:  # the plan, the partition, three batches
             raise OSError(28, "No space left on device")
-        save(stream, *arguments, **settings)
+        return replace(file, target)
 
-    monkeypatch.setattr(np, "save", full)
+    monkeypatch.setattr(Path, "replace", full)
     with pytest.raises(StoreError, match=r"No space left on device.*free disk space and resume"):
         attack_images(load_model(run, "online", "best"), DATA, PLAN, CPU, Observer(), tmp_path)
-    assert len(list(tmp_path.glob("*.npy"))) == 3
+    assert len(list(tmp_path.glob("*.npz"))) == 3
     assert list(tmp_path.glob("*.tmp")) == []
 
 

@@ -255,3 +255,68 @@ def test_nan_and_infinity_are_reported_and_kept(tmp_path: Path, value: float, fi
     assert all_finite(weights) is finite
     save_weights(tmp_path / "w.safetensors", weights, {})
     assert all_finite(load_weights(tmp_path / "w.safetensors")) is finite
+
+
+def wrapped(style: str) -> dict[str, torch.Tensor]:
+    """A foreign wrapper's names for our network's weights, with a normalisation of mean 0.3 and std 0.7."""
+    bare = {name.removeprefix("network."): value for name, value in small(3).state_dict().items()}
+    bare = {name: value for name, value in bare.items() if not name.startswith("normalise.")}
+    mean, std = torch.tensor([0.3]), torch.tensor([0.7])
+    prefix, vectors = {
+        "sequential, with buffers": ("1.", {"0.mean": mean, "0.std": std}),
+        "sequential, shaped": ("1.", {"0.mean": mean.view(1, 1, 1, 1), "0.std": std.view(1, 1, 1, 1)}),
+        "parallel": ("module.1.", {"module.0.mean": mean, "module.0.std": std}),
+        "robustbench": ("model.", {"mu": mean.double(), "sigma": std.double()}),
+        "inside": ("", {"mean": mean, "std": std}),
+        "named": ("model.module.", {"normalize.mean": mean, "normalize.std": std}),
+        "ours": (
+            "network.",
+            {"normalise.mean": mean.view(1, 1, 1, 1), "normalise.std": std.view(1, 1, 1, 1)},
+        ),
+    }[style]
+    return {**vectors, **{prefix + name: value for name, value in bare.items()}}
+
+
+@pytest.mark.parametrize(
+    "style",
+    ["sequential, with buffers", "sequential, shaped", "parallel", "robustbench", "inside", "named", "ours"],
+)
+def test_a_foreign_normalisation_becomes_ours(style: str) -> None:
+    model = small(0)
+    load_into(model, wrapped(style), "theirs.pt", normalise_missing_ok=True)
+    expected = {**small(3).state_dict()}
+    expected["normalise.mean"], expected["normalise.std"] = (
+        torch.full((1, 1, 1, 1), value) for value in (0.3, 0.7)
+    )
+    assert same(dict(model.state_dict()), expected)
+
+
+@pytest.mark.parametrize(
+    "prefix", ["1.", "module.", "model.", "module.model.", "_orig_mod.module.", "backbone.1."]
+)
+def test_prefixes_are_stripped_and_the_normalisation_stays(prefix: str) -> None:
+    bare = {
+        name.removeprefix("network."): v
+        for name, v in small(3).state_dict().items()
+        if "normalise" not in name
+    }
+    model = small(0)
+    load_into(model, {prefix + name: value for name, value in bare.items()}, "x", normalise_missing_ok=True)
+    assert same(dict(model.state_dict()), dict(small(3).state_dict()))
+
+
+def test_a_normalisation_of_other_channels_is_the_first_mismatch() -> None:
+    weights = wrapped("sequential, with buffers") | {"0.mean": torch.rand(3), "0.std": torch.rand(3)}
+    model, before = small(0), dict(small(0).state_dict())
+    with pytest.raises(CheckpointError, match=r"'normalise\.mean' has shape \(1, 3, 1, 1\) there"):
+        load_into(model, weights, "theirs.pt", normalise_missing_ok=True)
+    assert same(dict(model.state_dict()), before)
+
+
+def test_other_classes_are_named_with_both_shapes() -> None:
+    other = ModelSpec(channels=1, num_classes=7, image_size=8, mean=(0.4,), std=(0.3,))
+    weights = build_model("small-cnn", other, 0).state_dict()
+    with pytest.raises(
+        CheckpointError, match=r"theirs\.pt does not fit.*linear\.weight' has shape \(7, 128\)"
+    ):
+        load_into(small(), weights, "theirs.pt")

@@ -5,10 +5,11 @@ import types
 
 import pytest
 import torch
+import torchvision
 from torch.nn import functional as F
 
 from cfa.errors import ConfigError, UnknownName
-from cfa.models import MODELS, ModelSpec, PreActResNet18, build_model, channel_statistics
+from cfa.models import MODELS, ModelSpec, PreActResNet18, ResNet18, build_model, channel_statistics
 
 
 def spec(channels: int = 3, num_classes: int = 10, image_size: int = 32) -> ModelSpec:
@@ -35,6 +36,37 @@ def test_preact_resnet18_names_its_weights_as_published_ones_do() -> None:
     ]
 
 
+def test_resnet18_has_the_known_number_of_parameters_and_names() -> None:
+    model = ResNet18(3, 10)
+    assert sum(parameter.numel() for parameter in model.parameters()) == 11_173_962
+    names = set(model.state_dict())
+    block = ("conv1.weight", "bn1.running_mean", "conv2.weight", "bn2.bias")
+    assert {"conv1.weight", "bn1.running_var", "linear.weight", "linear.bias"} <= names
+    assert {f"layer{stage}.{b}.{name}" for stage in (1, 2, 3, 4) for b in (0, 1) for name in block} <= names
+    assert {name.rpartition(".")[0] for name in names if "shortcut" in name} == {
+        f"layer{stage}.0.shortcut.{part}" for stage in (2, 3, 4) for part in (0, 1)
+    }
+    assert len(names) == 122
+
+
+def test_resnet18_equals_torchvisions_but_for_its_stem() -> None:
+    ours = ResNet18(3, 10).double().eval()
+    generator = torch.Generator().manual_seed(0)
+    for name, buffer in ours.named_buffers():
+        if name.endswith(("running_mean", "running_var")):
+            buffer.copy_(torch.rand(buffer.shape, generator=generator) + 0.5)
+    theirs = torchvision.models.resnet18(num_classes=10)
+    theirs.conv1 = torch.nn.Conv2d(3, 64, 3, padding=1, bias=False)
+    theirs.maxpool = torch.nn.Identity()
+    names = {
+        name.replace("shortcut", "downsample").replace("linear", "fc"): value
+        for name, value in ours.state_dict().items()
+    }
+    theirs.load_state_dict(names)
+    x = torch.rand(2, 3, 32, 32, generator=generator).double()
+    assert torch.allclose(ours(x), theirs.double().eval()(x), rtol=1e-10, atol=1e-10)
+
+
 @pytest.mark.parametrize(
     ("name", "channels", "num_classes", "image_size"),
     [
@@ -43,6 +75,7 @@ def test_preact_resnet18_names_its_weights_as_published_ones_do() -> None:
         ("preact-resnet18", 3, 10, 32),
         ("preact-resnet18", 3, 200, 64),
         ("preact-resnet18", 4, 3, 96),
+        *(("resnet18", *sizes) for sizes in ((1, 2, 8), (3, 10, 32), (3, 200, 64), (4, 3, 33))),
     ],
 )
 def test_any_channels_classes_and_sizes_give_logits(name, channels, num_classes, image_size) -> None:
@@ -144,6 +177,54 @@ def test_an_impossible_specification_is_refused(changes: dict, reason: str) -> N
 def test_images_that_are_too_small_are_refused(name: str) -> None:
     with pytest.raises(ConfigError, match=f"{name} needs images of at least 8 pixels a side, these have 7"):
         build_model(name, spec(image_size=7), seed=0)
+
+
+WHOLE = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 5))
+
+
+class Own(torch.nn.Module):
+    def __init__(self, width: int = 64) -> None:
+        super().__init__()
+        self.linear = torch.nn.Linear(width, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.linear(x.flatten(1))
+
+
+@pytest.mark.parametrize(
+    "factory", [lambda: WHOLE, lambda pretrained=True: WHOLE, lambda *a, **k: WHOLE, Own]
+)
+def test_a_factory_that_asks_for_nothing_makes_a_whole_model(factory, monkeypatch) -> None:
+    module = types.ModuleType("my_models")
+    module.make = factory
+    monkeypatch.setitem(sys.modules, "my_models", module)
+    none = ModelSpec(1, 5, 8, mean=(0.0,), std=(1.0,))
+    model = build_model("my_models:make", none, seed=0)
+    x = torch.rand(3, 1, 8, 8)
+    assert torch.equal(model(x), model.network(x))  # nothing is done to the images
+    assert model.network is WHOLE or isinstance(model.network, Own)
+
+
+@pytest.mark.parametrize(
+    ("factory", "reason"),
+    [
+        (WHOLE, "is Sequential, not a function that returns a model"),
+        (17, "is int, not a function"),
+        (
+            lambda spec, path: WHOLE,
+            r"asks for spec, path; it may ask for a cfa\.models\.ModelSpec, or nothing",
+        ),
+        (lambda *, path: WHOLE, "asks for path"),
+        (lambda: {"state_dict": 1}, "returned dict; return an nn.Module"),
+        (int, "returned int"),
+    ],
+)
+def test_what_makes_no_model_is_refused(factory, reason: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = types.ModuleType("my_models")
+    module.make = factory
+    monkeypatch.setitem(sys.modules, "my_models", module)
+    with pytest.raises(ConfigError, match=reason):
+        build_model("my_models:make", spec(1, 5, 8), seed=0)
 
 
 def test_a_users_own_network_is_built_or_refused(monkeypatch: pytest.MonkeyPatch) -> None:

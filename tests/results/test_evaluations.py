@@ -78,7 +78,7 @@ def test_ids_differ_and_sort_by_time() -> None:
     ids = [new_id() for _ in range(200)]
     assert len(set(ids)) == 200
     assert [i[:15] for i in ids] == sorted(i[:15] for i in ids)
-    assert all(len(i) == 20 and i[8] == "T" for i in ids)
+    assert all(len(i) == 24 and i[8] == "T" for i in ids)
 
 
 def test_until_it_is_whole_it_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

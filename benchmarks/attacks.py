@@ -1,0 +1,243 @@
+"""How fast attacks are beside their peers, on one model, the same images, budget, seed and batches.
+
+python benchmarks/attacks.py [--images 500] [--eps 0.1] [--repeats 3] [--only pgd|autoattack]
+
+The model is a small-cnn that is trained here, with PGD-AT on fashion-mnist-mini. Peers are used where they
+are importable (pip install foolbox adversarial-robustness-toolbox; pip install --no-deps torchattacks).
+"""
+
+import argparse
+import importlib.util
+import logging
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from machine import describe_machine, write_result
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from cfa.attacks import PGD, named_attack, predict
+from cfa.config import StepSize
+from cfa.data import Dataset, load_fashion_mnist_mini, to_float
+from cfa.evaluation import EvaluationPlan, attack_images
+from cfa.models import SmallCNN
+from cfa.progress import Observer
+
+CPU = torch.device("cpu")
+PEERS = {
+    "torchattacks": "torchattacks",
+    "foolbox": "foolbox",
+    "art": "adversarial-robustness-toolbox",
+    "pyautoattack": "pyautoattack",
+}
+Perturb = Callable[[Tensor, Tensor], Tensor]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--images", type=int, default=500)
+    parser.add_argument("--eps", type=float, default=0.1)
+    parser.add_argument("--batch-size", type=int, default=250)
+    parser.add_argument("--train-steps", type=int, default=900)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--only", choices=("pgd", "autoattack"))
+    parser.add_argument("--name", default="attacks", help="of the file under benchmarks/results/")
+    settings = parser.parse_args()
+    torch.set_num_threads(settings.threads)
+    machine = describe_machine()
+    data = load_fashion_mnist_mini(Path())
+    model = trained(data, settings.train_steps, settings.eps)
+    result: dict[str, Any] = {
+        "what": "seconds (the median of the repeats, which alternate) on a small-cnn trained with PGD-AT",
+        "settings": vars(settings),
+        "clean_accuracy": share_right(model, *some(data, settings.images)),
+        "peers": {name: version(package) for name, package in PEERS.items() if installed(name)},
+        "not_installed": [name for name in PEERS if not installed(name)],
+    }
+    if settings.only != "autoattack":
+        result["pgd-20"] = compare_pgd(model, data, settings)
+    if settings.only != "pgd":
+        result["autoattack"] = compare_autoattack(model, data, settings)
+    write_result(settings.name, {**result, "machine": machine})
+
+
+def trained(data: Dataset, steps: int, eps: float) -> nn.Module:
+    """Train with PGD-AT: five steps, seed 0."""
+    torch.manual_seed(0)
+    model = SmallCNN(1, data.num_classes, data.image_size)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9, weight_decay=5e-4)
+    attack = PGD(steps=5, step_size=StepSize(value=0.3, relative=True))
+    for step in range(steps):
+        for group in optimizer.param_groups:
+            group["lr"] = 0.05 * (1 - step / steps)
+        chosen = torch.randint(len(data.train_labels), (128,))
+        x, y = to_float(data.train_images[chosen]), data.train_labels[chosen]
+        loss = F.cross_entropy(model(attack(model, x, y, eps)), y)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return model.eval()
+
+
+def some(data: Dataset, images: int) -> tuple[Tensor, Tensor]:
+    """Take the first test images."""
+    return to_float(data.test_images[:images]), data.test_labels[:images]
+
+
+def share_right(model: nn.Module, x: Tensor, y: Tensor) -> float:
+    return round(float((predict(model, x) == y).float().mean()), 4)
+
+
+def installed(module: str) -> bool:
+    return importlib.util.find_spec(module) is not None
+
+
+# PGD ---------------------------------------------------------------------------------------------------
+
+
+def compare_pgd(model: nn.Module, data: Dataset, settings: argparse.Namespace) -> dict[str, Any]:
+    """Time PGD-20 at equal settings: linf, one uniform start, step eps/4, the same batches."""
+    x, y = some(data, settings.images)
+    contenders = pgd_contenders(model, settings.eps, settings.batch_size)
+    seconds: dict[str, list[float]] = {name: [] for name in contenders}
+    robust = {}
+    for perturb in contenders.values():
+        perturb(x[:16], y[:16])  # what is set up on the first call does not count
+    for _ in range(settings.repeats):
+        for name, perturb in contenders.items():
+            torch.manual_seed(0)
+            begun = time.perf_counter()
+            found = [
+                perturb(a, b)
+                for a, b in zip(x.split(settings.batch_size), y.split(settings.batch_size), strict=True)
+            ]
+            seconds[name].append(time.perf_counter() - begun)
+            robust[name] = share_right(model, torch.cat(found), y)
+    median = {name: round(statistics.median(values), 3) for name, values in seconds.items()}
+    peers = [median[name] for name in median if not name.startswith("cfa")]
+    ratios = {}
+    if peers:
+        ratios = {name: round(min(peers) / median[name], 2) for name in median if name.startswith("cfa")}
+    return {"seconds": median, "robust_accuracy": robust, "times_as_fast_as_the_fastest_peer": ratios}
+
+
+def pgd_contenders(model: nn.Module, eps: float, batch_size: int) -> dict[str, Perturb]:
+    """Build each peer's PGD-20."""
+    contenders: dict[str, Perturb] = {}
+    for name in ("pgd-20", "pgd-20-best"):
+        attack = named_attack(name, "linf")
+        assert attack is not None
+        contenders[f"cfa {name}"] = lambda x, y, attack=attack: attack(model, x, y, eps)
+    if installed("torchattacks"):
+        import torchattacks
+
+        theirs = torchattacks.PGD(model, eps=eps, alpha=eps / 4, steps=20, random_start=True)
+        contenders["torchattacks"] = lambda x, y: theirs(x, y)
+    if installed("foolbox"):
+        import foolbox
+
+        wrapped = foolbox.PyTorchModel(model, bounds=(0, 1), device="cpu")
+        linf = foolbox.attacks.LinfPGD(rel_stepsize=0.25, steps=20, random_start=True)
+        contenders["foolbox"] = lambda x, y: linf(wrapped, x, y, epsilons=eps)[1]
+    if installed("art"):
+        contenders["art"] = art_pgd(model, eps, batch_size)
+    return contenders
+
+
+def art_pgd(model: nn.Module, eps: float, batch_size: int) -> Perturb:
+    from art.attacks.evasion import ProjectedGradientDescent
+    from art.estimators.classification import PyTorchClassifier
+
+    classifier = PyTorchClassifier(
+        model=model,
+        loss=nn.CrossEntropyLoss(),
+        input_shape=(1, 28, 28),
+        nb_classes=10,
+        clip_values=(0, 1),
+        device_type="cpu",
+    )
+    attack = ProjectedGradientDescent(
+        classifier,
+        eps=eps,
+        eps_step=eps / 4,
+        max_iter=20,
+        num_random_init=1,
+        batch_size=batch_size,
+        verbose=False,
+    )
+    return lambda x, y: torch.from_numpy(attack.generate(x.numpy(), F.one_hot(y, 10).numpy()))
+
+
+# AutoAttack ----------------------------------------------------------------------------------------------
+
+
+def compare_autoattack(model: nn.Module, data: Dataset, settings: argparse.Namespace) -> dict[str, Any]:
+    """Time AutoAttack standard: the package's own evaluation, and both of our modes with state on disk."""
+    runs = {
+        "pyautoattack": lambda: package_run(model, data, settings),
+        "cfa reference": lambda: own_run(model, data, settings, "reference"),
+        "cfa fast": lambda: own_run(model, data, settings, "fast"),
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in runs}
+    predicted: dict[str, Tensor] = {}
+    for _ in range(settings.repeats):
+        for name, run in runs.items():
+            begun = time.perf_counter()
+            predicted[name] = run()
+            seconds[name].append(time.perf_counter() - begun)
+    y = data.test_labels[: settings.images]
+    median = {name: round(statistics.median(values), 2) for name, values in seconds.items()}
+    theirs = predicted["pyautoattack"]
+    return {
+        "seconds": median,
+        "robust_accuracy": {
+            name: round(float((found == y).float().mean()), 4) for name, found in predicted.items()
+        },
+        "times_as_fast_as_pyautoattack": {
+            name: round(median["pyautoattack"] / median[name], 2) for name in median
+        },
+        "images_that_came_out_differently": {
+            name: int(((found == y) != (theirs == y)).sum()) for name, found in predicted.items()
+        },
+    }
+
+
+def package_run(model: nn.Module, data: Dataset, settings: argparse.Namespace) -> Tensor:
+    """Run the package's own loop and return the predicted classes."""
+    import pyautoattack
+
+    logging.getLogger("auto-attack").setLevel(logging.ERROR)
+    adversary = pyautoattack.AutoAttack(model, norm="Linf", eps=settings.eps, seed=0, version="standard")
+    x, y = some(data, settings.images)
+    _, predicted = adversary.run_standard_evaluation(x, y, batch_size=settings.batch_size)
+    return torch.as_tensor(predicted)
+
+
+def own_run(model: nn.Module, data: Dataset, settings: argparse.Namespace, mode: Any) -> Tensor:
+    """Run ours, with state on disk, progress, checks and kept images."""
+    first = slice(0, settings.images)
+    part = Dataset(
+        data.name,
+        data.class_names,
+        data.train_images,
+        data.train_labels,
+        data.test_images[first],
+        data.test_labels[first],
+    )
+    plan = EvaluationPlan(
+        attacks=("autoattack",), eps=settings.eps, batch_size=settings.batch_size, mode=mode
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        found = attack_images(model, part, plan, CPU, Observer(), Path(folder))
+    return torch.from_numpy(found.predictions["autoattack"]).long()
+
+
+if __name__ == "__main__":
+    main()

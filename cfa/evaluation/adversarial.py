@@ -1,0 +1,135 @@
+"""Outcomes on disk: the table, the batches, and the adversarial images that were kept."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import safetensors
+from safetensors.numpy import save_file
+
+from cfa.errors import StoreError, UnknownName
+from cfa.evaluation.outcomes import AdversarialImages, Outcomes
+from cfa.results.evaluations import Evaluation, outcomes_file, read_outcomes, save_evaluation
+from cfa.results.runs import RunFolder
+
+
+def save_outcomes(run: RunFolder, evaluation: Evaluation, outcomes: Outcomes) -> None:
+    """Store an evaluation with everything that belongs to it; readers see it only when all is there."""
+    folder = outcomes_file(run, evaluation.id).parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        batches = {"image": outcomes.image.astype(np.int32)}
+        batches |= {name: numbers.astype(np.int32) for name, numbers in outcomes.batches.items()}
+        _replace(folder / "batches.parquet", lambda file: pq.write_table(pa.table(batches), file))
+        if outcomes.adversarial is not None and len(outcomes.adversarial):
+            kept = outcomes.adversarial
+            _replace(folder / "adversarial.safetensors", lambda file: _save_images(kept, file))
+    except OSError as error:
+        raise StoreError(f"cannot write outcomes ({error.strerror}); free disk space and retry") from error
+    save_evaluation(run, evaluation, outcomes.columns())
+
+
+@dataclass(frozen=True)
+class AdversarialIndex:
+    """The images of an evaluation, cell by cell.
+
+    Attributes:
+        outcomes: The table, column by column.
+        batches: The batch in which each column attacked an image.
+        kept: The adversarial images that are stored.
+    """
+
+    outcomes: dict[str, np.ndarray]
+    batches: dict[str, np.ndarray]
+    kept: AdversarialImages | None
+
+    def images_of(self, attack: str, label: int, predicted: int) -> np.ndarray:
+        """Return the positions in the test part of all images of a confusion cell, ascending."""
+        table = self.outcomes
+        if attack not in table:
+            raise UnknownName(f"the evaluation has no column {attack!r}; it has: {', '.join(table)}")
+        found: np.ndarray = table["image"][(table["label"] == label) & (table[attack] == predicted)]
+        return found
+
+    def stored(self, attack: str, image: int) -> np.ndarray | None:
+        """Return a kept adversarial image, float32 (channels, side, side), or ``None``.
+
+        Of a composite attack's member (``autoattack/square``) the image is found under the attack's own name.
+        """
+        if self.kept is None:
+            return None
+        column = attack if attack in set(self.kept.attack) else _composite_of(attack)
+        rows = np.flatnonzero((self.kept.attack == column) & (self.kept.image == image))
+        if len(rows) == 0 or (column != attack and self._breaker(column, image) != _member_of(attack)):
+            return None
+        found: np.ndarray = self.kept.images[rows[0]]
+        return found
+
+    def _breaker(self, column: str, image: int) -> str:
+        name, at, eps = column.partition("@")
+        return str(self.outcomes[f"{name}/by{at}{eps}"][self.outcomes["image"] == image][0])
+
+
+def load_adversarial(run: RunFolder, evaluation_id: str) -> AdversarialIndex:
+    """Read which images are in which cell, and the adversarial ones that were kept.
+
+    Raises:
+        StoreError: A file is missing or damaged.
+    """
+    folder = outcomes_file(run, evaluation_id).parent
+    try:
+        outcomes = read_outcomes(run, evaluation_id)
+        batches: dict[str, np.ndarray] = {}
+        if (folder / "batches.parquet").exists():
+            table = pq.read_table(folder / "batches.parquet")
+            batches = {name: table.column(name).to_numpy() for name in table.column_names}
+        file = folder / "adversarial.safetensors"
+        kept = _load_images(file) if file.exists() else None
+    except (OSError, ValueError, pa.ArrowInvalid, safetensors.SafetensorError, KeyError) as error:
+        raise StoreError(
+            f"the outcomes of evaluation {evaluation_id} cannot be read ({error}); evaluate again"
+        ) from error
+    return AdversarialIndex(outcomes, batches, kept)
+
+
+def _save_images(kept: AdversarialImages, file: Path) -> None:
+    names = list(dict.fromkeys(kept.attack.tolist()))
+    tensors = {
+        "attack": np.array([names.index(name) for name in kept.attack], np.int16),
+        "image": kept.image,
+        "label": kept.label,
+        "predicted": kept.predicted,
+        "images": np.ascontiguousarray(kept.images),
+    }
+    save_file(tensors, file, {"attacks": json.dumps(names)})
+
+
+def _load_images(file: Path) -> AdversarialImages:
+    with safetensors.safe_open(file, framework="np") as stored:
+        names = np.array(json.loads(stored.metadata()["attacks"]))
+        attack = names[stored.get_tensor("attack")]
+        rest = [stored.get_tensor(name) for name in ("image", "label", "predicted", "images")]
+    return AdversarialImages(attack, *rest)
+
+
+def _replace(file: Path, write: Callable[[Path], object]) -> None:
+    temporary = file.with_name(f".{file.name}.tmp")
+    try:
+        write(temporary)
+        temporary.replace(file)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def _composite_of(column: str) -> str:
+    name, at, eps = column.partition("@")
+    return name.rpartition("/")[0] + at + eps
+
+
+def _member_of(column: str) -> str:
+    return column.partition("@")[0].rpartition("/")[2]

@@ -1,0 +1,112 @@
+"""Adversarial images that were not kept, made again by repeating the batches that they were in."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from cfa.data import Dataset, Images
+from cfa.errors import StoreError
+from cfa.evaluation.adversarial import AdversarialIndex, load_adversarial
+from cfa.evaluation.evaluate import transfer_model
+from cfa.evaluation.loading import load_model
+from cfa.evaluation.plan import EvaluationPlan
+from cfa.evaluation.runner import Runner
+from cfa.progress import Observer
+from cfa.results.evaluations import Evaluation
+from cfa.results.runs import RunFolder
+
+
+@dataclass(frozen=True)
+class Reproduced:
+    """Images made again.
+
+    Attributes:
+        image: Positions in the test part.
+        adversarial: float32 in [0, 1], shape (images, channels, side, side).
+        predicted: Predicted classes now.
+        differs: Whether that is another class than the evaluation found.
+    """
+
+    image: np.ndarray
+    adversarial: np.ndarray
+    predicted: np.ndarray
+    differs: np.ndarray
+
+
+def reproduce(
+    run: RunFolder,
+    evaluation: Evaluation,
+    column: str,
+    images: np.ndarray,
+    dataset: Dataset,
+    device: torch.device,
+    observer: Observer,
+) -> Reproduced:
+    """Repeat the batches in which some images were attacked.
+
+    On the same machine, with as many threads, the images are the same; elsewhere rounding may change a few
+    outcomes, which ``differs`` says.
+
+    Args:
+        run: Whose weights were evaluated.
+        evaluation: Which evaluation.
+        column: A column of its outcomes: an attack, or a member of a composite one.
+        images: Positions in the test part.
+        dataset: What the evaluation was made on.
+        device: Where to do it.
+        observer: Told of forward passes; asked before each whether to stop.
+
+    Raises:
+        StoreError: The evaluation does not say how it was made, or did not attack one of the images.
+    """
+    index = load_adversarial(run, evaluation.id)
+    if not evaluation.plan or not index.batches:
+        raise StoreError(f"evaluation {evaluation.id} does not say how it was made; evaluate again")
+    plan = EvaluationPlan(**{**evaluation.plan, "attacks": tuple(evaluation.plan["attacks"])})
+    model = load_model(run, evaluation.weights, evaluation.checkpoint, device)
+    positions = index.outcomes["image"].astype(np.int64)
+    rows = np.searchsorted(positions, images)
+    data = Images(dataset.test_images, dataset.test_labels).subset(torch.from_numpy(positions)).to(device)
+    runner = Runner(
+        model,
+        data,
+        positions,
+        plan,
+        dataset.num_classes,
+        observer,
+        transfer=transfer_model(run, plan, device),
+    )
+    found = np.zeros((len(images), *data.images.shape[1:]), np.float32)
+    predicted = np.zeros(len(images), np.int16)
+    for step, batch, wanted in _batches(index, column, rows):
+        members = np.flatnonzero(index.batches[step] == batch)
+        x_adv, classes = runner.repeat(step, batch, members)
+        places = np.searchsorted(members, rows[wanted])
+        found[wanted], predicted[wanted] = x_adv[places], classes[places]
+    return Reproduced(images, found, predicted, predicted != index.outcomes[column][rows])
+
+
+def _batches(index: AdversarialIndex, column: str, rows: np.ndarray) -> list[tuple[str, int, np.ndarray]]:
+    """Say which batches of which steps have to be repeated, and for which of the rows."""
+    steps = np.array([_step(index, column, int(row)) for row in rows], dtype=object)
+    numbers = np.array(
+        [index.batches[step][row] if step else -1 for step, row in zip(steps, rows, strict=True)]
+    )
+    if (numbers < 0).any():
+        image = int(index.outcomes["image"][rows[numbers < 0][0]])
+        raise StoreError(f"{column} did not attack image {image}: it is wrong without, or was broken before")
+    pairs = dict.fromkeys(zip(steps.tolist(), numbers.tolist(), strict=True))
+    return [(step, batch, np.flatnonzero((steps == step) & (numbers == batch))) for step, batch in pairs]
+
+
+def _step(index: AdversarialIndex, column: str, row: int) -> str:
+    """Return the column of the attack that decided an image; empty where none was run."""
+    if column in index.batches:
+        return column
+    name, at, eps = column.partition("@")
+    by = str(index.outcomes[f"{name}/by{at}{eps}"][row])
+    if by:
+        return f"{name}/{by}{at}{eps}"
+    ran = [step for step in index.batches if step.startswith(f"{name}/") and step.endswith(at + eps)]
+    return next((step for step in reversed(ran) if index.batches[step][row] >= 0), "")

@@ -1,0 +1,390 @@
+"""The loop: attack by attack, batch by batch, on the images that still hold; remembered after every batch."""
+
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from cfa.attacks import (
+    CLEAN,
+    Attack,
+    Member,
+    finds_minimum,
+    frozen_parameters,
+    model_mode,
+)
+from cfa.data import Images, to_float
+from cfa.errors import CheckpointError, UnknownName
+from cfa.evaluation import findings as said
+from cfa.evaluation.judge import Judgement, check_finite, judge, largest_length
+from cfa.evaluation.kept import Keeper, joined, within_budget
+from cfa.evaluation.meter import Meter
+from cfa.evaluation.outcomes import NOT_RUN, AdversarialImages, Outcomes
+from cfa.evaluation.plan import EvaluationPlan
+from cfa.evaluation.state import Part, Partition, Scratch
+from cfa.evaluation.trials import Step, Trial, trials
+from cfa.progress import Observer
+
+
+@dataclass
+class _Table:
+    """The outcomes as they grow."""
+
+    predictions: dict[str, np.ndarray] = field(default_factory=dict)
+    broken_by: dict[str, np.ndarray] = field(default_factory=dict)
+    lengths: dict[str, np.ndarray] = field(default_factory=dict)
+    batches: dict[str, np.ndarray] = field(default_factory=dict)
+    kept: list[AdversarialImages] = field(default_factory=list)
+    findings: list[str] = field(default_factory=list)
+
+
+class Runner:
+    """Carries out one plan on one model."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        images: Images,
+        positions: np.ndarray,
+        plan: EvaluationPlan,
+        num_classes: int,
+        observer: Observer,
+        *,
+        scratch: Path | None = None,
+        identity: str = "",
+        transfer: nn.Module | None = None,
+    ) -> None:
+        """Unfold the plan.
+
+        Args:
+            model: Maps images in [0, 1] to logits.
+            images: What is attacked, on the model's device.
+            positions: Where the images are in the test part.
+            plan: What to do.
+            num_classes: Number of classes.
+            observer: Told of forward passes; asked before each whether to stop.
+            scratch: Where finished batches are remembered.
+            identity: What else has to be the same for batches to be taken up again.
+            transfer: The model that makes the images of ``transfer``.
+        """
+        self._raw, self._images, self._positions = model, images, positions
+        self._plan, self._classes, self._observer = plan, num_classes, observer
+        self._transfer = transfer
+        self._trials = trials(plan, num_classes, transfer)
+        self._meter = Meter(model, observer)
+        self._scratch = Scratch(scratch, _identity(plan, identity))
+        self._label = images.labels.cpu().numpy()
+        self._table = _Table()
+        self._step = 0  # of all trials, counted through
+
+    def run(self) -> Outcomes:
+        """Carry out the plan.
+
+        Raises:
+            Stopped: The observer asked for it; finished batches are remembered.
+            CheckpointError: The logits are not finite, or no image is right so that nothing can be attacked.
+        """
+        with ExitStack() as stack:
+            for model in (self._raw, self._transfer):
+                stack.enter_context(model_mode(model, training=False))
+                stack.enter_context(frozen_parameters(model))
+            self._clean()
+            if self._trials:
+                self._check()
+            for trial in self._trials:
+                self._try(trial)
+        self._meter.finish()
+        return self._outcomes()
+
+    def repeat(self, column: str, batch: int, members: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Attack one batch again, and return its adversarial images (float32) and the predicted classes.
+
+        Args:
+            column: A step's column in the outcomes.
+            batch: The batch's number, which seeds what is random.
+            members: Positions of its images among those evaluated, ascending.
+        """
+        found = [(trial, step) for trial in self._trials for step in trial.steps if step.column == column]
+        if not found:
+            raise UnknownName(f"the plan has no attack {column!r}; it has: {', '.join(self._plan.attacks)}")
+        (trial, step), images = found[0], self._images.subset(torch.from_numpy(members))
+        assert step.attack is not None
+        with ExitStack() as stack:
+            for model in (self._raw, self._transfer):
+                stack.enter_context(model_mode(model, training=False))
+                stack.enter_context(frozen_parameters(model))
+            x = to_float(images.images)
+            x_adv = self._attacked(step.attack, x, images.labels, trial.eps, batch, said.Listener())
+            predicted, _, _ = self._judged(step.attack, trial.eps, x, x_adv, images.labels)
+        return x_adv.clamp(0, 1).float().cpu().numpy(), predicted
+
+    def _clean(self) -> None:
+        everyone = np.arange(len(self._label))
+        self._table.predictions[CLEAN] = np.full(len(self._label), NOT_RUN)
+        self._carry_out(Step(CLEAN, None, 1), None, everyone)
+        if self._trials and not self._right(CLEAN).any():
+            raise CheckpointError(
+                f"the model gets none of the {len(self._label)} images right, so there is nothing to attack; "
+                "check the data set, the classes and the normalisation"
+            )
+
+    def _check(self) -> None:
+        remembered = self._scratch.findings()
+        if remembered is not None:
+            found, passes = remembered
+            self._meter.done += passes
+        else:
+            before = self._meter.done
+            few = self._images.subset(torch.arange(min(said.CHECKED, len(self._label))))
+            randomised_ok = all(trial.attack == "autoattack-rand" for trial in self._trials)
+            x = to_float(few.images)
+            found = said.check_model(self._meter, self._raw, x, few.labels, randomised_ok)
+            self._scratch.keep_findings(found, self._meter.done - before)
+        self._table.findings += found
+
+    def _try(self, trial: Trial) -> None:
+        """Run the steps of a trial, each on what the ones before left."""
+        clean = self._table.predictions[CLEAN]
+        alive = np.ones(len(clean), bool) if trial.everyone else self._right(CLEAN)
+        predicted = clean.copy()
+        if trial.after is not None:
+            predicted = self._table.predictions[trial.after].copy()
+            alive = predicted == self._label
+        by = np.full(len(clean), "", dtype=object)
+        # Filled in before its members, so that the columns stand in this order.
+        self._table.predictions[trial.column] = predicted
+        if trial.composite:
+            self._table.broken_by[trial.by] = by
+            if trial.after is not None:
+                by[:] = self._table.broken_by[self._before(trial).by]
+        for step in trial.steps:
+            if trial.composite:
+                self._table.predictions[step.column] = np.full(len(clean), NOT_RUN)
+            attacked = np.flatnonzero(alive)
+            self._carry_out(step, trial, attacked)
+            if trial.composite:
+                found = self._table.predictions[step.column]
+                broken = attacked[found[attacked] != self._label[attacked]]
+                predicted[broken] = found[broken]
+                by[broken] = step.attack.name if isinstance(step.attack, Member) else step.column
+                alive[broken] = False
+        self._table.findings += [f"{trial.column}: {sentence}" for sentence in trial.changed]
+
+    def _before(self, trial: Trial) -> Trial:
+        return next(other for other in self._trials if other.column == trial.after)
+
+    def _right(self, column: str) -> np.ndarray:
+        right: np.ndarray = self._table.predictions[column] == self._label
+        return right
+
+    def _carry_out(self, step: Step, trial: Trial | None, attacked: np.ndarray) -> None:
+        """Run one step on some images, batch by batch, and write its column."""
+        number, self._step = self._step, self._step + 1
+        batches = self._scratch.partition(number)
+        if batches is None:
+            batches = _cut(attacked, self._plan.batch_size)
+            self._scratch.keep_partition(number, batches)
+        keeper = Keeper(self._classes, self._plan.keep_megabytes)
+        self._table.batches[step.column] = np.full(len(self._label), NOT_RUN)
+        totals = np.zeros(2, np.int64)
+        if finds_minimum(step.attack):
+            self._table.lengths[f"{step.column}/norm"] = np.zeros(len(self._label))
+        batch = 0
+        while batch < len(batches):
+            self._expect(step, trial, sum(len(members) for members in batches[batch:]))
+            part = self._part(step, trial, number, batch, batches[batch], keeper)
+            if part is None:
+                batches[batch:] = _halved(batches[batch:])
+                self._scratch.keep_partition(number, batches)
+                continue
+            self._write_down(step, trial, np.array(batches[batch], np.int64), batch, part)
+            totals += (part.not_allowed, part.zero_gradients)
+            batch += 1
+        self._remark(step, trial, batches, totals)
+
+    def _part(
+        self,
+        step: Step,
+        trial: Trial | None,
+        number: int,
+        batch: int,
+        members: list[int],
+        keeper: Keeper,
+    ) -> Part | None:
+        """Remember or compute one batch; ``None`` where it did not fit into the device's memory."""
+        indices = torch.tensor(members)
+        label = self._label[indices.numpy()]
+        part = self._scratch.part(number, batch)
+        if part is not None:
+            self._meter.done += part.passes
+            keeper.count(label[part.kept], part.predicted[part.kept], self._image_bytes())
+            return part
+        try:
+            part = self._compute(step, trial, batch, self._images.subset(indices), keeper)
+        except torch.OutOfMemoryError:
+            if len(members) == 1:
+                raise
+        if part is None:
+            # Out of the except block, whose traceback would keep the batch's tensors alive.
+            torch.cuda.empty_cache()
+            return None
+        self._scratch.keep_part(number, batch, part)
+        return part
+
+    def _compute(self, step: Step, trial: Trial | None, batch: int, images: Images, keeper: Keeper) -> Part:
+        before, x = self._meter.done, to_float(images.images)
+        if trial is None or step.attack is None:
+            with torch.no_grad():
+                logits = self._meter(x)
+            check_finite(logits)
+            nothing = np.zeros(0, np.float32)
+            predicted = logits.argmax(dim=1).cpu().numpy().astype(np.int16)
+            return Part(predicted, nothing, nothing.astype(np.int32), nothing, self._meter.done - before)
+        heard = said.Listener()
+        x_adv = self._attacked(step.attack, x, images.labels, trial.eps, batch, heard)
+        predicted, verdict, length = self._judged(step.attack, trial.eps, x, x_adv, images.labels)
+        label = images.labels.cpu().numpy()
+        changed = (verdict.allowed & (verdict.length > 0)).cpu().numpy()
+        if finds_minimum(step.attack):
+            changed &= predicted != label
+        kept = keeper.choose(label, predicted, changed, self._image_bytes())
+        return Part(
+            predicted,
+            length,
+            kept,
+            x_adv[torch.from_numpy(kept).long().to(x.device)].clamp(0, 1).float().cpu().numpy(),
+            self._meter.done - before,
+            int((~verdict.allowed).sum()),
+            heard.zero_gradients(),
+        )
+
+    def _judged(
+        self, attack: Attack, eps: float, x: Tensor, x_adv: Tensor, y: Tensor
+    ) -> tuple[np.ndarray, Judgement, np.ndarray]:
+        """Return the classes that count, the whole judgement, and a minimum-norm attack's norms."""
+        norm, minimum = self._plan.norm, finds_minimum(attack)
+        verdict = judge(self._meter, x, x_adv, norm, np.inf if minimum else eps)
+        predicted, length = verdict.predicted.cpu().numpy(), np.zeros(0)
+        if minimum:
+            label = y.cpu().numpy()
+            length = np.where(predicted != label, verdict.length.cpu().numpy(), np.inf)
+            # Only images that are right were attacked: where the budget does not suffice, they stay right.
+            predicted = np.where(length <= largest_length(norm, eps), predicted, label)
+        return predicted.astype(np.int16), verdict, length
+
+    def _attacked(
+        self, attack: Attack, x: Tensor, y: Tensor, eps: float, batch: int, heard: said.Listener
+    ) -> Tensor:
+        noise = torch.Generator(device=x.device)
+        if isinstance(attack, Member):
+            noise.manual_seed(self._plan.seed)  # pyautoattack seeds every batch alike
+            return attack(self._meter, x, y, eps, generator=noise, logger=heard)
+        noise.manual_seed(self._plan.seed * 1_000_003 + batch)
+        return attack(self._meter, x, y, eps, generator=noise)
+
+    def _write_down(
+        self, step: Step, trial: Trial | None, members: np.ndarray, batch: int, part: Part
+    ) -> None:
+        table = self._table
+        table.predictions[step.column][members] = part.predicted
+        table.batches[step.column][members] = batch
+        if len(part.length):
+            table.lengths[f"{step.column}/norm"][members] = part.length
+        if trial is None or len(part.kept) == 0:
+            return
+        label, predicted = self._label[members[part.kept]], part.predicted[part.kept]
+        # Of a composite attack only what a member broke: the others come back as they were.
+        shown = (predicted != label) if trial.composite else np.ones(len(label), bool)
+        table.kept.append(
+            AdversarialImages(
+                np.full(int(shown.sum()), trial.column),
+                self._positions[members[part.kept]][shown].astype(np.int32),
+                label[shown].astype(np.int16),
+                predicted[shown].astype(np.int16),
+                part.adversarial[shown],
+            )
+        )
+
+    def _remark(self, step: Step, trial: Trial | None, batches: Partition, totals: np.ndarray) -> None:
+        """Say what is remarkable about a step."""
+        not_allowed, zero_gradients = totals.tolist()
+        if not_allowed:
+            self._table.findings.append(said.not_allowed_finding(step.column, not_allowed))
+        if zero_gradients:
+            self._table.findings.append(said.zero_gradient_finding(step.column, zero_gradients))
+        cut = _cut(np.array([i for members in batches for i in members]), self._plan.batch_size)
+        if batches != cut:
+            reference = trial is not None and isinstance(step.attack, Member)
+            self._table.findings.append(
+                f"{step.column}: batches were halved, since the device was out of memory"
+                + ("; this is no longer the reference mode" if reference else "")
+            )
+
+    def _expect(self, step: Step, trial: Trial | None, images: int) -> None:
+        """Set what the meter tells: images that can still hold times the passes that they may take."""
+        self._meter.phase = f"{step.column}, {images} images"
+        ahead = float(images * step.passes)
+        everyone = len(self._label)
+        holding = everyone if trial is None else int(self._right(CLEAN).sum())
+        for other in self._trials if trial is None else self._trials[self._trials.index(trial) :]:
+            steps = other.steps
+            if other is trial:
+                steps = steps[steps.index(step) + 1 :]
+                count = images
+            else:
+                count = everyone if other.everyone else holding
+            ahead += sum(count * later.passes for later in steps)
+        self._meter.total = self._meter.done + ahead
+
+    def _image_bytes(self) -> int:
+        return 4 * self._images.images[0].numel()
+
+    def _outcomes(self) -> Outcomes:
+        table, plan = self._table, self._plan
+        shape = tuple(self._images.images.shape[1:])
+        kept, left_out = within_budget(joined(table.kept, shape), plan.keep_megabytes)
+        if left_out and plan.keep_megabytes > 0:
+            table.findings.append(
+                f"{left_out} or more adversarial images were not kept: keep_megabytes="
+                f"{plan.keep_megabytes:g} is full; they can be made again"
+            )
+        for length in table.lengths.values():
+            length[~self._right(CLEAN)] = 0
+        outcomes = Outcomes(
+            self._positions,
+            self._label,
+            table.predictions,
+            table.broken_by,
+            table.lengths,
+            table.batches,
+            kept,
+            (),
+            self._meter.done,
+            self._meter.made,
+        )
+        squares = [said.square_finding(trial, outcomes) for trial in self._trials]
+        table.findings += [sentence for sentence in squares if sentence is not None]
+        return Outcomes(**{**vars(outcomes), "findings": tuple(dict.fromkeys(table.findings))})
+
+
+def _cut(attacked: np.ndarray, batch_size: int) -> Partition:
+    """Cut positions into batches; a smaller last one is kept."""
+    return [attacked[i : i + batch_size].tolist() for i in range(0, len(attacked), batch_size)]
+
+
+def _halved(batches: Partition) -> Partition:
+    """Halve every batch that has more than one image."""
+    halves = []
+    for members in batches:
+        middle = (len(members) + 1) // 2
+        halves += [half for half in (members[:middle], members[middle:]) if half]
+    return halves
+
+
+def _identity(plan: EvaluationPlan, identity: str) -> dict[str, Any]:
+    settings = {name: value for name, value in vars(plan).items() if name != "keep_megabytes"}
+    return {**settings, "identity": identity}
