@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import asdict
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any, ParamSpec, get_args
+from typing import TYPE_CHECKING, Annotated, Any, ParamSpec, get_args
 
 import typer
 
@@ -20,6 +20,10 @@ from cfa.jobs.queue import Job, Queue, seconds_until_empty
 from cfa.results.runs import RunFolder
 from cfa.results.store import Store
 from cfa.terminal import TerminalListener, duration, note, print_json, print_table, size
+
+if TYPE_CHECKING:
+    from cfa.evaluation import EvaluationPlan
+    from cfa.results.evaluations import Verdict
 
 DONE, FAILED, BAD_USAGE = 0, 1, 2
 
@@ -196,7 +200,8 @@ def evaluate(
             metavar="RUN...|WEIGHTS", help="Runs, weights files, or package.module:factory of a model."
         ),
     ],
-    attack: Annotated[list[str], typer.Option(help="See `cfa attacks`; may be repeated.")],
+    attack: Annotated[list[str] | None, typer.Option(help="See `cfa attacks`; may be repeated.")] = None,
+    preset: Annotated[str | None, typer.Option("--plan", help="Instead: quick, paper or sanity.")] = None,
     eps: Annotated[str | None, typer.Option(help="8/255 or 0.0314; by default the run's own.")] = None,
     norm: Annotated[
         str | None, typer.Option(help="linf, l2, l1 or l0 (pixels); by default the run's own.")
@@ -209,22 +214,38 @@ def evaluate(
     dataset: Annotated[str | None, typer.Option(help="Needed with WEIGHTS; else the run's own.")] = None,
     model: Annotated[str | None, typer.Option(help="With WEIGHTS: the network.")] = None,
     normalize: Annotated[str, typer.Option(help="With WEIGHTS: none, dataset or MEAN/STD.")] = "none",
+    sweep: Annotated[
+        str | None, typer.Option(metavar="EPS,EPS...", help="Attack at each budget: 2/255,4/255,8/255.")
+    ] = None,
+    mode: Annotated[str, typer.Option(help="AutoAttack: reference (as published) or fast.")] = "reference",
+    transfer_from: Annotated[
+        str | None, typer.Option(metavar="RUN", help="The run whose images `transfer` uses.")
+    ] = None,
+    keep_megabytes: Annotated[
+        float, typer.Option(min=0, help="Room for adversarial images to look at.")
+    ] = 20,
     seed: Annotated[int, typer.Option(min=0, help="Seed of random starts.")] = 0,
     device: DeviceName = None,
     queue: ToQueue = False,
     as_json: AsJson = False,
 ) -> int:
     """Attack runs, or a weights file, on test images and count what is still right, class by class."""
-    from cfa.evaluation import EvaluationPlan
     from cfa.jobs.devices import check_device
     from cfa.jobs.submit import submit_evaluation
 
-    def plan_for(own: AttackSettings) -> EvaluationPlan:
-        chosen_norm, budget = _threat(norm, eps, own)
-        attacks = tuple(attack)
-        return EvaluationPlan(attacks=attacks, norm=chosen_norm, eps=budget, limit=limit, seed=seed)
-
     store, jobs = _open()
+    _check_choice("mode", mode, ("reference", "fast"))
+    if (preset is None) == (not attack):
+        raise ConfigError("say what to do: --attack (see `cfa attacks`; may be repeated), or else --plan")
+    options: dict[str, Any] = {"seed": seed, "mode": mode, "keep_megabytes": keep_megabytes}
+    options |= {"limit": limit} if limit is not None else {}
+    options |= {"eps_sweep": _sweep(sweep)} if sweep is not None else {}
+    source = transfer_from and store.find(transfer_from).id
+
+    def plan_for(own: AttackSettings) -> "EvaluationPlan":
+        chosen_norm, budget = _threat(norm, eps, own)
+        return _plan(preset, attack or [], chosen_norm, budget, source, options)
+
     _check_choice("weights", weights, ("auto", "online", "ema", "fawa"))
     _check_choice("checkpoint", checkpoint, ("best", "last"))
     chosen = check_device(device, queued=queue)
@@ -666,6 +687,37 @@ def _register(
     return register_factory(store, source, dataset, normalize)
 
 
+def _plan(
+    preset: str | None,
+    attacks: Sequence[str],
+    norm: Norm,
+    eps: float,
+    transfer_from: str | None,
+    options: Mapping[str, Any],
+) -> "EvaluationPlan":
+    """Build what was asked for: a plan by name, or a list of attacks."""
+    from dataclasses import replace
+
+    from cfa.evaluation import PLANS, TRANSFER, EvaluationPlan
+
+    transfer = (TRANSFER,) if transfer_from is not None else ()
+    if preset is None:
+        return EvaluationPlan(
+            attacks=(*attacks, *transfer), norm=norm, eps=eps, transfer_from=transfer_from, **options
+        )
+    named = PLANS[preset].build(eps, norm)
+    return replace(named, attacks=(*named.attacks, *transfer), transfer_from=transfer_from, **options)
+
+
+def _sweep(text: str) -> tuple[float, ...]:
+    """Read budgets separated by commas."""
+    found = [parse_fraction(part.strip()) for part in text.split(",") if part.strip()]
+    budgets = tuple(value for value in found if isinstance(value, float))
+    if not budgets or len(budgets) < len(found):
+        raise ConfigError(f"--sweep {text!r} is not a list of budgets; write 2/255,4/255,8/255")
+    return budgets
+
+
 def _threat(norm: str | None, eps: str | None, own: AttackSettings) -> tuple[Norm, float]:
     """Choose norm and budget: what was typed, else the run's own; a budget belongs to its norm."""
     norms = get_args(Norm)
@@ -716,15 +768,37 @@ def _print_evaluated(store: Store, submitted: Sequence[Job], as_json: bool) -> N
         made += [(run, evaluation) for evaluation in read_evaluations(run) if evaluation.id in ids]
     findings = [f"{run.name} ({e.weights}): {text}" for run, e in made for text in e.findings]
     per_class = evaluations_frame(made)
+    checks = [(run, check) for run, evaluation in made for check in evaluation.checks]
     if as_json:
-        print_json({"scores": records(per_class), "findings": findings})
+        verdicts = [{"run": run.name, **asdict(check)} for run, check in checks]
+        print_json({"scores": records(per_class), "findings": findings, "checks": verdicts})
         return
     if made:
         _print_summary(records(summary_frame(per_class)))
         print()
         _print_classes(records(per_class))
+    if checks:
+        print()
+        _print_checks(checks)
     for finding in findings:
         note(finding)
+
+
+def _print_checks(checks: Sequence[tuple[RunFolder, "Verdict"]]) -> None:
+    said = {True: "holds", False: "FAILS", None: "not made"}
+    rows = [
+        (
+            run.name,
+            said[check.passed],
+            check.name,
+            ", ".join(f"{name} {accuracy:.1%}" for name, accuracy in check.numbers.items()),
+        )
+        for run, check in checks
+    ]
+    print_table(rows, ("run", "verdict", "check", "accuracy"), "")
+    for run, check in checks:
+        if check.passed is False:
+            note(f"{run.name}: {check.name}: no; {check.meaning}")
 
 
 def _print_summary(summary: Sequence[Mapping[str, Any]]) -> None:

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from cfa.cli import app
 from cfa.config import RunConfig
+from cfa.evaluation import SANITY
 from cfa.jobs.folders import JobFolder
 from cfa.jobs.queue import Queue
 from cfa.models import load_weights
@@ -120,6 +121,13 @@ BAD_USAGE = [
     (["evaluate", "nowhere", "--attack", "clean", "--eps", "x"], "eps='x'"),
     (["evaluate", "nowhere", "--attack", "clean", "--weights", "emma"], "did you mean 'ema'"),
     (["evaluate", "nowhere", "--attack", "clean", "--checkpoint", "first"], "'first'"),
+    (["evaluate", "nowhere"], "--attack"),
+    (["evaluate", "nowhere", "--attack", "clean", "--plan", "quick"], "--attack"),
+    (["evaluate", "nowhere", "--plan", "quik"], "did you mean 'quick'"),
+    (["evaluate", "nowhere", "--attack", "clean", "--mode", "quick"], "'quick'"),
+    (["evaluate", "nowhere", "--attack", "pgd-2", "--sweep", "2/255;4/255"], "--sweep '2/255;4/255'"),
+    (["evaluate", "nowhere", "--attack", "pgd-2", "--transfer-from", "here"], "unknown run 'here'"),
+    (["evaluate", "nowhere", "--attack", "pgd-2", "--norm", "l3"], "'l3'"),
     (["compare", "nowhere", "here"], "unknown run 'nowhere'"),
     (["compare", "nowhere", "here", "--out", "x.docx"], "x.docx"),
     (["export", "nowhere", "--out", "x"], "unknown run 'nowhere'"),
@@ -147,7 +155,7 @@ def test_bad_usage_is_one_sentence_and_leaves_nothing_behind(cfa, home, argument
 
 
 @pytest.mark.parametrize(
-    "arguments", [["train"], ["evaluate", "x"], ["train", "--epochs", "0"], ["fly"], ["export", "x"]]
+    "arguments", [["train"], ["evaluate"], ["train", "--epochs", "0"], ["fly"], ["export", "x"]]
 )
 def test_missing_and_impossible_arguments_are_bad_usage(cfa, arguments):
     assert cfa(*arguments, code=2).stderr
@@ -295,7 +303,7 @@ def test_evaluate_gives_the_scores_that_the_store_holds(train, cfa, home):
             "--json",
         )
     )
-    assert list(document) == ["scores", "findings"]
+    assert list(document) == ["scores", "findings", "checks"]
     assert [list(row) for row in document["scores"]] == [PER_CLASS_COLUMNS] * 6
     (evaluation,) = read_evaluations(Store.open(home).find("a"))
     for attack, scores in zip(("clean", "pgd-3"), evaluation.scores, strict=True):
@@ -307,6 +315,31 @@ def test_evaluate_gives_the_scores_that_the_store_holds(train, cfa, home):
     text = cfa("evaluate", "a", "--attack", "clean").stdout
     assert "%" in text
     assert "fawa" in text  # auto
+
+
+def test_evaluate_by_a_plan_over_a_sweep_and_with_a_transfer(train, cfa, home):
+    train("trades", "--name", "a", "--no-test")
+    train("trades", "--name", "b", "--no-test")
+    quick = cfa("evaluate", "a", "--plan", "quick", "--limit", "30", "--json")
+    assert {row["attack"] for row in quick["scores"]} == {"clean", "pgd-20"}
+    sweep = cfa("evaluate", "a", "--attack", "pgd-2", "--sweep", "2/255, 0.2", "--limit", "30", "--json")
+    attacked = [row for row in sweep["scores"] if row["attack"] == "pgd-2"]
+    assert [row["eps"] for row in attacked] == [2 / 255] * 3 + [0.2] * 3
+    small, large = ([row["correct"] for row in attacked[at : at + 3]] for at in (0, 3))
+    assert all(one >= other for one, other in zip(small, large, strict=True))
+    transfer = cfa(*("evaluate", "a", "--attack", "pgd-2", "--transfer-from", "b", "--limit", "30", "--json"))
+    assert {row["attack"] for row in transfer["scores"]} == {"clean", "pgd-2", "transfer"}
+    plan = read_evaluations(Store.open(home).find("a"))[-1].plan
+    assert plan["transfer_from"] == Store.open(home).find("b").id
+
+
+def test_the_checklist_says_what_held(train, cfa):
+    train("trades", "--name", "a", "--no-test")
+    document = cfa("evaluate", "a", "--plan", "sanity", "--limit", "3", "--json")
+    assert [check["name"] for check in document["checks"]] == [check.name for check in SANITY]
+    assert [check["passed"] is None for check in document["checks"]] == [
+        check.upper == "transfer" for check in SANITY
+    ]
 
 
 def test_evaluate_a_weights_file(train, cfa, home, tiny, tmp_path):

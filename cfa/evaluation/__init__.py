@@ -1,25 +1,27 @@
 """Evaluation: a plan over attacks, and what became of every image."""
 
-from cfa.evaluation.adversarial import AdversarialIndex, load_adversarial, save_outcomes
+from cfa.evaluation.adversarial import AdversarialIndex, Remade, load_adversarial, save_outcomes
 from cfa.evaluation.estimate import estimate_evaluation_seconds
 from cfa.evaluation.evaluate import attack_images, evaluate_weights, summarise
 from cfa.evaluation.judge import judged
 from cfa.evaluation.loading import default_weights, load_model
 from cfa.evaluation.outcomes import AdversarialImages, Outcomes, confusion, worst_case
-from cfa.evaluation.plan import EvaluationPlan
+from cfa.evaluation.plan import TRANSFER, EvaluationPlan
 from cfa.evaluation.presets import PLANS, PlanPreset
-from cfa.evaluation.reproduce import Reproduced, reproduce
+from cfa.evaluation.reproduce import Reproduced, remake, reproduce
 from cfa.evaluation.sanity import SANITY, Check, sanity_plan, verdicts
 
 __all__ = [
     "PLANS",
     "SANITY",
+    "TRANSFER",
     "AdversarialImages",
     "AdversarialIndex",
     "Check",
     "EvaluationPlan",
     "Outcomes",
     "PlanPreset",
+    "Remade",
     "Reproduced",
     "attack_images",
     "confusion",
@@ -29,6 +31,7 @@ __all__ = [
     "judged",
     "load_adversarial",
     "load_model",
+    "remake",
     "reproduce",
     "sanity_plan",
     "save_outcomes",

@@ -16,6 +16,8 @@ from cfa.evaluation.outcomes import AdversarialImages, Outcomes
 from cfa.results.evaluations import Evaluation, outcomes_file, read_outcomes, save_evaluation
 from cfa.results.runs import RunFolder
 
+MADE_AGAIN = "remade.safetensors"
+
 
 def save_outcomes(run: RunFolder, evaluation: Evaluation, outcomes: Outcomes) -> None:
     """Store an evaluation with everything that belongs to it; readers see it only when all is there."""
@@ -34,6 +36,21 @@ def save_outcomes(run: RunFolder, evaluation: Evaluation, outcomes: Outcomes) ->
 
 
 @dataclass(frozen=True)
+class Remade:
+    """An adversarial image that was made again.
+
+    Attributes:
+        image: float32 in [0, 1], shape (channels, side, side).
+        predicted: The class that it was predicted as this time.
+        differs: Whether the evaluation had found another class.
+    """
+
+    image: np.ndarray
+    predicted: int
+    differs: bool
+
+
+@dataclass(frozen=True)
 class AdversarialIndex:
     """The images of an evaluation, cell by cell.
 
@@ -41,11 +58,13 @@ class AdversarialIndex:
         outcomes: The table, column by column.
         batches: The batch in which each column attacked an image.
         kept: The adversarial images that are stored.
+        made_again: Those that were made again since, with the class that they were predicted as then.
     """
 
     outcomes: dict[str, np.ndarray]
     batches: dict[str, np.ndarray]
     kept: AdversarialImages | None
+    made_again: AdversarialImages | None = None
 
     def images_of(self, attack: str, label: int, predicted: int) -> np.ndarray:
         """Return the positions in the test part of all images of a confusion cell, ascending."""
@@ -69,6 +88,18 @@ class AdversarialIndex:
         found: np.ndarray = self.kept.images[rows[0]]
         return found
 
+    def remade(self, column: str, image: int) -> Remade | None:
+        """Return an adversarial image that was made again (:func:`cfa.evaluation.remake`), or ``None``."""
+        if self.made_again is None:
+            return None
+        rows = np.flatnonzero((self.made_again.attack == column) & (self.made_again.image == image))
+        if len(rows) == 0:
+            return None
+        row = rows[0]
+        found = self.outcomes[column][self.outcomes["image"] == image][0]
+        predicted = int(self.made_again.predicted[row])
+        return Remade(self.made_again.images[row], predicted, predicted != found)
+
     def _breaker(self, column: str, image: int) -> str:
         name, at, eps = column.partition("@")
         return str(self.outcomes[f"{name}/by{at}{eps}"][self.outcomes["image"] == image][0])
@@ -87,13 +118,24 @@ def load_adversarial(run: RunFolder, evaluation_id: str) -> AdversarialIndex:
         if (folder / "batches.parquet").exists():
             table = pq.read_table(folder / "batches.parquet")
             batches = {name: table.column(name).to_numpy() for name in table.column_names}
-        file = folder / "adversarial.safetensors"
-        kept = _load_images(file) if file.exists() else None
+        kept, made_again = (
+            _load_images(file) if file.exists() else None
+            for file in (folder / "adversarial.safetensors", folder / MADE_AGAIN)
+        )
     except (OSError, ValueError, pa.ArrowInvalid, safetensors.SafetensorError, KeyError) as error:
         raise StoreError(
             f"the outcomes of evaluation {evaluation_id} cannot be read ({error}); evaluate again"
         ) from error
-    return AdversarialIndex(outcomes, batches, kept)
+    return AdversarialIndex(outcomes, batches, kept, made_again)
+
+
+def save_made_again(run: RunFolder, evaluation_id: str, images: AdversarialImages) -> None:
+    """Store images that were made again, in the place of all that were before."""
+    file = outcomes_file(run, evaluation_id).with_name(MADE_AGAIN)
+    try:
+        _replace(file, lambda temporary: _save_images(images, temporary))
+    except OSError as error:
+        raise StoreError(f"cannot write images ({error.strerror}); free disk space and retry") from error
 
 
 def _save_images(kept: AdversarialImages, file: Path) -> None:

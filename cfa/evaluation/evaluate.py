@@ -89,6 +89,7 @@ def evaluate_weights(
     observer: Observer,
     *,
     evaluation_id: str | None = None,
+    loaded_as: str = "",
 ) -> Evaluation:
     """Evaluate one kind of a run's weights on the test part and store the result in the run's folder.
 
@@ -101,6 +102,7 @@ def evaluate_weights(
         device: Where.
         observer: See :func:`attack_images`.
         evaluation_id: Give the same id again to go on with an evaluation that was stopped.
+        loaded_as: The name that loads the data set, for those who want to see its images again.
     """
     if run.class_names and len(run.class_names) != dataset.num_classes:
         raise CheckpointError(
@@ -131,6 +133,7 @@ def evaluate_weights(
         findings=findings_of(run.config),
         evaluation_id=evaluation_id,
     )
+    evaluation = dataclasses.replace(evaluation, loaded_as=loaded_as)
     save_outcomes(run, evaluation, outcomes)
     shutil.rmtree(scratch, ignore_errors=True)
     for finding in evaluation.findings:

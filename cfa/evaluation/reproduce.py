@@ -7,9 +7,11 @@ import torch
 
 from cfa.data import Dataset, Images
 from cfa.errors import StoreError
-from cfa.evaluation.adversarial import AdversarialIndex, load_adversarial
+from cfa.evaluation.adversarial import AdversarialIndex, load_adversarial, save_made_again
 from cfa.evaluation.evaluate import transfer_model
+from cfa.evaluation.kept import joined, take
 from cfa.evaluation.loading import load_model
+from cfa.evaluation.outcomes import AdversarialImages
 from cfa.evaluation.plan import EvaluationPlan
 from cfa.evaluation.runner import Runner
 from cfa.progress import Observer
@@ -85,6 +87,36 @@ def reproduce(
         places = np.searchsorted(members, rows[wanted])
         found[wanted], predicted[wanted] = x_adv[places], classes[places]
     return Reproduced(images, found, predicted, predicted != index.outcomes[column][rows])
+
+
+def remake(
+    run: RunFolder,
+    evaluation: Evaluation,
+    column: str,
+    images: np.ndarray,
+    dataset: Dataset,
+    device: torch.device,
+    observer: Observer,
+) -> Reproduced:
+    """Reproduce adversarial images and store them beside the evaluation, for looking at.
+
+    Args and errors as of :func:`reproduce`; images of this column that were made again before are replaced.
+    """
+    made = reproduce(run, evaluation, column, images, dataset, device, observer)
+    new = AdversarialImages(
+        np.full(len(images), column),
+        made.image.astype(np.int32),
+        dataset.test_labels.numpy()[images].astype(np.int16),
+        made.predicted,
+        made.adversarial,
+    )
+    before = load_adversarial(run, evaluation.id).made_again
+    parts = [new]
+    if before is not None:
+        others = ~((before.attack == column) & np.isin(before.image, images))
+        parts.insert(0, take(before, np.flatnonzero(others)))
+    save_made_again(run, evaluation.id, joined(parts, new.images.shape[1:]))
+    return made
 
 
 def _batches(index: AdversarialIndex, column: str, rows: np.ndarray) -> list[tuple[str, int, np.ndarray]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cfa.config import RunConfig
-from cfa.errors import ConfigError
+from cfa.errors import ConfigError, StoreError
 from cfa.jobs.queue import Job, Queue
 from cfa.results.runs import RunFolder, require_weights
 from cfa.results.store import Store
@@ -140,6 +140,54 @@ def submit_evaluation(
         device=device,
         run_id=run.id,
         foreground=foreground,
+    )
+
+
+def submit_reproduction(
+    store: Store,
+    queue: Queue,
+    run: RunFolder,
+    evaluation_id: str,
+    column: str,
+    images: Sequence[int],
+    *,
+    device: str | None = None,
+) -> Job:
+    """Add a job that makes adversarial images of an evaluation again.
+
+    Args:
+        store: Where runs are.
+        queue: Where the job goes.
+        run: The run that was evaluated.
+        evaluation_id: Which of its evaluations.
+        column: A column of its outcomes: an attack, or a member of a composite one.
+        images: Positions in the test part.
+        device: Where; ``None`` takes any.
+
+    Raises:
+        ConfigError: The run ships with the project and cannot be written to, or no image is named.
+        StoreError: There is no such evaluation, or it does not say how it was made.
+    """
+    from cfa.results.evaluations import outcomes_file, read_evaluation
+
+    if run.read_only:
+        raise ConfigError(f"run {run.name!r} ships with CFA Studio and cannot be changed; evaluate it anew")
+    if not images:
+        raise ConfigError("no image is named; name at least one to make again")
+    evaluation = read_evaluation(run, evaluation_id)
+    if not evaluation.plan or not outcomes_file(run, evaluation_id).with_name("batches.parquet").exists():
+        raise StoreError(f"evaluation {evaluation_id} does not say how it was made; evaluate again")
+    return queue.submit(
+        "reproduce",
+        {
+            "evaluation": evaluation_id,
+            "column": column,
+            "images": [int(image) for image in images],
+            "import_from": str(Path.cwd()),
+        },
+        f"make {len(images)} images of {run.name} ({column}) again",
+        device=device,
+        run_id=run.id,
     )
 
 

@@ -186,7 +186,7 @@ def _closing_test(task: Task, run: RunFolder, dataset: "Dataset") -> None:
     attack = run.config.attack
     plan = EvaluationPlan(attacks=CLOSING_ATTACKS, norm=attack.norm, eps=attack.eps, seed=run.config.seed)
     kinds = [weights for weights, checkpoint in run.kept_weights() if checkpoint == "best"]
-    _evaluate_kinds(task, run, dataset, plan, [(weights, "best") for weights in kinds])
+    _evaluate_kinds(task, run, dataset, run.config.dataset, plan, [(weights, "best") for weights in kinds])
 
 
 def _evaluate(task: Task) -> None:
@@ -196,13 +196,13 @@ def _evaluate(task: Task) -> None:
     spec, run = task.job.spec, task.run()
     plan = EvaluationPlan(**{**spec["plan"], "attacks": tuple(spec["plan"]["attacks"])})
     weights = default_weights(run) if spec["weights"] == "auto" else spec["weights"]
-    dataset = task.dataset(spec.get("dataset") or run.config.dataset)
+    name = spec.get("dataset") or run.config.dataset
     checkpoint = "file" if weights == "file" else spec["checkpoint"]
-    _evaluate_kinds(task, run, dataset, plan, [(weights, checkpoint)])
+    _evaluate_kinds(task, run, task.dataset(name), name, plan, [(weights, checkpoint)])
 
 
 def _evaluate_kinds(
-    task: Task, run: RunFolder, dataset: "Dataset", plan: Any, wanted: list[tuple[str, str]]
+    task: Task, run: RunFolder, dataset: "Dataset", name: str, plan: Any, wanted: list[tuple[str, str]]
 ) -> None:
     import torch
 
@@ -222,7 +222,33 @@ def _evaluate_kinds(
             torch.device(task.device),
             task.observer,
             evaluation_id=evaluation_id,
+            loaded_as=name,
         )
+
+
+def _reproduce(task: Task) -> None:
+    """Make adversarial images of an evaluation again, by repeating their batches."""
+    import numpy as np
+    import torch
+
+    from cfa.evaluation import remake
+    from cfa.results.evaluations import read_evaluation
+
+    spec, run = task.job.spec, task.run()
+    evaluation = read_evaluation(run, spec["evaluation"])
+    made = remake(
+        run,
+        evaluation,
+        spec["column"],
+        np.array(spec["images"], np.int64),
+        task.dataset(evaluation.dataset_to_load),
+        torch.device(task.device),
+        task.observer,
+    )
+    different = int(made.differs.sum())
+    task.observer.log(
+        f"{len(made.image)} images made again, {different} of them with another outcome than before"
+    )
 
 
 def _compare(task: Task) -> None:
@@ -237,4 +263,4 @@ def _compare(task: Task) -> None:
     task.observer.log(f"comparison of {len(runs)} runs written to {folder}")
 
 
-_KINDS = {"train": _train, "evaluate": _evaluate, "compare": _compare}
+_KINDS = {"train": _train, "evaluate": _evaluate, "compare": _compare, "reproduce": _reproduce}

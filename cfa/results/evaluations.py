@@ -39,7 +39,8 @@ class Evaluation:
     """One plan carried out on one set of weights.
 
     ``settings`` maps an attack's name to all that it ran with; ``findings`` are sentences about the numbers;
-    ``checks`` are the verdicts of a sanity checklist; ``plan`` is what was asked for (it can be repeated).
+    ``checks`` are the verdicts of a sanity checklist; ``plan`` is what was asked for (it can be repeated);
+    ``loaded_as`` is the name that loads the data set where ``dataset`` does not (``package.module:name``).
     """
 
     id: str
@@ -57,6 +58,12 @@ class Evaluation:
     class_names: tuple[str, ...] = ()
     checks: tuple[Verdict, ...] = ()
     plan: Mapping[str, Any] = field(default_factory=dict)
+    loaded_as: str = ""
+
+    @property
+    def dataset_to_load(self) -> str:
+        """The name to load the data set by."""
+        return self.loaded_as or self.dataset
 
     def to_json(self) -> str:
         """Write the evaluation as JSON."""
@@ -118,6 +125,14 @@ def read_evaluations(run: RunFolder) -> list[Evaluation]:
                 f"run {run.id}: evaluation {file.parent.name} cannot be read; delete that folder"
             ) from error
     return sorted(found, key=lambda evaluation: (evaluation.created, evaluation.id))
+
+
+def read_evaluation(run: RunFolder, evaluation_id: str) -> Evaluation:
+    """Find one of a run's evaluations; a StoreError where it is not there."""
+    for evaluation in read_evaluations(run):
+        if evaluation.id == evaluation_id:
+            return evaluation
+    raise StoreError(f"run {run.name!r} has no evaluation {evaluation_id}; it may have been deleted")
 
 
 def read_outcomes(run: RunFolder, evaluation_id: str) -> dict[str, np.ndarray]:

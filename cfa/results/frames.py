@@ -42,6 +42,8 @@ EPOCHS_COLUMNS = [
 def per_class_frame(runs: Iterable[RunFolder]) -> pd.DataFrame:
     """Tabulate each run's newest test scores per (dataset, weights, checkpoint, attack, norm, eps).
 
+    Sweeps are left out (:func:`newest_scores`).
+
     Returns:
         One row per class, columns :data:`PER_CLASS_COLUMNS`; accuracies in [0, 1], 95 % Wilson intervals.
     """
@@ -58,9 +60,15 @@ def evaluations_frame(evaluations: Iterable[tuple[RunFolder, Evaluation]]) -> pd
 
 
 def newest_scores(run: RunFolder) -> list[tuple[Evaluation, Scores]]:
-    """Pick a run's newest test scores for every (dataset, weights, checkpoint, attack, norm, eps)."""
+    """Pick a run's newest test scores for every (dataset, weights, checkpoint, attack, norm, eps).
+
+    Sweeps are left out: an image that breaks at a smaller ``eps`` counts as broken at every larger one there,
+    so that their figures are not those of one attack at one ``eps``.
+    """
     newest: dict[tuple[object, ...], tuple[Evaluation, Scores]] = {}
     for evaluation in read_evaluations(run):
+        if evaluation.plan.get("eps_sweep"):
+            continue
         for scores in evaluation.scores:
             key = (evaluation.dataset, evaluation.weights, evaluation.checkpoint)
             newest[(*key, scores.attack, scores.norm, scores.eps)] = (evaluation, scores)

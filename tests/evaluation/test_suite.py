@@ -3,6 +3,7 @@
 import dataclasses
 import logging
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from cfa.evaluation import (
     evaluate_weights,
     load_adversarial,
     load_model,
+    remake,
     reproduce,
     sanity_plan,
     verdicts,
@@ -187,6 +189,27 @@ def test_images_that_were_not_kept_can_be_made_again(run: RunFolder, short: None
     if column != "pgd-5":
         with pytest.raises(StoreError, match=f"{column} did not attack image {wrong[0]}"):
             reproduce(run, evaluation, column, wrong, DATA, CPU, Observer())
+
+
+def test_what_is_made_again_is_stored_and_says_whether_it_differs(run: RunFolder, short: None) -> None:
+    plan = EvaluationPlan(attacks=("pgd-5",), eps=EPS, batch_size=32, keep_megabytes=0)
+    evaluation = evaluate_weights(run, "online", "best", plan, DATA, CPU, Observer())
+    index = load_adversarial(run, evaluation.id)
+    first, second = int(index.outcomes["image"][0]), int(index.outcomes["image"][40])
+    assert index.stored("pgd-5", first) is None
+    assert index.remade("pgd-5", first) is None
+    for images in ([first], [second, first]):  # the second replaces the first's image and adds its own
+        remake(run, evaluation, "pgd-5", np.array(images), DATA, CPU, Observer())
+    index = load_adversarial(run, evaluation.id)
+    assert len(index.made_again) == 2
+    for image in (first, second):
+        made = index.remade("pgd-5", image)
+        assert made.predicted == index.outcomes["pgd-5"][image]
+        assert not made.differs
+        clean = DATA.test_images[image].numpy() / np.float32(255)
+        assert 0 < np.abs(made.image - clean).max() <= EPS + 1e-6
+    others = {**index.outcomes, "pgd-5": (index.outcomes["pgd-5"] + 1) % DATA.num_classes}
+    assert replace(index, outcomes=others).remade("pgd-5", first).differs
 
 
 # Findings ------------------------------------------------------------------------------------------------

@@ -11,8 +11,8 @@ import pytest
 import torch
 from filelock import FileLock
 
-from cfa.errors import CheckpointError, ConfigError, Diverged, UnknownName
-from cfa.evaluation import EvaluationPlan
+from cfa.errors import CheckpointError, ConfigError, Diverged, StoreError, UnknownName
+from cfa.evaluation import EvaluationPlan, load_adversarial
 from cfa.jobs.folders import JobFolder, device_lock_file, read_progress, run_state
 from cfa.jobs.observer import Listener
 from cfa.jobs.queue import Queue, read_log
@@ -21,6 +21,7 @@ from cfa.jobs.submit import (
     submit_comparison,
     submit_demo,
     submit_evaluation,
+    submit_reproduction,
     submit_training,
 )
 from cfa.jobs.worker import run_job
@@ -278,6 +279,29 @@ def test_evaluation_of_chosen_weights_on_some_images(train, home, store, queue):
         assert list(JobFolder.of(home, job.id).result()["evaluations"].values()) == [newest.id]
     with pytest.raises(UnknownName, match="it has: online"):
         submit_evaluation(store, queue, run, weights="swa", checkpoint="best", plan=plan)
+
+
+def test_images_of_an_evaluation_are_made_again(train, home, store, queue, tmp_path):
+    run, job = train(test=False)
+    run_job(home, job, Ear())
+    plan = EvaluationPlan(attacks=("pgd-2",), eps=0.1, limit=30, keep_megabytes=0)
+    job = submit_evaluation(store, queue, run, weights="auto", checkpoint="best", plan=plan, foreground=True)
+    assert run_job(home, job.id, Ear()) == 0
+    (evaluation,) = read_evaluations(run)
+    images = load_adversarial(run, evaluation.id).outcomes["image"][:3].tolist()
+    job = submit_reproduction(store, queue, run, evaluation.id, "pgd-2", images)
+    assert queue.claim("cpu").id == job.id
+    ear = Ear()
+    assert run_job(home, job.id, ear) == 0, ear.failures
+    index = load_adversarial(run, evaluation.id)
+    assert [index.remade("pgd-2", image).differs for image in images] == [False] * 3
+    with pytest.raises(StoreError, match="no evaluation e0"):
+        submit_reproduction(store, queue, run, "e0", "pgd-2", images)
+    with pytest.raises(ConfigError, match="no image"):
+        submit_reproduction(store, queue, run, evaluation.id, "pgd-2", [])
+    shipped = Store.open(tmp_path / "other", shipped=home / "runs")
+    with pytest.raises(ConfigError, match="cannot be changed"):
+        submit_reproduction(shipped, queue, shipped.find(run.id), evaluation.id, "pgd-2", images)
 
 
 def test_evaluation_of_a_run_that_ships_with_the_project_is_refused(train, home, queue, tmp_path):

@@ -139,6 +139,14 @@ def test_the_newest_evaluation_of_the_same_question_wins(tmp_path: Path) -> None
     assert len(frame) == 3 * 6
 
 
+def test_sweeps_are_left_out_but_can_be_tabulated_by_themselves(tmp_path: Path) -> None:
+    run = a_run(tmp_path)
+    save(run, "a", "2026-01-01", scores(correct=(2, 2, 2)))
+    sweep = save(run, "b", "2026-01-02", scores(correct=(1, 1, 1)), plan={"eps_sweep": [2 / 255, 8 / 255]})
+    assert set(per_class_frame([run])["correct"]) == {2}
+    assert set(evaluations_frame([(run, sweep)])["correct"]) == {1}
+
+
 def test_the_summary_is_computed_from_the_per_class_table(tmp_path: Path) -> None:
     one = a_run(tmp_path, name="one")
     other = a_run(tmp_path, tiny_config("pgd-at", seed=1), "other")
