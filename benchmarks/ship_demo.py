@@ -14,6 +14,7 @@ from cfa.results.store import SHIPPED_RUNS, Store
 SUITE = Path(__file__).parent / "suites" / "demo.toml"
 SEED_WITH_WEIGHTS = 0
 LARGEST = 12_000_000  # bytes in all
+NOT_SHIPPED = ("adversarial.safetensors", "remade.safetensors", "batches.parquet")  # pictures to look at
 
 
 def main() -> None:
@@ -27,7 +28,9 @@ def main() -> None:
     shutil.rmtree(temporary, ignore_errors=True)
     for run in finished:
         target = temporary / run.id
-        shutil.copytree(run.path, target, ignore=shutil.ignore_patterns("state", "split.json", ".*"))
+        shutil.copytree(
+            run.path, target, ignore=shutil.ignore_patterns("state", "split.json", ".*", *NOT_SHIPPED)
+        )
         for file in (target / "weights").iterdir():
             if run.config.seed != SEED_WITH_WEIGHTS or not file.name.startswith("best-"):
                 file.unlink()
