@@ -23,6 +23,8 @@ from cfa.terminal import TerminalListener, duration, note, print_json, print_tab
 
 if TYPE_CHECKING:
     from cfa.evaluation import EvaluationPlan
+    from cfa.jobs.suite_costs import SuiteCosts
+    from cfa.jobs.suites import PlannedEvaluation, PlannedRun, Suite
     from cfa.results.evaluations import Verdict
 
 DONE, FAILED, BAD_USAGE = 0, 1, 2
@@ -467,81 +469,170 @@ SuiteFile = Annotated[
 ]
 
 
+SuiteData = Annotated[
+    str | None, typer.Option("--dataset", metavar="NAME", help="Another data set than the file's.")
+]
+
+
+def _read_suite(file: Path, dataset: str | None) -> "Suite":
+    from cfa.jobs.suites import read_suite
+
+    suite = read_suite(file)
+    return suite.on(dataset) if dataset is not None else suite
+
+
 @command("cfa suite plan benchmarks/suites/demo.toml", suite_app)
-def suite_plan(file: SuiteFile, device: DeviceName = None, as_json: AsJson = False) -> None:
+def suite_plan(
+    file: SuiteFile, dataset: SuiteData = None, device: DeviceName = None, as_json: AsJson = False
+) -> None:
     """List the runs and evaluations of a suite, what is done already, and what the rest takes here."""
     import torch
 
-    from cfa.data import dataset_info
     from cfa.jobs.devices import check_device, choose_device
-    from cfa.jobs.suites import plan_suite, read_suite
-    from cfa.training import estimate_seconds
+    from cfa.jobs.suite_costs import SuiteCosts
+    from cfa.jobs.suites import plan_evaluations, plan_suite
 
     store, _ = _open()
-    suite = read_suite(file)
+    suite = _read_suite(file, dataset)
     chosen = choose_device(store.home, check_device(device, queued=False))
-    info = dataset_info(suite.dataset, store.data_folder)
-    runs: list[dict[str, Any]] = []
-    costs: dict[str, Any] = {}
-    for planned in plan_suite(store, suite):
-        config = planned.config
-        kind = config.key(without_seed=True)
-        if planned.existing is None and kind not in costs:
-            costs[kind] = estimate_seconds(config, info, torch.device(chosen))
-        cost = costs[kind] if planned.existing is None else None
-        runs.append(
-            {
-                "method": config.method,
-                "seed": config.seed,
-                "settings": _short(config),
-                "run": planned.existing.name if planned.existing else None,
-                "seconds": cost.seconds if cost else 0.0,
-                "disk_bytes": cost.disk_bytes if cost else 0,
-            }
-        )
-    evaluations = [
-        {"method": run["method"], "seed": run["seed"], "attacks": wanted.attacks, "weights": weights}
-        for run in runs
-        for wanted in suite.evaluations
-        for weights in wanted.weights
-    ]
-    seconds = sum(run["seconds"] for run in runs)
+    costs = SuiteCosts(store.data_folder, torch.device(chosen))
+    planned = plan_suite(store, suite)
+    runs = [_planned_run(run, costs) for run in planned]
+    evaluations = [_planned_evaluation(wanted, costs) for wanted in plan_evaluations(suite, planned)]
+    seconds, disk_bytes = (sum(item[key] for item in runs + evaluations) for key in ("seconds", "disk_bytes"))
     if as_json:
-        print_json({"runs": runs, "evaluations": evaluations, "seconds": seconds, "device": chosen})
+        totals = {"seconds": seconds, "disk_bytes": disk_bytes, "device": chosen}
+        print_json({"runs": runs, "evaluations": evaluations, **totals})
         return
+    _print_plan(suite.title, runs, evaluations, chosen)
+    print(
+        f"{len(runs)} trainings, {len(evaluations)} evaluations besides their closing tests; "
+        f"for what is left {duration(seconds)} (evaluations at most) and {size(disk_bytes)}"
+    )
+
+
+def _planned_run(planned: "PlannedRun", costs: "SuiteCosts") -> dict[str, Any]:
+    config, run = planned.config, planned.existing
+    cost = None if run is not None and run.status.state == "finished" else costs.training(config)
+    variant = "".join(f", {key}={value}" for key, value in planned.variant.items())
+    return {
+        "method": config.method,
+        "seed": config.seed,
+        "settings": _short(config) + variant,
+        "run": run.name if run else None,
+        "state": run_state(run) if run else "to do",
+        "starts_from": config.init or (_short(planned.starts_from.config) if planned.starts_from else None),
+        "seconds": cost.seconds if cost else 0.0,
+        "disk_bytes": cost.disk_bytes if cost else 0,
+    }
+
+
+def _planned_evaluation(wanted: "PlannedEvaluation", costs: "SuiteCosts") -> dict[str, Any]:
+    seconds, disk_bytes = (0.0, 0) if wanted.is_made else costs.evaluation(wanted)
+    return {
+        "method": wanted.run.config.method,
+        "seed": wanted.run.config.seed,
+        "dataset": wanted.run.config.dataset,
+        "attacks": wanted.plan.attacks,
+        "eps": wanted.plan.eps,
+        "weights": wanted.weights,
+        "checkpoint": wanted.checkpoint,
+        "done": wanted.is_made,
+        "seconds": seconds,
+        "disk_bytes": disk_bytes,
+    }
+
+
+def _print_plan(
+    title: str, runs: Sequence[Mapping[str, Any]], evaluations: Sequence[Mapping[str, Any]], device: str
+) -> None:
     rows = [
         (
             run["settings"],
-            run["run"] or "to do",
-            duration(float(run["seconds"] or 0)),
-            size(run["disk_bytes"] or 0),
+            f"{run['run']} ({run['state']})" if run["run"] else "to do",
+            duration(run["seconds"]),
+            size(run["disk_bytes"]),
         )
         for run in runs
     ]
-    print_table(rows, (suite.title, "run", f"time on {chosen}", "disk"), "no runs")
-    more = f"{len(evaluations)} evaluations besides their closing tests"
-    print(f"{len(runs)} trainings, {more}; {duration(seconds)} for the trainings that are left")
+    attacks = dict.fromkeys(evaluation["attacks"] for evaluation in evaluations)
+    for names in attacks:
+        alike = [evaluation for evaluation in evaluations if evaluation["attacks"] == names]
+        rows.append(
+            (
+                f"{len(alike)} evaluations with {', '.join(names)}",
+                f"{sum(evaluation['done'] for evaluation in alike)} done",
+                duration(sum(evaluation["seconds"] for evaluation in alike)),
+                size(sum(evaluation["disk_bytes"] for evaluation in alike)),
+            )
+        )
+    print_table(rows, (title, "run", f"time on {device}", "disk"), "no runs")
 
 
 @command("cfa suite run benchmarks/suites/demo.toml", suite_app)
 def suite_run(
-    file: SuiteFile, device: DeviceName = None, queue: ToQueue = False, as_json: AsJson = False
+    file: SuiteFile,
+    dataset: SuiteData = None,
+    device: DeviceName = None,
+    queue: ToQueue = False,
+    as_json: AsJson = False,
 ) -> int:
     """Run what a suite still lacks: here, one after the other, or with --queue in the background."""
     from cfa.jobs.devices import check_device
-    from cfa.jobs.suites import read_suite, submit_suite
+    from cfa.jobs.suites import submit_suite
 
     store, jobs = _open()
     chosen = check_device(device, queued=queue)
-    made = submit_suite(store, jobs, read_suite(file), tag=f"suite:{file.stem}", device=chosen)
-    code = DONE
-    if not queue:
-        for job in made:
-            code = max(code, _carry_out(jobs, jobs.resume(job.id, foreground=True)))
-            if jobs.get(job.id).state in ("paused", "cancelled"):
-                break
+    suite = _read_suite(file, dataset)
+    made = submit_suite(store, jobs, suite, tag=f"suite:{file.stem}", device=chosen)
+    code = DONE if queue else _carry_out_all(jobs, made)
     _print_jobs([jobs.get(job.id) for job in made], as_json)
     return code
+
+
+def _carry_out_all(queue: Queue, made: Sequence[Job]) -> int:
+    """Carry out jobs here; those that another process took are waited for, those without hope left out."""
+    code = DONE
+    for job in made:
+        if (now := queue.get(job.id)).state == "running":
+            note(f"{now.title} runs elsewhere; waiting for it")
+        while (now := queue.get(job.id)).state == "running":
+            time.sleep(1.0)
+        if now.state == "queued" and not now.blocked_by:
+            code = max(code, _carry_out(queue, queue.resume(job.id, foreground=True)))
+        ended = queue.get(job.id).state
+        if ended in ("paused", "cancelled"):
+            return FAILED
+        if ended != "done":
+            code = FAILED
+    return code
+
+
+@command("cfa suite report benchmarks/suites/demo.toml --out demo.md", suite_app)
+def suite_report(
+    file: SuiteFile,
+    dataset: SuiteData = None,
+    out: Annotated[Path | None, typer.Option(metavar="FILE.md|.csv", help="Write the table there.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print a suite's table beside the published numbers, also while the suite is unfinished."""
+    from cfa.jobs.suite_report import report_suite
+    from cfa.results.rows import write_text
+
+    if out is not None and out.suffix not in (".md", ".csv"):
+        raise ConfigError(f"--out {out} is neither .md nor .csv; name such a file")
+    store, _ = _open()
+    report = report_suite(store, _read_suite(file, dataset))
+    if out is not None:
+        write_text(out, report.csv() if out.suffix == ".csv" else report.markdown())
+        note(f"written: {out}")
+    if as_json:
+        print_json(report.document())
+        return
+    headings, rows = report.table()
+    print(report.title)
+    print_table(rows, headings, "no runs")
+    print(f"{report.progress}; percent, with the standard deviation over runs and 95 % intervals over images")
 
 
 @command("cfa prune --dry-run")

@@ -110,13 +110,18 @@ class ObjectiveSettings(Settings):
 
 
 class RuleSettings(Settings):
-    """Class-wise calibration (CFA eq. 6 and 7); used by the methods that calibrate."""
+    """Class-wise calibration: CFA's (eq. 6 and 7), then FRL's constraints; each for its methods."""
 
     lambda_eps: Annotated[Number, Field(ge=0, le=2)] | None = None  # CCM: eps_k = (lambda_eps + t_k) eps
     lambda_beta: Annotated[Number, Field(ge=0, le=2)] | None = None  # CCR: beta_k = (lambda_beta + t_k) beta
     warmup_epochs: Annotated[int, Field(ge=1)] = 10  # official `--begin 10`; the paper does not state it
     eps_min: Annotated[Number, Field(ge=0, le=1)] | None = None  # the paper bounds nothing
     eps_max: Annotated[Number, Field(gt=0, le=1)] | None = None
+    clean_bound: Annotated[Number, Field(ge=0, le=1)] = 0.07  # FRL, and so down to weight_limit: the
+    boundary_bound: Annotated[Number, Field(ge=0, le=1)] = 0.07  # defaults of its authors' code
+    weight_rate: Annotated[Number, Field(ge=0)] = 0.05
+    eps_rate: Annotated[Number, Field(ge=0)] = 0.2
+    weight_limit: Annotated[Number, Field(gt=0, lt=1)] = 0.5  # below 1, so that no class weighs nothing
 
     @pydantic.model_validator(mode="after")
     def _bounds_are_ordered(self) -> Self:

@@ -283,26 +283,32 @@ def class_cards(run: services.Run, validation: pd.DataFrame, weights: str) -> li
     ]
 
 
+RULES = ("CCM", "CCR")  # what moves eps, and what moves beta
+
+
 def calibration_cards(run: services.Run) -> list[elements.Card]:
     knobs, config = services.knobs(run), run.folder.config
     warmup = config.rule.warmup_epochs
     beta = knobs.dropna(subset=["beta"])
     moves_eps, moves_beta = config.rule.lambda_eps is not None, config.rule.lambda_beta is not None
-    alike = f"All classes alike up to epoch {warmup}, calibrated after it"
+    how_eps, how_beta = (f"All classes alike up to epoch {warmup}, calibrated after it ({n})." for n in RULES)
+    if config.method in services.METHODS and services.METHODS[config.method].constrained:
+        moves_eps = moves_beta = True
+        how_eps = how_beta = "Larger where validation errors exceed the mean by more than the bounds (FRL)."
     constant = f"the same {config.objective.beta:g} for all classes." if config.objective.beta else ""
     return [
         elements.Card(
             "Calibrated eps per class",
             "monitor_eps",
             charts.class_lines(knobs, "eps", charts.EPS) if moves_eps and len(knobs) else None,
-            f"{alike} (CCM).",
+            how_eps,
             f"this method keeps {wording.eps_255(config.attack.eps)} for all classes.",
         ),
         elements.Card(
             "Calibrated beta per class",
             "monitor_beta",
             charts.class_lines(beta, "beta", charts.BETA) if moves_beta and len(beta) else None,
-            f"Weight of the robust term against the clean one. {alike} (CCR).",
+            f"Weight of the robust term against the clean one. {how_beta}",
             constant or "this method's loss has no clean term, so there is no beta.",
         ),
     ]

@@ -33,6 +33,7 @@ class PGD:
         tau: FAT's early stop (Zhang et al. 2020, as in PKU-ML/CFA): a sample takes ``tau`` more steps once
             it is misclassified, and then no more. ``None`` never stops.
         stop_when_broken: Keep a sample's first misclassified iterate (`pgd-n-best`).
+        shared_step: A relative step is relative to the largest ``eps`` of the batch (FRL), one for all.
     """
 
     norm: Norm = "linf"
@@ -43,6 +44,7 @@ class PGD:
     bn_mode: BatchNormMode = "eval"
     tau: int | None = None
     stop_when_broken: bool = False
+    shared_step: bool = False
 
     @property
     def survivors_only(self) -> bool:
@@ -94,7 +96,7 @@ class PGD:
         """Step, project, clip; also return the logits that the gradient came from."""
         geometry = NORMS[self.norm]
         radius = per_sample(eps, x)
-        step = self.step_size.value * (radius if self.step_size.relative else 1)
+        step = self.step_size.value * (self._step_unit(radius) if self.step_size.relative else 1)
         x_adv = x_adv.detach().requires_grad_()
         with torch.enable_grad():
             logits = model(x_adv)
@@ -102,6 +104,9 @@ class PGD:
         moved = x_adv.detach() + step * geometry.steepest(gradient)
         moved = x + geometry.project(moved - x, radius)
         return moved.clamp(0, 1), logits.detach()
+
+    def _step_unit(self, radius: Tensor) -> Tensor:
+        return radius.max() if self.shared_step else radius
 
     def _early_stopped(
         self, model: Model, x: Tensor, y: Tensor, x_adv: Tensor, eps: float | Tensor

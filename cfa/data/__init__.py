@@ -1,29 +1,39 @@
 """Data sets, stratified seeded splits and device-resident batches."""
 
 from cfa.data.batches import Images, Offsets, apply_offsets, augment, batch_slices, draw_offsets, to_float
+from cfa.data.cifar import load_cifar10, load_cifar100
 from cfa.data.datasets import (
     DATASETS,
     FOLDER,
+    LONG_TAIL,
     NO_AUGMENTATION,
     Augmentation,
     Dataset,
     DatasetInfo,
     DatasetLoader,
     DatasetSource,
+    Report,
     dataset_info,
     download_dataset,
     fingerprint,
     full_name,
     load_dataset,
+    usual_imbalance_ratio,
 )
 from cfa.data.fashion_mnist import download_fashion_mnist, load_fashion_mnist, load_fashion_mnist_mini
 from cfa.data.folders import load_folder, scan_folder
 from cfa.data.idx import read_idx
-from cfa.data.splits import Split, long_tailed, stratified_split
+from cfa.data.splits import Split, long_tailed, long_tailed_counts, long_tailed_split, stratified_split
+from cfa.data.stl10 import load_stl10
+from cfa.data.svhn import load_svhn
+from cfa.data.tiny_imagenet import load_tiny_imagenet
+
+import cfa.data.catalogue  # isort: skip  # noqa: F401 - fills DATASETS
 
 __all__ = [
     "DATASETS",
     "FOLDER",
+    "LONG_TAIL",
     "NO_AUGMENTATION",
     "Augmentation",
     "Dataset",
@@ -32,6 +42,7 @@ __all__ = [
     "DatasetSource",
     "Images",
     "Offsets",
+    "Report",
     "Split",
     "apply_offsets",
     "augment",
@@ -42,13 +53,21 @@ __all__ = [
     "draw_offsets",
     "fingerprint",
     "full_name",
+    "load_cifar10",
+    "load_cifar100",
     "load_dataset",
     "load_fashion_mnist",
     "load_fashion_mnist_mini",
     "load_folder",
+    "load_stl10",
+    "load_svhn",
+    "load_tiny_imagenet",
     "long_tailed",
+    "long_tailed_counts",
+    "long_tailed_split",
     "read_idx",
     "scan_folder",
     "stratified_split",
     "to_float",
+    "usual_imbalance_ratio",
 ]

@@ -1,15 +1,16 @@
 """What a data set is, and the registry of those that can be named."""
 
 import hashlib
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 import torch
 from torch import Tensor
 
-from cfa.errors import DataError
+from cfa.data.splits import long_tailed_counts
+from cfa.errors import DataError, UnknownName
 from cfa.registry import Registry
 
 
@@ -38,6 +39,14 @@ class Augmentation:
 FOLDER = "folder"
 """The scheme of data sets that are someone's own image folders: ``folder:PATH``."""
 
+LONG_TAIL = "-lt"
+"""What a data set's name ends with where it is to be trained on with a long tail: ``cifar10-lt``."""
+
+IMBALANCE_RATIOS: Mapping[str, float] = {"cifar10": 50.0, "cifar100": 10.0, "tiny-imagenet": 10.0}
+"""Largest over smallest class, as in RobustLT (CVPR 2026), whose three sets these are."""
+
+USUAL_IMBALANCE_RATIO = 10.0  # where nobody has set a custom: two of RobustLT's three
+
 NO_AUGMENTATION = Augmentation(crop_padding=0, padding_mode="constant", flip=False)
 
 
@@ -54,6 +63,8 @@ class Dataset:
         test_only: there are no training images, on purpose: it can be evaluated on, not trained on.
         fingerprint: sha256 over images and labels of both parts, as ``fingerprint`` computes it;
             left empty, it is computed here.
+        imbalance_ratio: largest over smallest training class that training is meant to thin the classes out
+            to, by ``long_tailed_split``; 1 leaves them alone. The images here are always all of them.
 
     Raises:
         DataError: a tensor of another type or shape, a label outside the classes, or a class
@@ -69,6 +80,7 @@ class Dataset:
     augmentation: Augmentation = NO_AUGMENTATION
     fingerprint: str = ""
     test_only: bool = False
+    imbalance_ratio: float = 1.0
 
     def __post_init__(self) -> None:
         """Check both parts, then fill in the fingerprint."""
@@ -162,10 +174,13 @@ class DatasetInfo:
         classes: the number of classes.
         channels: 1 for grey, 3 for RGB.
         image_size: side in pixels.
-        train_images: number of images in the training part, validation images included.
+        train_images: number of images in the training part, validation images included; of a long tail, how
+            many its usual ratio leaves.
         test_images: number of images in the test part.
         available: whether it can be loaded without a download.
         how_to_get: one sentence; empty where nothing has to be done.
+        download_bytes: size of the download; 0 where there is none, or it is not known.
+        imbalance_ratio: largest over smallest training class, as long as no setting says otherwise.
     """
 
     name: str
@@ -177,6 +192,16 @@ class DatasetInfo:
     test_images: int
     available: bool
     how_to_get: str
+    download_bytes: int = 0
+    imbalance_ratio: float = 1.0
+
+
+Report = Callable[[int, int], None]
+"""Is told of a download: bytes that are here, and bytes in all (0: not known). What it raises ends it."""
+
+
+def no_report(done: int, total: int) -> None:
+    """Tell nobody."""
 
 
 @dataclass(frozen=True)
@@ -186,19 +211,71 @@ class DatasetSource:
     Attributes:
         load: reads it, with the folder of downloaded data sets as its argument.
         describe: tells what it holds, cheaply.
-        download: fetches it into the folder; None where there is nothing to fetch.
+        download: fetches it into the folder and reports how far it is; None where there is nothing to fetch.
     """
 
     load: DatasetLoader
     describe: Callable[[Path], DatasetInfo]
-    download: Callable[[Path], None] | None = None
+    download: Callable[[Path, Report], None] | None = None
 
     def __call__(self, folder: Path) -> Dataset:
         """Load the data set."""
         return self.load(folder)
 
 
-DATASETS: Registry[DatasetLoader] = Registry("data set")
+class Datasets(Registry[DatasetLoader]):
+    """The registry of data sets, which also knows the long tail of each: ``NAME-lt``.
+
+    What is registered under a name that ends so is that; a folder of that name is a folder.
+    """
+
+    def __getitem__(self, name: str) -> DatasetLoader:
+        """Return the data set called ``name``, or the long tail of the one whose name this continues."""
+        base = name.removesuffix(LONG_TAIL)
+        twice = base.endswith(LONG_TAIL) and not _names_a_folder(base)
+        if base == name or twice or name in self or _names_a_folder(name):
+            return super().__getitem__(name)
+        try:
+            return _long_tail(base, super().__getitem__(base))
+        except UnknownName:
+            return super().__getitem__(name)  # whose error names what was asked for
+
+
+def usual_imbalance_ratio(name: str) -> float:
+    """Return the ratio of largest to smallest class that a data set is trained with where none is set."""
+    base = name.removesuffix(LONG_TAIL)
+    return 1.0 if base == name or _names_a_folder(name) else IMBALANCE_RATIOS.get(base, USUAL_IMBALANCE_RATIO)
+
+
+def _names_a_folder(name: str) -> bool:
+    scheme, colon, path = name.partition(":")
+    return scheme == FOLDER and bool(colon) and Path(path).expanduser().is_dir()
+
+
+def _long_tail(base: str, source: DatasetLoader) -> DatasetSource:
+    """Make the data set that is ``source`` in all but the ratio that it asks training for."""
+    ratio = IMBALANCE_RATIOS.get(base, USUAL_IMBALANCE_RATIO)
+
+    def load(folder: Path) -> Dataset:
+        data = _loaded(base, source, folder)
+        data.require_training_images()
+        return replace(data, name=data.name + LONG_TAIL, imbalance_ratio=ratio)
+
+    def describe(folder: Path) -> DatasetInfo:
+        info = _describe(base, source, folder)
+        left = info.train_images
+        if info.classes and left:  # of unequal classes an estimate
+            left = sum(long_tailed_counts([left // info.classes] * info.classes, ratio))
+        title = f"{info.title}, long-tailed 1:{ratio:g}"
+        return replace(
+            info, name=info.name + LONG_TAIL, title=title, train_images=left, imbalance_ratio=ratio
+        )
+
+    download = source.download if isinstance(source, DatasetSource) else None
+    return DatasetSource(load, describe, download)
+
+
+DATASETS = Datasets("data set")
 
 
 def full_name(name: str) -> str:
@@ -216,20 +293,35 @@ def load_dataset(name: str, folder: Path) -> Dataset:
         UnknownName: nothing is registered or importable under this name.
         DataError: it is missing or broken, or a user's loader returned something else.
     """
-    loaded: object = DATASETS[name](folder)
-    if not isinstance(loaded, Dataset):
-        raise DataError(
-            f"the data set loader {name!r} returned {type(loaded).__name__}; it must return cfa.data.Dataset"
-        )
-    return loaded
+    return _loaded(name, DATASETS[name], folder)
 
 
 def dataset_info(name: str, folder: Path) -> DatasetInfo:
     """Describe the data set called ``name`` without decoding images (a user's own one is loaded)."""
+    return _describe(name, DATASETS[name], folder)
+
+
+def download_dataset(name: str, folder: Path, report: Report = no_report) -> None:
+    """Fetch the data set called ``name`` into ``folder``; one that needs no download is left alone.
+
+    Args:
+        name: Of the data set.
+        folder: Where downloaded data sets live.
+        report: Called with bytes that are here and bytes in all; to stop the download, let it raise: what
+            was fetched so far is then removed.
+
+    Raises:
+        DataError: the download failed; the sentence says which files to put where instead.
+    """
     source = DATASETS[name]
+    if isinstance(source, DatasetSource) and source.download is not None:
+        source.download(folder, report)
+
+
+def _describe(name: str, source: DatasetLoader, folder: Path) -> DatasetInfo:
     if isinstance(source, DatasetSource):
         return source.describe(folder)
-    data = load_dataset(name, folder)
+    data = _loaded(name, source, folder)
     return DatasetInfo(
         name=name,
         title=data.name,
@@ -243,12 +335,10 @@ def dataset_info(name: str, folder: Path) -> DatasetInfo:
     )
 
 
-def download_dataset(name: str, folder: Path) -> None:
-    """Fetch the data set called ``name`` into ``folder``; one that needs no download is left alone.
-
-    Raises:
-        DataError: the download failed; the sentence says which files to put where instead.
-    """
-    source = DATASETS[name]
-    if isinstance(source, DatasetSource) and source.download is not None:
-        source.download(folder)
+def _loaded(name: str, source: DatasetLoader, folder: Path) -> Dataset:
+    loaded: object = source(folder)
+    if not isinstance(loaded, Dataset):
+        raise DataError(
+            f"the data set loader {name!r} returned {type(loaded).__name__}; it must return cfa.data.Dataset"
+        )
+    return loaded

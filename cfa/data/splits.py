@@ -1,5 +1,6 @@
 """Seeded splits of the training part into training and validation images, class by class."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -78,15 +79,66 @@ def long_tailed(labels: Tensor, num_classes: int, imbalance_ratio: float, seed: 
         DataError: a class would be left without an image.
     """
     generator = torch.Generator().manual_seed(seed)
-    largest = int(torch.bincount(labels, minlength=num_classes).max())
+    labels = labels.cpu()
+    counts = long_tailed_counts(torch.bincount(labels, minlength=num_classes).tolist(), imbalance_ratio)
     kept = []
-    for class_index in range(num_classes):
+    for class_index, count in enumerate(counts):
         members = (labels == class_index).nonzero().squeeze(1)
-        share = imbalance_ratio ** (-class_index / max(1, num_classes - 1))
-        count = min(int(largest * share), len(members))
         if count == 0:
             raise DataError(
                 f"data.imbalance_ratio={imbalance_ratio:g} leaves class {class_index} no image; lower it"
             )
         kept.append(members[torch.randperm(len(members), generator=generator)[:count]])
     return torch.cat(kept).sort().values
+
+
+def long_tailed_counts(counts: Sequence[int], imbalance_ratio: float) -> tuple[int, ...]:
+    """Compute how many images of each class the exponential profile leaves.
+
+    Args:
+        counts: Images of each class; the largest number among them is that of the profile's first class.
+        imbalance_ratio: As for :func:`long_tailed`.
+
+    Returns:
+        One number a class, 0 where the profile leaves none; a class that is smaller than it stays whole.
+    """
+    largest, steps = max(counts), max(1, len(counts) - 1)
+    return tuple(
+        min(int(largest * imbalance_ratio ** (-class_index / steps)), count)
+        for class_index, count in enumerate(counts)
+    )
+
+
+def long_tailed_split(
+    labels: Tensor,
+    num_classes: int,
+    imbalance_ratio: float,
+    val_fraction: float,
+    seed: int,
+    order: Literal["shuffled", "file"] = "shuffled",
+) -> Split:
+    """Thin the classes out to a long tail, then set validation images aside from what is left.
+
+    Whoever has a long tail has one to validate on as well: images that the tail lacks in training are not
+    there to choose checkpoints by. So a small class gives few validation images, one at least.
+
+    Args:
+        labels: int64, shape (images,), each class present.
+        num_classes: Number of classes.
+        imbalance_ratio: As for :func:`long_tailed`; 1 keeps every image.
+        val_fraction: As for :func:`stratified_split`, and ``order`` likewise.
+        seed: Draws what stays and what is set aside.
+        order: Of what is set aside; what stays is always drawn.
+
+    Returns:
+        Positions in ``labels``; together they are those that stay.
+
+    Raises:
+        ConfigError: ``val_fraction`` outside (0, 1).
+        DataError: A class is left without an image, or without one to train on.
+    """
+    if imbalance_ratio == 1:
+        return stratified_split(labels, num_classes, val_fraction, seed, order)
+    kept = long_tailed(labels, num_classes, imbalance_ratio, seed)
+    split = stratified_split(labels.cpu()[kept], num_classes, val_fraction, seed, order)
+    return Split(train=kept[split.train], validation=kept[split.validation])

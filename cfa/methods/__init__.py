@@ -1,6 +1,7 @@
 """Methods: objectives, calibration rules, weight averages, and the recipes and presets made of them."""
 
 from cfa.methods.averaging import Averager, blend, gate_statistic, tail_classes
+from cfa.methods.constraints import FairConstraints
 from cfa.methods.objectives import Objective, Terms
 from cfa.methods.presets import (
     MAIN_SETTINGS,
@@ -26,6 +27,7 @@ __all__ = [
     "Calibration",
     "ClassKnobs",
     "ClassStats",
+    "FairConstraints",
     "Objective",
     "Preset",
     "Recipe",

@@ -4,11 +4,14 @@ Weight averages are no part of a recipe: every run carries online, EMA and FAWA 
 `trades` with its EMA weights and "TRADES + CFA" is `trades-cfa` (CCM + CCR) with its FAWA weights.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from cfa.attacks import PGD
 from cfa.config import BatchNormMode, RunConfig
 from cfa.errors import UnknownName
+from cfa.methods.constraints import FairConstraints
 from cfa.methods.objectives import Objective, adversarial_cross_entropy, trades
 from cfa.methods.rules import Calibration, Rule
 from cfa.registry import Registry
@@ -31,6 +34,12 @@ class Recipe:
         ccm: The rule calibrates ``eps`` per class.
         ccr: The rule calibrates ``beta`` per class.
         gated: FAWA weights are the method's own ("+ CFA").
+        constrained: The rule is FRL's, and ``eps`` and weights follow its constraints. It is asked before
+            epoch 1 as well, about the weights that training starts from, which should be robust already.
+        batch_weights: Each loss term is divided by the sum of its weights in the batch (FRL), not by the
+            number of images.
+        shared_step: A relative step is relative to the largest ``eps`` in the batch (FRL).
+        settings: What the method's official code does whatever is trained; presets may say otherwise.
         official_passes: Extra forward passes of the official code, ``("adv",)`` before the loss or
             ``("clean",)`` after it; made only where `train.official_passes` asks for them.
     """
@@ -47,6 +56,10 @@ class Recipe:
     ccm: bool = False
     ccr: bool = False
     gated: bool = False
+    constrained: bool = False
+    batch_weights: bool = False
+    shared_step: bool = False
+    settings: Mapping[str, Any] = field(default_factory=dict)
     official_passes: tuple[str, ...] = ()
 
     def attack(self, config: RunConfig) -> PGD:
@@ -60,11 +73,23 @@ class Recipe:
             start=settings.start,
             bn_mode=settings.bn_mode,
             tau=config.objective.tau if self.uses_tau else None,
+            shared_step=self.shared_step,
         )
 
     def rule(self, config: RunConfig) -> Rule:
         """Build the calibration rule."""
         settings = config.rule
+        if self.constrained:
+            assert config.objective.beta is not None  # `configure` refuses a constrained method without one
+            return FairConstraints(
+                eps=config.attack.eps,
+                beta=config.objective.beta,
+                clean_bound=settings.clean_bound,
+                boundary_bound=settings.boundary_bound,
+                weight_rate=settings.weight_rate,
+                eps_rate=settings.eps_rate,
+                weight_limit=settings.weight_limit,
+            )
         return Calibration(
             eps=config.attack.eps,
             beta=config.objective.beta if self.uses_beta else None,
@@ -103,6 +128,27 @@ _FAT = Recipe(
     uses_tau=True,
     official_passes=("adv",),
 )
+_FRL = Recipe(
+    name="frl",
+    title="FRL",
+    summary="Fine-tunes a robust network (init) under constraints on class errors (Xu et al. 2021)",
+    objective=trades,
+    attack_loss="kl",
+    start="normal",
+    bn_mode="eval",
+    uses_beta=True,
+    constrained=True,
+    batch_weights=True,
+    shared_step=True,
+    settings={
+        "attack.step_size": "eps/4",
+        "objective.beta": 1.5,
+        "optimizer.lr": 0.001,
+        "optimizer.milestones": (),
+        "train.epochs": 40,
+    },
+    official_passes=("clean",),
+)
 
 
 def _variant(base: Recipe, name: str, summary: str, *, ccm: bool, ccr: bool, gated: bool) -> Recipe:
@@ -129,6 +175,7 @@ for _recipe in (
     ),
     _FAT,
     _variant(_FAT, "fat-cfa", "FAT with calibrated eps per class (CCM)", ccm=True, ccr=False, gated=True),
+    _FRL,
 ):
     METHODS.register(_recipe.name, _recipe)
 

@@ -6,6 +6,7 @@ from cfa.models.normalise import Normalise, NormalisedModel, channel_statistics
 from cfa.models.preact_resnet import PreActResNet18
 from cfa.models.resnet import ResNet18
 from cfa.models.small_cnn import SmallCNN
+from cfa.models.wide_resnet import WideResNet
 
 __all__ = [
     "MODELS",
@@ -16,6 +17,7 @@ __all__ = [
     "PreActResNet18",
     "ResNet18",
     "SmallCNN",
+    "WideResNet",
     "all_finite",
     "build_model",
     "channel_statistics",

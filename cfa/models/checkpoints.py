@@ -15,8 +15,11 @@ from torch import Tensor, nn
 
 from cfa.errors import CheckpointError, StoreError
 
-WRAPPER_KEYS = ("state_dict", "model_state_dict", "model", "net")
-"""Where foreign checkpoints keep their weights, the first that is there wins."""
+WRAPPER_KEYS = ("state_dict", "model_state_dict", "model", "net", "rmodel", "last")
+"""Where foreign checkpoints keep their weights, the first that is there wins.
+
+``rmodel`` is MAIR's; ``last`` is what RobustBench takes where a file has the best and the last weights.
+"""
 
 PREFIXES = ("module.", "_orig_mod.", "model.", "network.", "net.", "backbone.", "1.")
 """What DataParallel, torch.compile, wrapper classes and ``Sequential(normalise, net)`` put before a name."""
@@ -24,6 +27,10 @@ PREFIXES = ("module.", "_orig_mod.", "model.", "network.", "net.", "backbone.", 
 NORMALISATION_PREFIXES = ("0.", "normalise.", "normalize.", "normalizer.", "normalization.", "norm.", "")
 NORMALISATION_NAMES = (("mean", "std"), ("mu", "sigma"))
 """How wrappers call the normalisation that they keep beside the network."""
+
+IDLE_PARTS = ("sub_block1", "n_classes")
+"""Parts of names that no forward pass uses: a stage that TRADES' WideResNet has by mistake and never calls
+(with it come random weights), and a number that MAIR keeps among the weights."""
 
 
 def save_weights(path: Path, state_dict: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
@@ -83,7 +90,9 @@ def load_into(
 
     Prefixes such as ``module.`` are stripped, and the ``network.`` of our own wrapper added, where
     that makes the names fit. A mean and standard deviation that a foreign wrapper kept beside its network
-    (``0.mean`` and ``1.conv1.weight``, for example) become those of ``model``.
+    (``0.mean`` and ``1.conv1.weight``, for example) become those of ``model``. What TRADES, RobustBench and
+    MAIR keep among the weights without using it is left out, and the classifier of a WideResNet that was
+    made without a bias gets one of zeros, which is the same network.
 
     Args:
         model: receives the weights; device, type and memory layout of its tensors stay.
@@ -101,16 +110,16 @@ def load_into(
     if normalise_missing_ok:
         optional |= {name for name in expected if name.startswith("normalise.")}
     required = set(expected) - optional
+    state_dict = _without_idle(state_dict, expected)
     # Most names in common first, then fewest that are too many; of equals, the one that was renamed least.
     renamed = max(
         _renamings(state_dict),
         key=lambda weights: (len(weights.keys() & required), -len(weights.keys() - expected.keys())),
     )
+    renamed = _with_zero_bias(renamed, expected)
     problem = _first_mismatch(expected, renamed, required)
     if problem is not None:
-        raise CheckpointError(
-            f"{source} does not fit this network: {problem}; choose the model and data set it was made with"
-        )
+        raise CheckpointError(f"{source} does not fit this network: {problem}; {_way_out(state_dict)}")
     model.load_state_dict(renamed, strict=False)
 
 
@@ -237,6 +246,43 @@ def _without_normalisation(
             ours = {"normalise.mean": mean, "normalise.std": std}
             return rest, {name: vector.float().reshape(1, -1, 1, 1) for name, vector in ours.items()}
     return weights, {}
+
+
+def _is_idle(name: str) -> bool:
+    return any(part in IDLE_PARTS for part in name.split("."))
+
+
+def _without_idle(given: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    if any(_is_idle(name) for name in expected):  # someone's own network, to which these names mean something
+        return given
+    return {name: tensor for name, tensor in given.items() if not _is_idle(name)}
+
+
+def _with_zero_bias(given: dict[str, Tensor], expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Complete a WideResNet whose classifier has no bias, as some of RobustBench's."""
+    bias = next((name for name in expected if name.endswith("fc.bias")), None)
+    wide = any(".convShortcut." in name for name in expected)
+    if bias is None or not wide or bias in given or bias.replace("bias", "weight") not in given:
+        return given
+    return {**given, bias: torch.zeros_like(expected[bias])}
+
+
+def _way_out(given: Mapping[str, Tensor]) -> str:
+    """Say which network weights are of that look like one of ours and are not."""
+    parts = {part for name in given for part in name.split(".")}
+    if {"init_conv", "batchnorm_0"} <= parts:
+        return (
+            "these are weights of DeepMind's WideResNet, which pads images at one side and mostly uses "
+            "Swish, so that no model here computes the same; name a function that builds it, "
+            "package.module:name"
+        )
+    projects = any(name.endswith("layer4.0.shortcut.0.weight") for name in given)
+    if projects and not any(name.endswith(("bn.weight", "layer4.0.shortcut.1.weight")) for name in given):
+        return (
+            "if it is a PreActResNet-18 without a last BatchNorm, choose preact-resnet18-mair, or "
+            "preact-resnet18-wong2020 where the shortcut sees the raw input"
+        )
+    return "choose the model and data set it was made with"
 
 
 def _first_mismatch(

@@ -12,6 +12,8 @@ from cfa.models.normalise import Normalise, NormalisedModel
 from cfa.models.preact_resnet import PreActResNet18
 from cfa.models.resnet import ResNet18
 from cfa.models.small_cnn import SmallCNN
+from cfa.models.timm_models import SCHEME, timm_builder
+from cfa.models.wide_resnet import WideResNet
 from cfa.registry import Registry
 
 SMALLEST_IMAGE = 8  # three halvings leave one pixel
@@ -125,10 +127,34 @@ def preact_resnet18(spec: ModelSpec) -> nn.Module:
     return PreActResNet18(spec.channels, spec.num_classes)
 
 
+def preact_resnet18_mair(spec: ModelSpec) -> nn.Module:
+    """Build ``preact-resnet18-mair``, without the last BatchNorm: for weights of MAIR's PRN18."""
+    _require_size("preact-resnet18-mair", spec)
+    return PreActResNet18(spec.channels, spec.num_classes, last_norm=False)
+
+
+def preact_resnet18_wong2020(spec: ModelSpec) -> nn.Module:
+    """Build ``preact-resnet18-wong2020``: for RobustBench's Wong2020Fast, Andriushchenko2020Understanding."""
+    _require_size("preact-resnet18-wong2020", spec)
+    return PreActResNet18(spec.channels, spec.num_classes, last_norm=False, raw_shortcut=True)
+
+
 def resnet18(spec: ModelSpec) -> nn.Module:
     """Build ``resnet18``, the network of many published CIFAR weights."""
     _require_size("resnet18", spec)
     return ResNet18(spec.channels, spec.num_classes)
+
+
+def wrn_28_10(spec: ModelSpec) -> nn.Module:
+    """Build ``wrn-28-10``, a WideResNet of 36 million weights."""
+    _require_size("wrn-28-10", spec)
+    return WideResNet(spec.channels, spec.num_classes, depth=28, widen=10)
+
+
+def wrn_34_10(spec: ModelSpec) -> nn.Module:
+    """Build ``wrn-34-10``, a WideResNet of 46 million weights."""
+    _require_size("wrn-34-10", spec)
+    return WideResNet(spec.channels, spec.num_classes, depth=34, widen=10)
 
 
 def _require_size(name: str, spec: ModelSpec) -> None:
@@ -142,3 +168,8 @@ def _require_size(name: str, spec: ModelSpec) -> None:
 MODELS.register("small-cnn", small_cnn)
 MODELS.register("preact-resnet18", preact_resnet18)
 MODELS.register("resnet18", resnet18)
+MODELS.register("wrn-28-10", wrn_28_10)
+MODELS.register("wrn-34-10", wrn_34_10)
+MODELS.register("preact-resnet18-mair", preact_resnet18_mair)
+MODELS.register("preact-resnet18-wong2020", preact_resnet18_wong2020)
+MODELS.register_scheme(SCHEME, timm_builder)

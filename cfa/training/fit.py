@@ -206,6 +206,8 @@ class Trainer:
         )
         images = f"{len(self.train_images)} training and {len(self.val_images)} validation images"
         self.observer.log(f"{self.config.method} on {self.dataset.name}: {images}, {self.config.model}")
+        if METHODS[self.config.method].constrained:
+            self._calibrate_first()
 
     def _check_same_data(self) -> None:
         manifest = self.run.manifest
@@ -312,6 +314,17 @@ class Trainer:
         if self.config.averaging.batch_norm == "re-estimate":
             reestimate_batch_norm(self.shadow, self.train_images, self.config.train.batch_size)
         return self.shadow
+
+    def _calibrate_first(self) -> None:
+        """Set the knobs of epoch 1 from the weights that training starts from."""
+        if self.config.init is None:
+            self.observer.log(
+                f"{self.config.method} is made to go on from a robust network, and this run starts from "
+                "random weights; name a trained run as init (--init RUN)"
+            )
+        counts = count_correct(self.state.model, self.val_images, self.config, self.dataset.num_classes)
+        self.state.scores["online"] = {"val": vars(counts)}
+        self._calibrate(0)
 
     def _calibrate(self, epoch: int) -> None:
         validation = Counts(**self.state.scores["online"]["val"])

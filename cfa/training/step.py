@@ -36,6 +36,7 @@ class Step:
         objective: The loss terms.
         autocast: Arithmetic of the forward passes (bf16 on GPUs, if asked for).
         extra_passes: Forward passes of the official code that only move BatchNorm statistics.
+        batch_weights: Divide each loss term by the sum of its weights in the batch.
         model: What is called (the network, possibly compiled).
     """
 
@@ -43,6 +44,7 @@ class Step:
     objective: Objective
     autocast: bool
     extra_passes: tuple[str, ...]
+    batch_weights: bool
     model: Callable[[Tensor], Tensor]
 
     @classmethod
@@ -50,7 +52,14 @@ class Step:
         """Put the parts of a recipe together."""
         called: Callable[[Tensor], Tensor] = torch.compile(model) if config.train.compile else model
         extra = (*recipe.official_passes, "logging") if config.train.official_passes else ()
-        return cls(recipe.attack(config), recipe.objective, config.train.precision == "bf16", extra, called)
+        return cls(
+            attack=recipe.attack(config),
+            objective=recipe.objective,
+            autocast=config.train.precision == "bf16",
+            extra_passes=extra,
+            batch_weights=recipe.batch_weights,
+            model=called,
+        )
 
     def __call__(
         self,
@@ -73,9 +82,9 @@ class Step:
             terms = self.objective(self.model, x, x_adv, y)
             if "clean" in self.extra_passes:
                 self._statistics_pass(x)
-        loss = knobs.robust_weight[y] * terms.robust
+        loss = self._weights(knobs.robust_weight, y) * terms.robust
         if terms.clean is not None:
-            loss = loss + knobs.clean_weight[y] * terms.clean
+            loss = loss + self._weights(knobs.clean_weight, y) * terms.clean
         loss = loss.mean()
         optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
@@ -83,6 +92,11 @@ class Step:
         if "logging" in self.extra_passes:
             self._statistics_pass(x)
         return loss.detach(), terms.logits_adv.detach().argmax(dim=1) == y
+
+    def _weights(self, of_class: Tensor, y: Tensor) -> Tensor:
+        """Weigh the samples, with ``batch_weights`` so that their mean in the batch is that over classes."""
+        weights = of_class[y]
+        return weights * (of_class.mean() / weights.mean()) if self.batch_weights else weights
 
     def _statistics_pass(self, x: Tensor) -> None:
         with torch.no_grad():

@@ -82,7 +82,7 @@ def test_a_path_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("legacy", [False, True], ids=["zip", "legacy"])
-@pytest.mark.parametrize("key", [None, "state_dict", "model_state_dict", "model", "net"])
+@pytest.mark.parametrize("key", [None, "state_dict", "model_state_dict", "model", "net", "rmodel", "last"])
 def test_foreign_files_are_read_without_pickle(tmp_path: Path, key: str | None, legacy: bool) -> None:
     weights = small().state_dict()
     path = tmp_path / "foreign.pth"

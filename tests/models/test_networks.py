@@ -116,6 +116,24 @@ def test_preact_resnet18_equals_the_paper_network_written_by_hand() -> None:
     assert torch.allclose(network(x), expected, rtol=1e-10, atol=1e-10)
 
 
+@pytest.mark.parametrize("raw", [False, True])
+def test_variants_without_the_last_norm_differ_where_they_say(raw: bool) -> None:
+    generator = torch.Generator().manual_seed(0)
+    network = PreActResNet18(3, 10, last_norm=False, raw_shortcut=raw).double().eval()
+    block = network.layer2[0]
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.copy_(torch.rand(module.num_features, generator=generator))
+    x = torch.randn(2, 64, 8, 8, generator=generator).double()
+    activated = torch.relu(block.bn1(x))
+    residual = block.conv2(torch.relu(block.bn2(block.conv1(activated))))
+    assert torch.allclose(block(x), residual + block.shortcut(x if raw else activated), rtol=1e-12)
+    images = torch.rand(2, 3, 32, 32, generator=generator).double()
+    features = network.layer4(network.layer3(network.layer2(network.layer1(network.conv1(images)))))
+    assert torch.allclose(network(images), network.linear(F.avg_pool2d(features, 4).flatten(1)), rtol=1e-10)
+    assert not any(name.startswith("bn.") for name in network.state_dict())
+
+
 @pytest.mark.parametrize("name", list(MODELS))
 def test_seeds_reproduce_and_leave_the_global_generator(name: str) -> None:
     torch.manual_seed(7)
@@ -128,9 +146,9 @@ def test_seeds_reproduce_and_leave_the_global_generator(name: str) -> None:
 
 @pytest.mark.parametrize("name", list(MODELS))
 def test_every_network_has_batch_norm_and_gradients_reach_the_image(name: str) -> None:
-    model = build_model(name, spec(), seed=0)
+    model = build_model(name, spec(image_size=16), seed=0)
     assert any(isinstance(module, torch.nn.BatchNorm2d) for module in model.modules())
-    x = torch.rand(4, 3, 32, 32, requires_grad=True)
+    x = torch.rand(4, 3, 16, 16, requires_grad=True)
     (gradient,) = torch.autograd.grad(model(x).sum(), x)
     assert gradient.abs().flatten(1).sum(1).min() > 0
 

@@ -58,7 +58,7 @@ TINY: dict[str, Any] = {
 def tiny_config(method: str = "pgd-at-cfa", *, seed: int = 0, **changes: Any) -> RunConfig:
     """Configure a run of four epochs; ``attack__eps=0.1`` changes ``attack.eps``."""
     overrides = {**TINY, **{name.replace("__", "."): value for name, value in changes.items()}}
-    if method in ("pgd-at", "trades", "fat"):
+    if method in ("pgd-at", "trades", "fat", "frl"):
         del overrides["rule.warmup_epochs"]
     if method.startswith("fat"):
         overrides.setdefault("objective.tau", 1)  # with three steps it then differs from PGD-AT

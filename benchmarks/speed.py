@@ -1,0 +1,201 @@
+"""How fast a training step is, and beside the official code where a checkout of it is given.
+
+python benchmarks/speed.py [--reference PATH] [--batch-size 32] [--repeats 3]
+
+PATH is a checkout of PKU-ML/CFA, read and timed in place. Network (PreActResNet-18), batches, attack steps
+and device are the same. Both run on a network that a few FGSM steps on easy pictures have prepared: on a
+random one nearly every image is wrong at once, and FAT would stop where in practice it goes on.
+"""
+
+import argparse
+import resource
+import statistics
+import time
+from argparse import Namespace
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from machine import describe_machine, write_result
+from official import Official, load_official
+from torch import Tensor
+from torch.nn import functional as F
+
+from cfa.attacks import named_attack
+from cfa.config import RunConfig
+from cfa.methods import METHODS, configure
+from cfa.models import ModelSpec, build_model
+from cfa.training.randomness import generator
+from cfa.training.step import DeviceKnobs, Step
+
+SPEC = ModelSpec(3, 10, 32, (0.4914, 0.4822, 0.4465), (0.2471, 0.2435, 0.2616))
+EPS, BETA, TAU, ALPHA, ATTACK_STEPS = 8 / 255, 6.0, 3, 2 / 255, 10
+PREPARATION_STEPS = 30
+# What is timed: our method, our mode while attacking, the official loss.
+CASES = {
+    "AT": ("pgd-at-cfa", "train", "cw_pgd_loss"),
+    "TRADES": ("trades-cfa", "eval", "cw_trades_loss"),
+    "FAT, masked": ("fat-cfa", "train", "cw_fat_loss"),
+    "FAT, dropped (eval mode)": ("fat-cfa", "eval", "cw_fat_loss"),
+}
+# Work of the official step that is not in ours, by reading attack.py and train.py at 071f333.
+NOT_IN_OURS = {
+    "all": "a clean forward pass for the log after every step, with gradient; parameter gradients in the "
+    "attack; loops over samples in Python for eps and for class counts",
+    "TRADES": "the clean pass of the attack's loss once per attack step instead of once; a second clean pass "
+    "in the loss",
+    "FAT": "another adversarial forward pass after the last step, on the same images",
+}
+
+
+def main() -> None:
+    """Time all cases, ours and theirs in turn."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--reference", type=Path)
+    parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=2)
+    settings = parser.parse_args()
+    torch.set_num_threads(settings.threads)
+    machine = describe_machine()
+    official = load_official(settings.reference) if settings.reference else None
+    x, y = pictures(settings.batch_size)
+    weights = prepared(x, y)
+    result: dict[str, Any] = {
+        "what": "seconds of one training step with class-wise calibration (median of the repeats)",
+        "settings": {k: str(v) if isinstance(v, Path) else v for k, v in vars(settings).items()},
+        "robust_accuracy": robust_accuracy(weights, x, y),
+        "work_of_the_official_step_that_is_not_in_ours": NOT_IN_OURS,
+        "steps": {name: timed(name, official, weights, x, y, settings) for name in CASES},
+        "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000),
+    }
+    write_result("speed", {**result, "machine": machine})
+
+
+def pictures(batch_size: int) -> tuple[Tensor, Tensor]:
+    """Make a batch that is easy to learn: a coarse pattern per class under noise."""
+    noise = torch.Generator().manual_seed(0)
+    labels = torch.arange(batch_size) % SPEC.num_classes
+    patterns = torch.rand(SPEC.num_classes, 3, 8, 8, generator=noise).repeat_interleave(4, 2)
+    patterns = patterns.repeat_interleave(4, 3)[labels]
+    return 0.05 + 0.9 * (0.8 * patterns + 0.2 * torch.rand(patterns.shape, generator=noise)), labels
+
+
+def prepared(x: Tensor, y: Tensor) -> dict[str, Tensor]:
+    """Return weights after some steps on FGSM examples."""
+    model = build_model("preact-resnet18", SPEC, 0).train()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.02, momentum=0.9)
+    attack = named_attack("fgsm", "linf")
+    assert attack is not None
+    for _ in range(PREPARATION_STEPS):
+        x_adv = attack(model, x, y, EPS)
+        optimizer.zero_grad()
+        torch.autograd.backward(F.cross_entropy(model(x_adv), y))
+        optimizer.step()
+    return model.state_dict()
+
+
+def robust_accuracy(weights: dict[str, Tensor], x: Tensor, y: Tensor) -> float:
+    """Say how many images of the batch PGD-10 leaves right."""
+    model = build_model("preact-resnet18", SPEC, 0)
+    model.load_state_dict(weights)
+    model.eval()
+    attack = named_attack("pgd-10", "linf")
+    assert attack is not None
+    x_adv = attack(model, x, y, EPS, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        return round(float((model(x_adv).argmax(1) == y).float().mean()), 3)
+
+
+def timed(
+    name: str,
+    official: Official | None,
+    weights: dict[str, Tensor],
+    x: Tensor,
+    y: Tensor,
+    settings: Namespace,
+) -> dict[str, Any]:
+    """Time one case; ours and theirs alternate."""
+    steps = {"cfa": own_step(name, weights, x, y)}
+    if official is not None:
+        steps["official"] = official_step(name, official, weights, x, y)
+    seconds: dict[str, list[float]] = {who: [] for who in steps}
+    for _ in range(settings.repeats):
+        for who, step in steps.items():
+            begun = time.perf_counter()
+            step()
+            seconds[who].append(time.perf_counter() - begun)
+    median = {who: round(statistics.median(values), 2) for who, values in seconds.items()}
+    found: dict[str, Any] = {
+        "seconds": median,
+        "images_per_second": {who: round(len(y) / value, 1) for who, value in median.items()},
+    }
+    if official is not None:
+        ratios = [b / a for a, b in zip(seconds["cfa"], seconds["official"], strict=True)]
+        found["times_as_fast_as_official"] = round(statistics.median(ratios), 2)
+    return found
+
+
+def class_wise() -> tuple[Tensor, Tensor]:
+    """Return the eps and beta of each class, as in the middle of a run."""
+    spread = torch.linspace(0.6, 1.3, SPEC.num_classes)
+    return spread * EPS, spread * BETA
+
+
+def own_step(name: str, weights: dict[str, Tensor], x: Tensor, y: Tensor) -> Callable[[], None]:
+    """Build a step of ours that starts from the same weights every time."""
+    method, mode, _ = CASES[name]
+    config: RunConfig = configure(
+        method,
+        "cifar10",
+        model="preact-resnet18",
+        preset="paper",
+        overrides={"attack.bn_mode": mode, "attack.steps": ATTACK_STEPS, "objective.tau": TAU}
+        if METHODS[method].uses_tau
+        else {"attack.bn_mode": mode, "attack.steps": ATTACK_STEPS},
+    )
+    model = build_model("preact-resnet18", SPEC, 0)
+    eps, beta = class_wise()
+    robust = beta / (1 + beta) if METHODS[method].uses_beta else torch.ones_like(beta)
+    knobs = DeviceKnobs(eps, 1 - robust, robust)
+    step = Step.of(METHODS[method], config, model)
+
+    def run() -> None:
+        model.load_state_dict(weights)
+        model.train()
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=5e-4)
+        step(optimizer, x, y, knobs, generator(0, "step", 1, 0))
+
+    return run
+
+
+def official_step(
+    name: str, official: Official, weights: dict[str, Tensor], x: Tensor, y: Tensor
+) -> Callable[[], None]:
+    """Build the official step, `train_epoch` over one batch, from the same weights every time.
+
+    In the eval-mode case its loss is called in eval mode, as its loop would be.
+    """
+    method, mode, loss_name = CASES[name]
+    model = official.model.PreActResNet18()
+    own = {key.removeprefix("network."): w for key, w in weights.items() if key.startswith("network.")}
+    loss = getattr(official.attack, loss_name)
+    eps, beta = class_wise()
+    third: Any = beta / (1 + beta) if METHODS[method].uses_beta else TAU
+
+    def attack(net: Any, *arguments: Any) -> Any:
+        if mode == "eval" and "fat" in loss_name:
+            net.eval()
+        return loss(net, *arguments)
+
+    def run() -> None:
+        model.load_state_dict(own)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=5e-4)
+        official.train.train_epoch(model, [(x, y)], optimizer, "cpu", attack, eps, third, ALPHA, ATTACK_STEPS)
+
+    return run
+
+
+if __name__ == "__main__":
+    main()

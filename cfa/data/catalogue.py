@@ -1,0 +1,21 @@
+"""The data sets that can be named, in the order in which lists show them."""
+
+from cfa.data import fashion_mnist, folders
+from cfa.data.cifar import CIFAR10, CIFAR100
+from cfa.data.datasets import DATASETS, FOLDER
+from cfa.data.published import published_source
+from cfa.data.stl10 import STL10
+from cfa.data.svhn import SVHN
+from cfa.data.tiny_imagenet import TINY_IMAGENET
+
+DATASETS.register("fashion-mnist-mini", fashion_mnist.MINI)
+DATASETS.register("fashion-mnist", fashion_mnist.WHOLE)
+DATASETS.register("cifar10", published_source(CIFAR10))
+DATASETS.register("cifar100", published_source(CIFAR100))
+DATASETS.register("tiny-imagenet", TINY_IMAGENET)
+DATASETS.register("stl10", published_source(STL10))
+DATASETS.register("svhn", published_source(SVHN))
+for name in ("cifar10-lt", "cifar100-lt", "tiny-imagenet-lt"):  # `-lt` of any other works as well
+    DATASETS.register(name, DATASETS[name])
+DATASETS.register(FOLDER, folders.ANY_FOLDER)
+DATASETS.register_scheme(FOLDER, folders.folder_source)

@@ -1,0 +1,86 @@
+"""What a suite will take on this machine: each kind of training and evaluation is measured once."""
+
+import dataclasses
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cfa.config import RuleSettings, RunConfig
+from cfa.jobs.suites import PlannedEvaluation
+from cfa.training.estimate import Estimate
+
+if TYPE_CHECKING:
+    import torch
+
+    from cfa.data import DatasetInfo
+    from cfa.evaluation import EvaluationPlan
+
+PROBE_ON_CPU, PROBE_ON_GPU = 4, 256  # images; the cost of an image hardly depends on it there
+BYTES_PER_OUTCOME = 4  # an image's row in the outcomes, per attack (Parquet, compressed)
+
+
+@dataclass
+class SuiteCosts:
+    """Estimates by configuration; what does not change the cost does not lead to another measurement."""
+
+    data_folder: Path
+    device: "torch.device"
+    _trainings: dict[str, Estimate] = field(default_factory=dict)
+    _evaluations: dict[object, float] = field(default_factory=dict)
+
+    def training(self, config: RunConfig) -> Estimate:
+        """Estimate a training with its closing test.
+
+        Raises:
+            DataError: The data set cannot be described, or has no training images.
+        """
+        from cfa.training import estimate_seconds
+
+        alike = _alike(config)
+        if alike.key() not in self._trainings:
+            self._trainings[alike.key()] = estimate_seconds(alike, self._info(config), self.device)
+        return self._trainings[alike.key()]
+
+    def evaluation(self, wanted: PlannedEvaluation) -> tuple[float, int]:
+        """Estimate seconds and bytes of an evaluation; at most so many, since broken images leave early.
+
+        Raises:
+            DataError: The data set cannot be described.
+        """
+        config, info, plan = wanted.run.config, self._info(wanted.run.config), wanted.plan
+        images = min(plan.limit or info.test_images, info.test_images)
+        key = (config.dataset, config.model, plan.attacks, plan.norm)
+        if key not in self._evaluations:
+            self._evaluations[key] = self._seconds_per_image(config, info, plan)
+        rows = images * len(plan.attacks) * BYTES_PER_OUTCOME
+        size_of_image = info.channels * info.image_size**2
+        pictures = min(plan.keep_megabytes * 1e6, images * len(plan.attacks) * size_of_image * 4)
+        return images * self._evaluations[key], rows + int(pictures)
+
+    def _info(self, config: RunConfig) -> "DatasetInfo":
+        from cfa.data import dataset_info
+
+        return dataset_info(config.dataset, self.data_folder)
+
+    def _seconds_per_image(self, config: RunConfig, info: "DatasetInfo", plan: "EvaluationPlan") -> float:
+        from cfa.evaluation import estimate_evaluation_seconds
+        from cfa.models import ModelSpec, build_model
+
+        mean, std = (0.5,) * info.channels, (0.25,) * info.channels
+        spec = ModelSpec(info.channels, info.classes, info.image_size, mean, std)
+        model = build_model(config.model, spec, seed=0).to(self.device).eval()
+        images = PROBE_ON_CPU if self.device.type == "cpu" else PROBE_ON_GPU
+        shape = (info.channels, info.image_size, info.image_size)
+        probe = dataclasses.replace(plan, batch_size=images)
+        return estimate_evaluation_seconds(model, shape, images, info.classes, probe, self.device) / images
+
+
+def _alike(config: RunConfig) -> RunConfig:
+    """Return a configuration that costs the same: the base method, without seed, start and calibration."""
+    from cfa.methods import METHODS
+
+    recipe = METHODS[config.method]
+    base = next((name for name, other in METHODS.items() if other.title == recipe.title), config.method)
+    changes = {"method": base, "seed": 0, "init": None, "rule": RuleSettings()}
+    attack = config.attack.model_copy(update={"eps": 8 / 255})
+    return config.model_copy(update={**changes, "attack": attack})

@@ -1,0 +1,326 @@
+"""A suite's table beside the published numbers, also while the suite is unfinished."""
+
+import csv
+import io
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from cfa.config import parse_fraction
+from cfa.jobs.suites import (
+    PlannedEvaluation,
+    Suite,
+    SuiteEvaluation,
+    plan_evaluations,
+    plan_suite,
+)
+from cfa.results.evaluations import read_evaluations
+from cfa.results.published import PublishedNumber
+from cfa.results.rows import Scores
+from cfa.results.store import Store
+from cfa.statistics import class_mean_interval, worst_class_interval
+
+CLOSING = SuiteEvaluation(attacks=("clean", "pgd-20"), weights=("online", "ema", "fawa"))
+Interval = tuple[float, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """One line of the table: a method's weights under one attack, over seeds.
+
+    Attributes:
+        dataset: Data set.
+        method: Our name; empty where only the paper has it.
+        label: For people.
+        weights: Kind of weights; several where ``auto`` meant different ones.
+        checkpoint: ``best`` or ``last``.
+        attack: The attack.
+        eps: Its budget, 0 for clean.
+        variant: Settings of the grid.
+        planned: Runs that the suite asks for.
+        runs: Those that were evaluated.
+        mean: Mean over classes, averaged over runs; ``None`` while there is none.
+        mean_spread: Standard deviation over runs, from two on.
+        mean_interval: Ends of the 95 % intervals over images, averaged over runs.
+        worst: Accuracy of each run's worst class, averaged over runs; the same three follow for it.
+        worst_spread: See ``mean_spread``.
+        worst_interval: See ``mean_interval``.
+        worst_classes: The worst class of each run.
+        published: The number beside it.
+    """
+
+    dataset: str
+    method: str
+    label: str
+    weights: str
+    checkpoint: str
+    attack: str
+    eps: float
+    variant: Mapping[str, Any]
+    planned: int
+    runs: int
+    mean: float | None = None
+    mean_spread: float | None = None
+    mean_interval: Interval | None = None
+    worst: float | None = None
+    worst_spread: float | None = None
+    worst_interval: Interval | None = None
+    worst_classes: tuple[str, ...] = ()
+    published: PublishedNumber | None = None
+
+
+@dataclass(frozen=True)
+class SuiteReport:
+    """What a suite has come to so far."""
+
+    title: str
+    trainings: int
+    trainings_done: int
+    evaluations: int
+    evaluations_done: int
+    cells: tuple[Cell, ...]
+
+    @property
+    def finished(self) -> bool:
+        """Tell whether all trainings and evaluations are done."""
+        return (self.trainings_done, self.evaluations_done) == (self.trainings, self.evaluations)
+
+    @property
+    def progress(self) -> str:
+        """Say in a sentence how far it is."""
+        evaluations = f" and {self.evaluations_done} of {self.evaluations} evaluations"
+        done = f"{self.trainings_done} of {self.trainings} trainings{evaluations if self.evaluations else ''}"
+        return f"{done} are done"
+
+    def document(self) -> dict[str, Any]:
+        """Return the report as plain values for JSON."""
+        rows = []
+        for cell in self.cells:
+            fields = asdict(cell)
+            fields["published"] = cell.published.model_dump() if cell.published else None
+            rows.append(fields)
+        counts = ("title", "trainings", "trainings_done", "evaluations", "evaluations_done")
+        return {**{name: getattr(self, name) for name in counts}, "finished": self.finished, "rows": rows}
+
+    def table(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+        """Return headings and rows as people read them, in percent."""
+        several = len({cell.dataset for cell in self.cells}) > 1
+        headings = (
+            *(("data set",) if several else ()),
+            *("method", "checkpoint", "attack", "runs", "mean", "worst class"),
+            *("published mean", "published worst"),
+        )
+        rows = [((cell.dataset,) if several else ()) + _row(cell) for cell in self.cells]
+        return headings, rows
+
+    def markdown(self) -> str:
+        """Write the table as Markdown, with what its numbers are."""
+        headings, rows = self.table()
+        lines = [headings, ("---",) * len(headings), *rows]
+        body = "\n".join("| " + " | ".join(line) + " |" for line in lines)
+        papers = dict.fromkeys(
+            f"{c.published.paper} ({c.published.venue}; read from: {c.published.read_from})"
+            for c in self.cells
+            if c.published
+        )
+        published = "".join(f"\nPublished: {paper}." for paper in papers)
+        return (
+            f"# {self.title}\n\n{self.progress}. Percent; mean over classes and worst class, averaged over "
+            "runs, with the standard deviation over runs and in brackets the 95 % interval over test images "
+            f"(ends averaged over runs).\n\n{body}\n{published}\n"
+        )
+
+    def csv(self) -> str:
+        """Write the table as CSV: fractions, empty where there is nothing."""
+        text = io.StringIO()
+        own = (
+            *("dataset", "method", "label", "weights", "checkpoint", "attack", "eps", "variant", "planned"),
+            *("runs", "mean", "mean_spread", "worst", "worst_spread"),
+        )
+        ends = ("mean_ci_low", "mean_ci_high", "worst_ci_low", "worst_ci_high")
+        theirs = ("mean", "mean_spread", "worst", "worst_spread", "unverified", "paper", "table")
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow([*own, *ends, *(f"published_{name}" for name in theirs)])
+        for cell in self.cells:
+            fields = {**vars(cell), "variant": _in_words(cell.variant)}
+            intervals = [*(cell.mean_interval or ("", "")), *(cell.worst_interval or ("", ""))]
+            published = [getattr(cell.published, name) if cell.published else "" for name in theirs]
+            writer.writerow([*(fields[name] for name in own), *intervals, *published])
+        return text.getvalue()
+
+
+def report_suite(store: Store, suite: Suite) -> SuiteReport:
+    """Tabulate what there is of a suite, with the published numbers that belong to it."""
+    planned = plan_suite(store, suite)
+    evaluations = plan_evaluations(suite, planned)
+    shown = suite if suite.evaluations else suite.model_copy(update={"evaluations": (CLOSING,)})
+    measured = [_cell(group) for group in _groups(plan_evaluations(shown, planned))]
+    finished = [run for run in planned if run.existing and run.existing.status.state == "finished"]
+    return SuiteReport(
+        title=suite.title,
+        trainings=len(planned),
+        trainings_done=len(finished),
+        evaluations=len(evaluations),
+        evaluations_done=sum(wanted.is_made for wanted in evaluations),
+        cells=tuple(_beside(measured, suite)),
+    )
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """One attack of one planned evaluation."""
+
+    evaluation: PlannedEvaluation
+    attack: str
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        run, plan = self.evaluation.run, self.evaluation.plan
+        config = run.config
+        same_run = (config.dataset, config.method, tuple(run.variant.items()))
+        eps = 0.0 if self.attack == "clean" else plan.eps
+        return (*same_run, self.evaluation.weights, self.evaluation.checkpoint, self.attack, eps, plan.limit)
+
+
+def _groups(evaluations: Iterable[PlannedEvaluation]) -> list[list[_Wanted]]:
+    """Put the seeds of a line together; what several evaluations bring (``clean``) counts once a run."""
+    groups: dict[tuple[object, ...], dict[str, _Wanted]] = {}
+    for evaluation in evaluations:
+        for attack in evaluation.plan.attacks:
+            wanted = _Wanted(evaluation, attack)
+            groups.setdefault(wanted.key, {}).setdefault(evaluation.run.config.key(), wanted)
+    return [list(group.values()) for group in groups.values()]
+
+
+def _cell(group: Sequence[_Wanted]) -> Cell:
+    """Average one line over its runs."""
+    from cfa.methods import display_name
+
+    first = group[0]
+    config, variant = first.evaluation.run.config, first.evaluation.run.variant
+    scored = [(scores, names) for scores, names in map(_scores, group) if scores is not None]
+    kinds = list(dict.fromkeys(wanted.evaluation.kind for wanted in group))
+    label = " / ".join(display_name(config.method, kind) for kind in kinds)
+    return Cell(
+        dataset=config.dataset,
+        method=config.method,
+        label=label + (f" ({_in_words(variant)})" if variant else ""),
+        weights=", ".join(kinds),
+        checkpoint=first.evaluation.checkpoint,
+        attack=first.attack,
+        eps=0.0 if first.attack == "clean" else first.evaluation.plan.eps,
+        variant=dict(variant),
+        planned=len(group),
+        runs=len(scored),
+        **_averages(scored),
+    )
+
+
+def _scores(wanted: _Wanted) -> tuple[Scores | None, tuple[str, ...]]:
+    """Find the newest scores of a planned evaluation, and the names of the classes."""
+    run, plan = wanted.evaluation.run.existing, wanted.evaluation.plan
+    if run is None:
+        return None, ()
+    where = (run.config.dataset, wanted.evaluation.kind, wanted.evaluation.checkpoint, plan.limit)
+    for found in reversed(read_evaluations(run)):
+        if (found.dataset_to_load, found.weights, found.checkpoint, found.limit) != where:
+            continue
+        if found.plan.get("eps_sweep"):
+            continue
+        for scores in found.scores:
+            if scores.attack == wanted.attack and scores.eps in (0.0, plan.eps):
+                return scores, found.class_names or run.class_names
+    return None, ()
+
+
+def _averages(scored: Sequence[tuple[Scores, tuple[str, ...]]]) -> dict[str, Any]:
+    if not scored:
+        return {}
+    counts = [(np.array(s.correct, float), np.array(s.total, float)) for s, _ in scored]
+    accuracies = [correct / total for correct, total in counts]
+    columns = {
+        "mean": ([float(a.mean()) for a in accuracies], [class_mean_interval(*pair) for pair in counts]),
+        "worst": ([float(a.min()) for a in accuracies], [worst_class_interval(*pair) for pair in counts]),
+    }
+    fields: dict[str, Any] = {}
+    for name, (values, intervals) in columns.items():
+        fields[name] = float(np.mean(values))
+        fields[f"{name}_spread"] = float(np.std(values, ddof=1)) if len(values) > 1 else None
+        low, high = np.mean(intervals, axis=0).tolist()
+        fields[f"{name}_interval"] = (low, high)
+    worst = [int(a.argmin()) for a in accuracies]
+    names = [names[k] if names else str(k) for k, (_, names) in zip(worst, scored, strict=True)]
+    return {**fields, "worst_classes": tuple(names)}
+
+
+def _beside(cells: Sequence[Cell], suite: Suite) -> Iterator[Cell]:
+    """Set the published numbers beside the suite's; those of methods that we do not have follow them."""
+    left = [number for number in suite.published_numbers() if number.dataset in suite.datasets]
+    for cell in cells:
+        fitting = [number for number in left if _belongs(number, cell)]
+        yield replace(cell, published=fitting[0]) if fitting else cell
+    for number in left:
+        if number.method is None:
+            yield _published_alone(number)
+
+
+def _belongs(number: PublishedNumber, cell: Cell) -> bool:
+    checkpoint = "best" if number.checkpoint == "unstated" else number.checkpoint
+    same = (number.dataset, number.method, number.weights, checkpoint, number.attack)
+    if same != (cell.dataset, cell.method, cell.weights, cell.checkpoint, cell.attack):
+        return False
+    if cell.attack != "clean" and abs(number.eps - cell.eps) > 1e-6:
+        return False
+    ours = {key: parse_fraction(value) for key, value in cell.variant.items()}
+    return all(key in number.settings and _equal(value, number.settings[key]) for key, value in ours.items())
+
+
+def _equal(one: object, other: float) -> bool:
+    return isinstance(one, int | float) and abs(one - other) < 1e-9
+
+
+def _published_alone(number: PublishedNumber) -> Cell:
+    return Cell(
+        dataset=number.dataset,
+        method="",
+        label=number.label,
+        weights=number.weights or "",
+        checkpoint=number.checkpoint,
+        attack=number.attack,
+        eps=0.0 if number.attack == "clean" else number.eps,
+        variant={},
+        planned=0,
+        runs=0,
+        published=number,
+    )
+
+
+def _row(cell: Cell) -> tuple[str, ...]:
+    number = cell.published
+    doubt = " (unverified)" if number is not None and number.unverified else ""
+    theirs = [
+        _percent(number.mean, number.mean_spread, None) + doubt if number else "",
+        _percent(number.worst, number.worst_spread, None) if number else "",
+    ]
+    return (
+        cell.label,
+        cell.checkpoint,
+        cell.attack,
+        f"{cell.runs}/{cell.planned}" if cell.planned else "",
+        _percent(cell.mean, cell.mean_spread, cell.mean_interval),
+        _percent(cell.worst, cell.worst_spread, cell.worst_interval),
+        *theirs,
+    )
+
+
+def _percent(value: float | None, spread: float | None, interval: Interval | None) -> str:
+    if value is None:
+        return ""
+    text = f"{100 * value:.1f}" + ("" if spread is None else f" ± {100 * spread:.1f}")
+    return text if interval is None else f"{text} [{100 * interval[0]:.1f}, {100 * interval[1]:.1f}]"
+
+
+def _in_words(variant: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key}={value}" for key, value in variant.items())

@@ -1,0 +1,152 @@
+"""Numbers that papers print, as data: `benchmarks/published/*.json`, read strictly.
+
+    {"paper": "...", "venue": "CVPR 2023", "read_from": "paper", "spread": "standard deviation of 5 runs",
+     "numbers": [{"table": "1", "label": "AT + EMA", "method": "pgd-at", "weights": "ema",
+                  "dataset": "cifar10", "model": "preact-resnet18", "checkpoint": "best",
+                  "attack": "autoattack", "mean": 0.496, "mean_spread": 0.002, "worst": 0.213, ...}]}
+
+Accuracies are fractions. ``method`` and ``weights`` are our names, left out where we have no such method.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+import pydantic
+from pydantic import BaseModel, ConfigDict, Field
+
+from cfa.config import WeightsKind
+from cfa.errors import ConfigError, StoreError
+from cfa.registry import unknown
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class PublishedNumber(BaseModel):
+    """One accuracy pair of a paper: the mean over classes and the worst class, under one attack.
+
+    Attributes:
+        table: Where in the paper.
+        label: What the paper calls the row.
+        method: Our name of the method, ``None`` where we have none.
+        weights: Our kind of weights.
+        dataset: Data set.
+        model: Network, as the paper says.
+        checkpoint: ``unstated`` where the paper does not say.
+        attack: ``clean``, ``autoattack``, ...
+        eps: Budget of the attack; of no meaning for ``clean``.
+        mean: Mean over classes, in [0, 1].
+        mean_spread: Its spread; what kind of spread stands in the file.
+        worst: Worst class.
+        worst_spread: Its spread.
+        runs: How many runs the mean is over.
+        settings: What the row was trained with, where rows of a suite differ in it.
+        unverified: The number was not seen at its source, or the source is inferred.
+        note: Anything else.
+        paper: The paper; filled in from the file.
+        venue: Where it appeared; filled in from the file.
+        read_from: How the number was read; filled in from the file.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    table: str
+    label: str
+    method: str | None = None
+    weights: WeightsKind | None = None
+    dataset: str
+    model: str
+    checkpoint: Literal["best", "last", "unstated"]
+    attack: str
+    eps: Share = 8 / 255
+    mean: Share | None = None
+    mean_spread: Share | None = None
+    worst: Share | None = None
+    worst_spread: Share | None = None
+    runs: Annotated[int, Field(ge=1)] | None = None
+    settings: dict[str, float] = {}
+    unverified: bool = False
+    note: str = ""
+    paper: str = ""
+    venue: str = ""
+    read_from: str = ""
+
+    @pydantic.model_validator(mode="after")
+    def _is_possible(self) -> Self:
+        if self.mean is None and self.worst is None:
+            raise ValueError("neither mean nor worst is given")
+        if self.mean is not None and self.worst is not None and self.worst > self.mean:
+            raise ValueError(f"the worst class {self.worst} exceeds the mean {self.mean}")
+        if (self.method is None) != (self.weights is None):
+            raise ValueError("method and weights go together; give both or neither")
+        return self
+
+
+class PublishedTable(BaseModel):
+    """One file of published numbers.
+
+    Attributes:
+        paper: Title.
+        venue: Where and when.
+        read_from: ``paper``, a ``figure`` or a ``log`` of the authors' repository, someone's ``review``, or
+            a ``benchmark page`` that names no source.
+        spread: What the spreads are.
+        note: What a reader has to know about all of them.
+        numbers: The numbers.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    paper: str
+    venue: str
+    read_from: Literal["paper", "figure", "log", "review", "benchmark page"]
+    spread: str = ""
+    note: str = ""
+    numbers: tuple[PublishedNumber, ...] = Field(min_length=1)
+
+    @pydantic.model_validator(mode="after")
+    def _numbers_are_distinct(self) -> Self:
+        seen = set()
+        for number in self.numbers:
+            key = (number.table, number.label, number.dataset, number.model, number.checkpoint, number.attack)
+            if key in seen:
+                raise ValueError(f"{number.label}, {number.checkpoint}, {number.attack} stands there twice")
+            seen.add(key)
+        return self
+
+
+def read_published(file: Path) -> tuple[PublishedNumber, ...]:
+    """Read a file of published numbers, each with its paper.
+
+    Raises:
+        StoreError: The file is missing, not JSON, or says something that cannot be.
+    """
+    try:
+        table = PublishedTable.model_validate_json(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise StoreError(f"published numbers {file.name} cannot be read ({error.strerror})") from error
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        message = first["msg"].removeprefix("Value error, ")
+        raise StoreError(f"published numbers {file.name}: {where or 'the file'}: {message}") from error
+    origin = {"paper": table.paper, "venue": table.venue, "read_from": table.read_from}
+    return tuple(number.model_copy(update=origin) for number in table.numbers)
+
+
+def find_published(names: Sequence[str], folder: Path) -> tuple[PublishedNumber, ...]:
+    """Read ``folder/NAME.json`` for every name; an unknown name gets the nearest choices."""
+    choices = [file.stem for file in sorted(folder.glob("*.json"))]
+    for name in names:
+        if name not in choices:
+            raise ConfigError(str(unknown("table of published numbers", name, choices)))
+    return tuple(number for name in names for number in read_published(folder / f"{name}.json"))
+
+
+def as_json(table: PublishedTable) -> str:
+    """Write a file of published numbers, one number a line, without what is left at its default."""
+    fields = table.model_dump(exclude_defaults=True, exclude={"numbers"})
+    lines = [json.dumps(number.model_dump(exclude_defaults=True)) for number in table.numbers]
+    head = json.dumps(fields, indent=1, ensure_ascii=False).removesuffix("\n}")
+    return head + ',\n "numbers": [\n  ' + ",\n  ".join(lines) + "\n ]\n}\n"

@@ -1,0 +1,365 @@
+"""Suites: those that ship, what a file may say, a miniature through plan, run, a crash, run, report."""
+
+import csv
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from cfa.cli import app
+from cfa.errors import ConfigError
+from cfa.jobs.queue import Queue
+from cfa.jobs.suite_report import report_suite
+from cfa.jobs.suites import (
+    Suite,
+    plan_evaluations,
+    plan_suite,
+    read_suite,
+    submit_suite,
+)
+from cfa.jobs.worker import run_job
+from cfa.results.evaluations import read_evaluations
+from cfa.results.rows import Epoch
+from cfa.results.store import Store
+
+SUITES = Path(__file__).resolve().parents[2] / "benchmarks" / "suites"
+
+MINI = """
+title = "Miniature"
+dataset = "tiny_data:load"
+model = "small-cnn"
+preset = "demo"
+methods = ["frl", "trades"]
+prefix = "mini"
+
+[settings]
+"train.epochs" = {epochs}
+"train.batch_size" = 16
+"attack.steps" = 1
+"attack.eps" = "8/255"
+"data.val_fraction" = 0.2
+"averaging.gate" = "mean"
+"averaging.start_epoch" = 1
+"averaging.threshold" = 0
+
+[init]
+frl = "trades"
+
+[[evaluations]]
+methods = ["trades"]
+attacks = ["pgd-2"]
+weights = ["online", "ema"]
+checkpoints = ["last"]
+
+[[evaluations]]
+attacks = ["pgd-3"]
+"""
+
+
+@pytest.fixture(autouse=True)
+def no_shipped_runs(monkeypatch):
+    monkeypatch.setattr("cfa.results.store.Store.open.__func__.__defaults__", (None, None))
+
+
+@pytest.fixture
+def store(home: Path) -> Store:
+    return Store.open(home, shipped=None)
+
+
+@pytest.fixture
+def queue(home: Path) -> Queue:
+    return Queue(home)
+
+
+@pytest.fixture
+def mini(tiny: str, tmp_path: Path):
+    def write(epochs: int = 2) -> Path:
+        file = tmp_path / "mini.toml"
+        file.write_text(MINI.replace("{epochs}", str(epochs)))
+        return file
+
+    return write
+
+
+@pytest.fixture
+def cfa(home: Path):
+    def call(*arguments: str, code: int = 0):
+        result = CliRunner().invoke(app, list(arguments))
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        assert result.exit_code == code, result.stderr + result.stdout
+        return json.loads(result.stdout) if "--json" in arguments else result
+
+    return call
+
+
+# The suites that ship --------------------------------------------------------------------------------------
+
+SHIPPED = {  # trainings, evaluations, lines beside a published number
+    "cfa-table1": (35, 5 * (4 * 4 + 3 * 2), 44),
+    "cfa-table2": (40, 40, 8),
+    "cfa-table3": (15, 30, 6),
+    "training-eps": (8, 8, 2),
+    "lambda": (6, 12, 6),
+    "cifar100": (15, 24, 6),
+    "tiny-imagenet": (6, 9, 0),
+    "long-tail": (12, 24, 0),
+    "demo": (18, 0, 0),
+    "cifar10-small-cpu": (8, 0, 0),
+}
+
+
+def test_all_suites_are_in_this_tests_table() -> None:
+    assert {file.stem for file in SUITES.glob("*.toml")} == set(SHIPPED)
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_a_shipped_suite_plans_what_it_says(store: Store, name: str) -> None:
+    suite = read_suite(SUITES / f"{name}.toml")
+    planned = plan_suite(store, suite)
+    evaluations = plan_evaluations(suite, planned)
+    report = report_suite(store, suite)
+    beside = [cell for cell in report.cells if cell.planned and cell.published]
+    assert (len(planned), len(evaluations), len(beside)) == SHIPPED[name]
+    assert not report.finished
+
+
+def test_table_1_has_seven_trainings_a_seed_and_the_papers_eleven_rows(store: Store) -> None:
+    suite = read_suite(SUITES / "cfa-table1.toml")
+    planned = plan_suite(store, suite)
+    assert Counter(run.config.seed for run in planned) == dict.fromkeys(range(5), 7)
+    for run in planned:
+        source = run.starts_from
+        assert (source is not None) == (run.config.method == "frl")
+        assert source is None or (source.config.method, source.config.seed) == ("trades", run.config.seed)
+    cells = report_suite(store, suite).cells
+    paper = {"TRADES": "TRADES", "TRADES + CFA": "TRADES + CFA", "FRL + EMA": "FRL + EMA", "PGD-AT": "AT"}
+    beside = {cell.label: cell.published.label for cell in cells if cell.published}
+    assert len(beside) == 11
+    assert {label: beside[label] for label in paper} == paper
+
+
+def test_runs_of_one_table_are_runs_of_another(store: Store) -> None:
+    one, two = (read_suite(SUITES / f"cfa-table{n}.toml").configurations() for n in (1, 2))
+    shared = {config.key() for config in one} & {config.key() for config in two}
+    assert len(shared) == 6 * 5
+
+
+# What a file may say ---------------------------------------------------------------------------------------
+
+BASE = 'title = "T"\ndataset = "cifar10"\nmethods = ["trades", "trades-cfa"]\n'
+EVALUATION = '[[evaluations]]\nattacks = ["pgd-2"]\n'
+WRONG = [
+    (BASE + "sedes = [1]", "unknown key 'sedes'; did you mean 'seeds'"),
+    (BASE + EVALUATION + 'weigths = ["ema"]', "unknown key 'weigths'; did you mean 'weights'"),
+    (BASE + '[settings]\n"atack.eps" = 0.1', "unknown setting 'atack.eps'; did you mean 'attack.eps'"),
+    (BASE + '[settings]\n"objective.tau" = 3', "none of the suite's methods has objective.tau"),
+    (BASE + '[settings]\n"attack.eps" = 3', "attack.eps=3 should be less than or equal to 1"),
+    (BASE.replace("trades-cfa", "trades-cfaa"), "unknown method 'trades-cfaa'; did you mean 'trades-cfa'"),
+    (BASE + '[by_method.fat]\n"train.epochs" = 3', "unknown method of the suite 'fat'; choose from trades"),
+    (BASE + '[by_method.trades]\n"objective.tau" = 3', "trades has no objective.tau"),
+    (BASE + '[by_dataset.cifar100]\n"train.epochs" = 3', "did you mean 'cifar10'"),
+    (BASE + '[init]\ntrades = "trades-cfa"\ntrades-cfa = "trades"', "start from each other"),
+    (BASE + '[init]\ntrades-cfa = "trades"\n[settings]\n"attack.eps" = [0.1, 0.2]', None),
+    (BASE + '[init]\ntrades-cfa = "trades"\n[by_method.trades]\n"attack.eps" = [0.1, 0.2]', "fits 2 runs"),
+    (BASE + EVALUATION + 'methods = ["fat"]', "unknown method of the suite 'fat'"),
+    (BASE + EVALUATION + 'weights = ["emma"]', "evaluations.0.weights.0='emma' should be 'auto', 'online'"),
+    (BASE + EVALUATION + 'checkpoints = ["first"]', "should be 'best' or 'last'"),
+    (BASE + EVALUATION.replace("pgd-2", "pgf-2"), "unknown attack 'pgf-2'"),
+    (BASE + 'published = ["cfa-table9"]', "unknown table of published numbers 'cfa-table9'"),
+    (BASE + 'datasets = ["cifar100"]', "dataset and datasets are both given"),
+    ('title = "T"\nmethods = ["trades"]', "dataset is missing"),
+    (BASE + "seeds = 3", "seeds=3 should be"),
+    (BASE + "seeds =", "is not TOML"),
+]
+
+
+@pytest.mark.parametrize(("text", "sentence"), WRONG)
+def test_what_cannot_be_is_a_sentence(tmp_path: Path, text: str, sentence: str | None) -> None:
+    file = tmp_path / "s.toml"
+    file.write_text(text)
+    if sentence is None:
+        assert len(read_suite(file).members()) == 4  # each starts from the run with its own eps
+        return
+    with pytest.raises(ConfigError) as caught:
+        read_suite(file)
+    assert sentence in str(caught.value)
+    assert str(caught.value).startswith(f"suite {file}")
+    assert "\n" not in str(caught.value).partition("is not TOML")[0]
+
+
+def test_settings_go_from_all_to_one_data_set_to_one_method() -> None:
+    suite = Suite.model_validate(
+        {
+            "title": "T",
+            "datasets": ["cifar10-lt", "cifar100-lt"],
+            "methods": ["trades", "fat"],
+            "settings": {"train.epochs": 7, "objective.tau": 2, "attack.steps": [3, 4]},
+            "by_dataset": {"cifar10-lt": {"data.imbalance_ratio": 50}},
+            "by_method": {"fat": {"train.epochs": 5}},
+        }
+    )
+    members = suite.members()
+    assert len(members) == 8
+    for member in members:
+        config = member.config
+        assert config.train.epochs == (5 if config.method == "fat" else 7)
+        assert config.objective.tau == (2 if config.method == "fat" else None)
+        assert config.data.imbalance_ratio == 50 or config.dataset == "cifar100-lt"
+        assert member.variant == {"attack.steps": config.attack.steps}
+
+
+def test_another_data_set_can_be_named_for_a_suite_of_one() -> None:
+    suite = read_suite(SUITES / "cfa-table3.toml").on("svhn")
+    assert {config.dataset for config in suite.configurations()} == {"svhn"}
+    with pytest.raises(ConfigError, match="compares 3 data sets"):
+        read_suite(SUITES / "long-tail.toml").on("svhn")
+
+
+# A miniature -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_a_miniature_is_planned_run_killed_run_again_and_reported(cfa, mini, home, store, queue, tmp_path):
+    file = str(mini(epochs=30))
+    plan = cfa("suite", "plan", file, "--json")
+    assert [(run["method"], run["state"]) for run in plan["runs"]] == [("trades", "to do"), ("frl", "to do")]
+    assert len(plan["evaluations"]) == 4
+    assert all(item["seconds"] > 0 for item in plan["runs"] + plan["evaluations"])
+    assert plan["seconds"] == pytest.approx(
+        sum(item["seconds"] for item in plan["runs"] + plan["evaluations"])
+    )
+    empty = cfa("suite", "report", file, "--json")
+    assert (empty["trainings_done"], empty["trainings"], empty["finished"]) == (0, 2, False)
+
+    # The whole process dies in the middle of the first training.
+    words = [sys.executable, "-m", "cfa", "suite", "run", file]
+    process = subprocess.Popen(
+        words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True
+    )
+    deadline = time.monotonic() + 60
+    while not any(run.status.epoch > 0 for run in store.runs()):
+        assert time.monotonic() < deadline
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    process.stderr.close()
+    before = {run.id: (run.config.method, run.status.state) for run in store.runs()}
+    assert sorted(before.values()) == [("frl", "queued"), ("trades", "running")]
+    assert Counter(job.state for job in queue.jobs()) == {"interrupted": 1, "queued": 5}
+    half = cfa("suite", "report", file, "--json")
+    assert (half["trainings_done"], half["finished"]) == (0, False)
+    plan = cfa("suite", "plan", file, "--json")
+    assert [run["run"] for run in plan["runs"]] == ["mini-trades-s0", "mini-frl-s0"]
+
+    cfa("suite", "run", file)
+    assert {run.id for run in store.runs()} == set(before)  # nothing was trained twice
+    assert len(queue.jobs()) == 6
+    assert {job.state for job in queue.jobs()} == {"done"}
+    trades, frl = (store.find(name) for name in ("mini-trades-s0", "mini-frl-s0"))
+    assert [row.epoch for row in trades.rows() if isinstance(row, Epoch)] == list(range(1, 31))
+    assert frl.config.init == trades.id
+
+    again = cfa("suite", "run", file, "--json")
+    assert again == []
+    assert cfa("suite", "plan", file, "--json")["seconds"] == 0
+    assert "2 of 2 trainings and 4 of 4 evaluations are done" in cfa("suite", "report", file).stdout
+
+
+def test_the_report_is_the_mean_and_the_spread_over_seeds(mini, home, store, queue, cfa, tmp_path):
+    suite = read_suite(mini()).model_copy(update={"seeds": (0, 1), "methods": ("trades",), "init": {}})
+    suite = suite.model_copy(update={"evaluations": suite.evaluations[:1]})
+    for job in submit_suite(store, queue, suite, tag="t"):
+        queue.resume(job.id, foreground=True)
+        assert run_job(home, job.id) == 0
+    report = report_suite(store, suite)
+    assert report.finished
+    keys = [(cell.label, cell.checkpoint, cell.attack) for cell in report.cells]
+    assert keys == [
+        (label, "last", attack) for label in ("TRADES", "TRADES + EMA") for attack in ("clean", "pgd-2")
+    ]
+    for cell, weights in zip(report.cells, ("online", "online", "ema", "ema"), strict=True):
+        accuracies = [
+            np.array(scores.correct) / np.array(scores.total)
+            for run in store.runs()
+            for evaluation in read_evaluations(run)
+            for scores in evaluation.scores
+            if (evaluation.weights, evaluation.checkpoint, scores.attack) == (weights, "last", cell.attack)
+        ]
+        assert len(accuracies) == cell.runs == cell.planned == 2
+        means, worsts = ([float(f(a)) for a in accuracies] for f in (np.mean, np.min))
+        assert (cell.mean, cell.worst) == (pytest.approx(sum(means) / 2), pytest.approx(sum(worsts) / 2))
+        assert cell.mean_spread == pytest.approx(abs(means[0] - means[1]) / 2**0.5)
+        assert cell.worst_spread == pytest.approx(abs(worsts[0] - worsts[1]) / 2**0.5)
+        assert cell.worst_interval[0] <= cell.worst <= cell.worst_interval[1]
+        assert cell.published is None
+
+
+def test_a_report_goes_to_markdown_and_csv_also_before_anything_ran(cfa, tmp_path):
+    file = str(SUITES / "cfa-table2.toml")
+    cfa("suite", "report", file, "--out", str(tmp_path / "t.md"))
+    text = (tmp_path / "t.md").read_text()
+    assert text.startswith("# CFA table 2: CCM and CCR without averaging\n\n0 of 40 trainings and 0 of 40")
+    assert "| TRADES + CCR | best | autoattack | 0/5 |  |  | 48.9 | 23.5 |" in text
+    assert "Published: CFA: Class-wise Calibrated Fair Adversarial Training (CVPR 2023" in text
+    cfa("suite", "report", file, "--out", str(tmp_path / "t.csv"))
+    rows = list(csv.DictReader(io.StringIO((tmp_path / "t.csv").read_text())))
+    assert len(rows) == 16
+    (row,) = [r for r in rows if (r["label"], r["attack"]) == ("TRADES + CCR", "autoattack")]
+    assert (row["runs"], row["mean"], row["published_mean"], row["published_worst"]) == (
+        "0",
+        "",
+        "0.489",
+        "0.235",
+    )
+    result = cfa("suite", "report", file, "--out", str(tmp_path / "t.docx"), code=2)
+    assert "is neither .md nor .csv" in result.stderr
+
+
+def test_a_paused_suite_goes_on_where_it_stopped(mini, home, store, queue):
+    suite = read_suite(mini())
+    jobs = submit_suite(store, queue, suite, tag="t")
+    assert [job.kind for job in jobs] == ["train", *["evaluate"] * 3, "train", "evaluate"]
+    assert jobs[4].after == (jobs[0].id,)  # fine-tuning waits for its start
+    assert all(job.after == (jobs[0].id,) for job in jobs[1:4])
+    for job in jobs:
+        queue.pause(job.id)
+    again = submit_suite(store, queue, suite, tag="t")
+    assert [job.id for job in again] == [job.id for job in jobs]
+    assert {job.state for job in queue.jobs()} == {"queued"}
+    assert len(store.runs()) == 2
+
+
+def test_an_evaluation_that_failed_is_made_again_and_a_failed_training_anew(mini, home, store, queue):
+    suite = read_suite(mini()).model_copy(update={"methods": ("trades",), "init": {}})
+    suite = suite.model_copy(update={"evaluations": suite.evaluations[:1]})
+    training, *evaluations = submit_suite(store, queue, suite, tag="t")
+    queue.resume(training.id, foreground=True)
+    assert run_job(home, training.id) == 0
+    queue.resume(evaluations[0].id, foreground=True)
+    queue.finish(evaluations[0].id, "failed", "out of memory")
+    left = submit_suite(store, queue, suite, tag="t")
+    assert [job.id for job in left] == [job.id for job in evaluations]
+    (run,) = store.runs()
+    run.write_status("failed", 1, "the disk was full")
+    assert plan_suite(store, suite)[0].existing is None
+
+
+def test_weights_that_a_run_did_not_keep_are_not_waited_for(mini, home, store, queue):
+    suite = read_suite(mini()).model_copy(update={"methods": ("trades",), "init": {}})
+    suite = suite.model_copy(update={"settings": {**suite.settings, "averaging.start_epoch": 50}})
+    training, *_ = submit_suite(store, queue, suite, tag="t")
+    queue.resume(training.id, foreground=True)
+    assert run_job(home, training.id) == 0
+    left = submit_suite(store, queue, suite, tag="t")
+    assert [job.spec["weights"] for job in left] == ["online", "auto"]  # no EMA in two epochs
