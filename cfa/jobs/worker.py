@@ -13,7 +13,7 @@ from cfa.jobs.devices import choose_device, occupied
 from cfa.jobs.folders import JobFolder, hold, write_json
 from cfa.jobs.observer import JobObserver, Listener, StopSignal, stop_on_signals
 from cfa.jobs.queue import EndState, Job, Queue
-from cfa.progress import Stopped
+from cfa.progress import Progress, Stopped
 from cfa.results.runs import RunFolder
 from cfa.results.store import Store
 
@@ -43,8 +43,14 @@ class Task:
 
         if not dataset_info(name, self.store.data_folder).available:
             self.observer.log(f"fetching {name}")
-            download_dataset(name, self.store.data_folder)
+            download_dataset(name, self.store.data_folder, self._fetched)
         return load_dataset(name, self.store.data_folder)
+
+    def _fetched(self, done: int, total: int) -> None:
+        """Tell how far a download is; the button that stops a job stops it."""
+        if (reason := self.observer.stop_requested()) is not None:
+            raise Stopped(reason)
+        self.observer.progress(Progress(phase="download", done=done / 1e6, total=total / 1e6, unit="MB"))
 
     def run(self) -> RunFolder:
         """Find the run that the job is about."""

@@ -164,7 +164,7 @@ SETTING_HELP: Mapping[str, str] = {
     "averaging.gate": "The gate's statistic: worst class, worst 10 %, tail classes, or mean.",
     "averaging.batch_norm": "BatchNorm statistics of averages: averaged, or re-estimated on training images.",
     "data.val_fraction": "Share of each class's training images held out for the gate and for checkpoints.",
-    "data.imbalance_ratio": "Largest over smallest class in training (exponential profile); 1 is balanced.",
+    "data.imbalance_ratio": "Largest over smallest class (exponential profile); 1 is the data set as it is.",
     "data.split_seed": "Seed of the validation split, apart from the run's own seed.",
     "data.split_order": "Which images validate: drawn at random, or the first in file order.",
     "data.augment": "Crop and flip training images as is usual for the data set.",

@@ -19,8 +19,7 @@ from cfa.data import (
     Images,
     Split,
     batch_slices,
-    long_tailed,
-    stratified_split,
+    long_tailed_split,
     to_float,
 )
 from cfa.errors import CfaError, ConfigError, DataError, Diverged
@@ -81,19 +80,16 @@ def fit(
 def split_images(config: RunConfig, dataset: Dataset) -> Split:
     """Cut the training part into training and validation images, long-tailed where that is asked for."""
     settings = config.data
-    split = stratified_split(
+    # A balanced `-lt` set is the set without `-lt`, so that 1 can stand for the data set's own ratio.
+    ratio = dataset.imbalance_ratio if settings.imbalance_ratio == 1 else settings.imbalance_ratio
+    return long_tailed_split(
         dataset.train_labels,
         dataset.num_classes,
+        ratio,
         settings.val_fraction,
         settings.split_seed,
         settings.split_order,
     )
-    if settings.imbalance_ratio == 1:
-        return split
-    kept = long_tailed(
-        dataset.train_labels[split.train], dataset.num_classes, settings.imbalance_ratio, settings.split_seed
-    )
-    return Split(train=split.train[kept], validation=split.validation)
 
 
 @dataclass

@@ -130,9 +130,7 @@ class Batches:
         )
         for step, members in enumerate(order.split(BATCH)):
             torch.manual_seed(derived_seed(SEED, "step", 1, step))
-            draw_offsets(
-                BATCH, NO_AUGMENTATION, torch.default_generator
-            )  # as our step
+            draw_offsets(BATCH, NO_AUGMENTATION, torch.default_generator)  # as our step
             yield pixels[members].double() / 255, labels[members]
 
 

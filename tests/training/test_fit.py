@@ -397,15 +397,18 @@ def test_averaging_validation_and_selection_do_not_reach_the_online_weights(tmp_
 # Data --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("ratio", "expected"), [(1, (40,) * 4), (8, (40, 20, 10, 5)), (40, (40, 11, 3, 1))])
-def test_an_imbalance_ratio_thins_training_images_and_no_validation_image(
-    tmp_path: Path, ratio: float, expected: tuple[int, ...]
+@pytest.mark.parametrize(
+    ("ratio", "expected", "validating"),
+    [(1, (40,) * 4, (20,) * 4), (8, (40, 20, 10, 5), (20, 10, 5, 2)), (20, (40, 15, 5, 2), (20, 7, 3, 1))],
+)
+def test_an_imbalance_ratio_thins_the_classes_before_validation_images_are_set_aside(
+    tmp_path: Path, ratio: float, expected: tuple[int, ...], validating: tuple[int, ...]
 ) -> None:
     config = tiny_config("pgd-at", data__imbalance_ratio=ratio, train__epochs=1, train__batch_size=16)
     run = trained(tmp_path, config)
     assert run.manifest is not None
-    assert run.manifest.train_counts == expected  # n_0 * ratio^(-k / 3), rounded down
-    assert run.manifest.val_counts == (20,) * 4
+    assert run.manifest.train_counts == expected  # of n_0 * ratio^(-k / 3), rounded down, two thirds
+    assert run.manifest.val_counts == validating
     assert scores(run, split="train")[0].total == expected
 
 

@@ -82,7 +82,8 @@ def test_stopped_at_every_batch_equals_never_stopped(tmp_path: Path, method: str
 )
 def test_options_with_a_memory_resume_exactly_too(tmp_path: Path, option: str) -> None:
     name, _, value = option.partition("=")
-    config = tiny_config("trades-cfa", **{name: value}, train__keep_every=1, data__imbalance_ratio=2)
+    more = {name: value, "train__keep_every": 1, "data__imbalance_ratio": 2, "averaging__gate": "mean"}
+    config = tiny_config("trades-cfa", **more)
     plain = trained(tmp_path / "plain", config)
     run = tiny_run(tmp_path / "stopped", config)
     stopped(run, DATA, 9)
