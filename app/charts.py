@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import plotly.colors
 import plotly.graph_objects as go
@@ -29,9 +30,12 @@ WEIGHTS_TITLES = {
     "own": "Each method's own",
 }
 HEAT = "Viridis"
+FRAME = "#FF2D95"  # frames the chosen cell; seen on every colour of HEAT
 GRID = "rgba(128,134,150,0.25)"
 HEIGHT = 360
 TALL = 500  # for a hundred classes
+BRIGHT = 0.45  # from this part of HEAT on, black is easier to read than white
+MOST_NUMBERED = 30  # classes up to which the cells of a confusion matrix are wide enough for numbers
 MANY_POINTS = 1000  # from here on WebGL draws the lines
 
 
@@ -303,6 +307,153 @@ def averaging(summary: pd.DataFrame, measure: str) -> go.Figure:
             hovertemplate="%{customdata}: %{y:.1%}<extra>%{fullData.name}</extra>",
         )
     figure.update_layout(barmode="group", bargap=0.3)
+    return figure
+
+
+def confusion(counts: np.ndarray, names: Sequence[str], chosen: tuple[int, int] | None) -> go.Figure:
+    """Draw a confusion matrix: rows are true classes, coloured by their share, with counts where they fit.
+
+    Invisible markers lie on the cells, since only points can be clicked; the chosen one is framed.
+
+    Args:
+        counts: Images by true class and predicted class.
+        names: The classes.
+        chosen: True and predicted class of the framed cell.
+    """
+    classes, named = len(names), len(names) <= MOST_NUMBERED
+    figure = _figure("predicted class", Unit("true class"), height=(200 + 34 * classes) if named else 640)
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    bright = shares > BRIGHT * shares.max()  # the number on a cell is white or black
+    for drawn, colour in ((~bright, "white"), (bright, "black")):
+        if drawn.any():
+            figure.add_heatmap(**_cells(counts, shares, drawn, colour, named))
+    cells = [(i, j) for i in range(classes) for j in range(classes) if named or counts[i, j]]
+    figure.add_scatter(
+        x=[j for _, j in cells],
+        y=[i for i, _ in cells],
+        mode="markers",
+        marker={
+            "symbol": "square-open",
+            "size": 28 if named else 9,
+            "opacity": 0,
+            "color": FRAME,
+            "line_width": 3,
+        },
+        selected={"marker": {"opacity": 1}},
+        unselected={"marker": {"opacity": 0}},
+        selectedpoints=[cells.index(chosen)] if chosen in cells else [],
+        customdata=[[names[i], names[j], int(counts[i, j]), float(shares[i, j])] for i, j in cells],
+        hovertemplate="%{customdata[0]} → %{customdata[1]}: %{customdata[2]} (%{customdata[3]:.1%})"
+        "<extra></extra>",
+        showlegend=False,
+    )
+    step = 1 if classes <= 40 else 5
+    ticks = {"tickvals": list(range(0, classes, step)), "ticktext": list(names[::step]), "showgrid": False}
+    figure.update_xaxes(**ticks, range=[-0.5, classes - 0.5], tickangle=-45, zeroline=False)
+    figure.update_yaxes(**ticks, range=[classes - 0.5, -0.5], zeroline=False)
+    figure.update_layout(hovermode="closest", hoverdistance=-1 if named else 20, clickmode="event+select")
+    return figure
+
+
+def _cells(
+    counts: np.ndarray, shares: np.ndarray, drawn: np.ndarray, colour: str, named: bool
+) -> dict[str, Any]:
+    """Describe the heatmap of those cells of a confusion matrix whose numbers have one colour."""
+    classes = list(range(len(counts)))
+    return {
+        "x": classes,
+        "y": classes,
+        "z": np.where(drawn, shares, None).tolist(),
+        "zmin": 0,
+        "zmax": float(shares.max()),
+        "text": np.where(drawn & (counts > 0), counts.astype(str), "").tolist() if named else None,
+        "texttemplate": "%{text}" if named else None,
+        "textfont": {"color": colour},
+        "colorscale": HEAT,
+        "showscale": colour == "white",
+        "colorbar": {"tickformat": ".0%", "thickness": 12, "outlinewidth": 0},
+        "hoverinfo": "skip",
+        "xgap": 1 if named else 0,
+        "ygap": 1 if named else 0,
+    }
+
+
+def accuracy_over_eps(frame: pd.DataFrame, unit: Unit) -> go.Figure:
+    """Draw one line per class over budgets; with more than ten classes, coloured by where they end.
+
+    Args:
+        frame: Columns ``eps, class_index, class_name, accuracy``; fractions.
+        unit: How eps is drawn.
+    """
+    figure = _figure(unit.title, PERCENT)
+    blocks = _by(frame, "class_index")
+    figure.update_layout(height=HEIGHT + 60 if len(blocks) <= len(CLASS_COLOURS) else TALL)
+    styles = _class_styles({index: block["accuracy"].mean() for index, block in blocks})
+    for index, block in blocks:
+        style = styles[index]
+        name = block["class_name"].iloc[0]
+        figure.add_scatter(
+            x=(block["eps"] * unit.factor).tolist(),
+            y=block["accuracy"].tolist(),
+            name=name + style.note,
+            mode=_mode(len(block)) if style.in_legend else "lines",
+            line={"color": style.colour, "dash": style.dash, "width": style.width},
+            marker={"size": 5},
+            opacity=style.opacity,
+            showlegend=style.in_legend,
+            meta=name,
+            hovertemplate="%{meta}: %{y:.1%}, eps %{x:.3~g}<extra></extra>",
+        )
+    figure.update_yaxes(rangemode="tozero")
+    return figure
+
+
+def mean_and_worst_over_eps(frame: pd.DataFrame, colours: Mapping[str, str], unit: Unit) -> go.Figure:
+    """Draw mean (solid) and worst class (dotted) over budgets, a colour per run.
+
+    Args:
+        frame: Columns ``group, series, eps, mean, worst, worst_class``; fractions.
+        colours: Colour of each group.
+        unit: How eps is drawn.
+    """
+    figure = _figure(unit.title, PERCENT)
+    for group, block in _by(frame, "group"):
+        for measure, dash, words in (("mean", "solid", "mean"), ("worst", "dot", "worst class")):
+            named = block["worst_class"] if measure == "worst" else pd.Series("mean of classes", block.index)
+            figure.add_scatter(
+                x=(block["eps"] * unit.factor).tolist(),
+                y=block[measure].tolist(),
+                name=f"{block['series'].iloc[0]}, {words}",
+                mode="lines+markers",
+                line={"color": colours.get(group, CLASS_COLOURS[0]), "dash": dash, "width": 2},
+                customdata=named.tolist(),
+                hovertemplate="eps %{x:.3~g}: %{y:.1%} (%{customdata})<extra>%{fullData.name}</extra>",
+            )
+    figure.update_yaxes(rangemode="tozero")
+    return figure
+
+
+def smallest_perturbations(frame: pd.DataFrame, unit: Unit) -> go.Figure:
+    """Draw the distribution of the smallest perturbation found, a box per class.
+
+    Args:
+        frame: Columns ``class_index, class_name, length``; finite lengths.
+        unit: How a length is drawn.
+    """
+    figure = _figure("", unit)
+    for _, block in _by(frame.sort_values("class_index"), "class_index"):
+        name = block["class_name"].iloc[0]
+        figure.add_box(
+            x=[name] * len(block),
+            y=(block["length"] * unit.factor).round(4).tolist(),
+            name=name,
+            boxpoints=False,
+            marker_color=CLASS_COLOURS[0],
+            line_width=1.5,
+            showlegend=False,
+            hoverinfo="y",
+        )
+    figure.update_yaxes(rangemode="tozero", hoverformat=".3~g")
     return figure
 
 

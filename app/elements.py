@@ -9,7 +9,7 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
-from app import services, wording
+from app import charts, services, wording
 
 CHART_CONFIG = {"displaylogo": False, "modeBarButtonsToRemove": ["lasso2d", "select2d", "autoScale2d"]}
 LIVE_SECONDS = 2  # between refreshes while something runs
@@ -119,6 +119,36 @@ def percent_column(title: str, template: str = "%.1f %%") -> Any:
 def percent_columns(frame: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
     """Turn fractions into percent, for tables."""
     return frame.assign(**{column: 100 * frame[column].astype(float) for column in columns})
+
+
+def evaluation_titles(evaluations: Sequence[services.Evaluation]) -> list[str]:
+    """Name evaluations so that they can be told apart: when, what, on how many images, of which weights."""
+    titles = [evaluation_title(evaluation) for evaluation in evaluations]
+    return [
+        f"{title} · {evaluation.id[-4:]}" if titles.count(title) > 1 else title
+        for title, evaluation in zip(titles, evaluations, strict=True)
+    ]
+
+
+def evaluation_title(evaluation: services.Evaluation) -> str:
+    """Name an evaluation in a line."""
+    names = [row.attack for row in evaluation.scores if row.attack != "clean"]
+    attacks = list(dict.fromkeys(names))
+    words = ", ".join(wording.attack_title(name) for name in attacks[:3]) or "clean images"
+    if len(attacks) > 3:
+        words += f" and {len(attacks) - 3} more"
+    attacked = [row for row in evaluation.scores if row.attack != "clean"]
+    sweep = evaluation.plan.get("eps_sweep") or ()
+    if sweep:
+        words += f", {len(sweep)} budgets up to {wording.budget(attacked[0].norm, max(sweep))}"
+    elif attacked:
+        eps = evaluation.plan.get("eps", attacked[0].eps)
+        words += f", {wording.budget(attacked[0].norm, eps)}"
+    images = sum(evaluation.scores[0].total)
+    title = charts.WEIGHTS_TITLES.get(evaluation.weights, evaluation.weights)
+    checkpoint = "" if evaluation.checkpoint == "file" else f", {evaluation.checkpoint}"
+    whose = f"{title} weights{checkpoint}"
+    return f"{wording.moment(evaluation.created)} · {words} · {images:,} images · {whose}"
 
 
 def job_line(job: services.Job, title: str, note: str = "") -> None:

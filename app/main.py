@@ -17,6 +17,8 @@ page = st.navigation(
         st.Page("views/monitor.py", title="Monitor", icon=":material/monitor_heart:"),
         st.Page("views/runs.py", title="Runs", icon=":material/folder_open:"),
         st.Page("views/evaluate.py", title="Evaluate", icon=":material/shield:"),
+        st.Page("views/classes.py", title="Classes", icon=":material/grid_on:"),
+        st.Page("views/sweep.py", title="Sweep", icon=":material/show_chart:"),
         st.Page("views/compare.py", title="Compare", icon=":material/compare_arrows:"),
     ],
     position="top",

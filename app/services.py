@@ -7,24 +7,58 @@ about a second, frames until their file changes. Jobs are in the store, never in
 import json
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+import numpy as np
 import pandas as pd
 import streamlit as st
 import torch
 
+from app import wording
+from app.outcomes import NOT_RUN, Column, Picture, columns
 from app.tables import Member
-from cfa.config import RunConfig, format_eps, parse_eps, setting_names
-from cfa.data import DATASETS, DatasetInfo, dataset_info
+from cfa.attacks import ATTACKS, CLEAN, passes_of
+from cfa.attacks import finds_minimum as attack_finds_minimum
+from cfa.attacks import named_attack as build_attack
+from cfa.config import (
+    AttackSettings,
+    Norm,
+    RunConfig,
+    eps_for,
+    format_eps,
+    parse_eps,
+    parse_fraction,
+    setting_names,
+)
+from cfa.data import DATASETS, DatasetInfo, dataset_info, load_dataset, to_float
 from cfa.errors import CfaError, ConfigError, StoreError
-from cfa.evaluation import EvaluationPlan, default_weights
+from cfa.evaluation import (
+    PLANS,
+    TRANSFER,
+    AdversarialIndex,
+    EvaluationPlan,
+    confusion,
+    default_weights,
+    estimate_evaluation_seconds,
+    load_adversarial,
+    load_model,
+    worst_case,
+)
 from cfa.jobs.folders import is_held
 from cfa.jobs.queue import Direction, Job, JobProgress, Queue, read_log, read_progress, seconds_until_empty
-from cfa.jobs.submit import submit_demo, submit_evaluation, submit_training
+from cfa.jobs.submit import (
+    register_factory,
+    register_weights,
+    submit_demo,
+    submit_evaluation,
+    submit_reproduction,
+    submit_training,
+)
 from cfa.jobs.supervisor import Supervisors, devices, start_supervisors
 from cfa.methods.presets import (
     MAIN_SETTINGS,
@@ -39,14 +73,17 @@ from cfa.methods.presets import (
 )
 from cfa.methods.recipes import METHODS, Recipe, display_name
 from cfa.models import MODELS
+from cfa.results.evaluations import Evaluation, outcomes_file, read_evaluations
 from cfa.results.exports import export_runs
 from cfa.results.frames import (
     epochs_frame,
+    evaluations_frame,
     history_frame,
     knobs_frame,
     per_class_frame,
     summary_frame,
 )
+from cfa.results.rows import Scores
 from cfa.results.runs import Label, Manifest, RunFolder
 from cfa.results.store import Store, default_home
 from cfa.training.estimate import Estimate, estimate_seconds
@@ -55,10 +92,12 @@ __all__ = [
     "MAIN_SETTINGS",
     "METHODS",
     "MODELS",
+    "PLANS",
     "PRESETS",
     "SETTING_HELP",
     "CfaError",
     "ConfigError",
+    "Evaluation",
     "Job",
     "JobProgress",
     "Preset",
@@ -75,6 +114,12 @@ __all__ = [
     "setting_names",
     "unused_settings",
 ]
+
+NORMS: tuple[Norm, ...] = get_args(Norm)
+USUAL_ATTACKS = (
+    *("fgsm", "pgd-20", "pgd-20-best", "pgd-100", "cw-20", "kl-20", "apgd-ce", "apgd-dlr", "apgd-t", "fab-t"),
+    *("fab-min", "square", "autoattack", "autoattack-plus", "autoattack-rand", "noise"),
+)
 
 _Stamps = tuple[tuple[str, int, int], ...]  # name, time and size of some files
 
@@ -371,6 +416,259 @@ def _evaluations_stamp(folder: RunFolder) -> _Stamps:
     return tuple((file.parent.name, *_stamp(file)) for file in [*files, folder.path / "label.json"])
 
 
+# --- evaluations, image by image -------------------------------------------------------------------
+
+
+def evaluations(run: Run) -> list[Evaluation]:
+    """List a run's evaluations, newest first; cached until there is another.
+
+    Raises:
+        StoreError: One of them cannot be read.
+    """
+    return _evaluations(str(run.folder.path), _evaluations_stamp(run.folder))
+
+
+def evaluated_runs() -> list[Run]:
+    """List the runs that have evaluations, newest first."""
+    return [run for run in usable_runs() if any(run.folder.path.glob("evaluations/*/evaluation.json"))]
+
+
+@st.cache_resource(max_entries=500, show_spinner=False)
+def _evaluations(path: str, stamp: _Stamps) -> list[Evaluation]:
+    return list(reversed(read_evaluations(RunFolder(Path(path)))))
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """One evaluation of a run, image by image."""
+
+    run: Run
+    evaluation: Evaluation
+    index: AdversarialIndex
+    columns: list[Column]
+    stamp: _Stamps
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Name the classes."""
+        count = len(self.evaluation.scores[0].total)
+        names = self.evaluation.class_names or self.run.folder.class_names
+        return names if len(names) == count else tuple(f"class {index}" for index in range(count))
+
+    @property
+    def weights_kept(self) -> bool:
+        """Tell whether the model is there to be asked."""
+        return (self.evaluation.weights, self.evaluation.checkpoint) in self.run.kept
+
+    @property
+    def repeatable(self) -> bool:
+        """Tell whether adversarial images can be made again."""
+        return bool(self.evaluation.plan and self.index.batches and not self.run.read_only) and (
+            self.weights_kept
+        )
+
+    def predicted(self, column: Column) -> np.ndarray:
+        """Return the predicted class of every image; -1 where a member was not run."""
+        table = self.index.outcomes
+        if not column.worst:
+            return table[column.name]
+        return worst_case(table["label"], {part: table[part] for part in (CLEAN, *column.parts)})
+
+    def confusion(self, column: Column) -> np.ndarray:
+        """Count images by true class (rows) and predicted class (columns)."""
+        return confusion(self.index.outcomes["label"], self.predicted(column), len(self.class_names))
+
+    def cell(self, column: Column, true: int, predicted: int) -> np.ndarray:
+        """Return the rows of the images of a cell, ascending."""
+        label = self.index.outcomes["label"]
+        return np.flatnonzero((label == true) & (self.predicted(column) == predicted))
+
+    def scores(self, columns: Sequence[Column]) -> pd.DataFrame:
+        """Tabulate accuracy per class in the contracted columns, one block a column."""
+        return evaluations_frame(
+            [(self.run.folder, replace(self.evaluation, scores=tuple(map(self._scores, columns))))]
+        )
+
+    def per_image(self) -> pd.DataFrame:
+        """Tabulate all outcomes, one row an image; classes are numbers, and named for the label."""
+        table = pd.DataFrame(dict(self.index.outcomes))
+        names = [self.class_names[label] for label in table["label"]]
+        table.insert(list(table.columns).index("label") + 1, "class_name", names)
+        return table
+
+    def _scores(self, column: Column) -> Scores:
+        table = self.index.outcomes
+        counts, predicted = len(self.class_names), self.predicted(column)
+        ran = predicted != NOT_RUN
+        label = table["label"]
+        norm, eps = self.threat(column)
+        return Scores(
+            epoch=self.evaluation.epoch,
+            split=self.evaluation.split,
+            weights=self.evaluation.weights,
+            attack=column.attack,
+            norm=norm,
+            eps=eps,
+            correct=tuple(np.bincount(label[ran & (predicted == label)], minlength=counts).tolist()),
+            total=tuple(np.bincount(label[ran], minlength=counts).tolist()),
+        )
+
+    def threat(self, column: Column) -> tuple[str, float]:
+        """Return norm and budget of a column."""
+        if column.name == CLEAN:
+            return "none", 0.0
+        attacked = [row for row in self.evaluation.scores if row.attack != CLEAN]
+        named = [row for row in attacked if row.attack in (column.attack, column.parent.partition("@")[0])]
+        own = parse_fraction(column.eps) if column.eps else None
+        whole = self.evaluation.plan.get("eps", max(row.eps for row in attacked))
+        eps = own if isinstance(own, float) else named[0].eps if named else float(whole)
+        return attacked[0].norm, eps
+
+
+def finds_minimum(evaluation: Evaluation) -> bool:
+    """Tell whether an evaluation looked for the smallest perturbation of every image."""
+    return any(_is_minimum(row.attack, row.norm) for row in evaluation.scores if row.attack != CLEAN)
+
+
+@st.cache_resource(max_entries=500, show_spinner=False)
+def _is_minimum(attack: str, norm: str) -> bool:
+    if attack == TRANSFER:
+        return False
+    try:
+        return attack_finds_minimum(build_attack(attack.partition("@")[0], norm))  # type: ignore[arg-type]
+    except CfaError:  # someone's own, or a package that is not here any more
+        return False
+
+
+def swept_runs() -> list[Run]:
+    """List the runs with a sweep or smallest perturbations, newest first; unreadable ones are left out."""
+    found = []
+    for run in evaluated_runs():
+        try:
+            if any(is_sweep(evaluation) or finds_minimum(evaluation) for evaluation in evaluations(run)):
+                found.append(run)
+        except StoreError:
+            continue  # Evaluate and Runs say what is wrong with it
+    return found
+
+
+def sweep_scores(chosen: Sequence[tuple[Run, Evaluation]]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Tabulate sweeps: per class, and reduced to mean and worst class, in the contracted columns."""
+    per_class = evaluations_frame([(run.folder, evaluation) for run, evaluation in chosen])
+    return per_class, summary_frame(per_class)
+
+
+def smallest_perturbations(found: Outcomes) -> pd.DataFrame:
+    """Tabulate the smallest perturbation found of every image.
+
+    Returns:
+        Columns ``image, class_index, class_name, attack, length``; 0 where the image is wrong without a
+        perturbation, infinite where none was found.
+    """
+    table = found.index.outcomes
+    lengths = [name for name, values in table.items() if name.endswith("/norm") and values.dtype.kind == "f"]
+    # In a sweep the smallest budget's attack saw every image.
+    name = lengths[0]
+    return pd.DataFrame(
+        {
+            "image": table["image"],
+            "class_index": table["label"],
+            "class_name": [found.class_names[label] for label in table["label"]],
+            "attack": name.removesuffix("/norm").partition("@")[0],
+            "length": table[name].astype(float),
+        }
+    )
+
+
+def outcomes(run: Run, evaluation: Evaluation) -> Outcomes:
+    """Read what became of every image of an evaluation; cached until one of its files changes.
+
+    Raises:
+        StoreError: A file is missing or damaged.
+    """
+    folder = outcomes_file(run.folder, evaluation.id).parent
+    stamp = tuple((file.name, *_stamp(file)) for file in sorted(folder.glob("*.*")))
+    index = _index(str(run.folder.path), evaluation.id, stamp)
+    return Outcomes(run, evaluation, index, columns(index.outcomes), stamp)
+
+
+@st.cache_resource(max_entries=12, show_spinner=False)
+def _index(path: str, evaluation_id: str, stamp: _Stamps) -> AdversarialIndex:
+    return load_adversarial(RunFolder(Path(path)), evaluation_id)
+
+
+def test_images(found: Outcomes, images: Sequence[int]) -> np.ndarray:
+    """Return original test images, float32 in [0, 1], shape (images, channels, side, side).
+
+    Raises:
+        CfaError: The data set is not here, or is another than the one that was evaluated.
+    """
+    stored, labels = _test_part(found.evaluation.dataset_to_load)
+    table = found.index.outcomes
+    rows = np.searchsorted(table["image"], images)
+    known = len(images) == 0 or max(images) < len(labels)
+    if not known or (labels[list(images)] != table["label"][rows]).any():
+        raise StoreError(
+            f"the test images of {found.evaluation.dataset} are not those that were evaluated; "
+            "evaluate again to see images"
+        )
+    return to_float(torch.from_numpy(stored[list(images)])).numpy()
+
+
+@st.cache_resource(max_entries=3, show_spinner="Loading test images")
+def _test_part(dataset: str) -> tuple[np.ndarray, np.ndarray]:
+    _make_importable()
+    loaded = load_dataset(dataset, store().data_folder)
+    return loaded.test_images.numpy(), loaded.test_labels.numpy()
+
+
+def probabilities(found: Outcomes, images: np.ndarray) -> np.ndarray:
+    """Ask the evaluated model on the CPU, shape (images, classes); cached.
+
+    Raises:
+        CfaError: Its weights are missing or damaged.
+    """
+    weights, checkpoint = found.evaluation.weights, found.evaluation.checkpoint
+    stamp = _stamp(found.run.folder.weights_file(weights, checkpoint))
+    return _probabilities(str(found.run.folder.path), weights, checkpoint, stamp, images)
+
+
+@st.cache_data(max_entries=200, show_spinner=False)
+def _probabilities(
+    path: str, weights: str, checkpoint: str, stamp: tuple[int, int], images: np.ndarray
+) -> np.ndarray:
+    _make_importable()
+    with torch.no_grad():
+        logits = _model(path, weights, checkpoint, stamp)(torch.from_numpy(images))
+    answer: np.ndarray = logits.softmax(dim=1).numpy()
+    return answer
+
+
+@st.cache_resource(max_entries=3, show_spinner="Loading the model")
+def _model(path: str, weights: str, checkpoint: str, stamp: tuple[int, int]) -> torch.nn.Module:
+    return load_model(RunFolder(Path(path)), weights, checkpoint)
+
+
+def make_again(found: Outcomes, wanted: Sequence[Picture]) -> list[Job]:
+    """Queue jobs that make adversarial images again, one per attack."""
+    sources: dict[str, list[int]] = {}
+    for picture in wanted:
+        sources.setdefault(picture.source, []).append(picture.image)
+    submitted = [
+        submit_reproduction(store(), queue(), found.run.folder, found.evaluation.id, source, sorted(images))
+        for source, images in sources.items()
+    ]
+    forget_snapshots()
+    return submitted
+
+
+def reproductions(found: Outcomes) -> list[Job]:
+    """List the jobs that make images of an evaluation again, oldest first."""
+    return [
+        job for job in jobs() if job.kind == "reproduce" and job.spec.get("evaluation") == found.evaluation.id
+    ]
+
+
 # --- the queue ------------------------------------------------------------------------------------
 
 
@@ -503,17 +801,90 @@ def start_training(configs: Sequence[RunConfig], name: str, device: str | None) 
     return started
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class EvaluationRequest:
-    """What Evaluate asks for; ``eps`` ``None`` takes each run's own, ``limit`` ``None`` all images."""
+    """What Evaluate asks for.
 
-    weights: tuple[str, ...]
-    checkpoint: str
-    attacks: tuple[str, ...]
-    eps: float | None
-    limit: int | None
-    seed: int
+    Attributes:
+        weights: Kinds, ``auto`` for each run's own.
+        checkpoint: ``best`` or ``last``.
+        preset: A plan's name, or "" for ``attacks``.
+        attacks: Names, where there is no preset.
+        norm: ``None`` takes each run's own.
+        eps: As typed; "" takes each run's own.
+        sweep: Budgets as typed, or "".
+        limit: ``None`` takes the preset's, or all images.
+        mode: How AutoAttack runs.
+        keep_megabytes: Room for adversarial images.
+        transfer_from: Id of the run whose images ``transfer`` uses.
+        seed: Of random starts.
+        batch_size: Images per batch.
+    """
+
+    weights: tuple[str, ...] = ("auto",)
+    checkpoint: str = "best"
+    preset: str = ""
+    attacks: tuple[str, ...] = ()
+    norm: str | None = None
+    eps: str = ""
+    sweep: str = ""
+    limit: int | None = None
+    mode: str = "reference"
+    keep_megabytes: float = 20.0
+    transfer_from: str | None = None
+    seed: int = 0
     batch_size: int = 500
+
+    def plan(self, own: AttackSettings) -> EvaluationPlan:
+        """Build the plan for a run with these attack settings.
+
+        Raises:
+            CfaError: Something in it cannot be carried out.
+        """
+        norm, eps = _threat(self.norm, self.eps, own)
+        options: dict[str, Any] = {
+            "seed": self.seed,
+            "batch_size": self.batch_size,
+            "mode": self.mode,
+            "keep_megabytes": self.keep_megabytes,
+            "transfer_from": self.transfer_from,
+            "eps_sweep": parse_budgets(self.sweep),
+        }
+        options |= {"limit": self.limit} if self.limit is not None else {}
+        transfer = (TRANSFER,) if self.transfer_from is not None else ()
+        if not self.preset:
+            if not self.attacks:
+                raise ConfigError("no attack is chosen; choose at least one, such as pgd-20")
+            return EvaluationPlan(attacks=(*self.attacks, *transfer), norm=norm, eps=eps, **options)
+        named = PLANS[self.preset].build(eps, norm)
+        return replace(named, attacks=(*named.attacks, *transfer), **options)
+
+
+def parse_budgets(text: str) -> tuple[float, ...]:
+    """Read ``2/255, 4/255``; nothing is no budget.
+
+    Raises:
+        ConfigError: A part is not a number.
+    """
+    parts = [part for part in text.replace(",", " ").split() if part]
+    found = [parse_fraction(part) for part in parts]
+    if not all(isinstance(value, float) for value in found):
+        raise ConfigError(f"eps sweep {text!r} is not a list of budgets; write 2/255, 4/255, 8/255")
+    return tuple(value for value in found if isinstance(value, float))
+
+
+def _threat(norm: str | None, eps: str, own: AttackSettings) -> tuple[Norm, float]:
+    """Choose norm and budget: what was typed, else the run's own; a budget belongs to its norm."""
+    chosen: Norm = next((known for known in NORMS if known == norm), own.norm)
+    if not eps:
+        if chosen != own.norm:
+            example = {"linf": "8/255", "l0": "5 (pixels)"}.get(chosen, "0.5")
+            raise ConfigError(f"norm {chosen} needs a budget of its own; write an eps such as {example}")
+        return chosen, own.eps
+    budget = parse_eps(eps) if chosen == "linf" else parse_fraction(eps)
+    if not isinstance(budget, float):
+        raise ConfigError(f"eps={eps!r} is not a number; write a fraction such as 8/255, or 0.5")
+    return chosen, eps_for(chosen, budget)
 
 
 def planned_evaluations(chosen: Sequence[Run], request: EvaluationRequest) -> list[tuple[Run, str]]:
@@ -522,37 +893,197 @@ def planned_evaluations(chosen: Sequence[Run], request: EvaluationRequest) -> li
     for run in chosen:
         for wanted in request.weights:
             weights = own_weights(run) if wanted == "auto" else wanted
-            if (weights, request.checkpoint) in run.kept and (run, weights) not in pairs:
+            if (weights, _checkpoint(weights, request)) in run.kept and (run, weights) not in pairs:
                 pairs.append((run, weights))
     return pairs
 
 
+def _checkpoint(weights: str, request: EvaluationRequest) -> str:
+    return "file" if weights == "file" else request.checkpoint
+
+
 def start_evaluations(chosen: Sequence[Run], request: EvaluationRequest, device: str | None) -> list[Job]:
     """Queue an evaluation for every run and kind of weights asked for that the run kept."""
-    submitted = []
-    for run, weights in planned_evaluations(chosen, request):
-        settings = run.folder.config.attack
-        plan = EvaluationPlan(
-            attacks=request.attacks,
-            norm=settings.norm,
-            eps=request.eps or settings.eps,
-            limit=request.limit,
-            seed=request.seed,
-            batch_size=request.batch_size,
+    pairs = planned_evaluations(chosen, request)
+    plans = [request.plan(run.folder.config.attack) for run, _ in pairs]  # all, before the first is queued
+    submitted = [
+        submit_evaluation(
+            store(),
+            queue(),
+            run.folder,
+            weights=weights,
+            checkpoint=_checkpoint(weights, request),
+            plan=plan,
+            device=device,
         )
-        submitted.append(
-            submit_evaluation(
-                store(),
-                queue(),
-                run.folder,
-                weights=weights,
-                checkpoint=request.checkpoint,
-                plan=plan,
-                device=device,
-            )
-        )
+        for (run, weights), plan in zip(pairs, plans, strict=True)
+    ]
     forget_snapshots()
     return submitted
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What evaluations come to if every image holds; seconds are ``None`` before they are measured."""
+
+    images: int
+    passes: int
+    seconds: float | None
+
+
+def evaluation_cost(chosen: Sequence[Run], request: EvaluationRequest) -> Cost:
+    """Count images and forward passes, and add up what :func:`measure_evaluations` measured.
+
+    Raises:
+        CfaError: The plan cannot be carried out.
+    """
+    images, passes, seconds = 0, 0, []
+    for run, _ in planned_evaluations(chosen, request):
+        plan = request.plan(run.folder.config.attack)
+        info = dataset_description(run.dataset)
+        count = _images(plan, info)
+        images += count
+        passes += count * _passes(plan, info.classes)
+        seconds.append(_evaluation_times().get(_cost_key(run, plan)))
+    known = [value for value in seconds if value is not None]
+    return Cost(images, passes, sum(known) if known and len(known) == len(seconds) else None)
+
+
+def missing_data(chosen: Sequence[Run]) -> list[str]:
+    """Say which data sets of some runs are not here, and how to get them."""
+    found = []
+    for name in dict.fromkeys(run.dataset for run in chosen):
+        try:
+            info = dataset_description(name)
+        except CfaError as error:
+            found.append(str(error))
+            continue
+        if not info.available:
+            found.append(f"data set {name!r} is not here; {info.how_to_get}")
+    return found
+
+
+def measure_evaluations(chosen: Sequence[Run], request: EvaluationRequest) -> None:
+    """Time a few steps of every attack on this machine's first device, once per network and plan.
+
+    Raises:
+        CfaError: The plan cannot be carried out, or the weights cannot be read.
+    """
+    device = torch.device(devices()[0])
+    for run, weights in planned_evaluations(chosen, request):
+        plan = request.plan(run.folder.config.attack)
+        if (key := _cost_key(run, plan)) in _evaluation_times():
+            continue
+        info = dataset_description(run.dataset)
+        # Small batches on the CPU, where time is proportional to them: a page must not wait for minutes.
+        small = replace(plan, batch_size=min(plan.batch_size, 32 if device.type == "cpu" else 500))
+        model = load_model(run.folder, weights, _checkpoint(weights, request), device)
+        shape = (info.channels, info.image_size, info.image_size)
+        _evaluation_times()[key] = estimate_evaluation_seconds(
+            model, shape, _images(plan, info), info.classes, small, device
+        )
+
+
+@st.cache_resource(show_spinner=False)
+def _evaluation_times() -> dict[str, float]:
+    return {}
+
+
+def _cost_key(run: Run, plan: EvaluationPlan) -> str:
+    return f"{run.model} {run.dataset} {replace(plan, seed=0, keep_megabytes=0)}"
+
+
+def _images(plan: EvaluationPlan, info: DatasetInfo) -> int:
+    if plan.limit is None:
+        return info.test_images
+    if plan.limit < info.classes:
+        raise ConfigError(
+            f"limit={plan.limit} is less than one image for each of {info.classes} classes; raise it"
+        )
+    return min(info.test_images, plan.limit // info.classes * info.classes)
+
+
+def _passes(plan: EvaluationPlan, classes: int) -> int:
+    """Count the forward passes that an image takes at most, its clean one included."""
+    count = 1
+    for name in plan.attacks:
+        base = name.partition("@")[0]
+        attack = None if base in (CLEAN, TRANSFER) else build_attack(base, plan.norm)
+        count += (0 if name == CLEAN else passes_of(attack, classes)) * max(1, len(plan.eps_sweep))
+    return count
+
+
+def plan_words(run: Run, request: EvaluationRequest) -> str:
+    """Say in a line what a request comes to for a run.
+
+    Raises:
+        CfaError: The plan cannot be carried out.
+    """
+    plan = request.plan(run.folder.config.attack)
+    attacks = ", ".join(wording.attack_title(name) for name in plan.attacks if name != CLEAN)
+    budgets = ", ".join(wording.budget(plan.norm, eps) for eps in plan.eps_sweep or (plan.eps,))
+    info = dataset_description(run.dataset)
+    fast = ", AutoAttack in the fast mode" if plan.mode == "fast" else ""
+    return f"{attacks or 'No attack'} at {budgets} on {_images(plan, info):,} images of {run.dataset}{fast}"
+
+
+def preset_images(preset: str) -> str:
+    """Say how many images a plan takes that is not told otherwise."""
+    limit = PLANS[preset].build(AttackSettings().eps, "linf").limit if preset else None
+    return "all" if limit is None else f"{limit:,}"
+
+
+def is_sweep(evaluation: Evaluation) -> bool:
+    """Tell whether an evaluation is one of several budgets."""
+    return bool(evaluation.plan.get("eps_sweep"))
+
+
+def attack_names() -> list[str]:
+    """List the attacks that can be chosen by name; others can be typed."""
+    first = [name for name in USUAL_ATTACKS if name in ATTACKS or name.partition("-")[0] in ("pgd", "cw")]
+    return [*first, *(name for name in ATTACKS if name not in first)]
+
+
+def add_model(source: str, dataset: str, model: str, normalize: str, name: str) -> RunFolder:
+    """Take someone's own model into the store: a weights file, or ``package.module:factory``.
+
+    Raises:
+        CfaError: It cannot be read, or does not fit.
+    """
+    if not source.strip():
+        raise ConfigError("no model is given; choose a file, or write its path or package.module:factory")
+    file = Path(source.strip()).expanduser()
+    factory = ":" in source and "/" not in source and not file.exists()
+    _make_importable()
+    if factory:
+        run = register_factory(store(), source.strip(), dataset, normalize or "none", name.strip() or None)
+    else:
+        if not file.is_file():
+            raise ConfigError(f"there is no file {source.strip()!r}; write the path of a weights file")
+        run = register_weights(
+            store(), file, dataset, model.strip() or None, normalize or "none", name.strip() or None
+        )
+    forget_snapshots()
+    return run
+
+
+def _make_importable() -> None:
+    """Let ``package.module:name`` mean here what it means in jobs: seen from where the dashboard started."""
+    if str(Path.cwd()) not in sys.path:
+        sys.path.append(str(Path.cwd()))
+
+
+def add_uploaded_model(
+    file_name: str, content: bytes, dataset: str, model: str, normalize: str, name: str
+) -> RunFolder:
+    """Take an uploaded weights file into the store; see :func:`add_model`."""
+    with tempfile.TemporaryDirectory() as scratch:
+        file = Path(scratch) / (Path(file_name).name or "weights")
+        file.write_bytes(content)
+        try:
+            return add_model(str(file), dataset, model, normalize, name)
+        except CfaError as error:  # it names a path that nobody knows
+            raise type(error)(str(error).replace(str(file), file.name)) from error
 
 
 def estimate(config: RunConfig) -> Estimate:

@@ -4,6 +4,7 @@ A *group* is what one bar or point stands for: a run, or several runs that diffe
 A *series* is a group with one kind of weights; its name is what the legend says.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -62,13 +63,29 @@ class Condition:
 
 
 def conditions(per_class: pd.DataFrame) -> list[Condition]:
-    """List what was measured: what most runs share first, attacked before clean, most steps first."""
+    """List what was measured, the strongest attack on most runs first.
+
+    Attacked before clean, budgets that most attacks have before others, AutoAttack before many steps.
+    """
     found = per_class.groupby(CONDITION, sort=False)["run_id"].nunique().reset_index()
     found["clean"] = found["attack"] == "clean"
     found["last"] = found["checkpoint"] == "last"
-    found["steps"] = found["attack"].str.extract(r"(\d+)", expand=False).astype(float).fillna(0)
-    order = found.sort_values(["run_id", "clean", "last", "steps"], ascending=[False, True, True, False])
+    found["alike"] = found.groupby([name for name in CONDITION if name != "attack"])["attack"].transform(
+        "size"
+    )
+    found["steps"] = found["attack"].map(_strength)
+    order = found.sort_values(
+        ["run_id", "clean", "last", "alike", "steps"], ascending=[False, True, True, False, False]
+    )
     return [Condition(*row) for row in order[CONDITION].itertuples(index=False, name=None)]
+
+
+def _strength(attack: str) -> int:
+    """Rank attacks: AutoAttack first, then by their steps."""
+    if attack.startswith("autoattack"):
+        return 10_000
+    steps = re.search(r"-(\d+)", attack)
+    return int(steps[1]) if steps else 0
 
 
 def epoch_summary(history: pd.DataFrame) -> pd.DataFrame:

@@ -30,16 +30,59 @@ def eps_255(eps: float) -> str:
 
 
 def attack_title(attack: str) -> str:
-    """Write an attack's name as papers do: ``pgd-20`` is PGD-20."""
-    words = attack.split("-")
-    return " ".join(["-".join([words[0].upper(), *words[1:2]]), *words[2:]]) if words[0] == "pgd" else attack
+    """Write an attack's name as papers do: ``pgd-20`` is PGD-20, ``apgd-ce`` is APGD-CE."""
+    base, at, eps = attack.partition("@")
+    if base in _TITLES:
+        title = _TITLES[base]
+    elif base.startswith("autoattack(") and base.endswith(")"):
+        title = f"AutoAttack ({', '.join(map(attack_title, base[11:-1].split(',')))})"
+    elif "/" in base:
+        whole, _, member = base.rpartition("/")
+        title = f"{attack_title(whole)}: {attack_title(member)}"
+    elif base.startswith("torchattacks:"):
+        title = f"torchattacks {base.partition(':')[2]}"
+    else:
+        first, *rest = base.split("-")
+        steps = first in ("pgd", "cw", "kl")
+        title = " ".join(["-".join([first.upper(), *rest[:1]]), *rest[1:]]) if steps else base
+    return f"{title}, {eps}" if at else title
+
+
+_TITLES = {
+    "fgsm": "FGSM",
+    "autoattack": "AutoAttack",
+    "autoattack-plus": "AutoAttack plus",
+    "autoattack-rand": "AutoAttack rand",
+    "apgd-ce": "APGD-CE",
+    "apgd-dlr": "APGD-DLR",
+    "apgd-t": "APGD-T",
+    "fab": "FAB",
+    "fab-t": "FAB-T",
+    "fab-min": "smallest perturbation (FAB)",
+    "square": "Square",
+    "worst case": "Worst case",
+    # It shares no more than its name with AutoAttack.
+    "torchattacks:AutoAttack": "torchattacks AA, 10 steps, not comparable",
+}
+
+
+def norm_title(norm: str) -> str:
+    """Write a norm as people do."""
+    return {"linf": "L∞", "l0": "pixels"}.get(norm, norm.upper())
+
+
+def budget(norm: str, eps: float) -> str:
+    """Write a budget as its norm is written: 8/255 for linf, 0.5 L2, 5 pixels."""
+    if norm == "linf":
+        return eps_255(eps)
+    return f"{eps:g} pixels" if norm == "l0" else f"{eps:.4g} {norm.upper()}"
 
 
 def condition(attack: str, norm: str, eps: float) -> str:
     """Say in a few words what was attacked with: ``PGD-20, 8/255`` or ``clean``."""
     if attack == "clean":
         return "clean images"
-    return f"{attack_title(attack)}, {eps_255(eps)}" + (f" {norm}" if norm != "linf" else "")
+    return f"{attack_title(attack.partition('@')[0])}, {budget(norm, eps)}"
 
 
 def duration(seconds: float | None) -> str:

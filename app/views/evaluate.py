@@ -1,18 +1,23 @@
-"""Evaluate: attack the weights of finished runs, and see each class with its interval."""
+"""Evaluate: attack any model, know the cost before, and read what the numbers are worth after."""
 
+import pandas as pd
 import streamlit as st
 
 from app import charts, elements, services, tables, wording
+from app.own_model import own_model
 
 KINDS = {"auto": "Each method's own", "online": "Online", "ema": "EMA", "fawa": "FAWA"}
-STEPS = [10, 20, 50, 100]
+NORM_TITLES = {"": "each run's own", "linf": "L∞", "l2": "L2", "l1": "L1", "l0": "L0 (pixels)"}
 MOST_CLASSES = 20
+MOST_EVALUATIONS = 8
+VERDICTS = {True: ":green[passed]", False: ":red[failed]", None: ":gray[not made]"}
 
 
 # --- what to evaluate -----------------------------------------------------------------------------
 
 
 def choose_request() -> services.EvaluationRequest | None:
+    """Ask for weights, plan and budget; the rest has defaults, folded away."""
     weights, checkpoint = st.columns([3, 2])
     kinds = weights.pills(
         "Weights",
@@ -31,43 +36,125 @@ def choose_request() -> services.EvaluationRequest | None:
         key="evaluate_checkpoint",
         help="Best on validation (mean + worst class), or of the last epoch.",
     )
-    steps, judged, eps, images = st.columns(4)
-    step_count = steps.selectbox("PGD steps", STEPS, index=1, key="evaluate_steps", accept_new_options=True)
-    judge = judged.selectbox(
-        "Judged",
-        ["", "-best"],
-        format_func=lambda suffix: "at every step" if suffix else "at the last step",
-        key="evaluate_judged",
-        help="At the last step, as papers do; at every step is never weaker, and faster.",
-    )
-    typed_eps = eps.text_input(
-        "eps", placeholder="each run's own", key="evaluate_eps", help="A fraction such as 8/255, or 0.0314."
-    )
-    limit = images.number_input(
-        "Images",
-        min_value=0,
-        value=0,
-        step=500,
-        key="evaluate_images",
-        help="0 takes the whole test part; otherwise the first of each class in file order.",
-    )
     if not kinds:
         st.info("Choose at least one kind of weights.")
         return None
-    try:
-        count = int(step_count)
-    except ValueError as error:
-        raise services.ConfigError(
-            f"{step_count!r} is not a number of PGD steps; write one such as 20"
-        ) from error
+    preset = choose_plan()
+    attacks = choose_attacks() if not preset else ()
+    norm, eps, limit = choose_threat(preset)
     return services.EvaluationRequest(
         weights=tuple(kinds),
         checkpoint=which or "best",
-        attacks=("clean", f"pgd-{count}{judge}"),
-        eps=services.parse_eps(typed_eps) if typed_eps else None,
-        limit=int(limit) or None,
-        seed=0,
+        preset=preset,
+        attacks=attacks,
+        norm=norm,
+        eps=eps,
+        limit=limit,
+        **choose_options(),
     )
+
+
+def choose_plan() -> str:
+    titles = {name: preset.title for name, preset in services.PLANS.items()} | {"own": "own choice"}
+    plan = st.segmented_control(
+        "Plan",
+        list(titles),
+        default="quick",
+        required=True,
+        format_func=lambda name: titles[name][:1].upper() + titles[name][1:],
+        key="plan",
+        width="stretch",
+    )
+    if plan == "own":
+        return ""
+    st.caption(services.PLANS[plan].summary)
+    return str(plan)
+
+
+def choose_attacks() -> tuple[str, ...]:
+    chosen = st.multiselect(
+        "Attacks",
+        services.attack_names(),
+        default=["pgd-20"],
+        accept_new_options=True,
+        key="evaluate_attacks",
+        help="Any pgd-N, cw-N (margin), kl-N, with -best (judged at every step: never weaker, faster) and "
+        "-rR (restarts); pgd-20@16/255 has an eps of its own; autoattack(apgd-ce,square) is a list of "
+        "members; fab-min looks for the smallest perturbation; package.module:name is an attack of your own.",
+    )
+    return tuple(chosen)
+
+
+def choose_threat(preset: str) -> tuple[str | None, str, int | None]:
+    first, second, third = st.columns(3)
+    norm = first.selectbox(
+        "Norm", list(NORM_TITLES), format_func=NORM_TITLES.__getitem__, key="evaluate_norm"
+    )
+    eps = second.text_input(
+        "eps",
+        placeholder="each run's own",
+        key="evaluate_eps",
+        help="A fraction such as 8/255, or 0.0314; for L2 and L1 a length such as 0.5.",
+    )
+    limit = third.number_input(
+        "Images",
+        min_value=1,
+        value=None,
+        step=500,
+        placeholder=services.preset_images(preset),
+        key="evaluate_images",
+        help="The first of each class in file order.",
+    )
+    return norm or None, eps.strip(), None if limit is None else int(limit)
+
+
+def choose_options() -> dict[str, object]:
+    """Ask for what most people leave alone."""
+    with st.expander("Sweep, transfer, AutoAttack's mode, images to keep", icon=":material/tune:"):
+        first, second = st.columns(2)
+        sweep = first.text_input(
+            "eps sweep",
+            placeholder="none, or 2/255, 4/255, 8/255",
+            key="evaluate_sweep",
+            help="Attacks at each budget in one job; drawn on Sweep. For the smallest perturbation of every "
+            "image choose the attack fab-min instead.",
+        )
+        runs = {run.id: run.name for run in services.usable_runs() if run.kept}
+        transfer = second.selectbox(
+            "Transfer from",
+            [None, *runs],
+            format_func=lambda run_id: runs[run_id] if run_id else "no other run",
+            key="evaluate_transfer",
+            help="Adds an attack: PGD-20 images made on this run. The sanity checklist compares it with the "
+            "direct attack.",
+        )
+        mode = first.segmented_control(
+            "AutoAttack",
+            ["reference", "fast"],
+            default="reference",
+            required=True,
+            key="evaluate_mode",
+            help="Reference equals pyautoattack image for image; fast drops broken images from batches, so "
+            "that a few may come out differently.",
+        )
+        megabytes = second.number_input(
+            "Megabytes to keep",
+            min_value=0.0,
+            value=20.0,
+            step=10.0,
+            key="evaluate_megabytes",
+            help="Room for adversarial images: up to 16 of each confusion cell are kept for Classes; others "
+            "can be made again.",
+        )
+    return {
+        "sweep": sweep,
+        "transfer_from": transfer,
+        "mode": mode or "reference",
+        "keep_megabytes": float(megabytes),
+    }
+
+
+# --- the cost, and the start ----------------------------------------------------------------------
 
 
 def start_section(chosen: list[services.Run], request: services.EvaluationRequest) -> None:
@@ -75,6 +162,14 @@ def start_section(chosen: list[services.Run], request: services.EvaluationReques
     if len(own) < len(chosen):
         st.caption("Runs that ship with CFA Studio are shown below; they cannot be evaluated anew.")
     planned = services.planned_evaluations(own, request)
+    if own and not planned:
+        st.caption("None of these runs kept such weights.")
+    missing = services.missing_data([run for run, _ in planned])
+    for sentence in missing:
+        st.warning(elements.sentence(sentence), icon=":material/database_off:")
+    ready = bool(planned) and not missing
+    if ready:
+        show_plan(own, request)
     device = None
     with st.container(horizontal=True, vertical_alignment="bottom"):
         if len(services.devices()) > 1:
@@ -90,20 +185,43 @@ def start_section(chosen: list[services.Run], request: services.EvaluationReques
             type="primary",
             icon=":material/play_arrow:",
             key="start_evaluation",
-            disabled=not planned,
+            disabled=not ready,
             on_click=elements.attempt,
             args=(start, own, request, device),
         )
-    if own and not planned:
-        st.caption("None of these runs kept such weights.")
+        measure = st.button(
+            "Estimate the time",
+            icon=":material/timer:",
+            key="estimate_evaluation",
+            disabled=not ready,
+            help="Times a few steps of every attack on this machine.",
+        )
+    if measure:
+        with st.spinner("Timing a few steps of every attack"):
+            services.measure_evaluations(own, request)
+        st.rerun()
+
+
+def show_plan(own: list[services.Run], request: services.EvaluationRequest) -> None:
+    """Say what will run, and what it costs at most."""
+    lines = list(dict.fromkeys(services.plan_words(run, request) for run in own))
+    shown = "; ".join(lines[:3]) + (f"; and {len(lines) - 3} more" if len(lines) > 3 else "")
+    cost = services.evaluation_cost(own, request)
+    time = (
+        f"at most about **{wording.duration(cost.seconds)}** on {services.devices()[0]}"
+        if cost.seconds is not None
+        else "time not measured yet"
+    )
+    st.info(
+        f"{shown}.  \nIf every image holds to the end: {cost.passes:,} forward passes "
+        f"({cost.images:,} images), {time}.",
+        icon=":material/list_alt:",
+    )
 
 
 def start(chosen: list[services.Run], request: services.EvaluationRequest, device: str | None) -> None:
     begun = services.start_evaluations(chosen, request, device)
     st.session_state["notice"] = ("success", f"{wording.count(len(begun), 'evaluation')} queued.")
-
-
-# --- jobs and results -----------------------------------------------------------------------------
 
 
 @elements.explained_errors()
@@ -116,14 +234,20 @@ def running(drawn: tuple[tuple[str, str], ...]) -> None:
         st.page_link("views/monitor.py", label="All jobs on Monitor", icon=":material/monitor_heart:")
 
 
+# --- results --------------------------------------------------------------------------------------
+
+
 def show_results(chosen: list[services.Run]) -> None:
     st.subheader("Results")
     results = services.results(chosen)
     for problem in results.problems:
         st.warning(elements.sentence(problem), icon=":material/warning:")
+    readable = [run for run in chosen if not any(run.id in problem for problem in results.problems)]
+    show_evaluations(readable)
     found = tables.conditions(results.per_class)
     if not found:
-        st.caption("These runs have no test results yet; start an evaluation above.")
+        if not any(map(services.evaluations, readable)):
+            st.caption("These runs have no test results yet; start an evaluation above.")
         return
     condition = st.selectbox("Measured", found, format_func=lambda c: c.title, key="evaluate_condition")
     groups = tables.make_groups([run.member for run in chosen], services.method_title, merge_seeds=False)
@@ -144,8 +268,10 @@ def show_results(chosen: list[services.Run]) -> None:
                 ),
             )
         )
-    for finding in services.findings(chosen):
-        st.warning(finding, icon=":material/info:")
+    show_scores(scores)
+
+
+def show_scores(scores: pd.DataFrame) -> None:
     percent = elements.percent_columns(scores, ["accuracy", "low", "high"])
     st.dataframe(
         percent[["series", "class_name", "accuracy", "low", "high"]],
@@ -161,15 +287,75 @@ def show_results(chosen: list[services.Run]) -> None:
     )
 
 
-elements.heading("Evaluate", "Attack trained weights on test images; results are per class, with intervals.")
-available = [run for run in services.usable_runs() if run.kept]
+def show_evaluations(chosen: list[services.Run]) -> None:
+    """Show each evaluation with what must be known about it, and the way to its images."""
+    found = [(run, evaluation) for run in chosen for evaluation in services.evaluations(run)]
+    found.sort(key=lambda pair: pair[1].created, reverse=True)
+    for finding in services.findings(chosen):
+        st.warning(finding, icon=":material/info:")
+    for run, evaluation in found[:MOST_EVALUATIONS]:
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            name = f"**{run.name}** · " if len(chosen) > 1 else ""
+            st.markdown(name + elements.evaluation_title(evaluation), width="content")
+            st.page_link(
+                "views/sweep.py" if services.is_sweep(evaluation) else "views/classes.py",
+                label="Sweep" if services.is_sweep(evaluation) else "Classes and images",
+                icon=":material/show_chart:" if services.is_sweep(evaluation) else ":material/grid_on:",
+                query_params={"runs" if services.is_sweep(evaluation) else "run": run.name}
+                | {"evaluation": evaluation.id},
+            )
+        for finding in evaluation.findings:
+            st.warning(elements.sentence(finding), icon=":material/info:")
+        show_checks(evaluation)
+    if len(found) > MOST_EVALUATIONS:
+        st.caption(f"And {len(found) - MOST_EVALUATIONS} older ones; Classes has them all.")
+
+
+def show_checks(evaluation: services.Evaluation) -> None:
+    """Tabulate the verdicts of a sanity checklist."""
+    if not evaluation.checks:
+        return
+    failed = [check for check in evaluation.checks if check.passed is False]
+    made = [check for check in evaluation.checks if check.passed is not None]
+    if failed:
+        st.error(
+            f"{len(failed)} of {wording.count(len(made), 'check')} failed: do not trust the numbers yet.",
+            icon=":material/gpp_bad:",
+        )
+    else:
+        st.success(f"All {wording.count(len(made), 'check')} passed.", icon=":material/verified_user:")
+    rows = [
+        {
+            "What should hold": check.name[:1].upper() + check.name[1:],
+            "Verdict": VERDICTS[check.passed],
+            "Accuracies": ", ".join(
+                f"{wording.attack_title(name)} {wording.percent(share)}"
+                for name, share in check.numbers.items()
+            ),
+            "A failure means": check.meaning,
+        }
+        for check in evaluation.checks
+    ]
+    with st.expander("The checks", expanded=bool(failed), icon=":material/checklist:"):
+        st.table(pd.DataFrame(rows).set_index("What should hold"))
+
+
+elements.heading("Evaluate", "Attack any model on test images; results are per class, with intervals.")
+added = st.session_state.pop("evaluate_next", None)
+if added is not None:
+    st.session_state["evaluate"] = added
+available = [run for run in services.usable_runs() if run.kept or run.method == "external"]
+own_model(expanded=not available)
 if not available:
-    st.info("No run has kept weights yet. Train one, or run the demo on Home.", icon=":material/inbox:")
+    st.info(
+        "No run has kept weights yet. Train one, run the demo on Home, or bring a model of your own.",
+        icon=":material/inbox:",
+    )
     st.stop()
 names = st.multiselect(
     "Runs",
     [run.name for run in available],
-    default=[available[0].name],
+    default=[available[0].name] if added is None else None,  # a value is set already
     key="evaluate",
     bind="query-params",
 )
@@ -177,11 +363,10 @@ chosen = [run for name in names if (run := services.find_run(name))]
 if not chosen:
     st.info("Choose at least one run.")
     st.stop()
-request = None
 with elements.explained_errors():
     request = choose_request()
-if request is not None:
-    start_section(chosen, request)
+    if request is not None:
+        start_section(chosen, request)
 busy = any(job.kind == "evaluate" and job.state in ("queued", "running") for job in services.jobs())
 st.fragment(running, run_every=elements.LIVE_SECONDS if busy else None)(elements.states_signature())
 show_results(chosen)

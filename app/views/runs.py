@@ -232,6 +232,12 @@ def show_run(run: services.Run) -> None:
             icon=":material/shield:",
             query_params={"evaluate": run.name},
         )
+        st.page_link(
+            "views/classes.py",
+            label="Classes and images",
+            icon=":material/grid_on:",
+            query_params={"run": run.name},
+        )
     sections = ("Results", "Label", "Configuration", "Manifest", "Log", "Weights", "Export")
     drawers = (
         show_results,

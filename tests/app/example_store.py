@@ -12,10 +12,12 @@ from safetensors.numpy import save_file
 
 from cfa.config import WEIGHTS_KINDS, RunConfig
 from cfa.methods.presets import configure
+from cfa.methods.recipes import METHODS
 from cfa.results.evaluations import Evaluation, new_id, save_evaluation
 from cfa.results.rows import Epoch, Knobs, Row, Scores, append_rows
 from cfa.results.runs import Manifest, RunFolder, now
 from cfa.results.store import Store
+from tests.app.example_evaluations import add_evaluations, embedded, write_weights
 
 FASHION = (
     "T-shirt/top",
@@ -36,7 +38,10 @@ WORST_GAIN = {"online": 0.0, "ema": -0.01, "fawa": 0.05}
 
 
 def fill(home: Path, *, epochs: int = 20, hundred: bool = True) -> Store:
-    """Make four finished runs (one of them with a second seed), a running, a failed and a wide one."""
+    """Make four finished runs (one of them with a second seed), a running, a failed and a wide one.
+
+    The first runs of CFA have evaluations of every sort: images, a sweep, a checklist and more.
+    """
     store = Store.open(home)
     for method, seed in (
         ("pgd-at", 0),
@@ -45,7 +50,9 @@ def fill(home: Path, *, epochs: int = 20, hundred: bool = True) -> Store:
         ("trades-cfa", 0),
         ("trades-cfa", 1),
     ):
-        finished_run(store, _config(method, seed, epochs), FASHION)
+        run = finished_run(store, _config(method, seed, epochs), FASHION)
+        if method.endswith("-cfa") and seed == 0:
+            add_evaluations(run, seed=10 * list(METHODS).index(method))
     _running_run(store, _config("trades-ccm", 0, epochs))
     _failed_run(store, _config("fat", 0, epochs))
     if hundred:
@@ -62,7 +69,12 @@ def finished_run(
     for weights in WEIGHTS_KINDS:
         for checkpoint in ("best", "last"):
             run.weights_file(weights, checkpoint).parent.mkdir(exist_ok=True)
-            save_file({"linear.weight": np.zeros((4, 4), np.float32)}, run.weights_file(weights, checkpoint))
+            if config.model == "small-cnn":
+                write_weights(run, weights, checkpoint)
+            else:
+                save_file(
+                    {"linear.weight": np.zeros((4, 4), np.float32)}, run.weights_file(weights, checkpoint)
+                )
     for weights in WEIGHTS_KINDS:
         save_evaluation(run, *_evaluation(run, classes, weights))
     run.write_status("finished", config.train.epochs, "")
@@ -206,8 +218,7 @@ def _evaluation(
         _scores(epoch, "test", weights, "clean", 0.0, np.clip(robust * 0.4 + 0.58, 0, 1), total),
         _scores(epoch, "test", weights, "pgd-20", config.attack.eps, robust, total),
     )
-    labels = np.repeat(np.arange(len(classes)), total)
-    outcomes = {"image": np.arange(len(labels)), "label": labels, "clean": labels, "pgd-20": labels}
+    outcomes = _outcomes(scores, len(classes), rng)
     evaluation = Evaluation(
         id=new_id(),
         created=now(),
@@ -223,6 +234,20 @@ def _evaluation(
         class_names=classes,
     )
     return evaluation, outcomes
+
+
+def _outcomes(scores: tuple[Scores, ...], classes: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """Make images that the counts are sums of; what is wrong is taken for a class nearby."""
+    labels = np.repeat(np.arange(classes), scores[0].total[0])
+    if classes == 10:
+        labels = embedded().test_labels.numpy()
+    columns = {"image": np.arange(len(labels)), "label": labels}
+    for row in scores:
+        nearby = (labels + rng.geometric(0.4, len(labels)) % (classes - 1) + 1) % classes
+        columns[row.attack] = nearby
+        for k, correct in enumerate(row.correct):
+            columns[row.attack][np.flatnonzero(labels == k)[:correct]] = k
+    return columns
 
 
 if __name__ == "__main__":

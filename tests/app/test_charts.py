@@ -253,3 +253,53 @@ def test_class_colours_stand_out_from_both_themes(background):
     *colours, behind = luminance
     contrasts = [(max(c, behind) + 0.05) / (min(c, behind) + 0.05) for c in colours]
     assert min(contrasts) >= 2.99
+
+
+# --- confusion, sweeps, smallest perturbations ----------------------------------------------------
+
+
+def test_a_confusion_matrix_numbers_every_cell_once_and_frames_the_chosen_one():
+    counts = np.array([[8, 2, 0], [1, 9, 0], [5, 5, 0]])
+    figure = charts.confusion(counts, ("ant", "bee", "cow"), (2, 1))
+    *maps, points = figure.data
+    shown = np.zeros_like(counts)
+    for trace in maps:
+        shown += np.array([[int(text or 0) for text in row] for row in trace.text])
+        drawn = np.array([[value is not None for value in row] for row in trace.z])
+        assert not np.array(trace.text, object)[~drawn].any()  # a number is written where the cell is drawn
+    assert (shown == counts).all()
+    assert len(points.x) == 9
+    assert points.selectedpoints == (7,)
+    assert points.customdata[7] == ["cow", "bee", 5, 0.5]
+
+
+def test_a_hundred_classes_have_points_only_where_there_are_images():
+    counts = np.diag(np.full(100, 7))
+    counts[3, 4] = 2
+    figure = charts.confusion(counts, [f"name {k}" for k in range(100)], None)
+    points = figure.data[-1]
+    assert len(points.x) == 101
+    assert points.selectedpoints == ()
+    assert all(trace.texttemplate is None for trace in figure.data[:-1])
+
+
+def test_eps_is_drawn_in_its_unit():
+    frame = pd.DataFrame(
+        {"eps": [0, 8 / 255] * 2, "class_index": [0, 0, 1, 1], "class_name": list("aabb"), "accuracy": 0.5}
+    )
+    figure = charts.accuracy_over_eps(frame, charts.EPS)
+    assert [trace.name for trace in figure.data] == ["a", "b"]
+    assert figure.data[0].x == pytest.approx((0, 8))
+    assert charts.accuracy_over_eps(frame, charts.Unit("eps (L2)")).data[0].x == pytest.approx((0, 8 / 255))
+
+
+def test_boxes_stand_in_the_order_of_classes():
+    frame = pd.DataFrame(
+        {"class_index": [2, 0, 1, 0], "class_name": list("caba"), "length": [0.1, 0.2, 0.3, 0.4]}
+    )
+    figure = charts.smallest_perturbations(frame, charts.Unit("eps (L2)"))
+    assert [(trace.name, trace.y) for trace in figure.data] == [
+        ("a", (0.2, 0.4)),
+        ("b", (0.3,)),
+        ("c", (0.1,)),
+    ]

@@ -4,13 +4,14 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from app import services
 
 MAIN = Path(services.__file__).with_name("main.py")
-PAGES = ("home", "train", "monitor", "runs", "evaluate", "compare")
+PAGES = ("home", "train", "monitor", "runs", "evaluate", "classes", "sweep", "compare")
 
 
 def open_page(name, **query):
@@ -61,6 +62,8 @@ def test_pages_show_a_filled_store(example_home, page):
         ("monitor", "There is no run yet."),
         ("runs", "There is no run yet."),
         ("evaluate", "No run has kept weights yet."),
+        ("classes", "No run has been evaluated yet."),
+        ("sweep", "No run has a sweep yet."),
         ("compare", "Two runs with test results are needed, and there are none."),
     ],
 )
@@ -294,17 +297,290 @@ def test_an_evaluation_starts_as_a_job(own_home):
 def test_evaluate_shows_each_class_with_its_interval(example_home):
     run = next(run for run in services.runs() if run.method == "trades")
     app = open_page("evaluate", evaluate=run.name)
-    table = app.dataframe[0].value
+    table = app.dataframe[-1].value
     assert len(table) == 30  # ten classes, three kinds of weights
     assert ((table["low"] <= table["accuracy"]) & (table["accuracy"] <= table["high"])).all()
     assert "Ankle boot" in table["class_name"].tolist()
 
 
 def test_a_bad_eps_is_one_sentence(example_home):
-    app = open_page("evaluate")
+    run = next(run for run in services.runs() if run.method == "trades")
+    app = open_page("evaluate", evaluate=run.name)
     app.text_input(key="evaluate_eps").set_value("300/255").run()
     assert not app.exception
     assert "outside (0, 1]" in app.error[0].value
+
+
+def method(name):
+    return next(run for run in services.runs() if run.method == name and run.seed == 0)
+
+
+def test_own_choice_offers_any_attack_and_a_sweep(own_home):
+    run = method("trades")
+    app = open_page("evaluate", evaluate=run.name)
+    app.segmented_control(key="plan").set_value("own").run()
+    app.multiselect(key="evaluate_attacks").set_value(["fgsm", "autoattack"])
+    app.text_input(key="evaluate_sweep").set_value("4/255, 2/255")
+    app.segmented_control(key="evaluate_mode").set_value("fast")
+    app.number_input(key="evaluate_images").set_value(100)
+    app.number_input(key="evaluate_megabytes").set_value(3.0)
+    app.selectbox(key="evaluate_transfer").set_value(method("pgd-at").id).run()
+    assert_sound(app)
+    assert "at 2/255, 4/255 on 100 images of fashion-mnist-mini, AutoAttack in the fast mode" in words(app)
+    next(item for item in app.button if item.key == "start_evaluation").click().run()
+    assert_sound(app)
+    (job,) = services.jobs()
+    plan = job.spec["plan"]
+    assert list(plan["attacks"]) == ["clean", "fgsm", "autoattack", "transfer"]
+    assert list(plan["eps_sweep"]) == pytest.approx([2 / 255, 4 / 255])
+    assert (plan["mode"], plan["limit"], plan["keep_megabytes"]) == ("fast", 100, 3.0)
+    assert plan["transfer_from"] == method("pgd-at").id
+
+
+@pytest.mark.parametrize(
+    ("plan", "says"),
+    [
+        ("quick", "PGD-20 at 15/255 on 1,000 images"),
+        ("paper", "AutoAttack at 15/255 on 10,000 images"),
+        ("sanity", "noise, Square at 15/255 on 500 images"),
+    ],
+)
+def test_presets_say_what_will_run(example_home, plan, says):
+    app = open_page("evaluate", evaluate=method("trades").name)
+    app.segmented_control(key="plan").set_value(plan).run()
+    assert_sound(app)
+    assert says in words(app)
+    assert services.PLANS[plan].summary in words(app)
+
+
+def test_forward_passes_are_counted_before_the_start(example_home):
+    app = open_page("evaluate", evaluate=method("trades").name)
+    # A clean pass, then 20 steps and the judge's pass of every image.
+    assert "22,000 forward passes (1,000 images)" in words(app)
+
+
+@pytest.mark.parametrize(
+    ("key", "typed", "says"),
+    [
+        ("evaluate_attacks", ["pgd-twenty"], "unknown attack 'pgd-twenty'"),
+        ("evaluate_attacks", [], "no attack is chosen"),
+        ("evaluate_attacks", ["pgd-20@x/255"], "no readable eps behind @"),
+        ("evaluate_sweep", "2/255, many", "is not a list of budgets"),
+        ("evaluate_sweep", "2/255, 300/255", "outside (0, 1]"),
+        ("evaluate_eps", "many", "is not a number"),
+        ("evaluate_norm", "l2", "needs a budget of its own"),
+        ("evaluate_images", 5, "less than one image for each of 10 classes"),
+    ],
+)
+def test_a_bad_plan_is_one_sentence_before_the_start(example_home, key, typed, says):
+    app = open_page("evaluate", evaluate=method("trades").name)
+    app.segmented_control(key="plan").set_value("own").run()
+    kinds = ("multiselect", "text_input", "selectbox", "number_input")
+    field = next(item for kind in kinds for item in app.get(kind) if item.key == key)
+    field.set_value(typed).run()
+    assert not app.exception
+    assert len(app.error) == 1
+    assert says.lower() in app.error[0].value.lower()
+    assert not [item for item in app.button if item.key == "start_evaluation"]
+
+
+def test_a_plan_for_another_norm_needs_its_own_budget(own_home):
+    app = open_page("evaluate", evaluate=method("trades").name)
+    app.text_input(key="evaluate_eps").set_value("0.5")
+    app.selectbox(key="evaluate_norm").set_value("l2").run()
+    assert_sound(app)
+    assert "PGD-20 at 0.5 L2 on" in words(app)
+
+
+def test_the_time_is_measured_on_demand_and_adds_up(example_home, monkeypatch):
+    asked = []
+
+    def measured(model, shape, images, classes, plan, device):
+        asked.append((shape, images, classes))
+        return 45.0
+
+    monkeypatch.setattr(services, "estimate_evaluation_seconds", measured)
+    app = open_page("evaluate", evaluate=[method("trades").name, method("pgd-at").name])
+    assert "time not measured yet" in words(app)
+    next(item for item in app.button if item.key == "estimate_evaluation").click().run()
+    assert_sound(app)
+    assert "1 min 30 s" in words(app)
+    assert asked == [((1, 28, 28), 1000, 10)]  # the two networks are alike
+
+
+def test_findings_and_verdicts_stand_beside_the_numbers(example_home):
+    app = AppTest.from_file(str(MAIN), default_timeout=60).run()
+    app.switch_page("views/evaluate.py")
+    app.query_params["evaluate"] = method("trades-cfa").name
+    app.run()
+    assert not app.exception
+    assert "Square beat the gradient attacks" in words(app)
+    assert "of 5 checks failed" in app.error[0].value
+    table = app.table[0].value
+    assert len(table) == 6
+    verdicts = set(table["Verdict"])
+    assert verdicts == {":green[passed]", ":red[failed]", ":gray[not made]"}
+    assert "Sweep" in [link.label for link in app.page_link]
+
+
+def test_a_model_of_ones_own_becomes_a_run_that_is_chosen(own_home, tmp_path, monkeypatch):
+    source = "import torch\n\ndef make():\n    flat = torch.nn.Flatten()\n"
+    (tmp_path / "brought.py").write_text(
+        source + "    return torch.nn.Sequential(flat, torch.nn.Linear(784, 10))\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    app = open_page("evaluate", evaluate=method("trades").name)
+    app.segmented_control(key="own_source").set_value("factory").run()
+    app.text_input(key="own_factory").set_value("brought:make")
+    button(app, "Add this model").click().run()
+    assert_sound(app)
+    assert app.multiselect(key="evaluate").value == ["brought.make"]
+    assert services.find_run("brought.make").kept == (("file", "file"),)
+    assert "brought.make is a run now" in words(app)
+    assert next(item for item in app.button if item.key == "start_evaluation").label == "Start 1 evaluation"
+
+
+@pytest.mark.parametrize(
+    ("path", "says"), [("", "No model is given"), ("nowhere.pt", "There is no file 'nowhere.pt'")]
+)
+def test_a_model_that_cannot_be_read_is_one_sentence(own_home, path, says):
+    app = open_page("evaluate", evaluate=method("trades").name)
+    app.text_input(key="own_path").set_value(path)
+    button(app, "Add this model").click().run()
+    assert not app.exception
+    assert [says in item.value for item in app.error] == [True]
+
+
+# --- Classes --------------------------------------------------------------------------------------
+
+
+def example_of(run, ending):
+    return next(found for found in services.evaluations(run) if found.id.endswith(ending))
+
+
+def open_images(**query):
+    run = method("trades-cfa")
+    found = services.outcomes(run, example_of(run, "images"))
+    return open_page("classes", run=run.name, evaluation=found.evaluation.id, **query), found
+
+
+def test_classes_counts_what_the_outcomes_say(example_home):
+    app, found = open_images(attack="pgd-20")
+    table = found.index.outcomes
+    bars, matrix = figures(app)
+    for trace, column in zip(bars["data"], ("clean", "pgd-20"), strict=True):
+        right = [((table["label"] == k) & (table[column] == k)).sum() / 100 for k in range(10)]
+        assert trace["y"] == pytest.approx(right)
+    cells = next(trace for trace in matrix["data"] if trace["type"] == "scatter")
+    names = found.class_names
+    for true, predicted, count, _ in cells["customdata"]:
+        wanted = (table["label"] == names.index(true)) & (table["pgd-20"] == names.index(predicted))
+        assert count == wanted.sum()
+
+
+def test_a_cell_shows_as_many_images_as_it_counts(example_home):
+    app, found = open_images(attack="pgd-20", true="Coat", predicted="Shirt")
+    table = found.index.outcomes
+    count = int(((table["label"] == 4) & (table["pgd-20"] == 6)).sum())
+    assert f"Coat → Shirt: {count} images" in [item.value for item in app.subheader]
+    assert len([item for item in app.markdown if item.value.startswith("Image ")]) == 8
+    assert re.search("broken by +PGD-20", words(app))
+    assert "Images 1 to 8" in words(app)
+
+
+def test_the_boxes_choose_a_cell_as_well(example_home):
+    app, _ = open_images(attack="pgd-20")
+    app.selectbox(key="classes_true").set_value("Trouser")
+    app.selectbox(key="classes_predicted").set_value("Bag").run()
+    assert_sound(app)
+    assert "Trouser → Bag: 0 images" in [item.value for item in app.subheader]
+    assert "No image is in this cell." in words(app)
+    assert app.query_params["true"] == "Trouser"
+
+
+def test_images_that_were_not_kept_become_a_job(own_home):
+    app, found = open_images(attack="pgd-20", true="Coat", predicted="Shirt")
+    (here,) = [item for item in app.button if item.label.startswith("Make these again")]
+    here.click().run()
+    assert_sound(app)
+    (job,) = services.jobs()
+    assert (job.kind, job.run_id, job.spec["column"]) == ("reproduce", found.run.id, "pgd-20")
+    assert f"({len(job.spec['images'])})" in here.label
+    (here,) = [item for item in app.button if item.label.startswith("Make these again")]
+    assert here.disabled
+
+
+def test_shipped_runs_show_originals_and_make_nothing(dashboard, filled_home, tmp_path):
+    dashboard(tmp_path, shipped=filled_home / "runs")
+    app, _ = open_images(attack="pgd-20", true="Coat", predicted="Shirt")
+    assert "cannot be made again: this run ships with CFA Studio" in words(app)
+    assert not [item for item in app.button if item.label.startswith("Make")]
+
+
+def test_evaluations_from_before_have_classes_too(example_home):
+    run = method("pgd-at")
+    app = open_page("classes", run=run.name)
+    assert len(figures(app)) == 2
+    assert "The adversarial images were not kept; the originals are shown." in words(app)
+
+
+@pytest.mark.parametrize("file", ["outcomes.parquet", "adversarial.safetensors", "batches.parquet"])
+def test_a_damaged_evaluation_is_one_sentence(own_home, file):
+    run = method("trades-cfa")
+    found = example_of(run, "images")
+    (run.folder.path / "evaluations" / found.id / file).write_bytes(b"nothing")
+    app = AppTest.from_file(str(MAIN), default_timeout=60).run()
+    app.switch_page("views/classes.py")
+    app.query_params.update({"run": run.name, "evaluation": found.id})
+    app.run()
+    assert not app.exception
+    assert "evaluate again" in app.error[0].value
+
+
+def test_a_hundred_classes_keep_names_and_numbers(example_home):
+    app = open_page("classes", run="hundred-classes")
+    bars, matrix = figures(app)
+    assert len(bars["data"][0]["x"]) == 20
+    assert "The 20 hardest of 100 classes" in words(app)
+    assert len(matrix["data"][0]["z"]) == 100
+    assert "The images cannot be shown" in words(app)
+
+
+# --- Sweep ----------------------------------------------------------------------------------------
+
+
+def test_sweep_draws_every_budget_and_clean_images_as_zero(example_home):
+    run = method("trades-cfa")
+    app = open_page("sweep", runs=[run.name])
+    summary, classes, boxes, needed = figures(app)
+    assert summary["data"][0]["x"] == pytest.approx([0, 2, 4, 8, 16, 32])
+    assert len(classes["data"]) == len(boxes["data"]) == len(needed["data"]) == 10
+    table = services.outcomes(run, example_of(run, "sweep")).index.outcomes
+    trouser = next(trace for trace in classes["data"] if trace["name"] == "Trouser")
+    right = [(table["label"] == 1) & (table[f"pgd-20@{n}/255"] == 1) for n in (2, 4, 8, 16, 32)]
+    assert trouser["y"][1:] == pytest.approx([found.sum() / 100 for found in right])
+    assert all(trace["y"] == sorted(trace["y"], reverse=True) for trace in classes["data"])
+    assert "broken at a smaller eps counts as broken at every larger one" in words(app)
+
+
+def test_sweep_compares_runs(example_home):
+    app = open_page("sweep", runs=[method("trades-cfa").name, method("pgd-at-cfa").name])
+    summary = figures(app)[0]
+    assert len(summary["data"]) == 4
+    assert len({trace["line"]["color"] for trace in summary["data"]}) == 2
+
+
+def test_smallest_perturbations_count_what_has_none(example_home):
+    run = method("trades-cfa")
+    app = open_page("sweep", runs=[run.name])
+    table = services.outcomes(run, example_of(run, "smallest")).index.outcomes
+    none, wrong = int(np.isinf(table["fab-min/norm"]).sum()), int((table["fab-min/norm"] == 0).sum())
+    assert none > 0
+    assert f"Of 1000 images, {wrong} are wrong without a perturbation (0), and for {none} none" in words(app)
+    statistics = app.dataframe[-1].value
+    assert statistics["none_found"].sum() == none
+    assert statistics["wrong"].sum() == wrong
 
 
 # --- Compare --------------------------------------------------------------------------------------

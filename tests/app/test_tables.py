@@ -199,3 +199,29 @@ def test_only_settings_that_differ_are_listed():
         {"setting": "objective.beta", "one": "–", "two": "6.0"},
     ]
     assert tables.setting_differences({"one": {"seed": 0}, "two": {"seed": 0}}).empty
+
+
+def test_the_checklist_does_not_hide_the_attack_that_counts():
+    rows = [
+        ("pgd-100", 1.0),
+        ("pgd-100", 8 / 255),
+        ("pgd-20", 8 / 255),
+        ("autoattack", 8 / 255),
+        ("clean", 0.0),
+    ]
+    frame = pd.DataFrame(
+        [
+            {
+                "run_id": "r",
+                "dataset": "d",
+                "checkpoint": "best",
+                "norm": "linf",
+                "attack": attack,
+                "eps": eps,
+            }
+            for attack, eps in rows
+        ]
+    )
+    found = [(condition.attack, condition.eps) for condition in tables.conditions(frame)]
+    attacked = [("autoattack", 8 / 255), ("pgd-100", 8 / 255), ("pgd-20", 8 / 255), ("pgd-100", 1.0)]
+    assert found == [*attacked, ("clean", 0.0)]

@@ -1,6 +1,7 @@
 import pytest
 
 from app import wording
+from cfa.attacks import torchattacks_title
 
 
 @pytest.mark.parametrize(
@@ -20,7 +21,7 @@ from app import wording
         (wording.attack_title("clean"), "clean"),
         (wording.condition("clean", "none", 0.0), "clean images"),
         (wording.condition("pgd-10", "linf", 8 / 255), "PGD-10, 8/255"),
-        (wording.condition("pgd-10", "l2", 0.5), "PGD-10, 127.5/255 l2"),
+        (wording.condition("pgd-10", "l2", 0.5), "PGD-10, 0.5 L2"),
         (wording.duration(None), "–"),
         (wording.duration(float("inf")), "–"),
         (wording.duration(59.4), "59 s"),
@@ -41,3 +42,32 @@ from app import wording
 )
 def test_numbers_read_as_people_write_them(written, expected):
     assert written.replace("\u00a0", " ") == expected
+
+
+@pytest.mark.parametrize(
+    ("attack", "title"),
+    [
+        ("autoattack/square", "AutoAttack: Square"),
+        ("autoattack(apgd-ce,square)", "AutoAttack (APGD-CE, Square)"),
+        ("pgd-100@255/255", "PGD-100, 255/255"),
+        ("cw-30-best-r5", "CW-30 best r5"),
+        ("torchattacks:MIFGSM", "torchattacks MIFGSM"),
+        ("mine.attacks:strong", "mine.attacks:strong"),
+    ],
+)
+def test_attacks_are_named_as_papers_do(attack, title):
+    assert wording.attack_title(attack) == title
+
+
+def test_the_other_autoattack_is_never_called_that():
+    # The engine and the dashboard have to say the same.
+    assert wording.attack_title("torchattacks:AutoAttack") == torchattacks_title("torchattacks:AutoAttack")
+    assert not wording.attack_title("torchattacks:AutoAttack").startswith("AutoAttack")
+
+
+@pytest.mark.parametrize(
+    ("norm", "eps", "words"),
+    [("linf", 8 / 255, "8/255"), ("l2", 0.5, "0.5 L2"), ("l1", 12.0, "12 L1"), ("l0", 5.0, "5 pixels")],
+)
+def test_a_budget_is_written_as_its_norm_is(norm, eps, words):
+    assert wording.budget(norm, eps) == words

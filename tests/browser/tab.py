@@ -10,7 +10,7 @@ from tests.browser.dashboard import PATIENCE
 
 MILLISECONDS = 1000 * PATIENCE
 SCREENSHOTS = Path(__file__).with_name("screenshots")
-PAGES = ("home", "train", "monitor", "runs", "evaluate", "compare")
+PAGES = ("home", "train", "monitor", "runs", "evaluate", "classes", "sweep", "compare")
 
 # Asked for an address such as /train, Streamlit first looks for its server below that address, logs the 404
 # and then finds it one level up.
@@ -34,6 +34,14 @@ POINTS = """() => [...document.querySelectorAll('.js-plotly-plot')].map(chart =>
     ? [...trace.z].flatMap(row => [...row]).filter(Number.isFinite).length
     : [...(trace.y ?? [])].filter(Number.isFinite).length),
 }))"""
+
+# Where on the screen a chart has some coordinates.
+PLACE = """([key, x, y]) => {
+  const chart = document.querySelector(`.st-key-${key} .js-plotly-plot`)
+  const {left, top} = chart.getBoundingClientRect()
+  const {xaxis, yaxis} = chart._fullLayout
+  return [left + xaxis._offset + xaxis.d2p(x), top + yaxis._offset + yaxis.d2p(y)]
+}"""
 
 SIDEWAYS = """() => ['html', '[data-testid="stMain"]']
   .map(name => [name, document.querySelector(name)])
@@ -120,6 +128,14 @@ class Tab:
             self.press(button)
         return started.value.suggested_filename, started.value.path()
 
+    def click_point(self, chart: str, x: float, y: float) -> None:
+        """Click with the mouse where a chart has these coordinates."""
+        self.settle()
+        self.page.locator(f".st-key-{chart}").scroll_into_view_if_needed()
+        place = self.page.evaluate(PLACE, [chart, x, y])
+        self.page.mouse.move(*place)  # plotly clicks what it hovers over
+        self.page.mouse.click(*place)
+
     # --- what a user sees -------------------------------------------------------------------------
 
     def sees(self, text: str | re.Pattern[str], within: Locator | None = None) -> None:
@@ -149,7 +165,7 @@ class Tab:
         """Fail for an exception box, console error, empty trace, sideways scroll or missing heading."""
         self.settle()
         assert self.page.get_by_test_id("stException").all_inner_texts() == []
-        assert self.faults == []
+        assert self.faults == [], self.faults  # pytest does not explain asserts of this module
         assert self.page.locator("h1:visible").count() == 1
         assert self.empty_charts() == []
         assert self.page.evaluate(SIDEWAYS) == []

@@ -7,7 +7,9 @@ import pandas as pd
 import pytest
 from playwright.sync_api import expect
 
+from app import wording
 from cfa.jobs.worker import run_job
+from cfa.results.evaluations import read_evaluations, read_outcomes
 from cfa.results.frames import per_class_frame
 from cfa.results.store import Store
 from cfa.statistics import wilson
@@ -113,9 +115,59 @@ def test_evaluate_attacks_a_finished_run_and_shows_intervals(tab: Tab, workshop:
     wait_for(lambda: len(scored(finished)), "the evaluation")
     scores = scored(finished)
     assert scores["total"].tolist() == [10, 10, 10]  # 30 images of three classes
+    tab.sees(re.compile("PGD-20, 4/255 · 30 images"))
+    # Once the job's line is gone, the page is drawn no more: that would close the list of options.
+    expect(tab.page.get_by_role("link", name="All jobs on Monitor")).to_have_count(0)
+    tab.settle()
     choose(tab, "Measured", "4/255")
     check_drawn(tab, scores)
     tab.check()
+
+
+def test_images_that_were_not_kept_are_made_again(tab: Tab, workshop: Workshop, finished):
+    tab.visit(f"evaluate?evaluate={finished.name}")
+    tab.page.get_by_text("Own choice").click()
+    tab.settle()
+    tab.page.get_by_text("Sweep, transfer").click()
+    for label, number in (("Images", "60"), ("Megabytes to keep", "0")):
+        field = tab.page.get_by_role("spinbutton", name=label)
+        field.fill(number)
+        field.press("Tab")
+        tab.settle()
+    tab.type("eps", "64/255")
+    tab.sees("PGD-20 at 64/255 on 60 images")
+    before = len(read_evaluations(finished))
+    tab.press("Start 1 evaluation")
+    tab.sees("1 evaluation queued")
+    wait_for(lambda: len(read_evaluations(finished)) > before, "the evaluation")
+    evaluation = read_evaluations(finished)[-1]
+    outcomes = read_outcomes(finished, evaluation.id)
+    true, predicted = broken_cell(outcomes)
+    expected = (outcomes["label"] == true) & (outcomes["pgd-20"] == predicted)
+
+    tab.visit(f"classes?run={finished.name}&evaluation={evaluation.id}")
+    tab.click_point("classes_confusion", predicted, true)
+    names = ("ant", "bee", "cow")
+    tab.sees(f"{names[true]} → {names[predicted]}: {wording.count(int(expected.sum()), 'image')}")
+    tab.sees("Its adversarial image was not kept.")
+    assert tab.page.get_by_role("img", name=re.compile("adversarial")).count() == 0
+    tab.press(f"Make these again ({min(8, expected.sum())})")
+    tab.sees("made again")
+    expect(tab.page.get_by_role("img", name=re.compile("adversarial"))).to_have_count(min(8, expected.sum()))
+    assert tab.page.get_by_text("came out differently").count() == 0
+    tab.check()
+
+
+def broken_cell(outcomes) -> tuple[int, int]:
+    """Choose the cell off the diagonal that has most images that are right without an attack."""
+    cells = [(i, j) for i in range(3) for j in range(3) if i != j]
+    right = outcomes["clean"] == outcomes["label"]
+    return max(
+        cells,
+        key=lambda cell: int(
+            (right & (outcomes["label"] == cell[0]) & (outcomes["pgd-20"] == cell[1])).sum()
+        ),
+    )
 
 
 def scored(run) -> pd.DataFrame:

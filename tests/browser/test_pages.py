@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser
 
+from cfa.results.evaluations import read_evaluations
 from cfa.results.store import Store
+from tests.app.example_evaluations import EXAMPLES
 from tests.app.example_store import fill
 from tests.browser.dashboard import Dashboard
 from tests.browser.tab import PAGES, Tab
@@ -14,7 +16,16 @@ from tests.browser.tab import PAGES, Tab
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser-1")]
 
 BACKGROUNDS = {"light": "rgb(255, 255, 255)", "dark": "rgb(14, 17, 23)"}  # app/.streamlit/config.toml
-CHARTS = {"home": 0, "train": 0, "monitor": 8, "runs": 1, "evaluate": 1, "compare": 7}  # at least
+CHARTS = {  # at least
+    "home": 0,
+    "train": 0,
+    "monitor": 8,
+    "runs": 1,
+    "evaluate": 1,
+    "classes": 2,
+    "sweep": 5,
+    "compare": 7,
+}
 
 
 @pytest.fixture(scope="module")
@@ -62,14 +73,22 @@ def addresses(home: Path) -> dict[str, str]:
         "monitor": f"monitor?run={calibrated}",
         "runs": f"runs?show={calibrated}",
         "evaluate": f"evaluate?evaluate={calibrated}",
+        "classes": f"classes?run={calibrated}&evaluation={images_of(home, calibrated)}",
+        "sweep": f"sweep?runs={calibrated}&runs={runs['pgd-at-cfa']}",
         "compare": "compare?" + "&".join(f"runs={runs[m]}" for m in ("trades", "trades-cfa", "pgd-at")),
     }
 
 
 def names_by_method(home: Path) -> dict[str, str]:
-    """Name the newest run of each method on the embedded data."""
-    runs = [run for run in Store.open(home).runs() if not run.read_only]
+    """Name the run of each method on the embedded data."""
+    runs = [run for run in Store.open(home).runs() if not run.read_only and run.config.seed == 0]
     return {run.config.method: run.name for run in runs if run.config.dataset == "fashion-mnist-mini"}
+
+
+def images_of(home: Path, run: str) -> str:
+    """Return the id of the run's evaluation that has adversarial images."""
+    found = read_evaluations(Store.open(home).find(run))
+    return next(evaluation.id for evaluation in found if evaluation.id.endswith(EXAMPLES[0]))
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -99,6 +118,11 @@ def background(tab: Tab) -> str:
         ("runs?show={trades-ccm}", "interrupted"),
         ("train?from={trades-cfa}", "differs from the preset"),
         ("compare?runs=nobody", "At a glance"),
+        ("classes?run=nobody", "What is taken for what"),
+        ("classes?run=hundred-classes", "The images cannot be shown"),
+        ("classes?run={trades-cfa}&evaluation=nothing&true=nobody", "What is taken for what"),
+        ("sweep?runs=nobody", "Robust accuracy over eps"),
+        ("evaluate?evaluate=hundred-classes", "Unknown data set 'cifar100'"),
         ("monitor?run=nobody", "One run, class by class"),
     ],
 )

@@ -1,0 +1,306 @@
+"""Sweep: robust accuracy over eps, and how much it takes to break each image."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from app import charts, elements, services, wording
+
+MOST_CLASSES = 20
+GRID_POINTS = 61
+CUMULATIVE = "An image that is broken at a smaller eps counts as broken at every larger one."
+
+
+@dataclass(frozen=True)
+class Swept:
+    """A run with the evaluation that is shown of it."""
+
+    run: services.Run
+    evaluation: services.Evaluation
+
+    @property
+    def key(self) -> str:
+        """Name it among others."""
+        return f"{self.run.id}_{self.evaluation.id}"
+
+    @property
+    def title(self) -> str:
+        """Say whose weights these are."""
+        return (
+            f"{self.run.name} · {charts.WEIGHTS_TITLES.get(self.evaluation.weights, self.evaluation.weights)}"
+        )
+
+
+# --- what to show ---------------------------------------------------------------------------------
+
+
+def choose_runs() -> list[services.Run]:
+    available = services.swept_runs()
+    if not available:
+        st.info(
+            "No run has a sweep yet. On Evaluate write several budgets into 'eps sweep' (2/255, 4/255, "
+            "8/255), or choose the attack fab-min, which looks for the smallest perturbation of every image.",
+            icon=":material/inbox:",
+        )
+        st.page_link("views/evaluate.py", label="Start one on Evaluate", icon=":material/shield:")
+        return []
+    names = st.multiselect(
+        "Runs",
+        [run.name for run in available],
+        default=[available[0].name],
+        key="runs",
+        bind="query-params",
+        help="Runs with a sweep, or with smallest perturbations.",
+    )
+    chosen = [run for name in names if (run := services.find_run(name))]
+    if not chosen:
+        st.info("Choose at least one run.")
+    return chosen
+
+
+def choose_evaluations(runs: list[services.Run]) -> list[Swept]:
+    """Take each run's newest sweep and newest smallest perturbations; of a single run any can be chosen."""
+    found = [
+        Swept(run, evaluation)
+        for run in runs
+        for evaluation in services.evaluations(run)
+        if services.is_sweep(evaluation) or services.finds_minimum(evaluation)
+    ]
+    if len(runs) > 1 or len(found) < 2:
+        return found
+    ids = ["", *(swept.evaluation.id for swept in found)]
+    titles = ["the newest", *elements.evaluation_titles([swept.evaluation for swept in found])]
+    asked = st.query_params.get("evaluation", "")
+    key = f"sweep_evaluation_{runs[0].id}"
+    chosen = st.selectbox(
+        "Evaluation",
+        ids,
+        index=ids.index(asked) if asked in ids else 0,
+        format_func=dict(zip(ids, titles, strict=True)).__getitem__,
+        key=key,
+    )
+    return [swept for swept in found if chosen in ("", swept.evaluation.id)]
+
+
+def newest(found: list[Swept]) -> list[Swept]:
+    """Keep the newest of each run and kind of weights; they come newest first."""
+    kept: dict[tuple[str, str], Swept] = {}
+    for swept in found:
+        kept.setdefault((swept.run.id, swept.evaluation.weights), swept)
+    return list(kept.values())
+
+
+# --- robust accuracy over eps ---------------------------------------------------------------------
+
+
+def show_sweeps(found: list[Swept]) -> None:
+    st.subheader("Robust accuracy over eps")
+    sweeps = [swept for swept in found if services.is_sweep(swept.evaluation)]
+    if not sweeps:
+        st.caption("None of these evaluations has several budgets: write some into 'eps sweep' on Evaluate.")
+        return
+    attack, norm = choose_attack(sweeps)
+    alike = newest([swept for swept in sweeps if (attack, norm) in attacks_of(swept)])
+    per_class, summary = services.sweep_scores([(swept.run, swept.evaluation) for swept in alike])
+    wanted = per_class["attack"].isin([attack, "clean"])  # clean images are the budget 0
+    per_class, summary = per_class[wanted], summary[summary["attack"].isin([attack, "clean"])]
+    unit = unit_of(norm)
+    colours = charts.group_colours([swept.key for swept in alike])
+    named = with_group(summary, alike).rename(columns={"mean_accuracy": "mean", "worst_accuracy": "worst"})
+    elements.show_card(
+        elements.Card(
+            f"{wording.attack_title(attack)}: mean and worst class",
+            "sweep_mean_worst",
+            charts.mean_and_worst_over_eps(named, colours, unit),
+            f"{CUMULATIVE} Clean images are eps 0.",
+        )
+    )
+    grouped = with_group(per_class, alike)
+    elements.show_cards(
+        [
+            elements.Card(
+                f"{swept.title}: class by class",
+                f"sweep_classes_{swept.key}",
+                charts.accuracy_over_eps(grouped[grouped["group"] == swept.key], unit),
+                elements.evaluation_title(swept.evaluation),
+            )
+            for swept in alike
+        ]
+    )
+    show_table(named, norm)
+    downloads(
+        (("Per-class CSV", per_class, "sweep_per_class.csv"), ("Summary CSV", summary, "sweep_summary.csv"))
+    )
+
+
+def attacks_of(swept: Swept) -> list[tuple[str, str]]:
+    rows = [row for row in swept.evaluation.scores if row.attack != "clean"]
+    return list(dict.fromkeys((row.attack, row.norm) for row in rows))
+
+
+def choose_attack(sweeps: list[Swept]) -> tuple[str, str]:
+    options = list(dict.fromkeys(pair for swept in sweeps for pair in attacks_of(swept)))
+    if len(options) == 1:
+        return options[0]
+    return st.selectbox(
+        "Attack",
+        options,
+        format_func=lambda pair: f"{wording.attack_title(pair[0])} ({wording.norm_title(pair[1])})",
+        key="sweep_attack",
+    )
+
+
+def with_group(frame: pd.DataFrame, found: list[Swept]) -> pd.DataFrame:
+    """Say which of the evaluations a row belongs to; each run has one of each kind of weights."""
+    of = {(swept.run.id, swept.evaluation.weights): swept for swept in found}
+    pairs = list(zip(frame["run_id"], frame["weights"], strict=True))
+    return frame.assign(group=[of[pair].key for pair in pairs], series=[of[pair].title for pair in pairs])
+
+
+def unit_of(norm: str) -> charts.Unit:
+    return charts.EPS if norm == "linf" else charts.Unit(f"eps ({wording.norm_title(norm)})")
+
+
+def show_table(summary: pd.DataFrame, norm: str) -> None:
+    table = elements.percent_columns(summary, ["mean", "worst"])
+    table = table.assign(budget=["clean" if eps == 0 else wording.budget(norm, eps) for eps in table["eps"]])
+    st.dataframe(
+        table[["series", "budget", "mean", "worst", "worst_class", "total"]],
+        hide_index=True,
+        height="content" if len(table) <= 30 else "auto",
+        key="sweep_table",
+        column_config={
+            "series": st.column_config.TextColumn("Model", pinned=True),
+            "budget": "eps",
+            "mean": elements.percent_column("Mean"),
+            "worst": elements.percent_column("Worst class"),
+            "worst_class": "Which",
+            "total": "Images",
+        },
+    )
+
+
+# --- the smallest perturbation --------------------------------------------------------------------
+
+
+def show_minimum(found: list[Swept]) -> None:
+    st.subheader("The smallest perturbation that breaks an image")
+    searched = newest([swept for swept in found if services.finds_minimum(swept.evaluation)])
+    if not searched:
+        st.caption(
+            "Not looked for yet: choose the attack fab-min on Evaluate. It finds, for every image, a "
+            "perturbation as small as it can."
+        )
+        return
+    for swept in searched:
+        with elements.explained_errors():
+            show_lengths(swept)
+
+
+def show_lengths(swept: Swept) -> None:
+    lengths = services.smallest_perturbations(services.outcomes(swept.run, swept.evaluation))
+    norm = next(row.norm for row in swept.evaluation.scores if row.attack != "clean")
+    unit = unit_of(norm)
+    statistics = summarise(lengths)
+    none_found, wrong = int(statistics["none_found"].sum()), int(statistics["wrong"].sum())
+    st.caption(
+        f"**{swept.title}** · {elements.evaluation_title(swept.evaluation)}. Of "
+        f"{wording.count(len(lengths), 'image')}, {wrong} are wrong without a perturbation (0), and for "
+        f"{none_found} none was found (infinite); the boxes are of the others."
+    )
+    hardest = statistics.nsmallest(MOST_CLASSES, "median")["class_index"]
+    finite = lengths[np.isfinite(lengths["length"]) & (lengths["length"] > 0)]
+    boxed = finite[finite["class_index"].isin(hardest)]
+    note = f"Median, quartiles and reach; {unit.title}."
+    if len(statistics) > MOST_CLASSES:
+        note += f" The {MOST_CLASSES} classes that break most easily."
+    elements.show_cards(
+        [
+            elements.Card(
+                "Smallest perturbation per class",
+                f"sweep_boxes_{swept.key}",
+                charts.smallest_perturbations(boxed, unit) if len(boxed) else None,
+                note,
+                "no image needed a perturbation that was found.",
+            ),
+            elements.Card(
+                "Share of images that need more than eps",
+                f"sweep_need_{swept.key}",
+                charts.accuracy_over_eps(needing_more(lengths), unit) if len(finite) else None,
+                "Robust accuracy if the attacker could find no smaller perturbation.",
+            ),
+        ]
+    )
+    show_statistics(statistics, unit, swept.key)
+    downloads(
+        (
+            ("Per-class CSV", statistics, f"smallest_per_class_{swept.run.id}.csv"),
+            ("Per-image CSV", lengths, f"smallest_per_image_{swept.run.id}.csv"),
+        )
+    )
+
+
+def show_statistics(statistics: pd.DataFrame, unit: charts.Unit, key: str) -> None:
+    st.dataframe(
+        statistics.assign(median=statistics["median"] * unit.factor).drop(columns="class_index"),
+        hide_index=True,
+        key=f"sweep_statistics_{key}",
+        column_config={
+            "class_name": st.column_config.TextColumn("Class", pinned=True),
+            "images": "Images",
+            "wrong": "Wrong without (0)",
+            "none_found": "None found (∞)",
+            "median": st.column_config.NumberColumn(
+                f"Median {unit.title.removeprefix('eps ')}", format="%.3g"
+            ),
+        },
+    )
+
+
+def summarise(lengths: pd.DataFrame) -> pd.DataFrame:
+    """Reduce the lengths to one row a class; the median counts 0 and infinity like any other length."""
+    grouped = lengths.groupby(["class_index", "class_name"], sort=True)["length"]
+    return grouped.agg(
+        images="size",
+        wrong=lambda length: int((length == 0).sum()),
+        none_found=lambda length: int(np.isinf(length).sum()),
+        median="median",
+    ).reset_index()
+
+
+def needing_more(lengths: pd.DataFrame) -> pd.DataFrame:
+    """Count, class by class and eps by eps, the images whose smallest perturbation is longer."""
+    finite = lengths["length"][np.isfinite(lengths["length"])]
+    grid = np.linspace(0, float(finite.quantile(0.99)), GRID_POINTS)
+    blocks = []
+    for (index, name), block in lengths.groupby(["class_index", "class_name"], sort=True):
+        share = (block["length"].to_numpy()[None, :] > grid[:, None]).mean(axis=1)
+        blocks.append(
+            pd.DataFrame({"eps": grid, "class_index": index, "class_name": name, "accuracy": share})
+        )
+    return pd.concat(blocks, ignore_index=True)
+
+
+def downloads(files: tuple[tuple[str, pd.DataFrame, str], ...]) -> None:
+    with st.container(horizontal=True):
+        for label, frame, file in files:
+            st.download_button(
+                label,
+                services.csv(frame),
+                file,
+                "text/csv",
+                icon=":material/download:",
+                key=f"download_{file}",
+                on_click="ignore",
+            )
+
+
+elements.heading("Sweep", "Robust accuracy over eps, and how little it takes to break an image.")
+runs = choose_runs()
+if runs:
+    with elements.explained_errors():
+        found = choose_evaluations(runs)
+        show_sweeps(found)
+        show_minimum(found)
