@@ -8,6 +8,7 @@ from app import charts, elements, outcomes, pictures, services, tables, wording
 
 MOST_CLASSES = 20
 PER_PAGE = 8
+MOST_AGAIN = 200  # images of a cell up to which all of them can be made again at once
 CELL = {"true": "True class", "predicted": "Predicted class"}
 LARGEST = 12  # confusions that are listed
 HELD = "No attack of the plan broke it, so there is no adversarial image."
@@ -247,7 +248,8 @@ def show_cell(
     first = (page - 1) * PER_PAGE
     shown = outcomes.pictures(found.index, column, rows[first : first + PER_PAGE])
     st.caption(page_caption(found, column, first, shown, len(rows)))
-    offer_again(found, outcomes.pictures(found.index, column, rows), shown)
+    everything = outcomes.pictures(found.index, column, rows) if len(rows) <= MOST_AGAIN else shown
+    offer_again(found, everything, shown)
     try:
         originals = services.test_images(found, [picture.image for picture in shown])
     except services.CfaError as error:
