@@ -180,14 +180,12 @@ def start_section(chosen: list[services.Run], request: services.EvaluationReques
                 key="evaluate_device",
                 width=200,
             )
-        st.button(
+        begin = st.button(
             f"Start {wording.count(len(planned), 'evaluation')}",
             type="primary",
             icon=":material/play_arrow:",
             key="start_evaluation",
             disabled=not ready,
-            on_click=elements.attempt,
-            args=(start, own, request, device),
         )
         measure = st.button(
             "Estimate the time",
@@ -196,6 +194,9 @@ def start_section(chosen: list[services.Run], request: services.EvaluationReques
             disabled=not ready,
             help="Times a few steps of every attack on this machine.",
         )
+    if begin:  # no callback: that would start what was asked for when the button was drawn
+        elements.attempt(start, own, request, device)
+        st.rerun()
     if measure:
         with st.spinner("Timing a few steps of every attack"):
             services.measure_evaluations(own, request)
