@@ -122,7 +122,7 @@ def background(tab: Tab) -> str:
         ("classes?run=hundred-classes", "The images cannot be shown"),
         ("classes?run={trades-cfa}&evaluation=nothing&true=nobody", "What is taken for what"),
         ("sweep?runs=nobody", "Robust accuracy over eps"),
-        ("evaluate?evaluate=hundred-classes", "Unknown data set 'cifar100'"),
+        ("evaluate?evaluate=hundred-classes", "is not here yet"),
         ("monitor?run=nobody", "One run, class by class"),
     ],
 )
