@@ -949,17 +949,17 @@ def evaluation_cost(chosen: Sequence[Run], request: EvaluationRequest) -> Cost:
     return Cost(images, passes, sum(known) if known and len(known) == len(seconds) else None)
 
 
-def missing_data(chosen: Sequence[Run]) -> list[str]:
-    """Say which data sets of some runs are not here, and how to get them."""
+def missing_data(chosen: Sequence[Run]) -> list[tuple[str, bool]]:
+    """Say which data sets of some runs are not here, and whether a job cannot fetch them either."""
     found = []
     for name in dict.fromkeys(run.dataset for run in chosen):
         try:
             info = dataset_description(name)
         except CfaError as error:
-            found.append(str(error))
+            found.append((str(error), True))
             continue
         if not info.available:
-            found.append(f"data set {name!r} is not here; {info.how_to_get}")
+            found.append((f"data set {name!r} is not here yet. {info.how_to_get}", False))
     return found
 
 

@@ -165,9 +165,9 @@ def start_section(chosen: list[services.Run], request: services.EvaluationReques
     if own and not planned:
         st.caption("None of these runs kept such weights.")
     missing = services.missing_data([run for run, _ in planned])
-    for sentence in missing:
+    for sentence, _ in missing:
         st.warning(elements.sentence(sentence), icon=":material/database_off:")
-    ready = bool(planned) and not missing
+    ready = bool(planned) and not any(final for _, final in missing)
     if ready:
         show_plan(own, request)
     device = None
