@@ -151,6 +151,22 @@ def evaluation_title(evaluation: services.Evaluation) -> str:
     return f"{wording.moment(evaluation.created)} · {words} · {images:,} images · {whose}"
 
 
+def csv_button(
+    label: str, table: str | Callable[[], str], file: str, key: str, *, disabled: bool = False
+) -> None:
+    """Offer a table, or what makes it once it is asked for, as a CSV file."""
+    st.download_button(
+        label,
+        table,
+        file,
+        "text/csv",
+        icon=":material/download:",
+        key=key,
+        on_click="ignore",
+        disabled=disabled,
+    )
+
+
 def job_line(job: services.Job, title: str, note: str = "") -> None:
     """Show a job in one line (its state, a title, a note), with its bar below while it runs."""
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):

@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -27,9 +27,7 @@ from cfa.attacks import finds_minimum as attack_finds_minimum
 from cfa.attacks import named_attack as build_attack
 from cfa.config import (
     AttackSettings,
-    Norm,
     RunConfig,
-    eps_for,
     format_eps,
     parse_eps,
     parse_fraction,
@@ -47,6 +45,8 @@ from cfa.evaluation import (
     estimate_evaluation_seconds,
     load_adversarial,
     load_model,
+    requested_plan,
+    requested_threat,
     worst_case,
 )
 from cfa.jobs.folders import is_held
@@ -115,7 +115,6 @@ __all__ = [
     "unused_settings",
 ]
 
-NORMS: tuple[Norm, ...] = get_args(Norm)
 USUAL_ATTACKS = (
     *("fgsm", "pgd-20", "pgd-20-best", "pgd-100", "cw-20", "kl-20", "apgd-ce", "apgd-dlr", "apgd-t", "fab-t"),
     *("fab-min", "square", "autoattack", "autoattack-plus", "autoattack-rand", "noise"),
@@ -841,23 +840,23 @@ class EvaluationRequest:
         Raises:
             CfaError: Something in it cannot be carried out.
         """
-        norm, eps = _threat(self.norm, self.eps, own)
+        if not self.preset and not self.attacks:
+            raise ConfigError("no attack is chosen; choose at least one, such as pgd-20")
         options: dict[str, Any] = {
             "seed": self.seed,
             "batch_size": self.batch_size,
             "mode": self.mode,
             "keep_megabytes": self.keep_megabytes,
-            "transfer_from": self.transfer_from,
             "eps_sweep": parse_budgets(self.sweep),
         }
         options |= {"limit": self.limit} if self.limit is not None else {}
-        transfer = (TRANSFER,) if self.transfer_from is not None else ()
-        if not self.preset:
-            if not self.attacks:
-                raise ConfigError("no attack is chosen; choose at least one, such as pgd-20")
-            return EvaluationPlan(attacks=(*self.attacks, *transfer), norm=norm, eps=eps, **options)
-        named = PLANS[self.preset].build(eps, norm)
-        return replace(named, attacks=(*named.attacks, *transfer), **options)
+        return requested_plan(
+            self.preset or None,
+            self.attacks,
+            *requested_threat(self.norm, self.eps or None, own),
+            transfer_from=self.transfer_from,
+            options=options,
+        )
 
 
 def parse_budgets(text: str) -> tuple[float, ...]:
@@ -871,20 +870,6 @@ def parse_budgets(text: str) -> tuple[float, ...]:
     if not all(isinstance(value, float) for value in found):
         raise ConfigError(f"eps sweep {text!r} is not a list of budgets; write 2/255, 4/255, 8/255")
     return tuple(value for value in found if isinstance(value, float))
-
-
-def _threat(norm: str | None, eps: str, own: AttackSettings) -> tuple[Norm, float]:
-    """Choose norm and budget: what was typed, else the run's own; a budget belongs to its norm."""
-    chosen: Norm = next((known for known in NORMS if known == norm), own.norm)
-    if not eps:
-        if chosen != own.norm:
-            example = {"linf": "8/255", "l0": "5 (pixels)"}.get(chosen, "0.5")
-            raise ConfigError(f"norm {chosen} needs a budget of its own; write an eps such as {example}")
-        return chosen, own.eps
-    budget = parse_eps(eps) if chosen == "linf" else parse_fraction(eps)
-    if not isinstance(budget, float):
-        raise ConfigError(f"eps={eps!r} is not a number; write a fraction such as 8/255, or 0.5")
-    return chosen, eps_for(chosen, budget)
 
 
 def planned_evaluations(chosen: Sequence[Run], request: EvaluationRequest) -> list[tuple[Run, str]]:
@@ -941,7 +926,7 @@ def evaluation_cost(chosen: Sequence[Run], request: EvaluationRequest) -> Cost:
     for run, _ in planned_evaluations(chosen, request):
         plan = request.plan(run.folder.config.attack)
         info = dataset_description(run.dataset)
-        count = _images(plan, info)
+        count = plan.count_images(info.test_images, info.classes)
         images += count
         passes += count * _passes(plan, info.classes)
         seconds.append(_evaluation_times().get(_cost_key(run, plan)))
@@ -980,7 +965,7 @@ def measure_evaluations(chosen: Sequence[Run], request: EvaluationRequest) -> No
         model = load_model(run.folder, weights, _checkpoint(weights, request), device)
         shape = (info.channels, info.image_size, info.image_size)
         _evaluation_times()[key] = estimate_evaluation_seconds(
-            model, shape, _images(plan, info), info.classes, small, device
+            model, shape, plan.count_images(info.test_images, info.classes), info.classes, small, device
         )
 
 
@@ -991,16 +976,6 @@ def _evaluation_times() -> dict[str, float]:
 
 def _cost_key(run: Run, plan: EvaluationPlan) -> str:
     return f"{run.model} {run.dataset} {replace(plan, seed=0, keep_megabytes=0)}"
-
-
-def _images(plan: EvaluationPlan, info: DatasetInfo) -> int:
-    if plan.limit is None:
-        return info.test_images
-    if plan.limit < info.classes:
-        raise ConfigError(
-            f"limit={plan.limit} is less than one image for each of {info.classes} classes; raise it"
-        )
-    return min(info.test_images, plan.limit // info.classes * info.classes)
 
 
 def _passes(plan: EvaluationPlan, classes: int) -> int:
@@ -1024,7 +999,8 @@ def plan_words(run: Run, request: EvaluationRequest) -> str:
     budgets = ", ".join(wording.budget(plan.norm, eps) for eps in plan.eps_sweep or (plan.eps,))
     info = dataset_description(run.dataset)
     fast = ", AutoAttack in the fast mode" if plan.mode == "fast" else ""
-    return f"{attacks or 'No attack'} at {budgets} on {_images(plan, info):,} images of {run.dataset}{fast}"
+    images = plan.count_images(info.test_images, info.classes)
+    return f"{attacks or 'No attack'} at {budgets} on {images:,} images of {run.dataset}{fast}"
 
 
 def preset_images(preset: str) -> str:

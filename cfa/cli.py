@@ -9,11 +9,11 @@ from contextlib import suppress
 from dataclasses import asdict
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ParamSpec, get_args
+from typing import TYPE_CHECKING, Annotated, Any, ParamSpec
 
 import typer
 
-from cfa.config import AttackSettings, Norm, RunConfig, eps_for, format_eps, parse_eps, parse_fraction
+from cfa.config import AttackSettings, RunConfig, format_eps, parse_fraction
 from cfa.errors import CfaError, ConfigError, UnknownName
 from cfa.jobs.folders import JobFolder, read_progress, run_state
 from cfa.jobs.queue import Job, Queue, seconds_until_empty
@@ -232,10 +232,13 @@ def evaluate(
     as_json: AsJson = False,
 ) -> int:
     """Attack runs, or a weights file, on test images and count what is still right, class by class."""
+    from cfa.evaluation import NORMS, requested_plan, requested_threat
     from cfa.jobs.devices import check_device
     from cfa.jobs.submit import submit_evaluation
 
     store, jobs = _open()
+    if norm is not None:
+        _check_choice("norm", norm, NORMS)
     _check_choice("mode", mode, ("reference", "fast"))
     if (preset is None) == (not attack):
         raise ConfigError("say what to do: --attack (see `cfa attacks`; may be repeated), or else --plan")
@@ -245,14 +248,14 @@ def evaluate(
     source = transfer_from and store.find(transfer_from).id
 
     def plan_for(own: AttackSettings) -> "EvaluationPlan":
-        chosen_norm, budget = _threat(norm, eps, own)
-        return _plan(preset, attack or [], chosen_norm, budget, source, options)
+        threat = requested_threat(norm, eps, own, "--")
+        return requested_plan(preset, attack or [], *threat, transfer_from=source, options=options)
 
     _check_choice("weights", weights, ("auto", "online", "ema", "fawa"))
     _check_choice("checkpoint", checkpoint, ("best", "last"))
     chosen = check_device(device, queued=queue)
     # What is mistyped is told before anything is looked for; what depends on a run's norm comes after it.
-    _threat(norm, eps, AttackSettings())
+    requested_threat(norm, eps, AttackSettings(), "--")
     with suppress(ConfigError):
         plan_for(AttackSettings())
     found = [_run_or_file(store, text) for text in references]
@@ -778,28 +781,6 @@ def _register(
     return register_factory(store, source, dataset, normalize)
 
 
-def _plan(
-    preset: str | None,
-    attacks: Sequence[str],
-    norm: Norm,
-    eps: float,
-    transfer_from: str | None,
-    options: Mapping[str, Any],
-) -> "EvaluationPlan":
-    """Build what was asked for: a plan by name, or a list of attacks."""
-    from dataclasses import replace
-
-    from cfa.evaluation import PLANS, TRANSFER, EvaluationPlan
-
-    transfer = (TRANSFER,) if transfer_from is not None else ()
-    if preset is None:
-        return EvaluationPlan(
-            attacks=(*attacks, *transfer), norm=norm, eps=eps, transfer_from=transfer_from, **options
-        )
-    named = PLANS[preset].build(eps, norm)
-    return replace(named, attacks=(*named.attacks, *transfer), transfer_from=transfer_from, **options)
-
-
 def _sweep(text: str) -> tuple[float, ...]:
     """Read budgets separated by commas."""
     found = [parse_fraction(part.strip()) for part in text.split(",") if part.strip()]
@@ -807,25 +788,6 @@ def _sweep(text: str) -> tuple[float, ...]:
     if not budgets or len(budgets) < len(found):
         raise ConfigError(f"--sweep {text!r} is not a list of budgets; write 2/255,4/255,8/255")
     return budgets
-
-
-def _threat(norm: str | None, eps: str | None, own: AttackSettings) -> tuple[Norm, float]:
-    """Choose norm and budget: what was typed, else the run's own; a budget belongs to its norm."""
-    norms = get_args(Norm)
-    if norm is not None:
-        _check_choice("norm", norm, norms)
-    chosen: Norm = next((known for known in norms if known == norm), own.norm)
-    if eps is None:
-        if chosen != own.norm:
-            raise ConfigError(
-                f"--norm {chosen} needs a budget of its own, for example --eps "
-                f"{'5 (pixels)' if chosen == 'l0' else '8/255' if chosen == 'linf' else '0.5'}"
-            )
-        return chosen, own.eps
-    budget = parse_eps(eps) if norm is None or chosen == "linf" else parse_fraction(eps)
-    if not isinstance(budget, float):
-        raise ConfigError(f"eps={eps!r} is not a number; write a fraction such as 8/255, or 0.5")
-    return chosen, eps_for(chosen, budget)
 
 
 def _print_trained(

@@ -1,9 +1,11 @@
 """A home for each test, and a data set small enough to train on in seconds."""
 
+import json
 import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 TINY = """
 import torch
@@ -36,6 +38,41 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("CFA_HOME", str(folder))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     return folder
+
+
+@pytest.fixture
+def no_shipped_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let stores be opened without the runs that ship, also by commands."""
+    monkeypatch.setattr("cfa.results.store.Store.open.__func__.__defaults__", (None, None))
+
+
+@pytest.fixture
+def store(home: Path):
+    from cfa.results.store import Store
+
+    return Store.open(home, shipped=None)
+
+
+@pytest.fixture
+def queue(home: Path):
+    from cfa.jobs.queue import Queue
+
+    return Queue(home)
+
+
+@pytest.fixture
+def cfa(home: Path):
+    """Call a command in this process; gives exit code, stdout (read as JSON after --json) and stderr."""
+    from cfa.cli import app
+
+    def call(*arguments: str, code: int = 0):
+        result = CliRunner().invoke(app, list(arguments))
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        assert result.exit_code == code, result.stderr + result.stdout
+        return json.loads(result.stdout) if "--json" in arguments and code == 0 else result
+
+    return call
 
 
 @pytest.fixture

@@ -5,12 +5,10 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pandas as pd
 import pytest
 import torch
-from typer.testing import CliRunner
 
 from cfa.cli import app
 from cfa.config import RunConfig
@@ -22,6 +20,8 @@ from cfa.results.evaluations import read_evaluations
 from cfa.results.frames import PER_CLASS_COLUMNS, SUMMARY_COLUMNS
 from cfa.results.store import Store
 
+pytestmark = pytest.mark.usefixtures("no_shipped_runs")
+
 FAST = {
     "train.batch_size": "16",
     "attack.steps": "1",
@@ -32,25 +32,6 @@ FAST = {
     "averaging.threshold": "0",
 }
 SETTINGS = [part for name, value in FAST.items() for part in ("--set", f"{name}={value}")]
-
-
-@pytest.fixture(autouse=True)
-def no_shipped_runs(monkeypatch):
-    monkeypatch.setattr("cfa.results.store.Store.open.__func__.__defaults__", (None, None))
-
-
-@pytest.fixture
-def cfa(home: Path):
-    """Call a command in this process; gives exit code, stdout (read as JSON after --json) and stderr."""
-
-    def call(*arguments: str, code: int = 0):
-        result = CliRunner().invoke(app, list(arguments))
-        if result.exception is not None and not isinstance(result.exception, SystemExit):
-            raise result.exception
-        assert result.exit_code == code, result.stderr + result.stdout
-        return json.loads(result.stdout) if "--json" in arguments and code == 0 else result
-
-    return call
 
 
 @pytest.fixture

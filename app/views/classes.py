@@ -8,7 +8,6 @@ from app import charts, elements, outcomes, pictures, services, tables, wording
 
 MOST_CLASSES = 20
 PER_PAGE = 8
-MOST_AGAIN = 200  # images of a cell up to which all of them can be made again at once
 CELL = {"true": "True class", "predicted": "Predicted class"}
 LARGEST = 12  # confusions that are listed
 HELD = "No attack of the plan broke it, so there is no adversarial image."
@@ -248,8 +247,7 @@ def show_cell(
     first = (page - 1) * PER_PAGE
     shown = outcomes.pictures(found.index, column, rows[first : first + PER_PAGE])
     st.caption(page_caption(found, column, first, shown, len(rows)))
-    everything = outcomes.pictures(found.index, column, rows) if len(rows) <= MOST_AGAIN else shown
-    offer_again(found, everything, shown)
+    offer_again(found, outcomes.pictures(found.index, column, rows), shown)
     try:
         originals = services.test_images(found, [picture.image for picture in shown])
     except services.CfaError as error:
@@ -414,15 +412,7 @@ def downloads(found: services.Outcomes, column: outcomes.Column, counts: np.ndar
     )
     with st.container(horizontal=True):
         for label, file, make in files:
-            st.download_button(
-                label,
-                make,
-                file,
-                "text/csv",
-                icon=":material/download:",
-                key=f"classes_{file}",
-                on_click="ignore",
-            )
+            elements.csv_button(label, make, file, f"classes_{file}")
 
 
 def show(found: services.Outcomes, column: outcomes.Column) -> None:

@@ -166,15 +166,7 @@ def summary_section(comparison: Comparison) -> None:
             ("Per-class CSV", comparison.results.per_class, "per_class.csv"),
             ("Summary CSV", comparison.results.summary, "summary.csv"),
         ):
-            st.download_button(
-                label,
-                services.csv(frame),
-                file,
-                "text/csv",
-                icon=":material/download:",
-                key=f"compare_{file}",
-                on_click="ignore",
-            )
+            elements.csv_button(label, services.csv(frame), file, f"compare_{file}")
     for finding in services.findings(comparison.runs):
         st.warning(finding, icon=":material/info:")
 

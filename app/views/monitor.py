@@ -283,15 +283,13 @@ def class_cards(run: services.Run, validation: pd.DataFrame, weights: str) -> li
     ]
 
 
-RULES = ("CCM", "CCR")  # what moves eps, and what moves beta
-
-
 def calibration_cards(run: services.Run) -> list[elements.Card]:
     knobs, config = services.knobs(run), run.folder.config
     warmup = config.rule.warmup_epochs
     beta = knobs.dropna(subset=["beta"])
     moves_eps, moves_beta = config.rule.lambda_eps is not None, config.rule.lambda_beta is not None
-    how_eps, how_beta = (f"All classes alike up to epoch {warmup}, calibrated after it ({n})." for n in RULES)
+    alike = f"All classes alike up to epoch {warmup}, calibrated after it"
+    how_eps, how_beta = f"{alike} (CCM).", f"{alike} (CCR)."
     if config.method in services.METHODS and services.METHODS[config.method].constrained:
         moves_eps = moves_beta = True
         how_eps = how_beta = "Larger where validation errors exceed the mean by more than the bounds (FRL)."

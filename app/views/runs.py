@@ -181,16 +181,7 @@ def downloads(chosen: list[services.Run], key: str) -> None:
         ("Per-class CSV", results.per_class, "per_class.csv"),
         ("Summary CSV", results.summary, "summary.csv"),
     ):
-        st.download_button(
-            label,
-            services.csv(table),
-            file,
-            "text/csv",
-            icon=":material/download:",
-            key=f"{file}_{key}",
-            on_click="ignore",
-            disabled=table.empty,
-        )
+        elements.csv_button(label, services.csv(table), file, f"{file}_{key}", disabled=table.empty)
 
 
 # --- one run --------------------------------------------------------------------------------------

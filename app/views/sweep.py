@@ -286,15 +286,7 @@ def needing_more(lengths: pd.DataFrame) -> pd.DataFrame:
 def downloads(files: tuple[tuple[str, pd.DataFrame, str], ...]) -> None:
     with st.container(horizontal=True):
         for label, frame, file in files:
-            st.download_button(
-                label,
-                services.csv(frame),
-                file,
-                "text/csv",
-                icon=":material/download:",
-                key=f"download_{file}",
-                on_click="ignore",
-            )
+            elements.csv_button(label, services.csv(frame), file, f"download_{file}")
 
 
 elements.heading("Sweep", "Robust accuracy over eps, and how little it takes to break an image.")

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from cfa.data.datasets import Augmentation, Dataset, DatasetInfo, DatasetSource
 from cfa.data.idx import read_idx
+from cfa.data.published import how_to_get
 from cfa.errors import DataError
 
 CLASS_NAMES = (
@@ -178,10 +179,8 @@ def _describe_mini(folder: Path) -> DatasetInfo:
 
 def _describe_whole(folder: Path) -> DatasetInfo:
     available = find_files(folder) is not None
-    how_to_get = (
-        "" if available else f"It is downloaded when first used (31 MB); offline, {_way_out(folder)}."
-    )
-    return _describe("fashion-mnist", "Fashion-MNIST", 60_000, available, how_to_get, DOWNLOAD_BYTES)
+    way = "" if available else how_to_get(DOWNLOAD_BYTES / 1e6, _way_out(folder))
+    return _describe("fashion-mnist", "Fashion-MNIST", 60_000, available, way, DOWNLOAD_BYTES)
 
 
 MINI = DatasetSource(load_fashion_mnist_mini, _describe_mini)

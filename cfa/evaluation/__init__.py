@@ -9,9 +9,11 @@ from cfa.evaluation.outcomes import AdversarialImages, Outcomes, confusion, wors
 from cfa.evaluation.plan import TRANSFER, EvaluationPlan
 from cfa.evaluation.presets import PLANS, PlanPreset
 from cfa.evaluation.reproduce import Reproduced, remake, reproduce
+from cfa.evaluation.request import NORMS, requested_plan, requested_threat
 from cfa.evaluation.sanity import SANITY, Check, sanity_plan, verdicts
 
 __all__ = [
+    "NORMS",
     "PLANS",
     "SANITY",
     "TRANSFER",
@@ -33,6 +35,8 @@ __all__ = [
     "load_model",
     "remake",
     "reproduce",
+    "requested_plan",
+    "requested_threat",
     "sanity_plan",
     "save_outcomes",
     "summarise",

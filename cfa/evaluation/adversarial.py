@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -12,6 +13,7 @@ import safetensors
 from safetensors.numpy import save_file
 
 from cfa.errors import StoreError, UnknownName
+from cfa.evaluation.columns import by_of, composite_of, member_of
 from cfa.evaluation.outcomes import AdversarialImages, Outcomes
 from cfa.results.evaluations import Evaluation, outcomes_file, read_outcomes, save_evaluation
 from cfa.results.runs import RunFolder
@@ -81,28 +83,26 @@ class AdversarialIndex:
         """
         if self.kept is None:
             return None
-        column = attack if attack in set(self.kept.attack) else _composite_of(attack)
-        rows = np.flatnonzero((self.kept.attack == column) & (self.kept.image == image))
-        if len(rows) == 0 or (column != attack and self._breaker(column, image) != _member_of(attack)):
+        column = attack if attack in self.kept.attacks else composite_of(attack)
+        row = self.kept.row(column, image)
+        if row is None or (column != attack and self._of(by_of(column), image) != member_of(attack)):
             return None
-        found: np.ndarray = self.kept.images[rows[0]]
+        found: np.ndarray = self.kept.images[row]
         return found
 
     def remade(self, column: str, image: int) -> Remade | None:
         """Return an adversarial image that was made again (:func:`cfa.evaluation.remake`), or ``None``."""
         if self.made_again is None:
             return None
-        rows = np.flatnonzero((self.made_again.attack == column) & (self.made_again.image == image))
-        if len(rows) == 0:
+        row = self.made_again.row(column, image)
+        if row is None:
             return None
-        row = rows[0]
-        found = self.outcomes[column][self.outcomes["image"] == image][0]
         predicted = int(self.made_again.predicted[row])
-        return Remade(self.made_again.images[row], predicted, predicted != found)
+        return Remade(self.made_again.images[row], predicted, predicted != self._of(column, image))
 
-    def _breaker(self, column: str, image: int) -> str:
-        name, at, eps = column.partition("@")
-        return str(self.outcomes[f"{name}/by{at}{eps}"][self.outcomes["image"] == image][0])
+    def _of(self, column: str, image: int) -> Any:
+        """Return what the table says of an image; its positions ascend."""
+        return self.outcomes[column][np.searchsorted(self.outcomes["image"], image)]
 
 
 def load_adversarial(run: RunFolder, evaluation_id: str) -> AdversarialIndex:
@@ -166,12 +166,3 @@ def _replace(file: Path, write: Callable[[Path], object]) -> None:
     except OSError:
         temporary.unlink(missing_ok=True)
         raise
-
-
-def _composite_of(column: str) -> str:
-    name, at, eps = column.partition("@")
-    return name.rpartition("/")[0] + at + eps
-
-
-def _member_of(column: str) -> str:
-    return column.partition("@")[0].rpartition("/")[2]

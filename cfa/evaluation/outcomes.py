@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -30,6 +31,20 @@ class AdversarialImages:
     def __len__(self) -> int:
         """Count the images."""
         return len(self.image)
+
+    @cached_property
+    def attacks(self) -> frozenset[str]:
+        """The columns that there are images of."""
+        return frozenset(self.attack.tolist())
+
+    def row(self, attack: str, image: int) -> int | None:
+        """Find the row of an image under an attack."""
+        return self._rows.get((attack, image))
+
+    @cached_property
+    def _rows(self) -> dict[tuple[str, int], int]:
+        pairs = zip(self.attack.tolist(), self.image.tolist(), strict=True)
+        return {pair: row for row, pair in enumerate(pairs)}
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """An evaluation plan: which attacks, how strong, on which images."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -75,6 +76,21 @@ class EvaluationPlan:
             elif self.transfer_from is None:
                 raise ConfigError("transfer needs another run's model; name the run in transfer_from")
 
+    @classmethod
+    def of(cls, fields: Mapping[str, Any]) -> "EvaluationPlan":
+        """Read a plan back from JSON, which has lists for tuples."""
+        return cls(**{**fields, "attacks": tuple(fields["attacks"])})
+
+    def count_images(self, test_images: int, num_classes: int) -> int:
+        """Count the images that are attacked, of a test part with as many of every class.
+
+        Raises:
+            ConfigError: ``limit`` is smaller than the number of classes.
+        """
+        if self.limit is None:
+            return test_images
+        return min(test_images, _per_class(self.limit, num_classes) * num_classes)
+
     def settings(self, name: str, num_classes: int | None = None) -> dict[str, Any]:
         """Describe an attack of the plan in full, as results store it.
 
@@ -118,8 +134,12 @@ def chosen_images(labels: Tensor, num_classes: int, limit: int | None) -> Tensor
     """
     if limit is None:
         return torch.arange(len(labels))
-    per_class = limit // num_classes
-    if per_class == 0:
-        raise ConfigError(f"limit={limit} is less than one image for each of {num_classes} classes; raise it")
+    per_class = _per_class(limit, num_classes)
     members = [(labels == k).nonzero().squeeze(1)[:per_class] for k in range(num_classes)]
     return torch.cat(members).sort().values
+
+
+def _per_class(limit: int, num_classes: int) -> int:
+    if limit < num_classes:
+        raise ConfigError(f"limit={limit} is less than one image for each of {num_classes} classes; raise it")
+    return limit // num_classes

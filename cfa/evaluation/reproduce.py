@@ -8,6 +8,7 @@ import torch
 from cfa.data import Dataset, Images
 from cfa.errors import StoreError
 from cfa.evaluation.adversarial import AdversarialIndex, load_adversarial, save_made_again
+from cfa.evaluation.columns import belongs_to, by_of, part_of
 from cfa.evaluation.evaluate import transfer_model
 from cfa.evaluation.kept import joined, take
 from cfa.evaluation.loading import load_model
@@ -65,7 +66,7 @@ def reproduce(
     index = load_adversarial(run, evaluation.id)
     if not evaluation.plan or not index.batches:
         raise StoreError(f"evaluation {evaluation.id} does not say how it was made; evaluate again")
-    plan = EvaluationPlan(**{**evaluation.plan, "attacks": tuple(evaluation.plan["attacks"])})
+    plan = EvaluationPlan.of(evaluation.plan)
     model = load_model(run, evaluation.weights, evaluation.checkpoint, device)
     positions = index.outcomes["image"].astype(np.int64)
     rows = np.searchsorted(positions, images)
@@ -136,9 +137,8 @@ def _step(index: AdversarialIndex, column: str, row: int) -> str:
     """Return the column of the attack that decided an image; empty where none was run."""
     if column in index.batches:
         return column
-    name, at, eps = column.partition("@")
-    by = str(index.outcomes[f"{name}/by{at}{eps}"][row])
+    by = str(index.outcomes[by_of(column)][row])
     if by:
-        return f"{name}/{by}{at}{eps}"
-    ran = [step for step in index.batches if step.startswith(f"{name}/") and step.endswith(at + eps)]
+        return part_of(column, by)
+    ran = [step for step in index.batches if belongs_to(step, column)]
     return next((step for step in reversed(ran) if index.batches[step][row] >= 0), "")

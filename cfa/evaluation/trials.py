@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from cfa.attacks import CLEAN, Attack, AutoAttack, Model, named_attack, passes_of, survivors_only
 from cfa.config import format_eps
 from cfa.errors import ConfigError
+from cfa.evaluation.columns import by_of, part_of
 from cfa.evaluation.plan import TRANSFER, EvaluationPlan, split_eps
 
 
@@ -53,7 +54,7 @@ class Trial:
     @property
     def by(self) -> str:
         """Return the column that names the member that broke an image."""
-        return with_eps(*_parted(self.column), "/by")
+        return by_of(self.column)
 
 
 @dataclass(frozen=True)
@@ -100,16 +101,6 @@ def trials(plan: EvaluationPlan, num_classes: int, transfer: nn.Module | None = 
     return tuple(unfolded)
 
 
-def with_eps(name: str, suffix: str, part: str = "") -> str:
-    """Put a column's name together: ``autoattack``, ``/by`` and ``@8/255``."""
-    return f"{name}{part}{suffix}"
-
-
-def _parted(column: str) -> tuple[str, str]:
-    name, at, eps = column.partition("@")
-    return name, at + eps
-
-
 def _trial(
     name: str,
     suffix: str,
@@ -119,7 +110,7 @@ def _trial(
     after: str | None,
     transfer: nn.Module | None,
 ) -> Trial:
-    column = with_eps(name, suffix)
+    column = name + suffix
     attack = _attack(name, plan, transfer)
     if not isinstance(attack, AutoAttack):
         step = Step(column, attack, passes_of(attack, num_classes))
@@ -130,7 +121,7 @@ def _trial(
     attack, changed = attack.for_classes(num_classes)
     steps = tuple(
         Step(
-            with_eps(name, suffix, f"/{member.name}") if attack.composite else column,
+            part_of(column, member.name) if attack.composite else column,
             member,
             member.passes(num_classes),
         )

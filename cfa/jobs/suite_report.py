@@ -16,13 +16,14 @@ from cfa.jobs.suites import (
     plan_evaluations,
     plan_suite,
 )
+from cfa.jobs.worker import CLOSING_ATTACKS
 from cfa.results.evaluations import read_evaluations
 from cfa.results.published import PublishedNumber
 from cfa.results.rows import Scores
 from cfa.results.store import Store
 from cfa.statistics import class_mean_interval, worst_class_interval
 
-CLOSING = SuiteEvaluation(attacks=("clean", "pgd-20"), weights=("online", "ema", "fawa"))
+CLOSING = SuiteEvaluation(attacks=CLOSING_ATTACKS, weights=("online", "ema", "fawa"))
 Interval = tuple[float, float]
 
 

@@ -200,7 +200,7 @@ def _evaluate(task: Task) -> None:
     from cfa.evaluation import EvaluationPlan, default_weights
 
     spec, run = task.job.spec, task.run()
-    plan = EvaluationPlan(**{**spec["plan"], "attacks": tuple(spec["plan"]["attacks"])})
+    plan = EvaluationPlan.of(spec["plan"])
     weights = default_weights(run) if spec["weights"] == "auto" else spec["weights"]
     name = spec.get("dataset") or run.config.dataset
     checkpoint = "file" if weights == "file" else spec["checkpoint"]

@@ -116,23 +116,25 @@ def save_evaluation(run: RunFolder, evaluation: Evaluation, outcomes: Mapping[st
 
 def read_evaluations(run: RunFolder) -> list[Evaluation]:
     """Read a run's finished evaluations, oldest first; unreadable ones are a StoreError."""
-    found = []
-    for file in sorted((run.path / "evaluations").glob("*/evaluation.json")):
-        try:
-            found.append(Evaluation.from_json(file.read_text(encoding="utf-8")))
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise StoreError(
-                f"run {run.id}: evaluation {file.parent.name} cannot be read; delete that folder"
-            ) from error
+    found = [_read(run, file) for file in sorted((run.path / "evaluations").glob("*/evaluation.json"))]
     return sorted(found, key=lambda evaluation: (evaluation.created, evaluation.id))
 
 
 def read_evaluation(run: RunFolder, evaluation_id: str) -> Evaluation:
-    """Find one of a run's evaluations; a StoreError where it is not there."""
-    for evaluation in read_evaluations(run):
-        if evaluation.id == evaluation_id:
-            return evaluation
-    raise StoreError(f"run {run.name!r} has no evaluation {evaluation_id}; it may have been deleted")
+    """Read one of a run's evaluations; a StoreError where it is not there, or unreadable."""
+    file = outcomes_file(run, evaluation_id).with_name("evaluation.json")
+    if not file.exists():
+        raise StoreError(f"run {run.name!r} has no evaluation {evaluation_id}; it may have been deleted")
+    return _read(run, file)
+
+
+def _read(run: RunFolder, file: Path) -> Evaluation:
+    try:
+        return Evaluation.from_json(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise StoreError(
+            f"run {run.id}: evaluation {file.parent.name} cannot be read; delete that folder"
+        ) from error
 
 
 def read_outcomes(run: RunFolder, evaluation_id: str) -> dict[str, np.ndarray]:

@@ -8,7 +8,6 @@
 Accuracies are fractions. ``method`` and ``weights`` are our names, left out where we have no such method.
 """
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -142,11 +141,3 @@ def find_published(names: Sequence[str], folder: Path) -> tuple[PublishedNumber,
         if name not in choices:
             raise ConfigError(str(unknown("table of published numbers", name, choices)))
     return tuple(number for name in names for number in read_published(folder / f"{name}.json"))
-
-
-def as_json(table: PublishedTable) -> str:
-    """Write a file of published numbers, one number a line, without what is left at its default."""
-    fields = table.model_dump(exclude_defaults=True, exclude={"numbers"})
-    lines = [json.dumps(number.model_dump(exclude_defaults=True)) for number in table.numbers]
-    head = json.dumps(fields, indent=1, ensure_ascii=False).removesuffix("\n}")
-    return head + ',\n "numbers": [\n  ' + ",\n  ".join(lines) + "\n ]\n}\n"

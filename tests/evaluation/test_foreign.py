@@ -21,13 +21,10 @@ from cfa.results.evaluations import read_evaluations
 from cfa.results.store import Store
 from tests.support.require import require
 
+pytestmark = pytest.mark.usefixtures("no_shipped_runs")
+
 ARCHIVE = "cifar10-jpeg.tar.xz"
 EACH = 50  # images a class, as the figures of the issue have it
-
-
-@pytest.fixture(autouse=True)
-def no_shipped_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cfa.results.store.Store.open.__func__.__defaults__", (None, None))
 
 
 @pytest.fixture

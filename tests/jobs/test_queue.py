@@ -16,11 +16,6 @@ from cfa.jobs.queue import Job, Queue, read_log, seconds_until_empty
 from cfa.results.store import Store
 
 
-@pytest.fixture
-def queue(home: Path) -> Queue:
-    return Queue(home)
-
-
 def submit(queue: Queue, title: str = "job", **options) -> str:
     return queue.submit("train", {"test": False}, title, **options).id
 

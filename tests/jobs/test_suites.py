@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 import os
 import signal
 import subprocess
@@ -13,11 +12,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
-from cfa.cli import app
 from cfa.errors import ConfigError
-from cfa.jobs.queue import Queue
 from cfa.jobs.suite_report import report_suite
 from cfa.jobs.suites import (
     Suite,
@@ -32,6 +28,8 @@ from cfa.results.rows import Epoch
 from cfa.results.store import Store
 
 SUITES = Path(__file__).resolve().parents[2] / "benchmarks" / "suites"
+
+pytestmark = pytest.mark.usefixtures("no_shipped_runs")
 
 MINI = """
 title = "Miniature"
@@ -65,21 +63,6 @@ attacks = ["pgd-3"]
 """
 
 
-@pytest.fixture(autouse=True)
-def no_shipped_runs(monkeypatch):
-    monkeypatch.setattr("cfa.results.store.Store.open.__func__.__defaults__", (None, None))
-
-
-@pytest.fixture
-def store(home: Path) -> Store:
-    return Store.open(home, shipped=None)
-
-
-@pytest.fixture
-def queue(home: Path) -> Queue:
-    return Queue(home)
-
-
 @pytest.fixture
 def mini(tiny: str, tmp_path: Path):
     def write(epochs: int = 2) -> Path:
@@ -88,18 +71,6 @@ def mini(tiny: str, tmp_path: Path):
         return file
 
     return write
-
-
-@pytest.fixture
-def cfa(home: Path):
-    def call(*arguments: str, code: int = 0):
-        result = CliRunner().invoke(app, list(arguments))
-        if result.exception is not None and not isinstance(result.exception, SystemExit):
-            raise result.exception
-        assert result.exit_code == code, result.stderr + result.stdout
-        return json.loads(result.stdout) if "--json" in arguments else result
-
-    return call
 
 
 # The suites that ship --------------------------------------------------------------------------------------

@@ -34,11 +34,6 @@ WAIT_FOR_FILE = "while not (home / 'go').exists(): time.sleep(0.05)\n" + DONE
 
 
 @pytest.fixture
-def queue(home: Path) -> Queue:
-    return Queue(home)
-
-
-@pytest.fixture
 def supervise(home: Path):
     """Start supervisors of the CPU that end with the test."""
     started: list[Supervisor] = []

@@ -45,16 +45,6 @@ class Ear(Listener):
 
 
 @pytest.fixture
-def store(home: Path) -> Store:
-    return Store.open(home, shipped=None)
-
-
-@pytest.fixture
-def queue(home: Path) -> Queue:
-    return Queue(home)
-
-
-@pytest.fixture
 def train(store: Store, queue: Queue, tiny_config):
     """Submit a tiny training as a job of the foreground."""
 

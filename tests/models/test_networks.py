@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from cfa.errors import ConfigError, UnknownName
 from cfa.models import MODELS, ModelSpec, PreActResNet18, ResNet18, build_model, channel_statistics
+from tests.support.preact import Names, assert_equals_by_hand
 
 
 def spec(channels: int = 3, num_classes: int = 10, image_size: int = 32) -> ModelSpec:
@@ -83,37 +84,9 @@ def test_any_channels_classes_and_sizes_give_logits(name, channels, num_classes,
     assert model(torch.rand(2, channels, image_size, image_size)).shape == (2, num_classes)
 
 
-def reference_preact_resnet18(weights: dict[str, torch.Tensor], x: torch.Tensor) -> torch.Tensor:
-    """The network of the paper in functions, by hand: eval mode, 4x4 average pool."""
-
-    def norm_relu(name: str, value: torch.Tensor) -> torch.Tensor:
-        mean, var = weights[f"{name}.running_mean"], weights[f"{name}.running_var"]
-        scale = weights[f"{name}.weight"] / torch.sqrt(var + 1e-5)
-        shift = weights[f"{name}.bias"] - mean * scale
-        return (value * scale.view(1, -1, 1, 1) + shift.view(1, -1, 1, 1)).clamp(min=0)
-
-    x = F.conv2d(x, weights["conv1.weight"], padding=1)
-    for stage, block in itertools.product((1, 2, 3, 4), (0, 1)):
-        at = f"layer{stage}.{block}"
-        stride = 2 if stage > 1 and block == 0 else 1
-        activated = norm_relu(f"{at}.bn1", x)
-        out = F.conv2d(activated, weights[f"{at}.conv1.weight"], stride=stride, padding=1)
-        out = F.conv2d(norm_relu(f"{at}.bn2", out), weights[f"{at}.conv2.weight"], padding=1)
-        projection = weights.get(f"{at}.shortcut.0.weight")
-        x = out + (x if projection is None else F.conv2d(activated, projection, stride=stride))
-    x = F.avg_pool2d(norm_relu("bn", x), 4).flatten(1)
-    return x @ weights["linear.weight"].T + weights["linear.bias"]
-
-
 def test_preact_resnet18_equals_the_paper_network_written_by_hand() -> None:
-    generator = torch.Generator().manual_seed(0)
-    network = PreActResNet18(3, 10).double().eval()
-    for name, buffer in network.named_buffers():
-        if name.endswith(("running_mean", "running_var")):
-            buffer.copy_(torch.rand(buffer.shape, generator=generator) + 0.5)
-    x = torch.rand(2, 3, 32, 32, generator=generator).double()
-    expected = reference_preact_resnet18(dict(network.state_dict()), x)
-    assert torch.allclose(network(x), expected, rtol=1e-10, atol=1e-10)
+    names = Names("layer{stage}.{block}", 4, 2, "shortcut.0", "bn", "linear", pool=4)
+    assert_equals_by_hand(PreActResNet18(3, 10), names)
 
 
 @pytest.mark.parametrize("raw", [False, True])

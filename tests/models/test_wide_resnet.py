@@ -3,9 +3,9 @@ import math
 
 import pytest
 import torch
-from torch.nn import functional as F
 
 from cfa.models import MODELS, ModelSpec, WideResNet
+from tests.support.preact import Names, assert_equals_by_hand
 
 
 @pytest.mark.parametrize(
@@ -38,37 +38,9 @@ def test_weights_are_named_as_in_trades(depth: int, blocks: int) -> None:
     assert names == expected
 
 
-def by_hand(weights: dict[str, torch.Tensor], x: torch.Tensor, blocks: int) -> torch.Tensor:
-    """The network in functions: eval mode, 8x8 average pool."""
-
-    def norm_relu(name: str, value: torch.Tensor) -> torch.Tensor:
-        mean, var = weights[f"{name}.running_mean"], weights[f"{name}.running_var"]
-        scale = weights[f"{name}.weight"] / torch.sqrt(var + 1e-5)
-        shift = weights[f"{name}.bias"] - mean * scale
-        return (value * scale.view(1, -1, 1, 1) + shift.view(1, -1, 1, 1)).clamp(min=0)
-
-    x = F.conv2d(x, weights["conv1.weight"], padding=1)
-    for stage, block in itertools.product((1, 2, 3), range(blocks)):
-        at = f"block{stage}.layer.{block}"
-        stride = 2 if stage > 1 and block == 0 else 1
-        activated = norm_relu(f"{at}.bn1", x)
-        out = F.conv2d(activated, weights[f"{at}.conv1.weight"], stride=stride, padding=1)
-        out = F.conv2d(norm_relu(f"{at}.bn2", out), weights[f"{at}.conv2.weight"], padding=1)
-        projection = weights.get(f"{at}.convShortcut.weight")
-        x = out + (x if projection is None else F.conv2d(activated, projection, stride=stride))
-    x = F.avg_pool2d(norm_relu("bn1", x), 8).flatten(1)
-    return x @ weights["fc.weight"].T + weights["fc.bias"]
-
-
 def test_it_equals_the_network_written_by_hand() -> None:
-    generator = torch.Generator().manual_seed(0)
-    network = WideResNet(3, 10, depth=16, widen=2).double().eval()
-    for name, buffer in network.named_buffers():
-        if name.endswith(("running_mean", "running_var")):
-            buffer.copy_(torch.rand(buffer.shape, generator=generator) + 0.5)
-    x = torch.rand(2, 3, 32, 32, generator=generator).double()
-    expected = by_hand(dict(network.state_dict()), x, blocks=2)
-    assert torch.allclose(network(x), expected, rtol=1e-10, atol=1e-10)
+    names = Names("block{stage}.layer.{block}", 3, 2, "convShortcut", "bn1", "fc", pool=8)
+    assert_equals_by_hand(WideResNet(3, 10, depth=16, widen=2), names)
 
 
 @pytest.mark.parametrize(("channels", "classes", "side"), [(3, 10, 32), (3, 200, 64), (1, 2, 8), (4, 3, 33)])

@@ -10,9 +10,17 @@ from cfa.attacks import named_attack
 from cfa.errors import ConfigError, StoreError
 from cfa.jobs.suites import PUBLISHED
 from cfa.methods import METHODS
-from cfa.results.published import PublishedNumber, PublishedTable, as_json, find_published, read_published
+from cfa.results.published import PublishedNumber, PublishedTable, find_published, read_published
 
 FILES = sorted(PUBLISHED.glob("*.json"))
+
+
+def as_json(table: PublishedTable) -> str:
+    """Write a file of published numbers, one number a line, without what is left at its default."""
+    fields = table.model_dump(exclude_defaults=True, exclude={"numbers"})
+    lines = [json.dumps(number.model_dump(exclude_defaults=True)) for number in table.numbers]
+    head = json.dumps(fields, indent=1, ensure_ascii=False).removesuffix("\n}")
+    return head + ',\n "numbers": [\n  ' + ",\n  ".join(lines) + "\n ]\n}\n"
 
 
 def find(name: str, **wanted: Any) -> PublishedNumber:
