@@ -56,11 +56,7 @@ def ship(run: RunFolder, plan: EvaluationPlan, dataset: Dataset) -> None:
         made = evaluate_weights(
             copy, weights, "best", plan, dataset, torch.device("cpu"), Observer(), loaded_as=dataset.name
         )
-        # A run that ships is read-only: its batches are never repeated, so which they were need not ship.
-        left_out = shutil.ignore_patterns("batches.parquet")
-        shutil.copytree(
-            copy.path / "evaluations" / made.id, run.path / "evaluations" / made.id, ignore=left_out
-        )
+        shutil.copytree(copy.path / "evaluations" / made.id, run.path / "evaluations" / made.id)
         print(run.name, weights, ", ".join(plan.attacks), made.id)
 
 

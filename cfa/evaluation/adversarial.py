@@ -26,9 +26,11 @@ def save_outcomes(run: RunFolder, evaluation: Evaluation, outcomes: Outcomes) ->
     folder = outcomes_file(run, evaluation.id).parent
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        batches = {"image": outcomes.image.astype(np.int32)}
-        batches |= {name: numbers.astype(np.int32) for name, numbers in outcomes.batches.items()}
-        _replace(folder / "batches.parquet", lambda file: pq.write_table(pa.table(batches), file))
+        batches = {name: numbers.astype(np.int32) for name, numbers in outcomes.batches.items()}
+        _replace(
+            folder / "batches.parquet",
+            lambda file: pq.write_table(pa.table(batches), file, compression="zstd"),
+        )
         if outcomes.adversarial is not None and len(outcomes.adversarial):
             kept = outcomes.adversarial
             _replace(folder / "adversarial.safetensors", lambda file: _save_images(kept, file))
