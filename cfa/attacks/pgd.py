@@ -80,7 +80,7 @@ class PGD:
                 for _ in range(self.steps):
                     x_adv, _ = self._step(model, loss, x, x_adv, eps)
                 return x_adv
-            return self._early_stopped(model, x, y, x_adv, eps)
+            return self._early_stopped(model, loss, x, y, x_adv, eps)
 
     def _start(self, x: Tensor, eps: Tensor, generator: torch.Generator | None) -> Tensor:
         if self.start == "none":
@@ -101,15 +101,16 @@ class PGD:
         with torch.enable_grad():
             logits = model(x_adv)
             (gradient,) = torch.autograd.grad(loss(logits).sum(), x_adv)
-        moved = x_adv.detach() + step * geometry.steepest(gradient)
-        moved = x + geometry.project(moved - x, radius)
-        return moved.clamp(0, 1), logits.detach()
+        with torch.no_grad():  # in place: fresh memory for each term is a twentieth of a small network's step
+            moved = geometry.steepest(gradient).mul_(step).add_(x_adv)
+            moved = geometry.project(moved.sub_(x), radius).add_(x)
+            return moved.clamp_(0, 1), logits.detach()
 
     def _step_unit(self, radius: Tensor) -> Tensor:
         return radius.max() if self.shared_step else radius
 
     def _early_stopped(
-        self, model: Model, x: Tensor, y: Tensor, x_adv: Tensor, eps: float | Tensor
+        self, model: Model, loss: SampleLoss, x: Tensor, y: Tensor, x_adv: Tensor, eps: float | Tensor
     ) -> Tensor:
         """Run the steps, leaving finished samples where they are.
 
@@ -117,20 +118,27 @@ class PGD:
         they stay in it, since leaving would change BatchNorm's statistics, and their step is masked. (FAT's
         training attack masks on accelerators too: to shrink a batch is to wait for the device every step.)
         """
-        eps = torch.as_tensor(eps, dtype=x.dtype, device=x.device).expand(len(x))
         patience = torch.full((len(x),), self.tau or 0, device=x.device)
-        active = torch.arange(len(x), device=x.device)
+        rows = torch.arange(len(x), device=x.device)  # whose samples x, y, eps, now and patience hold
+        eps = torch.as_tensor(eps, dtype=x.dtype, device=x.device).expand(len(x))
         drop = self.bn_mode == "eval" and (self.stop_when_broken or x.device.type == "cpu")
+        now = x_adv
         for _ in range(self.steps):
-            if drop and len(active) == 0:
-                break
-            xs, ys = x[active], y[active]
-            loss = LOSSES[self.loss](model, xs, ys)
-            moved, logits = self._step(model, loss, xs, x_adv[active], eps[active])
-            wrong = logits.argmax(dim=1) != ys
-            goes_on = ~wrong if self.stop_when_broken else patience[active] > 0
-            patience[active] -= (wrong & goes_on).to(patience.dtype)
-            x_adv[active] = torch.where(per_sample(goes_on, moved) > 0, moved, x_adv[active])
-            if drop:
-                active = active[goes_on]
+            moved, logits = self._step(model, loss, x, now, eps)
+            wrong = logits.argmax(dim=1) != y
+            goes_on = ~wrong if self.stop_when_broken else patience > 0
+            patience = patience - (wrong & goes_on).to(patience.dtype)
+            if not drop:
+                now = torch.where(per_sample(goes_on, moved) > 0, moved, now)
+                continue
+            if not goes_on.all():
+                x_adv[rows[~goes_on]] = now[~goes_on]
+                rows, x, y, eps, moved, patience = (
+                    kept[goes_on] for kept in (rows, x, y, eps, moved, patience)
+                )
+                if len(rows) == 0:
+                    return x_adv
+                loss = LOSSES[self.loss](model, x, y)
+            now = moved
+        x_adv[rows] = now
         return x_adv
