@@ -200,7 +200,16 @@ def progress_words(job: services.Job, progress: services.JobProgress) -> str:
             words.append(wording.rate(progress.rate, progress.unit))
         if progress.seconds_left is not None:
             words.append(f"{wording.duration(progress.seconds_left)} left")
+        if progress.memory_total:
+            words.append(device_words(job, progress))
     return " · ".join(words)
+
+
+def device_words(job: services.Job, progress: services.JobProgress) -> str:
+    """Say how much of its device is in use, by this job and by others."""
+    gigabytes = [(amount or 0) / 2**30 for amount in (progress.memory_used, progress.memory_total)]
+    used = f"{job.ran_on or 'device'}: {gigabytes[0]:.1f} of {gigabytes[1]:.0f} GB in use"
+    return used if progress.busy is None else f"{used}, {progress.busy:.0%} busy"
 
 
 def states_signature() -> tuple[tuple[str, str], ...]:

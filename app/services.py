@@ -76,6 +76,7 @@ from cfa.models import MODELS
 from cfa.results.evaluations import Evaluation, outcomes_file, read_evaluations
 from cfa.results.exports import export_runs
 from cfa.results.frames import (
+    add_group_means,
     epochs_frame,
     evaluations_frame,
     history_frame,
@@ -86,9 +87,11 @@ from cfa.results.frames import (
 from cfa.results.rows import Scores
 from cfa.results.runs import Label, Manifest, RunFolder
 from cfa.results.store import Store, default_home
+from cfa.statistics import GROUPS, Group
 from cfa.training.estimate import Estimate, estimate_seconds
 
 __all__ = [
+    "GROUPS",
     "MAIN_SETTINGS",
     "METHODS",
     "MODELS",
@@ -287,6 +290,11 @@ def manifest(run: Run) -> Manifest | None:
     return run.folder.manifest
 
 
+def class_groups(run: Run) -> tuple[Group, ...]:
+    """Return the group of each class, head, medium or tail; empty where classes are equally large."""
+    return run.folder.class_groups
+
+
 def run_log(run: Run, lines: int = 200) -> str:
     """Return the last lines of a run's log; empty before the first."""
     try:
@@ -346,10 +354,18 @@ def epochs(run: Run) -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class Results:
-    """Test results of some runs; ``problems`` names those that could not be read."""
+    """Test results of some runs.
+
+    Attributes:
+        per_class: In the contracted columns, as is ``summary``.
+        summary: One row per run, weights and attack.
+        grouped: The summary with the means over head, medium and tail classes, where a run has a long tail.
+        problems: Names what could not be read.
+    """
 
     per_class: pd.DataFrame
     summary: pd.DataFrame
+    grouped: pd.DataFrame
     problems: tuple[str, ...] = ()
 
 
@@ -359,12 +375,8 @@ def results(chosen: Sequence[Run]) -> Results:
 
 
 def findings(chosen: Sequence[Run]) -> list[str]:
-    """Say what a reader must know about how checkpoints were chosen."""
-    return [
-        f"{run.name}: selected on test, the checkpoint was chosen on the images that it is reported on"
-        for run in chosen
-        if run.folder.config.train.select_on == "test"
-    ]
+    """Say what a reader must know about how these runs were made."""
+    return [f"{run.name}: {mark}" for run in chosen for mark in run.folder.config.marks()]
 
 
 @st.cache_resource(max_entries=60, show_spinner=False)
@@ -392,7 +404,11 @@ def _results(runs_and_stamps: tuple[tuple[str, _Stamps], ...]) -> Results:
             problems.append(str(error))
     filled = [frame for frame in frames if len(frame)]
     per_class = pd.concat(filled, ignore_index=True) if filled else per_class_frame([])
-    return Results(per_class, summary_frame(per_class), tuple(problems))
+    summary = summary_frame(per_class)
+    groups = {
+        folder.id: folder.class_groups for path, _ in runs_and_stamps if (folder := RunFolder(Path(path)))
+    }
+    return Results(per_class, summary, add_group_means(summary, per_class, groups), tuple(problems))
 
 
 @st.cache_resource(max_entries=500, show_spinner=False)

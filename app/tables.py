@@ -13,6 +13,7 @@ import pandas as pd
 from app import wording
 
 WEIGHTS = ("online", "ema", "fawa", "file")
+CLASS_GROUPS = ("head", "medium", "tail")
 CONDITION = ["dataset", "checkpoint", "attack", "norm", "eps"]
 
 
@@ -101,6 +102,27 @@ def epoch_summary(history: pd.DataFrame) -> pd.DataFrame:
     return _weights_in_order(summary)[columns]
 
 
+def group_history(history: pd.DataFrame, groups: Sequence[str], sizes: Sequence[int]) -> pd.DataFrame:
+    """Average a history over head, medium and tail classes, shaped as if each group were a class.
+
+    Args:
+        history: Columns ``epoch, class_index, accuracy``.
+        groups: The group of each class.
+        sizes: Training images of each class.
+    """
+    of_class = pd.Series(groups)
+    words = {}
+    for index, name in enumerate(CLASS_GROUPS):
+        members = [size for size, group in zip(sizes, groups, strict=True) if group == name]
+        span = f"{min(members):,} to {max(members):,} images"
+        words[name] = (index, f"{name} ({wording.count(len(members), 'class', 'classes')}, {span})")
+    grouped = history.assign(part=history["class_index"].map(of_class))
+    means = grouped.groupby(["epoch", "part"], sort=False)["accuracy"].mean().reset_index()
+    means["class_index"] = means["part"].map(lambda name: words[name][0])
+    means["class_name"] = means["part"].map(lambda name: words[name][1])
+    return means.sort_values(["class_index", "epoch"]).reset_index(drop=True)
+
+
 def robust_attack(history: pd.DataFrame) -> str | None:
     """Return the attack of a history's scores that is neither clean nor the running training accuracy."""
     names = [name for name in history["attack"].unique() if name not in ("clean", "training")]
@@ -156,7 +178,8 @@ def model_summary(
 
     Returns:
         Columns ``group, title, series, weights, mean, mean_low, mean_high, worst, worst_low, worst_high,
-        worst_class, images, seeds``; intervals as in :func:`class_scores`.
+        worst_class, images, seeds``; intervals as in :func:`class_scores`. Where the summary has means over
+        ``head``, ``medium`` and ``tail`` classes, these as well.
     """
     grouped = _with_groups(summary, groups, name)
     columns = {
@@ -171,6 +194,7 @@ def model_summary(
         "worst_class": ("worst_class", lambda names: ", ".join(dict.fromkeys(names))),
         "images": ("total", "min"),
         "seeds": ("run_id", "nunique"),
+        **{part: (part, "mean") for part in CLASS_GROUPS if part in grouped},
     }
     if grouped.empty:
         return pd.DataFrame(columns=[*_KEYS, *columns])

@@ -19,6 +19,7 @@ from cfa.jobs.folders import JobFolder, read_progress, run_state
 from cfa.jobs.queue import Job, Queue, seconds_until_empty
 from cfa.results.runs import RunFolder
 from cfa.results.store import Store
+from cfa.statistics import GROUPS
 from cfa.terminal import TerminalListener, duration, note, print_json, print_table, size
 
 if TYPE_CHECKING:
@@ -301,6 +302,7 @@ def compare(
     from cfa.results.comparison import compare as compare_runs
     from cfa.results.comparison import records
     from cfa.results.exports import write_csv
+    from cfa.results.frames import add_group_means
 
     store, _ = _open()
     if out is not None and out.suffix != ".csv":
@@ -314,7 +316,8 @@ def compare(
     if as_json:
         print_json(comparison.document())
         return
-    _print_summary(records(comparison.summary))
+    groups = {run.id: run.class_groups for run in found}
+    _print_summary(records(add_group_means(comparison.summary, comparison.per_class, groups)))
     print()
     _print_differences(comparison.entries)
 
@@ -339,14 +342,29 @@ def export(
 
 @command("cfa import results")
 def import_(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="An export, or a run's folder.")],
+    folder: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FOLDER|LOG", help="An export, a run's folder, or a cw_log.pth of the official code."
+        ),
+    ],
+    method: Annotated[str | None, typer.Option(help="With LOG, where no config.json lies beside it.")] = None,
+    settings: Settings = [],  # noqa: B006
+    name: Annotated[str | None, typer.Option(help="With LOG: the run's name.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Copy the runs in a folder into the store."""
-    from cfa.results.exports import import_runs
+    """Copy the runs in a folder into the store, or make a run of a log of the official CFA code."""
+    from cfa.jobs.official_log import import_official_log, read_official_log
+    from cfa.results.exports import Imported, import_runs
 
     store, _ = _open()
-    imported = import_runs(store, folder)
+    if folder.is_file():
+        log = read_official_log(folder, method=method, overrides=_settings(settings))
+        imported = Imported((import_official_log(store, log, name),), ())
+    elif method or settings or name:
+        raise ConfigError("--method, --set and --name belong to a cw_log.pth; leave them out for a folder")
+    else:
+        imported = import_runs(store, folder)
     for run_id in imported.skipped:
         note(f"skipped {run_id}: it is here already")
     if as_json:
@@ -812,7 +830,7 @@ def _print_evaluated(store: Store, submitted: Sequence[Job], as_json: bool) -> N
     """Print the evaluations that jobs made."""
     from cfa.results.comparison import records
     from cfa.results.evaluations import read_evaluations
-    from cfa.results.frames import evaluations_frame, summary_frame
+    from cfa.results.frames import add_group_means, evaluations_frame, summary_frame
 
     made = []
     for job in submitted:
@@ -827,7 +845,8 @@ def _print_evaluated(store: Store, submitted: Sequence[Job], as_json: bool) -> N
         print_json({"scores": records(per_class), "findings": findings, "checks": verdicts})
         return
     if made:
-        _print_summary(records(summary_frame(per_class)))
+        groups = {run.id: run.class_groups for run, _ in made}
+        _print_summary(records(add_group_means(summary_frame(per_class), per_class, groups)))
         print()
         _print_classes(records(per_class))
     if checks:
@@ -862,6 +881,7 @@ def _print_summary(summary: Sequence[Mapping[str, Any]]) -> None:
             return format_eps(row["eps"]) if row["eps"] else ""
         return f"{row['norm']} {row['eps']:g}"
 
+    grouped = any("head" in row for row in summary)
     rows = [
         (
             row["run_name"],
@@ -871,11 +891,18 @@ def _print_summary(summary: Sequence[Mapping[str, Any]]) -> None:
             f"{row['mean_accuracy']:.1%} [{row['mean_ci_low']:.1%}, {row['mean_ci_high']:.1%}]",
             f"{row['worst_accuracy']:.1%} [{row['worst_ci_low']:.1%}, {row['worst_ci_high']:.1%}]",
             row["worst_class"],
+            *([_groups_in_words(row)] if grouped else []),
         )
         for row in summary
     ]
-    headings = ("run", "weights", "attack", "eps", "mean of classes", "worst class", "which")
+    headings = ["run", "weights", "attack", "eps", "mean of classes", "worst class", "which"]
+    headings += ["head / medium / tail"] if grouped else []
     print_table(rows, headings, "no scores")
+
+
+def _groups_in_words(row: Mapping[str, Any]) -> str:
+    values = [row[name] for name in GROUPS]
+    return "" if any(value is None for value in values) else " / ".join(f"{value:.1%}" for value in values)
 
 
 def _print_classes(per_class: Sequence[Mapping[str, Any]]) -> None:

@@ -155,6 +155,7 @@ class OptimizerSettings(Settings):
 
     lr: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.1
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    nesterov: bool = False  # the official code has none; RobustLT's long-tailed configurations have
     weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 5e-4
     milestones: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = (0.5, 0.75)  # fractions of all epochs
     gamma: Annotated[float, Field(gt=0, le=1)] = 0.1
@@ -165,6 +166,7 @@ class TrainSettings(Settings):
 
     epochs: Annotated[int, Field(ge=1)] = 200
     batch_size: Annotated[int, Field(ge=1)] = 128
+    batch_parts: Annotated[int, Field(ge=1)] = 1  # for memory; BatchNorm then sees parts: results are marked
     precision: Literal["float32", "bf16"] = "float32"  # bf16: autocast in training only
     compile: bool = False  # torch.compile; off wherever results are compared with the paper
     keep_every: Annotated[int, Field(ge=0)] = 0  # also keep online weights every n epochs
@@ -193,6 +195,18 @@ class RunConfig(Settings):
     def to_json(self) -> str:
         """Write the configuration as indented JSON."""
         return self.model_dump_json(indent=2)
+
+    def marks(self) -> tuple[str, ...]:
+        """Say what a reader of its results must know about how the run was made."""
+        marks = []
+        if self.train.select_on == "test":
+            marks.append("selected on test: the checkpoint was chosen on the images that it is reported on")
+        if self.train.batch_parts > 1:
+            marks.append(
+                f"batches in {self.train.batch_parts} parts: BatchNorm saw parts of a batch, "
+                "which is not the method at this batch size"
+            )
+        return tuple(marks)
 
     def flat(self) -> dict[str, Any]:
         """Return the settings as ``{"attack.eps": 0.03, ...}``, in declaration order."""

@@ -111,7 +111,7 @@ def show_accuracy(found: services.Outcomes, column: outcomes.Column) -> None:
         elements.Card(column_title(found, column), "classes_bars", figure, note, "it was run on no image.")
     )
     with st.expander("Table", icon=":material/table:"):
-        show_table(table)
+        show_table(with_training_images(found.run, table))
 
 
 def in_a_line(ran: pd.DataFrame) -> str:
@@ -125,10 +125,22 @@ def in_a_line(ran: pd.DataFrame) -> str:
     )
 
 
+def with_training_images(run: services.Run, table: pd.DataFrame) -> pd.DataFrame:
+    """Add how many training images each class has, and its group, where classes are not equally large."""
+    groups, manifest = services.class_groups(run), services.manifest(run)
+    if manifest is None or len(groups) != table["class_index"].nunique():
+        return table
+    return table.assign(
+        trained=table["class_index"].map(pd.Series(manifest.train_counts)),
+        part=table["class_index"].map(pd.Series(groups)),
+    )
+
+
 def show_table(table: pd.DataFrame) -> None:
     percent = elements.percent_columns(table, ["accuracy", "low", "high"])
+    columns = ["class_name", "series", "correct", "total", "accuracy", "low", "high", "trained", "part"]
     st.dataframe(
-        percent[["class_name", "series", "correct", "total", "accuracy", "low", "high"]],
+        percent[[name for name in columns if name in percent]],
         hide_index=True,
         key="classes_table",
         column_config={
@@ -139,6 +151,8 @@ def show_table(table: pd.DataFrame) -> None:
             "accuracy": elements.percent_column("Accuracy"),
             "low": elements.percent_column("95 % from"),
             "high": elements.percent_column("to"),
+            "trained": "Training images",
+            "part": "Group",
         },
     )
 

@@ -91,7 +91,7 @@ def choose(available: list[services.Run]) -> Comparison | None:
             f"Not measured like this: {', '.join(missing)}. Evaluate can do it.", icon=":material/warning:"
         )
     scores = tables.class_scores(condition.of(results.per_class), groups, services.display_name)
-    models = tables.model_summary(condition.of(results.summary), groups, services.display_name)
+    models = tables.model_summary(condition.of(results.grouped), groups, services.display_name)
     own = {group.key: own_weights(group) for group in groups}
     return Comparison(
         runs=runs,
@@ -135,7 +135,9 @@ def summary_section(comparison: Comparison) -> None:
             for low, high in zip(models[f"{measure}_low"], models[f"{measure}_high"], strict=True)
         ]
     columns = ["series", "weights", "mean", "mean_difference", "worst", "worst_difference", "worst_class"]
-    columns += ["mean_interval", "worst_interval", "images", "seeds"]
+    parts = [part for part in tables.CLASS_GROUPS if part in models]
+    table = elements.percent_columns(table, parts)
+    columns += [*parts, "mean_interval", "worst_interval", "images", "seeds"]
     st.dataframe(
         table[columns].assign(weights=table["weights"].map(charts.WEIGHTS_TITLES)),
         hide_index=True,
@@ -152,6 +154,7 @@ def summary_section(comparison: Comparison) -> None:
             "worst_interval": "Worst, interval",
             "worst_difference": elements.percent_column("± baseline ", "%+.1f"),
             "worst_class": "Which",
+            **{part: elements.percent_column(part.capitalize()) for part in parts},
             "images": "Images",
             "seeds": "Seeds",
         },
@@ -160,6 +163,7 @@ def summary_section(comparison: Comparison) -> None:
         "Differences are in percentage points, to the baseline's weights of the same kind. Intervals: 95 % "
         "for one run (the worst class's holds for all classes at once), mean ± standard deviation for "
         "several seeds. One run of each compares two checkpoints; a statement about methods needs seeds."
+        + (" Head, medium, tail: thirds of the classes by their training images." if parts else "")
     )
     with st.container(horizontal=True):
         for label, frame, file in (

@@ -210,6 +210,7 @@ def live_run(run_id: str, weights: str, drawn: tuple[tuple[str, str], ...]) -> N
             [
                 *accuracy_cards(validation),
                 *class_cards(run, validation, weights),
+                *group_cards(run, validation, weights),
                 *calibration_cards(run),
                 *gate_and_speed_cards(run, epochs),
             ]
@@ -238,14 +239,15 @@ def run_metrics(run: services.Run, validation: pd.DataFrame, epochs: pd.DataFram
             last, title = block.iloc[-1], charts.WEIGHTS_TITLES[weights]
             cells.append((f"{title}, mean", wording.percent(last["mean"])))
             cells.append((f"{title}, {last['worst_class']} (worst)", wording.percent(last["worst"])))
-    cells.append(("Images per second", f"{epochs['images_per_second'].iloc[-1]:,.0f}"))
+    if pd.notna(rate := epochs["images_per_second"].iloc[-1]):
+        cells.append(("Images per second", f"{rate:,.0f}"))
     with st.container(horizontal=True):
         for label, value in cells:
             st.metric(label, value, border=True, width=165)
-    spent = f"{wording.duration(epochs['seconds'].sum())} of training so far."
-    st.caption(
-        f"Accuracy on validation images under {wording.attack_title(attack)}. {spent}" if attack else spent
-    )
+    words = [f"Accuracy on validation images under {wording.attack_title(attack)}."] if attack else []
+    if epochs["seconds"].notna().any():
+        words.append(f"{wording.duration(epochs['seconds'].sum())} of training so far.")
+    st.caption(" ".join(words))
 
 
 def accuracy_cards(validation: pd.DataFrame) -> list[elements.Card]:
@@ -280,6 +282,26 @@ def class_cards(run: services.Run, validation: pd.DataFrame, weights: str) -> li
             "The same numbers as colours; dark is low.",
             empty,
         ),
+    ]
+
+
+def group_cards(run: services.Run, validation: pd.DataFrame, weights: str) -> list[elements.Card]:
+    """Show head, medium and tail where classes are not equally large."""
+    groups, manifest = services.class_groups(run), services.manifest(run)
+    if not groups or manifest is None:
+        return []
+    attack = tables.robust_attack(validation)
+    chosen = validation[(validation["attack"] == attack) & (validation["weights"] == weights)]
+    parts = tables.group_history(chosen, groups, manifest.train_counts) if len(chosen) else chosen
+    return [
+        elements.Card(
+            f"Head, medium and tail, {charts.WEIGHTS_TITLES[weights]} weights",
+            "monitor_groups",
+            charts.class_lines(parts, "accuracy", charts.PERCENT) if len(parts) else None,
+            f"Mean robust accuracy of thirds of the classes, by training images. Validation, "
+            f"{wording.attack_title(attack or '')}.",
+            "no weights of this kind yet.",
+        )
     ]
 
 
@@ -326,7 +348,13 @@ def gate_and_speed_cards(run: services.Run, epochs: pd.DataFrame) -> list[elemen
             f"its validation statistic reaches {wording.percent(settings.threshold)}.",
             f"averaging starts in epoch {settings.start_epoch}; the gate is drawn from then on.",
         ),
-        elements.Card("Speed", "monitor_speed", charts.speed(epochs), "Training images per second."),
+        elements.Card(
+            "Speed",
+            "monitor_speed",
+            charts.speed(epochs) if epochs["seconds"].notna().any() else None,
+            "Training images per second.",
+            "it was not kept where this run was trained.",
+        ),
     ]
 
 

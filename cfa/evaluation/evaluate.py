@@ -13,7 +13,6 @@ import torch
 from torch import nn
 
 from cfa.attacks import CLEAN, model_mode
-from cfa.config import RunConfig
 from cfa.data import Dataset, Images, to_float
 from cfa.errors import CheckpointError
 from cfa.evaluation.adversarial import save_outcomes
@@ -130,7 +129,7 @@ def evaluate_weights(
         weights=weights,
         checkpoint=checkpoint,
         epoch=weights_epoch(run, weights, checkpoint),
-        findings=findings_of(run.config),
+        findings=run.config.marks(),
         evaluation_id=evaluation_id,
     )
     evaluation = dataclasses.replace(evaluation, loaded_as=loaded_as)
@@ -186,13 +185,6 @@ def summarise(
         # As JSON reads it back: lists for tuples.
         plan={name: list(v) if isinstance(v, tuple) else v for name, v in dataclasses.asdict(plan).items()},
     )
-
-
-def findings_of(config: RunConfig) -> tuple[str, ...]:
-    """Say what a reader must know about how the weights were chosen."""
-    if config.train.select_on == "test":
-        return ("selected on test: the checkpoint was chosen on the images that it is reported on",)
-    return ()
 
 
 def scores_of(

@@ -2,9 +2,11 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+import psutil
 from filelock import FileLock, Timeout
 
 from cfa.errors import ConfigError, StoreError
@@ -29,6 +31,46 @@ def _accelerators() -> tuple[str, ...]:
 def devices() -> list[str]:
     """List the devices that are supervised: every GPU, the CPU where there is none."""
     return list(_accelerators()) or ["cpu"]
+
+
+@dataclass(frozen=True)
+class DeviceUse:
+    """How much of a device is in use, by everyone on it.
+
+    Attributes:
+        memory_used: Bytes.
+        memory_total: Bytes.
+        busy: Share of the time in which it computes; ``None`` where nobody can say.
+    """
+
+    memory_used: int
+    memory_total: int
+    busy: float | None
+
+
+def device_use(device: str) -> DeviceUse:
+    """Look at a device that this process computes on (a look at a GPU takes memory on it by itself)."""
+    if device == "cpu":
+        memory = psutil.virtual_memory()
+        return DeviceUse(memory.total - memory.available, memory.total, psutil.cpu_percent() / 100)
+    import torch
+
+    if device == "mps":
+        return DeviceUse(
+            torch.mps.driver_allocated_memory(), int(torch.mps.recommended_max_memory()), busy=None
+        )
+    free, total = torch.cuda.mem_get_info(device)
+    return DeviceUse(total - free, total, _gpu_busy(device))
+
+
+def _gpu_busy(device: str) -> float | None:
+    """Ask NVML, which torch reaches through nvidia-ml-py, where that is installed and allowed."""
+    import torch
+
+    try:
+        return torch.cuda.utilization(device) / 100
+    except (ModuleNotFoundError, RuntimeError):
+        return None
 
 
 def check_device(device: str | None, *, queued: bool) -> str | None:

@@ -9,6 +9,7 @@ CFA_HOME/jobs/<id>/job.json       what is to be done; never changes
                    launch.lock    held by the supervisor until its worker has ended
 """
 
+import dataclasses
 import json
 import os
 import re
@@ -28,7 +29,10 @@ from cfa.results.runs import RunFolder
 
 @dataclass(frozen=True)
 class JobProgress:
-    """How far a job is; ``rate`` is units per second in this phase, ``seconds_left`` may be unknown."""
+    """How far a job is; ``rate`` is units per second in this phase, ``seconds_left`` may be unknown.
+
+    ``memory_used`` and ``memory_total`` are bytes of its device, ``busy`` the share of time that it computes.
+    """
 
     done: float
     total: float
@@ -39,6 +43,9 @@ class JobProgress:
     rate: float | None
     seconds_left: float | None
     updated: str
+    memory_used: int | None = None
+    memory_total: int | None = None
+    busy: float | None = None
 
 
 @dataclass(frozen=True)
@@ -113,7 +120,9 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 def read_progress(home: Path, job_id: str) -> JobProgress | None:
     """Read how far a job is; ``None`` before its first report."""
     content = read_json(JobFolder.of(home, job_id).progress_file)
-    if content is None or set(content) != set(JobProgress.__dataclass_fields__):
+    fields = dataclasses.fields(JobProgress)
+    needed = {field.name for field in fields if field.default is dataclasses.MISSING}
+    if content is None or not needed <= set(content) <= {field.name for field in fields}:
         return None
     return JobProgress(**content)
 

@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from types import FrameType
 
+from cfa.jobs.devices import DeviceUse
 from cfa.jobs.folders import JobFolder, JobProgress, write_progress
 from cfa.jobs.queue import Queue
 from cfa.progress import Observer, Progress, StopReason
@@ -105,6 +106,7 @@ class JobObserver(Observer):
         listener: Listener,
         stop: StopSignal,
         run_log: Path | None = None,
+        use: Callable[[], DeviceUse] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Observe for one job.
@@ -115,12 +117,14 @@ class JobObserver(Observer):
             listener: Hears lines and progress as well.
             stop: Signals that the process received.
             run_log: The log of the run that is trained.
+            use: Looks at the device of the job.
             clock: Seconds; for tests.
         """
         self.run_log = run_log
         self._queue, self._job_id, self._listener, self._stop = queue, job_id, listener, stop
         self._folder = JobFolder.of(queue.home, job_id)
         self._clock = clock
+        self._use = use
         self._speed = Speed(clock)
         self._written = self._asked = float("-inf")
         self._reason: StopReason | None = None
@@ -140,6 +144,7 @@ class JobObserver(Observer):
             rate=rate,
             seconds_left=left,
             updated=now(),
+            **(vars(self._use()) if self._use else {}),
         )
         self._written = self._clock()
         write_progress(self._folder, shown)

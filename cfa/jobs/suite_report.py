@@ -3,7 +3,7 @@
 import csv
 import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ from cfa.results.evaluations import read_evaluations
 from cfa.results.published import PublishedNumber
 from cfa.results.rows import Scores
 from cfa.results.store import Store
-from cfa.statistics import class_mean_interval, worst_class_interval
+from cfa.statistics import GROUPS, Group, class_mean_interval, worst_class_interval
 
 CLOSING = SuiteEvaluation(attacks=CLOSING_ATTACKS, weights=("online", "ema", "fawa"))
 Interval = tuple[float, float]
@@ -49,6 +49,7 @@ class Cell:
         worst_spread: See ``mean_spread``.
         worst_interval: See ``mean_interval``.
         worst_classes: The worst class of each run.
+        groups: Mean over head, medium and tail classes, averaged over runs; empty where classes are equal.
         published: The number beside it.
     """
 
@@ -69,6 +70,7 @@ class Cell:
     worst_spread: float | None = None
     worst_interval: Interval | None = None
     worst_classes: tuple[str, ...] = ()
+    groups: Mapping[str, float] = field(default_factory=dict)
     published: PublishedNumber | None = None
 
 
@@ -108,12 +110,14 @@ class SuiteReport:
     def table(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
         """Return headings and rows as people read them, in percent."""
         several = len({cell.dataset for cell in self.cells}) > 1
+        grouped = any(cell.groups for cell in self.cells)
         headings = (
             *(("data set",) if several else ()),
             *("method", "checkpoint", "attack", "runs", "mean", "worst class"),
+            *(("head / medium / tail",) if grouped else ()),
             *("published mean", "published worst"),
         )
-        rows = [((cell.dataset,) if several else ()) + _row(cell) for cell in self.cells]
+        rows = [((cell.dataset,) if several else ()) + _row(cell, grouped=grouped) for cell in self.cells]
         return headings, rows
 
     def markdown(self) -> str:
@@ -141,14 +145,16 @@ class SuiteReport:
             *("runs", "mean", "mean_spread", "worst", "worst_spread"),
         )
         ends = ("mean_ci_low", "mean_ci_high", "worst_ci_low", "worst_ci_high")
+        groups = [f"{name}_mean" for name in GROUPS]
         theirs = ("mean", "mean_spread", "worst", "worst_spread", "unverified", "paper", "table")
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerow([*own, *ends, *(f"published_{name}" for name in theirs)])
+        writer.writerow([*own, *ends, *groups, *(f"published_{name}" for name in theirs)])
         for cell in self.cells:
             fields = {**vars(cell), "variant": _in_words(cell.variant)}
             intervals = [*(cell.mean_interval or ("", "")), *(cell.worst_interval or ("", ""))]
             published = [getattr(cell.published, name) if cell.published else "" for name in theirs]
-            writer.writerow([*(fields[name] for name in own), *intervals, *published])
+            of_groups = [cell.groups.get(name, "") for name in GROUPS]
+            writer.writerow([*(fields[name] for name in own), *intervals, *of_groups, *published])
         return text.getvalue()
 
 
@@ -201,7 +207,7 @@ def _cell(group: Sequence[_Wanted]) -> Cell:
 
     first = group[0]
     config, variant = first.evaluation.run.config, first.evaluation.run.variant
-    scored = [(scores, names) for scores, names in map(_scores, group) if scores is not None]
+    scored = [found for found in map(_scores, group) if found is not None]
     kinds = list(dict.fromkeys(wanted.evaluation.kind for wanted in group))
     label = " / ".join(display_name(config.method, kind) for kind in kinds)
     return Cell(
@@ -219,11 +225,20 @@ def _cell(group: Sequence[_Wanted]) -> Cell:
     )
 
 
-def _scores(wanted: _Wanted) -> tuple[Scores | None, tuple[str, ...]]:
-    """Find the newest scores of a planned evaluation, and the names of the classes."""
+@dataclass(frozen=True)
+class _Scored:
+    """One run's scores, with the names and the groups of its classes."""
+
+    scores: Scores
+    names: tuple[str, ...]
+    groups: tuple[Group, ...]
+
+
+def _scores(wanted: _Wanted) -> _Scored | None:
+    """Find the newest scores of a planned evaluation."""
     run, plan = wanted.evaluation.run.existing, wanted.evaluation.plan
     if run is None:
-        return None, ()
+        return None
     where = (run.config.dataset, wanted.evaluation.kind, wanted.evaluation.checkpoint, plan.limit)
     for found in reversed(read_evaluations(run)):
         if (found.dataset_to_load, found.weights, found.checkpoint, found.limit) != where:
@@ -232,14 +247,14 @@ def _scores(wanted: _Wanted) -> tuple[Scores | None, tuple[str, ...]]:
             continue
         for scores in found.scores:
             if scores.attack == wanted.attack and scores.eps in (0.0, plan.eps):
-                return scores, found.class_names or run.class_names
-    return None, ()
+                return _Scored(scores, found.class_names or run.class_names, run.class_groups)
+    return None
 
 
-def _averages(scored: Sequence[tuple[Scores, tuple[str, ...]]]) -> dict[str, Any]:
+def _averages(scored: Sequence[_Scored]) -> dict[str, Any]:
     if not scored:
         return {}
-    counts = [(np.array(s.correct, float), np.array(s.total, float)) for s, _ in scored]
+    counts = [(np.array(one.scores.correct, float), np.array(one.scores.total, float)) for one in scored]
     accuracies = [correct / total for correct, total in counts]
     columns = {
         "mean": ([float(a.mean()) for a in accuracies], [class_mean_interval(*pair) for pair in counts]),
@@ -252,8 +267,21 @@ def _averages(scored: Sequence[tuple[Scores, tuple[str, ...]]]) -> dict[str, Any
         low, high = np.mean(intervals, axis=0).tolist()
         fields[f"{name}_interval"] = (low, high)
     worst = [int(a.argmin()) for a in accuracies]
-    names = [names[k] if names else str(k) for k, (_, names) in zip(worst, scored, strict=True)]
-    return {**fields, "worst_classes": tuple(names)}
+    names = [one.names[k] if one.names else str(k) for k, one in zip(worst, scored, strict=True)]
+    return {**fields, "worst_classes": tuple(names), "groups": _group_means(accuracies, scored)}
+
+
+def _group_means(accuracies: Sequence[np.ndarray], scored: Sequence[_Scored]) -> dict[str, float]:
+    if not all(one.groups for one in scored):
+        return {}
+    return {
+        name: float(
+            np.mean(
+                [a[np.array(one.groups) == name].mean() for a, one in zip(accuracies, scored, strict=True)]
+            )
+        )
+        for name in GROUPS
+    }
 
 
 def _beside(cells: Sequence[Cell], suite: Suite) -> Iterator[Cell]:
@@ -298,7 +326,7 @@ def _published_alone(number: PublishedNumber) -> Cell:
     )
 
 
-def _row(cell: Cell) -> tuple[str, ...]:
+def _row(cell: Cell, *, grouped: bool) -> tuple[str, ...]:
     number = cell.published
     doubt = " (unverified)" if number is not None and number.unverified else ""
     theirs = [
@@ -312,6 +340,7 @@ def _row(cell: Cell) -> tuple[str, ...]:
         f"{cell.runs}/{cell.planned}" if cell.planned else "",
         _percent(cell.mean, cell.mean_spread, cell.mean_interval),
         _percent(cell.worst, cell.worst_spread, cell.worst_interval),
+        *((" / ".join(f"{100 * value:.1f}" for value in cell.groups.values()),) if grouped else ()),
         *theirs,
     )
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cfa.errors import CfaError, StoreError
-from cfa.jobs.devices import choose_device, occupied
+from cfa.jobs.devices import choose_device, device_use, occupied
 from cfa.jobs.folders import JobFolder, hold, write_json
 from cfa.jobs.observer import JobObserver, Listener, StopSignal, stop_on_signals
 from cfa.jobs.queue import EndState, Job, Queue
@@ -88,7 +88,7 @@ def run_job(home: Path, job_id: str, listener: Listener | None = None) -> int:
     with stop_on_signals() as stop, hold(folder.lock_file, f"job {job_id} already has a worker; wait for it"):
         device = choose_device(home, job.ran_on or job.device)
         job = queue.register_worker(job_id, device)
-        observer = JobObserver(queue, job_id, listener, stop)
+        observer = JobObserver(queue, job_id, listener, stop, use=lambda: device_use(device))
         state, message = _outcome(
             Task(Store.open(home), queue, job, folder, device, observer, listener), stop
         )

@@ -63,6 +63,20 @@ PRESETS.register(
     ),
 )
 
+
+def _on_top_of_paper(
+    *, title: str, summary: str, settings: Mapping[str, Any], notes: tuple[str, ...]
+) -> Preset:
+    paper = PRESETS["paper"]
+    return Preset(
+        title=title,
+        summary=summary,
+        settings={**paper.settings, **settings},
+        by_method=paper.by_method,
+        notes=(*notes, "What is not named here is as in the preset paper."),
+    )
+
+
 PRESETS.register(
     "official-code",
     Preset(
@@ -84,6 +98,83 @@ PRESETS.register(
             "Chooses checkpoints on the test set, as the official code does; results are marked.",
             "Not reproduced, since they are bugs: random FAWA weights until the gate first opens, NaN that "
             "enters FAWA through a rejected epoch, class accuracies divided by N/10 instead of true counts.",
+        ),
+    ),
+)
+
+PRESETS.register(
+    "cifar100",
+    _on_top_of_paper(
+        title="CIFAR-100",
+        summary="The paper's settings with a validation part and a gate for 100 classes",
+        settings={
+            "data.val_fraction": 0.05,
+            "averaging.gate": "worst-10-percent",
+            "averaging.threshold": 0.02,
+        },
+        notes=(
+            "5 % for validation (25 images a class): the official code's split of CIFAR-100.",
+            "The gate watches the worst tenth of the classes: one class of 25 images moves in steps of 4 %, "
+            "and the worst is near 2 % (DAFA's TRADES under AutoAttack: 1.3 %), so a gate of 0.2 on it would "
+            "never open. The threshold 0.02 is ours; nobody has published one.",
+        ),
+    ),
+)
+
+PRESETS.register(
+    "tiny-imagenet",
+    _on_top_of_paper(
+        title="Tiny-ImageNet",
+        summary="The paper's settings with a validation part and a gate for 200 classes",
+        settings={
+            "data.val_fraction": 0.05,
+            "averaging.gate": "worst-10-percent",
+            "averaging.threshold": 0.01,
+        },
+        notes=(
+            "The paper has Tiny-ImageNet in appendix C.1, whose settings we have not seen.",
+            "Validation and gate as for CIFAR-100 (5 %: 25 images a class). The threshold 0.01 is ours.",
+        ),
+    ),
+)
+
+PRESETS.register(
+    "l2",
+    _on_top_of_paper(
+        title="L2",
+        summary="CIFAR-10 under L2 perturbations of 128/255, otherwise the paper's settings",
+        settings={
+            "attack.norm": "l2",
+            "attack.eps": 128 / 255,
+            "attack.step_size": 15 / 255,
+            "averaging.threshold": 0.35,
+        },
+        notes=(
+            "Budget and step: Rice et al. 2020 (10 steps of 15/255); the CFA paper has no L2.",
+            "The gate's threshold 0.35 is ours: robust accuracy under this budget lies some 15 points above "
+            "that under 8/255 in L-infinity, where the paper's is 0.2.",
+        ),
+    ),
+)
+
+PRESETS.register(
+    "long-tail",
+    _on_top_of_paper(
+        title="Long tail",
+        summary="RobustLT's length, learning rates and Nesterov momentum, with a gate on the mean",
+        settings={
+            "train.epochs": 100,
+            "optimizer.milestones": (0.75, 0.9),
+            "optimizer.nesterov": True,
+            "averaging.gate": "mean",
+            "averaging.threshold": 0.1,
+            "data.val_fraction": 0.1,
+        },
+        notes=(
+            "RobustLT (CVPR 2026): 100 epochs, Nesterov momentum, learning rate drops after 75 and 90.",
+            "A tenth of each class validates, and the gate watches the mean of the classes: a tail class "
+            "leaves a handful of images there, too few for a worst class. The threshold 0.1 is ours.",
+            "The ratio of largest to smallest class is the data set's own: 50 for CIFAR-10, else 10.",
         ),
     ),
 )
@@ -170,11 +261,13 @@ SETTING_HELP: Mapping[str, str] = {
     "data.augment": "Crop and flip training images as is usual for the data set.",
     "optimizer.lr": "Learning rate of SGD at the start.",
     "optimizer.momentum": "Momentum of SGD.",
+    "optimizer.nesterov": "Nesterov's form of the momentum.",
     "optimizer.weight_decay": "Weight decay of SGD.",
     "optimizer.milestones": "Where the learning rate drops, as fractions of all epochs.",
     "optimizer.gamma": "Factor of each drop of the learning rate.",
     "train.epochs": "Passes over the training images.",
     "train.batch_size": "Images per step.",
+    "train.batch_parts": "Compute a step in so many parts, for memory; BatchNorm sees parts: marked.",
     "train.precision": "float32, or bf16 autocast in training on GPUs; evaluation is always float32.",
     "train.compile": "torch.compile the network for training.",
     "train.keep_every": "Also keep the online weights every n epochs; 0 keeps best and last only.",

@@ -1,7 +1,7 @@
 """Networks that take images in [0, 1], and their weights in files."""
 
 from cfa.models.checkpoints import all_finite, load_into, load_metadata, load_weights, save_weights
-from cfa.models.networks import MODELS, ModelBuilder, ModelSpec, build_model, wants_spec
+from cfa.models.networks import MODELS, ModelBuilder, ModelSpec, build_model, for_training, wants_spec
 from cfa.models.normalise import Normalise, NormalisedModel, channel_statistics
 from cfa.models.preact_resnet import PreActResNet18
 from cfa.models.resnet import ResNet18
@@ -21,6 +21,7 @@ __all__ = [
     "all_finite",
     "build_model",
     "channel_statistics",
+    "for_training",
     "load_into",
     "load_metadata",
     "load_weights",

@@ -173,3 +173,10 @@ MODELS.register("wrn-34-10", wrn_34_10)
 MODELS.register("preact-resnet18-mair", preact_resnet18_mair)
 MODELS.register("preact-resnet18-wong2020", preact_resnet18_wong2020)
 MODELS.register_scheme(SCHEME, timm_builder)
+
+
+def for_training(model: nn.Module, device: torch.device) -> nn.Module:
+    """Move a network to its device, channels last: tensor cores want it, and CPUs gain a tenth by it."""
+    if device.type == "mps":
+        return model.to(device)
+    return model.to(device).to(memory_format=torch.channels_last)

@@ -29,12 +29,12 @@ class PreActBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Add the residual; a projecting shortcut sees the activated input, a plain one the raw input."""
-        activated = torch.relu(self.bn1(x))
-        residual: Tensor = self.conv2(torch.relu(self.bn2(self.conv1(activated))))
+        activated = torch.relu_(self.bn1(x))
+        residual: Tensor = self.conv2(torch.relu_(self.bn2(self.conv1(activated))))
         if self.shortcut is None:
-            return residual + x
+            return residual.add_(x)
         projected: Tensor = self.shortcut(x if self.raw_shortcut else activated)
-        return residual + projected
+        return residual.add_(projected)
 
 
 class PreActResNet18(nn.Module):
@@ -65,7 +65,7 @@ class PreActResNet18(nn.Module):
         """Return logits of shape (batch, classes)."""
         x = self.layer4(self.layer3(self.layer2(self.layer1(self.conv1(x)))))
         if self.bn is not None:
-            x = torch.relu(self.bn(x))
+            x = torch.relu_(self.bn(x))
         x = F.adaptive_avg_pool2d(x, 1)
         logits: Tensor = self.linear(x.flatten(1))
         return logits

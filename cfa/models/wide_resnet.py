@@ -31,9 +31,9 @@ class WideBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Add the residual; a projecting shortcut sees the activated input, a plain one the raw input."""
-        activated = torch.relu(self.bn1(x))
-        residual: Tensor = self.conv2(torch.relu(self.bn2(self.conv1(activated))))
-        return residual + (x if self.convShortcut is None else self.convShortcut(activated))
+        activated = torch.relu_(self.bn1(x))
+        residual: Tensor = self.conv2(torch.relu_(self.bn2(self.conv1(activated))))
+        return residual.add_(x if self.convShortcut is None else self.convShortcut(activated))
 
 
 class WideStage(nn.Module):
@@ -78,7 +78,7 @@ class WideResNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return logits of shape (batch, classes)."""
         x = self.block3(self.block2(self.block1(self.conv1(x))))
-        x = F.adaptive_avg_pool2d(torch.relu(self.bn1(x)), 1)
+        x = F.adaptive_avg_pool2d(torch.relu_(self.bn1(x)), 1)
         logits: Tensor = self.fc(x.flatten(1))
         return logits
 

@@ -1,6 +1,6 @@
 """Rows into pandas: the only place where pandas appears, and the source of every table, chart and CSV."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,7 +9,7 @@ import pandas as pd
 from cfa.results.evaluations import Evaluation, read_evaluations
 from cfa.results.rows import Epoch, Knobs, Scores
 from cfa.results.runs import RunFolder
-from cfa.statistics import class_mean_interval, wilson, worst_class_interval
+from cfa.statistics import GROUPS, Group, class_mean_interval, wilson, worst_class_interval
 
 IDENTITY_COLUMNS = ["run_id", "run_name", "method", "dataset", "model", "seed"]
 SCORE_COLUMNS = ["weights", "checkpoint", "epoch", "split", "attack", "norm", "eps"]
@@ -98,6 +98,32 @@ def summary_frame(per_class: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame.from_records(records, columns=SUMMARY_COLUMNS)
 
 
+def add_group_means(
+    summary: pd.DataFrame, per_class: pd.DataFrame, groups: Mapping[str, Sequence[Group]]
+) -> pd.DataFrame:
+    """Add the mean accuracy over head, medium and tail classes to a summary, where a run has such groups.
+
+    Args:
+        summary: What :func:`summary_frame` makes of ``per_class``.
+        per_class: Columns :data:`PER_CLASS_COLUMNS`.
+        groups: By run id, the group of each class; empty for a run whose classes are equally large.
+
+    Returns:
+        The summary with columns ``head``, ``medium``, ``tail`` (NaN for runs without groups), or as it is
+        where no run has groups.
+    """
+    if not any(groups.values()):
+        return summary
+    grouped = [
+        (groups.get(run) or ("",) * (index + 1))[index]
+        for run, index in zip(per_class["run_id"], per_class["class_index"], strict=True)
+    ]
+    keys = [*LEADING_COLUMNS, "group"]
+    means = per_class.assign(group=grouped).groupby(keys, sort=False, dropna=False)["accuracy"].mean()
+    table = means.unstack("group").reindex(columns=list(GROUPS)).reset_index()
+    return summary.merge(table, on=LEADING_COLUMNS, how="left")
+
+
 def history_frame(run: RunFolder) -> pd.DataFrame:
     """Tabulate a run's per-class scores of every epoch, columns :data:`PER_CLASS_COLUMNS`.
 
@@ -146,8 +172,9 @@ def epochs_frame(run: RunFolder) -> pd.DataFrame:
     """Tabulate the epochs as wholes, columns :data:`EPOCHS_COLUMNS`."""
     records = [{"run_id": run.id, **vars(row)} for row in run.rows() if isinstance(row, Epoch)]
     frame = pd.DataFrame.from_records(records, columns=EPOCHS_COLUMNS)
+    measured = dict.fromkeys(("loss", "seconds", "images_per_second"), "float64")
     gate = {"gate_worst": "Float64", "gate_threshold": "Float64", "gate_accepted": "boolean"}
-    return frame.astype(gate)
+    return frame.astype(measured | gate)
 
 
 def _class_rows(run: RunFolder, scored: Sequence[tuple[Evaluation | None, Scores]]) -> pd.DataFrame:

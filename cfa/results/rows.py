@@ -53,15 +53,18 @@ class Knobs:
 
 @dataclass(frozen=True, kw_only=True)
 class Epoch:
-    """One epoch as a whole; ``gate_accepted`` is ``None`` before averaging starts and where FAWA is off."""
+    """One epoch as a whole; ``gate_accepted`` is ``None`` before averaging starts and where FAWA is off.
+
+    Loss and time are ``None`` in runs of other programs, which did not keep them.
+    """
 
     row: ClassVar[str] = "epoch"
 
     epoch: int
     learning_rate: float
-    loss: float
-    seconds: float
-    images_per_second: float
+    loss: float | None
+    seconds: float | None
+    images_per_second: float | None
     gate_worst: float | None  # the statistic that `averaging.gate` names
     gate_threshold: float | None
     gate_accepted: bool | None

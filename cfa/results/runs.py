@@ -26,6 +26,7 @@ import pydantic
 from cfa.config import CheckpointKind, RunConfig, WeightsKind
 from cfa.errors import StoreError, UnknownName
 from cfa.results.rows import Row, read_rows, write_text
+from cfa.statistics import Group, class_groups
 
 RunState = Literal["queued", "running", "paused", "finished", "failed", "cancelled"]
 
@@ -150,6 +151,12 @@ class RunFolder:
         """The data set's class names, empty before the run has started."""
         manifest = self.manifest
         return manifest.class_names if manifest else ()
+
+    @property
+    def class_groups(self) -> tuple[Group, ...]:
+        """The group of each class (head, medium, tail) by training images; empty where none differ."""
+        manifest = self.manifest
+        return class_groups(manifest.train_counts) if manifest else ()
 
     def rows(self) -> list[Row]:
         """Read the rows of all epochs so far."""

@@ -10,7 +10,7 @@ from cfa.config import RunConfig
 from cfa.data import DatasetInfo, Images, to_float
 from cfa.errors import DataError
 from cfa.methods import METHODS
-from cfa.models import ModelSpec, build_model
+from cfa.models import ModelSpec, build_model, for_training
 from cfa.training.epoch import steps_per_epoch
 from cfa.training.randomness import generator
 from cfa.training.step import DeviceKnobs, Step
@@ -26,12 +26,14 @@ BYTES_PER_CLASS_AND_EPOCH = 7 * 2 * 8  # seven rows of two counts, about eight c
 class Estimate:
     """What a run will take on one device, if nothing else uses it.
 
-    ``seconds`` counts training, validation and the closing test evaluation; ``disk_bytes`` what the finished
+    ``seconds`` counts training, validation and the closing test evaluation; an epoch includes its validation
+    (of all three kinds of weights, once there are averages). ``disk_bytes`` is what the finished
     run keeps; ``peak_disk_bytes`` also the state for resume while it trains.
     """
 
     seconds: float
     seconds_per_epoch: float
+    validation_seconds_per_epoch: float
     disk_bytes: int
     peak_disk_bytes: int
 
@@ -55,14 +57,15 @@ def estimate_seconds(config: RunConfig, info: DatasetInfo, device: torch.device)
     mean, std = (0.5,) * info.channels, (0.25,) * info.channels
     spec = ModelSpec(info.channels, info.classes, info.image_size, mean, std)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        model = build_model(config.model, spec, seed=0).to(device)
+        model = for_training(build_model(config.model, spec, seed=0), device)
         per_image = _seconds_per_training_image(config, spec, model, device)
         per_checked = _seconds_per_validated_image(config, spec, model, device)
     held_out = max(info.classes, round(info.train_images * config.data.val_fraction))
     images = info.train_images - held_out
     steps = steps_per_epoch(images, config.train.batch_size)
     kinds = KINDS if config.train.epochs >= config.averaging.start_epoch else 1
-    epoch = steps * config.train.batch_size * per_image + kinds * held_out * per_checked
+    validation = kinds * held_out * per_checked
+    epoch = steps * config.train.batch_size * per_image + validation
     if config.train.test_probe or config.train.select_on == "test":
         epoch += kinds * info.test_images * per_checked
     closing = kinds * info.test_images * per_checked * CLOSING_TEST
@@ -73,6 +76,7 @@ def estimate_seconds(config: RunConfig, info: DatasetInfo, device: torch.device)
     return Estimate(
         seconds=config.train.epochs * epoch + closing,
         seconds_per_epoch=epoch,
+        validation_seconds_per_epoch=validation,
         disk_bytes=kept,
         peak_disk_bytes=kept + weights * (1 + kinds),  # model and momentum, and two averages
     )

@@ -24,15 +24,25 @@ from cfa.data import (
 )
 from cfa.errors import CfaError, ConfigError, DataError, Diverged
 from cfa.methods import METHODS, Averager, ClassStats, gate_statistic, tail_classes
-from cfa.models import ModelSpec, all_finite, build_model, channel_statistics, load_into, save_weights
+from cfa.models import (
+    ModelSpec,
+    all_finite,
+    build_model,
+    channel_statistics,
+    for_training,
+    load_into,
+    save_weights,
+)
 from cfa.progress import Observer, Progress, Stopped
 from cfa.results.rows import Epoch, Knobs, Row, Scores, append_rows, drop_rows_after
 from cfa.results.runs import Manifest, RunFolder, now
 from cfa.training.epoch import train_epoch
+from cfa.training.memory import OutOfMemory, fits, largest_batch
 from cfa.training.provenance import code_version, device_name, package_versions
+from cfa.training.randomness import generator
 from cfa.training.schedule import learning_rate
 from cfa.training.state import EpochCounts, TrainingState
-from cfa.training.step import Step
+from cfa.training.step import DeviceKnobs, Step
 from cfa.training.validation import Counts, count_correct, score_rows
 
 SMALLEST_GATE_CLASS = 20  # with fewer validation images a class's accuracy moves in steps of over 5 %
@@ -136,6 +146,7 @@ class Trainer:
             model.parameters(),
             lr=config.optimizer.lr,
             momentum=config.optimizer.momentum,
+            nesterov=config.optimizer.nesterov,
             weight_decay=config.optimizer.weight_decay,
         )
         counts = EpochCounts.zero(dataset.num_classes, device)
@@ -237,16 +248,40 @@ class Trainer:
                 self._keep_last()
                 raise Stopped(reason)
 
-        train_epoch(
-            state,
-            self.step,
-            self.train_images,
-            self.dataset.augmentation if self.config.data.augment else NO_AUGMENTATION,
-            seed=self.config.seed,
-            batch_size=settings.batch_size,
-            after_step=after_step,
-        )
+        def epoch() -> None:
+            train_epoch(
+                state,
+                self.step,
+                self.train_images,
+                self.dataset.augmentation if self.config.data.augment else NO_AUGMENTATION,
+                seed=self.config.seed,
+                batch_size=settings.batch_size,
+                after_step=after_step,
+            )
+
+        if not fits(epoch):
+            raise self._out_of_memory()
         self._check_finite(weights=True)
+
+    def _out_of_memory(self) -> OutOfMemory:
+        """Try smaller batches on the state that is lost anyway (the saved one stays), and say which fits."""
+        wanted = self.config.train.batch_size
+        knobs = DeviceKnobs.of(self.state.knobs, self.device)
+
+        def batch_fits(images: int) -> bool:
+            batch = self.train_images.subset(torch.arange(images, device=self.device))
+            x, noise = to_float(batch.images), generator(self.config.seed, "memory", device=self.device)
+            return fits(lambda: self.step(self.state.optimizer, x, batch.labels, knobs, noise))
+
+        found = largest_batch(batch_fits, too_large=-(-wanted // self.config.train.batch_parts))
+        what = f"out of memory on {self.device} with train.batch_size={wanted}"
+        if found == 0:
+            return OutOfMemory(f"{what}: not even one image fits; take a smaller network or free memory")
+        return OutOfMemory(
+            f"{what}: the largest batch that fits is about {found}; start again with "
+            f"train.batch_size={found}, or keep {wanted} with train.batch_parts={-(-wanted // found)} "
+            "(marked in results: BatchNorm then sees parts of a batch)"
+        )
 
     def _finish_epoch(self) -> None:
         """Validate, pass the gate, average, calibrate, keep the best; then write rows and state."""
@@ -434,6 +469,8 @@ class Trainer:
         )
 
     def _log_epoch(self, row: Epoch) -> None:
+        assert row.loss is not None  # it was trained here
+        assert row.images_per_second is not None
         counts = Counts(**self.state.scores["online"]["val"])
         robust = [k / n for k, n in zip(counts.robust, counts.total, strict=True)]
         worst = self.dataset.class_names[robust.index(min(robust))]
@@ -516,6 +553,4 @@ def _model(
     model: nn.Module = build_model(config.model, spec, config.seed)
     if initial is not None:
         load_into(model, initial, config.init or "the initial weights")
-    if device.type == "cuda":  # tensor cores want it; on two CPU cores it made no difference worth a branch
-        model = model.to(memory_format=torch.channels_last)
-    return model.to(device)
+    return for_training(model, device)

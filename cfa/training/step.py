@@ -37,6 +37,7 @@ class Step:
         autocast: Arithmetic of the forward passes (bf16 on GPUs, if asked for).
         extra_passes: Forward passes of the official code that only move BatchNorm statistics.
         batch_weights: Divide each loss term by the sum of its weights in the batch.
+        parts: Attack and gradients are computed for the batch in so many parts.
         model: What is called (the network, possibly compiled).
     """
 
@@ -45,6 +46,7 @@ class Step:
     autocast: bool
     extra_passes: tuple[str, ...]
     batch_weights: bool
+    parts: int
     model: Callable[[Tensor], Tensor]
 
     @classmethod
@@ -58,6 +60,7 @@ class Step:
             autocast=config.train.precision == "bf16",
             extra_passes=extra,
             batch_weights=recipe.batch_weights,
+            parts=config.train.batch_parts,
             model=called,
         )
 
@@ -75,6 +78,21 @@ class Step:
             The loss (a scalar on the device, detached) and which adversarial examples were classified
             correctly before the update, shape (batch,), boolean.
         """
+        optimizer.zero_grad(set_to_none=True)
+        parts = [
+            self._add_gradients(xs, ys, len(y), knobs, generator)
+            for xs, ys in zip(x.chunk(self.parts), y.chunk(self.parts), strict=True)
+        ]
+        optimizer.step()
+        if "logging" in self.extra_passes:
+            self._statistics_pass(x)
+        losses, correct = zip(*parts, strict=True)
+        return torch.stack(losses).sum(), torch.cat(correct)
+
+    def _add_gradients(
+        self, x: Tensor, y: Tensor, batch: int, knobs: DeviceKnobs, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """Add a part of a batch to the gradients; return its share of the loss and who was right."""
         with torch.autocast(x.device.type, torch.bfloat16, enabled=self.autocast):
             x_adv = self.attack(self.model, x, y, knobs.eps[y], generator=generator)
             if "adv" in self.extra_passes:
@@ -85,12 +103,8 @@ class Step:
         loss = self._weights(knobs.robust_weight, y) * terms.robust
         if terms.clean is not None:
             loss = loss + self._weights(knobs.clean_weight, y) * terms.clean
-        loss = loss.mean()
-        optimizer.zero_grad(set_to_none=True)
+        loss = loss.mean() * (len(y) / batch)
         torch.autograd.backward(loss)
-        optimizer.step()
-        if "logging" in self.extra_passes:
-            self._statistics_pass(x)
         return loss.detach(), terms.logits_adv.detach().argmax(dim=1) == y
 
     def _weights(self, of_class: Tensor, y: Tensor) -> Tensor:

@@ -4,12 +4,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from cfa.attacks import CLEAN, named_attack, predict_under
+from cfa.attacks import CLEAN, Attack, named_attack, predict_under
 from cfa.config import RunConfig
 from cfa.data import Images, batch_slices, to_float
 from cfa.results.rows import Scores
+from cfa.training.memory import OutOfMemory, fits
 from cfa.training.randomness import generator
 
 VALIDATION_ATTACK = "pgd-10"  # at the nominal eps, step eps/4, as the papers validate
@@ -35,6 +36,7 @@ def count_correct(model: nn.Module, images: Images, config: RunConfig, num_class
     """Count correct predictions of ``model`` per class, clean and under the validation attack.
 
     The attack's noise depends on the run's seed and the batch alone, so equal weights give equal counts.
+    Where memory does not hold a batch it is halved, as often as needed; its noise then is another.
     """
     device = images.labels.device
     attack = named_attack(VALIDATION_ATTACK, config.attack.norm)
@@ -42,13 +44,31 @@ def count_correct(model: nn.Module, images: Images, config: RunConfig, num_class
     batches = batch_slices(torch.arange(len(images), device=device), BATCH_SIZE)
     for number, indices in enumerate(batches):
         batch = images.subset(indices)
-        x, y = to_float(batch.images), batch.labels
         noise = generator(config.seed, "validation", number, device=device)
         for row, under in enumerate((None, attack)):
-            correct = predict_under(model, under, x, y, config.attack.eps, noise) == y
-            sums[row].index_add_(0, y, correct.to(torch.int64))
+            correct = _correct(model, under, batch, config.attack.eps, noise)
+            sums[row].index_add_(0, batch.labels, correct.to(torch.int64))
     clean, robust = (tuple(row) for row in sums.tolist())
     return Counts(clean, robust, tuple(images.counts(num_classes).tolist()))
+
+
+def _correct(
+    model: nn.Module, attack: Attack | None, batch: Images, eps: float, noise: torch.Generator
+) -> Tensor:
+    """Tell which images of a batch are right under an attack, shape (batch,)."""
+    found: list[Tensor] = []
+
+    def attempt() -> None:
+        x, y = to_float(batch.images), batch.labels
+        found.append(predict_under(model, attack, x, y, eps, noise) == y)
+
+    if fits(attempt):
+        return found[0]
+    if len(batch) == 1:
+        raise OutOfMemory(f"out of memory on {batch.labels.device}: not even one image fits; free memory")
+    indices = torch.arange(len(batch), device=batch.labels.device)
+    halves = [batch.subset(half) for half in indices.chunk(2)]
+    return torch.cat([_correct(model, attack, half, eps, noise) for half in halves])
 
 
 def score_rows(counts: Counts, config: RunConfig, *, epoch: int, split: str, weights: str) -> list[Scores]:

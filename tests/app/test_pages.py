@@ -169,7 +169,11 @@ def test_new_run_from_this_one_fills_the_form(example_home):
 
 def test_the_cost_is_measured_on_demand(empty_home, monkeypatch):
     measured = services.Estimate(
-        seconds=90, seconds_per_epoch=4, disk_bytes=2_000_000, peak_disk_bytes=3_000_000
+        seconds=90,
+        seconds_per_epoch=4,
+        validation_seconds_per_epoch=1,
+        disk_bytes=2_000_000,
+        peak_disk_bytes=3_000_000,
     )
     monkeypatch.setattr(services, "estimate_seconds", lambda config, info, device: measured)
     app = open_page("train")

@@ -1,6 +1,8 @@
 from pathlib import Path
 
+import psutil
 import pytest
+import torch
 from filelock import FileLock
 
 from cfa.errors import ConfigError, StoreError, UnknownName
@@ -65,3 +67,32 @@ def test_a_lock_held_elsewhere_is_the_sentence_given(tmp_path: Path):
     with hold(file, "first"), pytest.raises(StoreError, match="wait for it"), hold(file, "wait for it", 0):
         pass
     assert not is_held(file)
+
+
+def test_the_use_of_the_cpu_is_that_of_the_machine():
+    use = machine.device_use("cpu")
+    assert 0 < use.memory_used < use.memory_total == psutil.virtual_memory().total
+    assert use.busy is not None
+    assert 0 <= use.busy <= 1
+
+
+@pytest.mark.parametrize("nvml", [True, False])
+def test_the_use_of_a_gpu_is_told_without_nvml_as_well(monkeypatch, nvml):
+    def utilization(device):
+        if not nvml:
+            raise ModuleNotFoundError("nvidia-ml-py does not seem to be installed")
+        return 97
+
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (3 * 2**30, 80 * 2**30))
+    monkeypatch.setattr(torch.cuda, "utilization", utilization)
+    use = machine.device_use("cuda:0")
+    assert (use.memory_used, use.memory_total) == (77 * 2**30, 80 * 2**30)
+    assert use.busy == (0.97 if nvml else None)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_the_use_of_a_real_gpu():
+    held = torch.zeros(2**28, device="cuda:0")
+    use = machine.device_use("cuda:0")
+    assert held.numel() * 4 <= use.memory_used <= use.memory_total

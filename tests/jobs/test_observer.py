@@ -1,9 +1,11 @@
+import json
 import signal
 import threading
 from pathlib import Path
 
 import pytest
 
+from cfa.jobs.devices import DeviceUse
 from cfa.jobs.folders import JobFolder, read_progress
 from cfa.jobs.observer import JobObserver, Listener, Speed, StopSignal, stop_on_signals
 from cfa.jobs.queue import Queue
@@ -112,3 +114,26 @@ def test_damaged_progress_is_no_progress(home: Path):
     job = queue.submit("compare", {}, "job").id
     JobFolder.of(home, job).progress_file.write_text('{"done": 1}')
     assert read_progress(home, job) is None
+
+
+def test_progress_carries_the_use_of_the_device(tmp_path):
+    use = DeviceUse(memory_used=3, memory_total=8, busy=0.5)
+    queue = Queue(tmp_path)
+    JobFolder.of(tmp_path, "j1").path.mkdir(parents=True)
+    observer = JobObserver(queue, "j1", Listener(), StopSignal(), use=lambda: use)
+    observer.progress(at(1.0))
+    found = read_progress(tmp_path, "j1")
+    assert (found.memory_used, found.memory_total, found.busy) == (3, 8, 0.5)
+
+
+def test_progress_of_an_older_version_is_read(tmp_path):
+    JobFolder.of(tmp_path, "j1").path.mkdir(parents=True)
+    JobObserver(Queue(tmp_path), "j1", Listener(), StopSignal()).progress(at(1.0))
+    file = JobFolder.of(tmp_path, "j1").progress_file
+    content = json.loads(file.read_text())
+    for name in ("memory_used", "memory_total", "busy"):
+        del content[name]
+    file.write_text(json.dumps(content))
+    assert read_progress(tmp_path, "j1").done == 1.0
+    file.write_text(json.dumps(content | {"from": "the future"}))
+    assert read_progress(tmp_path, "j1") is None

@@ -1,0 +1,256 @@
+"""Histories of the official CFA code (PKU-ML/CFA): its `cw_log.pth` as a run to look at and compare.
+
+The file holds accuracies per class, a tensor of shape (epochs, 6, 10): training images clean and under the
+training attack, validation clean and robust, test clean and robust. Its settings lie in
+`logs/NAME/config.json` where the log is `models/NAME/cw_log.pth`. eps_k and beta_k are not in it: the rule
+makes them again from the second row, as it does in training.
+"""
+
+import dataclasses
+import json
+import pickle
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cfa.config import RunConfig
+from cfa.errors import CheckpointError, ConfigError, StoreError
+from cfa.results.rows import Epoch, Knobs, Row, Scores, append_rows
+from cfa.results.runs import Manifest, RunFolder, now
+from cfa.results.store import Store
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from cfa.methods import ClassKnobs
+
+PARTS = (  # the six rows: split, attack
+    ("train", "clean"),
+    ("train", "training"),
+    ("val", "clean"),
+    ("val", "pgd-10"),
+    ("test", "clean"),
+    ("test", "pgd-10"),
+)
+IMAGES = {"train": 4900, "val": 100, "test": 1000}  # of each class of CIFAR-10, in the official split
+CLASS_NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+NOTES = (
+    "Imported from the official code: counts are its accuracies times the images of its split; eps and beta "
+    "per class were computed again. It chose checkpoints on test. It keeps no loss and no time."
+)
+# Its arguments, and the settings that they are here; lambdas and the loss's constants only where they count.
+ARGUMENTS = {
+    "epochs": "train.epochs",
+    "lr_max": "optimizer.lr",
+    "attack_iters": "attack.steps",
+    "begin": "rule.warmup_epochs",
+    "decay_rate": "averaging.decay",
+    "threshold": "averaging.threshold",
+    "beta": "objective.beta",
+    "tau": "objective.tau",
+    "lambda_1": "rule.lambda_eps",
+    "lambda_2": "rule.lambda_beta",
+}
+IN_255 = {"epsilon": "attack.eps", "pgd_alpha": "attack.step_size"}
+METHOD_OF = {
+    ("AT", False, False): "pgd-at",
+    ("AT", True, False): "pgd-at-cfa",
+    ("TRADES", False, False): "trades",
+    ("TRADES", True, False): "trades-ccm",
+    ("TRADES", False, True): "trades-ccr",
+    ("TRADES", True, True): "trades-cfa",
+    ("FAT", False, False): "fat",
+    ("FAT", True, False): "fat-cfa",
+}
+
+
+@dataclass(frozen=True)
+class OfficialLog:
+    """What a log and its settings say.
+
+    Attributes:
+        accuracy: Shape (epochs, 6, 10), in [0, 1].
+        config: The settings, as ours.
+        source: The file.
+    """
+
+    accuracy: "Tensor"
+    config: RunConfig
+    source: Path
+
+
+def read_official_log(
+    file: Path, *, method: str | None = None, overrides: Mapping[str, Any] | None = None
+) -> OfficialLog:
+    """Read a log, and its settings from the `config.json` that the official code writes.
+
+    Args:
+        file: A `cw_log.pth`.
+        method: Our name of the method, where there is no `config.json`; it overrides what that says.
+        overrides: Settings by dotted name that differ from the preset `official-code`, likewise.
+
+    Raises:
+        CheckpointError: The file is damaged, or holds something else.
+        ConfigError: Nothing says which method it was.
+    """
+    from cfa.methods import METHODS, configure, unused_settings
+
+    accuracy = _read(file)
+    arguments = _arguments(file)
+    chosen = method or _method(arguments, file)
+    unused = unused_settings(METHODS[chosen])
+    told = {name: value for name, value in _settings(arguments).items() if name not in unused}
+    settings = {**told, **(overrides or {}), "train.epochs": len(accuracy)}
+    config = configure(chosen, "cifar10", model="preact-resnet18", preset="official-code", overrides=settings)
+    return OfficialLog(accuracy, config, file)
+
+
+def import_official_log(store: Store, log: OfficialLog, name: str | None = None) -> RunFolder:
+    """Make a run of a log; the same log with the same settings is the run that it became before.
+
+    Args:
+        store: Where runs are.
+        log: What was read.
+        name: The run's name, by default that of the folder that the log is in.
+    """
+    rows = list(_rows(log))
+    for run in store.runs():
+        if run.config == log.config and run.rows() == rows:
+            return run
+    run = store.create(log.config, name or store.free_name(log.source.resolve().parent.name), ("external",))
+    run.write_manifest(
+        Manifest(
+            created=now(),
+            code_version="PKU-ML/CFA",
+            packages={},
+            device="",
+            threads=0,
+            data_fingerprint="",
+            class_names=CLASS_NAMES,
+            train_counts=(IMAGES["train"],) * len(CLASS_NAMES),
+            val_counts=(IMAGES["val"],) * len(CLASS_NAMES),
+            model={},
+        )
+    )
+    append_rows(run.history_file, rows)
+    store.relabel(run, dataclasses.replace(run.label, notes=NOTES))
+    run.write_status("finished", len(log.accuracy), f"history of {log.source.name}, without weights")
+    return run
+
+
+def _read(file: Path) -> "Tensor":
+    import torch
+
+    try:
+        found = torch.load(file, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
+        raise CheckpointError(
+            f"{file} cannot be read as a log of the official code; copy it again"
+        ) from error
+    if not isinstance(found, torch.Tensor) or found.ndim != 3 or found.shape[1:] != (6, len(CLASS_NAMES)):
+        shape = tuple(found.shape) if isinstance(found, torch.Tensor) else type(found).__name__
+        raise CheckpointError(
+            f"{file} holds {shape}, not a tensor of (epochs, 6, 10) as cw_log.pth does; weights are taken by "
+            "`cfa evaluate FILE`"
+        )
+    if len(found) == 0 or not bool(((found >= 0) & (found <= 1)).all()):  # NaN is neither
+        raise CheckpointError(f"{file} holds no epochs, or accuracies outside of [0, 1]; copy it again")
+    return found.double()
+
+
+def _arguments(file: Path) -> dict[str, Any]:
+    """Read the arguments of the official script; empty where they are not there."""
+    folder = file.resolve().parent
+    for candidate in (folder / "config.json", folder.parents[1] / "logs" / folder.name / "config.json"):
+        if candidate.is_file():
+            try:
+                found = json.loads(candidate.read_text(encoding="utf-8"))
+            except ValueError as error:
+                raise StoreError(f"{candidate} is no JSON; delete it and name the method instead") from error
+            return found if isinstance(found, dict) else {}
+    return {}
+
+
+def _method(arguments: Mapping[str, Any], file: Path) -> str:
+    mode, ccm = arguments.get("mode"), bool(arguments.get("ccm"))
+    ccr = mode == "TRADES" and bool(arguments.get("ccr"))  # it ignores the flag for the others
+    try:
+        return METHOD_OF[str(mode), ccm, ccr]
+    except KeyError as error:
+        raise ConfigError(
+            f"nothing beside {file} says which method it is the log of; name it: --method pgd-at-cfa"
+        ) from error
+
+
+def _settings(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    found = {ours: arguments[theirs] for theirs, ours in ARGUMENTS.items() if theirs in arguments}
+    return found | {ours: arguments[theirs] / 255 for theirs, ours in IN_255.items() if theirs in arguments}
+
+
+def _rows(log: OfficialLog) -> Iterator[Row]:
+    """Write each epoch as our own training does: knobs, scores, the epoch as a whole."""
+    from cfa.methods import METHODS, ClassStats
+    from cfa.training.schedule import learning_rate
+
+    config = log.config
+    rule = METHODS[config.method].rule(config)
+    state, knobs = rule.initial(len(CLASS_NAMES))
+    for epoch, accuracy in enumerate(log.accuracy, start=1):
+        counts = {
+            part: _counts(values, part[0], log.source) for part, values in zip(PARTS, accuracy, strict=True)
+        }
+        yield _knobs_row(epoch, knobs)
+        for (split, attack), correct in counts.items():
+            yield _scores_row(config, epoch, split, attack, correct)
+        gate = min(counts["val", "pgd-10"].tolist()) / IMAGES["val"]
+        yield Epoch(
+            epoch=epoch,
+            learning_rate=learning_rate(config.optimizer, epoch, config.train.epochs),
+            loss=None,
+            seconds=None,
+            images_per_second=None,
+            gate_worst=gate,
+            gate_threshold=config.averaging.threshold,
+            gate_accepted=gate >= config.averaging.threshold,
+        )
+        stats = ClassStats(
+            epoch=epoch,
+            train_correct=counts["train", "training"],
+            train_total=counts["train", "training"].new_full((len(CLASS_NAMES),), IMAGES["train"]),
+        )
+        state, knobs = rule(state, stats)
+
+
+def _counts(accuracy: "Tensor", split: str, file: Path) -> "Tensor":
+    counts = accuracy * IMAGES[split]
+    whole = counts.round()
+    if bool((counts - whole).abs().max() > 0.05):
+        raise CheckpointError(
+            f"{file}: {split} accuracies are no shares of {IMAGES[split]} images a class; it is the log of "
+            "another split than the official one of CIFAR-10, or of a --debug run"
+        )
+    return whole.long()
+
+
+def _knobs_row(epoch: int, knobs: "ClassKnobs") -> Knobs:
+    return Knobs(
+        epoch=epoch,
+        eps=tuple(knobs.eps.tolist()),
+        clean_weight=tuple(knobs.clean_weight.tolist()),
+        robust_weight=tuple(knobs.robust_weight.tolist()),
+    )
+
+
+def _scores_row(config: RunConfig, epoch: int, split: str, attack: str, correct: "Tensor") -> Scores:
+    clean = attack == "clean"
+    return Scores(
+        epoch=epoch,
+        split=split,
+        weights="online",
+        attack=attack,
+        norm="none" if clean else config.attack.norm,
+        eps=0.0 if clean else config.attack.eps,
+        correct=tuple(correct.tolist()),
+        total=(IMAGES[split],) * len(correct),
+    )
