@@ -180,6 +180,35 @@ def job_line(job: services.Job, title: str, note: str = "") -> None:
         st.caption(sentence(message))
 
 
+def missing_dataset(name: str) -> None:
+    """Say that a data set is not here, and offer to fetch it, with its size; live while that goes on."""
+    job = services.fetch_job(name)
+    if job is not None and job.state in ("queued", "running"):
+        st.fragment(_fetching, run_every=LIVE_SECONDS)(job.id, states_signature())
+        return
+    info = services.dataset_description(name)
+    st.warning(f"{info.title} is not here yet. {info.how_to_get}", icon=":material/download:")
+    if job is not None and (message := services.job_message(job)):
+        st.caption(f"The last attempt failed: {sentence(message)}")
+    if info.download_bytes:
+        st.button(
+            f"Fetch it now ({info.download_bytes / 1e6:,.0f} MB)",
+            icon=":material/download:",
+            key=f"fetch_{name}",
+            on_click=attempt,
+            args=(services.fetch_dataset, name),
+        )
+
+
+def _fetching(job_id: str, drawn: tuple[tuple[str, str], ...]) -> None:
+    if states_signature() != drawn:
+        services.forget_datasets()
+        st.rerun()
+    for job in services.jobs():
+        if job.id == job_id:
+            job_line(job, job.title)
+
+
 def job_progress(job: services.Job, progress: services.JobProgress | None) -> None:
     """Show how far a job is: bar, epoch, phase, rate, time left."""
     if progress is None:

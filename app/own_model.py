@@ -26,8 +26,11 @@ def own_model(*, expanded: bool) -> None:
         with st.form("own_model", border=False):
             source, uploaded = _ask_for_source(kind or "path")
             dataset, model, normalize, name = _ask_for_reading(kind or "path")
+            missing = services.is_missing(dataset)
             sent = st.form_submit_button("Add this model", icon=":material/add:")
-        if sent:
+        if missing and (sent or services.fetch_job(dataset) is not None):
+            elements.missing_dataset(dataset)
+        elif sent:
             with elements.explained_errors(), st.spinner("Reading the model"):
                 if kind == "upload" and uploaded is None:
                     raise services.ConfigError("no file is chosen; choose the weights file to upload")

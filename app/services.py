@@ -56,6 +56,7 @@ from cfa.jobs.submit import (
     register_weights,
     submit_demo,
     submit_evaluation,
+    submit_fetch,
     submit_reproduction,
     submit_training,
 )
@@ -802,6 +803,18 @@ def demo_jobs() -> list[Job]:
     return []
 
 
+def fetch_dataset(name: str) -> None:
+    """Queue the download of a data set."""
+    submit_fetch(store(), queue(), name)
+    forget_snapshots()
+
+
+def fetch_job(name: str) -> Job | None:
+    """Return the newest job that fetches a data set, unless it is done."""
+    found = [job for job in jobs() if job.kind == "fetch" and job.spec.get("dataset") == name]
+    return found[-1] if found and found[-1].state != "done" else None
+
+
 def start_training(configs: Sequence[RunConfig], name: str, device: str | None) -> list[RunFolder]:
     """Queue trainings; several runs with a name get it with a number each."""
     seconds = {config.key(): measured.seconds for config in configs if (measured := known_estimate(config))}
@@ -950,17 +963,17 @@ def evaluation_cost(chosen: Sequence[Run], request: EvaluationRequest) -> Cost:
     return Cost(images, passes, sum(known) if known and len(known) == len(seconds) else None)
 
 
-def missing_data(chosen: Sequence[Run]) -> list[tuple[str, bool]]:
-    """Say which data sets of some runs are not here, and whether a job cannot fetch them either."""
+def missing_data(chosen: Sequence[Run]) -> list[tuple[str, str]]:
+    """Name the data sets of some runs that are not here, each with why a job cannot have it either, or ""."""
     found = []
     for name in dict.fromkeys(run.dataset for run in chosen):
         try:
             info = dataset_description(name)
         except CfaError as error:
-            found.append((str(error), True))
+            found.append((name, str(error)))
             continue
         if not info.available:
-            found.append((f"data set {name!r} is not here yet. {info.how_to_get}", False))
+            found.append((name, ""))
     return found
 
 
@@ -1102,6 +1115,19 @@ def _estimates() -> dict[str, Estimate]:
 def dataset_description(name: str) -> DatasetInfo:
     """Describe a data set without decoding its images."""
     return dataset_info(name, store().data_folder)
+
+
+def is_missing(name: str) -> bool:
+    """Tell whether a data set is known, and not here."""
+    try:
+        return not dataset_description(name).available
+    except CfaError:
+        return False  # whoever wants to use it says what is wrong with it
+
+
+def forget_datasets() -> None:
+    """Look anew which data sets are here."""
+    dataset_description.clear()
 
 
 def dataset_names() -> list[str]:

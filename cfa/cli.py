@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ParamSpec
 import typer
 
 from cfa.config import AttackSettings, RunConfig, format_eps, parse_fraction
-from cfa.errors import CfaError, ConfigError, UnknownName
+from cfa.errors import CfaError, ConfigError, DataError, UnknownName
 from cfa.jobs.folders import JobFolder, read_progress, run_state
 from cfa.jobs.queue import Job, Queue, seconds_until_empty
 from cfa.results.runs import RunFolder
@@ -192,6 +192,22 @@ def resume(job: Reference, queue: ToQueue = False, as_json: AsJson = False) -> i
     return code
 
 
+@command("cfa fetch cifar10")
+def fetch(
+    dataset: Annotated[str, typer.Argument(metavar="DATASET", help="See `cfa datasets`.")],
+    queue: ToQueue = False,
+    as_json: AsJson = False,
+) -> int:
+    """Download a data set now; trainings and evaluations otherwise do it when they need one."""
+    from cfa.jobs.submit import submit_fetch
+
+    store, jobs = _open()
+    job = submit_fetch(store, jobs, dataset, foreground=not queue)
+    code = DONE if queue else _carry_out(jobs, job)
+    _print_jobs([jobs.get(job.id)], as_json, alone=True)
+    return code
+
+
 # Results ---------------------------------------------------------------------------------------------------
 
 
@@ -263,7 +279,7 @@ def evaluate(
     # Attacks are judged before a weights file is copied: a typing error leaves nothing behind.
     plans = [plan_for(one.config.attack if isinstance(one, RunFolder) else AttackSettings()) for one in found]
     runs = [
-        one if isinstance(one, RunFolder) else _register(store, one, dataset, model, normalize)
+        one if isinstance(one, RunFolder) else _register(store, jobs, one, dataset, model, normalize)
         for one in found
     ]
     submitted, code = [], DONE
@@ -784,14 +800,20 @@ def _run_or_file(store: Store, reference: str) -> RunFolder | Path | str:
 
 
 def _register(
-    store: Store, source: Path | str, dataset: str | None, model: str | None, normalize: str
+    store: Store, queue: Queue, source: Path | str, dataset: str | None, model: str | None, normalize: str
 ) -> RunFolder:
-    """Take a weights file, or what a factory makes, into the store as a run."""
-    from cfa.jobs.submit import register_factory, register_weights
+    """Take a weights file, or what a factory makes, into the store as a run; fetch its data set before."""
+    from cfa.data import dataset_info
+    from cfa.jobs.submit import register_factory, register_weights, submit_fetch
 
     if dataset is None:
         what = "a weights file" if isinstance(source, Path) else "a model"
         raise ConfigError(f"{source} is {what}; say which data set it is for: --dataset cifar10, for example")
+    info = dataset_info(dataset, store.data_folder)
+    if not info.available and info.download_bytes:
+        job = submit_fetch(store, queue, dataset, foreground=True)
+        if _carry_out(queue, job) != DONE:
+            raise DataError(f"data set {dataset!r} was not fetched: {queue.get(job.id).message}")
     if isinstance(source, Path):
         return register_weights(store, source, dataset, model, normalize)
     if model is not None:

@@ -55,7 +55,7 @@ def command_names() -> list[str]:
 def test_the_commands_are_those_of_the_design():
     expected = (
         "train evaluate compare export import runs jobs methods datasets models attacks cancel pause resume "
-        "work prune estimate"
+        "work prune estimate fetch"
     )
     assert set(command_names()) == set(expected.split())
 

@@ -165,9 +165,12 @@ def start_section(chosen: list[services.Run], request: services.EvaluationReques
     if own and not planned:
         st.caption("None of these runs kept such weights.")
     missing = services.missing_data([run for run, _ in planned])
-    for sentence, _ in missing:
-        st.warning(elements.sentence(sentence), icon=":material/database_off:")
-    ready = bool(planned) and not any(final for _, final in missing)
+    for dataset, problem in missing:
+        if problem:
+            st.warning(elements.sentence(problem), icon=":material/database_off:")
+        else:
+            elements.missing_dataset(dataset)
+    ready = bool(planned) and not any(problem for _, problem in missing)
     if ready:
         show_plan(own, request)
     device = None

@@ -106,7 +106,7 @@ def describe(dataset: str, preset: str) -> None:
         f"{info.classes} classes, {info.image_size} × {info.image_size} pixels."
     )
     if not info.available:
-        st.warning(f"{info.title} is not on this machine yet. {info.how_to_get}", icon=":material/download:")
+        elements.missing_dataset(dataset)
     chosen = services.PRESETS[preset]
     st.caption(f"Preset {chosen.title}: {chosen.summary}.")
     if chosen.notes:

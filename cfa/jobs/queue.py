@@ -39,7 +39,7 @@ __all__ = [
     "seconds_until_empty",
 ]
 
-JobKind = Literal["train", "evaluate", "compare", "reproduce"]
+JobKind = Literal["train", "evaluate", "compare", "reproduce", "fetch"]
 JobState = Literal["queued", "running", "paused", "interrupted", "done", "failed", "cancelled"]
 EndState = Literal["done", "failed", "paused", "cancelled"]
 Direction = Literal["up", "down", "top", "bottom"]

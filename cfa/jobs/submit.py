@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cfa.config import RunConfig
-from cfa.errors import ConfigError, StoreError
+from cfa.errors import ConfigError, DataError, StoreError
 from cfa.jobs.queue import Job, Queue
 from cfa.results.runs import RunFolder, require_weights
 from cfa.results.store import Store
@@ -191,6 +191,42 @@ def submit_reproduction(
     )
 
 
+def submit_fetch(
+    store: Store, queue: Queue, dataset: str, *, device: str | None = None, foreground: bool = False
+) -> Job:
+    """Add a job that downloads a data set; one that waits or runs already is returned instead.
+
+    Args:
+        store: Where data sets go.
+        queue: Where the job goes.
+        dataset: The data set's name.
+        device: Whose worker fetches it; ``None`` takes any.
+        foreground: The caller carries out the job itself.
+
+    Raises:
+        UnknownName: No data set has that name.
+        ConfigError: It is here already, or is not to be had by a download.
+    """
+    from cfa.data import dataset_info
+
+    info = dataset_info(dataset, store.data_folder)
+    if info.available:
+        raise ConfigError(f"data set {dataset!r} is here already; there is nothing to fetch")
+    if not info.download_bytes:
+        raise ConfigError(f"data set {dataset!r} cannot be fetched; {info.how_to_get}")
+    for job in queue.jobs():
+        same = job.kind == "fetch" and job.spec["dataset"] == dataset
+        if same and job.state in ("queued", "running") and not foreground:
+            return job
+    return queue.submit(
+        "fetch",
+        {"dataset": dataset, "import_from": str(Path.cwd())},
+        f"fetch {dataset} ({info.download_bytes / 1e6:,.0f} MB)",
+        device=device,
+        foreground=foreground,
+    )
+
+
 def submit_comparison(
     store: Store, queue: Queue, runs: Sequence[RunFolder], baseline: RunFolder, after: Sequence[str] = ()
 ) -> Job:
@@ -313,10 +349,13 @@ class _Foreign:
 
     @classmethod
     def of(cls, store: Store, dataset: str, model: str, normalize: str) -> "_Foreign":
-        from cfa.data import full_name, load_dataset
+        from cfa.data import dataset_info, full_name, load_dataset
         from cfa.models import build_model
 
         dataset = full_name(dataset)
+        info = dataset_info(dataset, store.data_folder)
+        if not info.available:  # a download without a word would look like a program that hangs
+            raise DataError(f"data set {dataset!r} is not here; fetch it first: cfa fetch {dataset}")
         data = load_dataset(dataset, store.data_folder)
         spec = _model_spec(data, normalize)
         config = RunConfig(method="external", dataset=dataset, model=model, preset="external")

@@ -39,12 +39,20 @@ class Task:
 
     def dataset(self, name: str) -> "Dataset":
         """Load a data set, fetching it first where it is not there."""
-        from cfa.data import dataset_info, download_dataset, load_dataset
+        from cfa.data import load_dataset
 
-        if not dataset_info(name, self.store.data_folder).available:
-            self.observer.log(f"fetching {name}")
-            download_dataset(name, self.store.data_folder, self._fetched)
+        self.fetch(name)
         return load_dataset(name, self.store.data_folder)
+
+    def fetch(self, name: str) -> None:
+        """Download a data set that is not here."""
+        from cfa.data import dataset_info, download_dataset
+
+        info = dataset_info(name, self.store.data_folder)
+        if not info.available:
+            size = f" ({info.download_bytes / 1e6:,.0f} MB)" if info.download_bytes else ""
+            self.observer.log(f"fetching {name}{size}")
+            download_dataset(name, self.store.data_folder, self._fetched)
 
     def _fetched(self, done: int, total: int) -> None:
         """Tell how far a download is; the button that stops a job stops it."""
@@ -269,4 +277,15 @@ def _compare(task: Task) -> None:
     task.observer.log(f"comparison of {len(runs)} runs written to {folder}")
 
 
-_KINDS = {"train": _train, "evaluate": _evaluate, "compare": _compare, "reproduce": _reproduce}
+def _fetch(task: Task) -> None:
+    """Fetch a data set, so that it is here before anyone wants it."""
+    task.fetch(task.job.spec["dataset"])
+
+
+_KINDS = {
+    "train": _train,
+    "evaluate": _evaluate,
+    "compare": _compare,
+    "reproduce": _reproduce,
+    "fetch": _fetch,
+}

@@ -31,6 +31,7 @@ FASHION = (
     "Bag",
     "Ankle boot",
 )
+LONG_TAIL = (900, 697, 540, 418, 323, 250, 194, 150, 116, 90)  # of the classes in order, 10 to 1
 HUNDRED = tuple(f"species {index:02d}" for index in range(100))
 # What a class can reach under attack: shirts are hard, trousers and bags easy.
 REACH = (0.62, 0.90, 0.52, 0.74, 0.55, 0.84, 0.24, 0.86, 0.89, 0.88)
@@ -58,14 +59,22 @@ def fill(home: Path, *, epochs: int = 20, hundred: bool = True) -> Store:
     if hundred:
         wide = configure("trades-cfa", "cifar100", seed=0, overrides={"train.epochs": epochs})
         finished_run(store, wide, HUNDRED, name="hundred-classes")
+    tailed = configure("trades-cfa", "fashion-mnist-mini-lt", seed=0, overrides={"train.epochs": epochs})
+    finished_run(store, tailed, FASHION, name="long-tailed", train_counts=LONG_TAIL)
     return store
 
 
 def finished_run(
-    store: Store, config: RunConfig, classes: tuple[str, ...], name: str | None = None
+    store: Store,
+    config: RunConfig,
+    classes: tuple[str, ...],
+    name: str | None = None,
+    train_counts: tuple[int, ...] = (),
 ) -> RunFolder:
     """Make a run with every epoch's rows, weights of all kinds, and a closing test evaluation."""
-    run = started_run(store, config, classes, epochs=config.train.epochs, name=name)
+    run = started_run(
+        store, config, classes, epochs=config.train.epochs, name=name, train_counts=train_counts
+    )
     for weights in WEIGHTS_KINDS:
         for checkpoint in ("best", "last"):
             run.weights_file(weights, checkpoint).parent.mkdir(exist_ok=True)
@@ -82,11 +91,17 @@ def finished_run(
 
 
 def started_run(
-    store: Store, config: RunConfig, classes: tuple[str, ...], *, epochs: int, name: str | None = None
+    store: Store,
+    config: RunConfig,
+    classes: tuple[str, ...],
+    *,
+    epochs: int,
+    name: str | None = None,
+    train_counts: tuple[int, ...] = (),
 ) -> RunFolder:
     """Make a run that has got as far as ``epochs``."""
     run = store.create(config, name=name, tags=("example",))
-    run.write_manifest(_manifest(classes))
+    run.write_manifest(_manifest(classes, train_counts))
     rng = np.random.default_rng(config.seed + 7)
     for epoch in range(1, epochs + 1):
         append_rows(run.history_file, list(_epoch_rows(config, len(classes), epoch, rng)))
@@ -109,7 +124,7 @@ def _failed_run(store: Store, config: RunConfig) -> None:
     run.write_status("failed", 3, "the loss is not finite in epoch 4, batch 17; lower optimizer.lr")
 
 
-def _manifest(classes: tuple[str, ...]) -> Manifest:
+def _manifest(classes: tuple[str, ...], train_counts: tuple[int, ...]) -> Manifest:
     count = len(classes)
     return Manifest(
         created=now(),
@@ -119,7 +134,7 @@ def _manifest(classes: tuple[str, ...]) -> Manifest:
         threads=2,
         data_fingerprint="0" * 64,
         class_names=classes,
-        train_counts=(900,) * count,
+        train_counts=train_counts or (900,) * count,
         val_counts=(100,) * count,
         model={"channels": 1, "num_classes": count, "image_size": 28, "mean": [0.28], "std": [0.35]},
     )

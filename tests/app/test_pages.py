@@ -636,3 +636,34 @@ def test_compare_says_which_run_was_not_measured_alike(example_home):
 def test_one_run_is_nothing_to_compare(example_home):
     app = open_page("compare", runs=chosen_runs("trades"))
     assert "Choose two or more runs." in words(app)
+
+
+# --- Long tails and data that are not here --------------------------------------------------------
+
+
+def test_a_long_tail_shows_its_groups_wherever_it_is_shown(example_home):
+    monitor = open_page("monitor", run="long-tailed")
+    assert "Head, medium and tail, Online weights" in words(monitor)
+    assert "Head, medium and tail" not in words(open_page("monitor", run="hundred-classes"))
+    compare = open_page("compare", runs=["long-tailed", "trades-cfa-fashion-mnist-mini-s0"])
+    table = next(frame.value for frame in compare.dataframe if "worst_class" in frame.value)
+    assert {"head", "medium", "tail"} <= set(table)
+    classes = open_page("classes", run="long-tailed")
+    table = next(frame.value for frame in classes.dataframe if "trained" in frame.value)
+    assert dict(zip(table["class_name"], table["part"], strict=True))["Ankle boot"] == "tail"
+    assert table["trained"].max() == 900
+
+
+def test_a_data_set_that_is_not_here_can_be_fetched_from_where_it_is_missed(empty_home):
+    app = open_page("train")
+    app.selectbox(key="train_dataset").select("cifar10").run()
+    assert_sound(app)
+    assert "CIFAR-10 is not here yet" in words(app)
+    fetch = next(item for item in app.button if item.label.startswith("Fetch it now"))
+    assert "(170 MB)" in fetch.label
+    fetch.click().run()
+    assert_sound(app)
+    (job,) = services.jobs()
+    assert (job.kind, job.spec["dataset"], job.state) == ("fetch", "cifar10", "queued")
+    assert not any(item.label.startswith("Fetch it now") for item in app.button)
+    assert job.title in words(app)

@@ -6,7 +6,7 @@ import pytest
 
 from app import tables
 from cfa.methods.recipes import display_name
-from cfa.results.frames import summary_frame
+from cfa.results.frames import add_group_means, summary_frame
 from cfa.statistics import wilson
 
 CLASSES = ("cat", "dog", "eel")
@@ -225,3 +225,35 @@ def test_the_checklist_does_not_hide_the_attack_that_counts():
     found = [(condition.attack, condition.eps) for condition in tables.conditions(frame)]
     attacked = [("autoattack", 8 / 255), ("pgd-100", 8 / 255), ("pgd-20", 8 / 255), ("pgd-100", 1.0)]
     assert found == [*attacked, ("clean", 0.0)]
+
+
+def test_the_summary_of_a_long_tail_averages_its_groups_over_seeds():
+    frame = per_class({"a": (0.5, 0.2, 0.9), "b": (0.7, 0.4, 0.9)})
+    groups = {"a": ("tail", "medium", "head"), "b": ("tail", "medium", "head")}
+    summary = add_group_means(summary_frame(frame), frame, groups)
+    members = [member("a", experiment="x"), member("b", seed=1, experiment="x")]
+    found = tables.model_summary(summary, tables.make_groups(members, title, merge_seeds=True), display_name)
+    assert found[["head", "medium", "tail"]].iloc[0].tolist() == pytest.approx([0.9, 0.3, 0.6])
+    plain = tables.model_summary(
+        summary_frame(frame), tables.make_groups(members, title, merge_seeds=True), display_name
+    )
+    assert "tail" not in plain
+
+
+def test_a_history_of_groups_averages_their_classes_and_says_how_large_they_are():
+    history = pd.DataFrame(
+        {
+            "epoch": [1] * 6 + [2] * 6,
+            "class_index": [*range(6)] * 2,
+            "accuracy": [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7],
+        }
+    )
+    groups = ("head", "tail", "medium", "tail", "head", "medium")
+    found = tables.group_history(history, groups, (500, 20, 300, 10, 400, 1000))
+    assert found["class_name"].unique().tolist() == [
+        "head (2 classes, 400 to 500 images)",
+        "medium (2 classes, 300 to 1,000 images)",
+        "tail (2 classes, 10 to 20 images)",
+    ]
+    assert found[found["epoch"] == 1]["accuracy"].tolist() == pytest.approx([0.3, 0.45, 0.3])
+    assert found[found["epoch"] == 2]["accuracy"].tolist() == pytest.approx([0.4, 0.55, 0.4])

@@ -10,6 +10,7 @@ from statsmodels.stats.proportion import proportion_confint
 from cfa.config import RunConfig
 from cfa.results.evaluations import Evaluation, save_evaluation
 from cfa.results.frames import (
+    add_group_means,
     epochs_frame,
     evaluations_frame,
     history_frame,
@@ -19,6 +20,7 @@ from cfa.results.frames import (
 )
 from cfa.results.rows import Epoch, Knobs, Scores, append_rows
 from cfa.results.runs import Manifest, RunFolder
+from cfa.statistics import class_groups
 from tests.support.tiny import tiny_config, tiny_run
 
 PER_CLASS = [
@@ -259,3 +261,33 @@ def test_no_runs_make_empty_tables(tmp_path: Path) -> None:
     summary = summary_frame(per_class_frame([a_run(tmp_path)]))
     assert list(summary.columns) == SUMMARY
     assert len(summary) == 0
+
+
+def test_means_over_head_medium_and_tail_are_those_of_their_classes(tmp_path: Path) -> None:
+    """Six classes: the two largest are the head, the two smallest the tail."""
+    run = a_run(tmp_path)
+    per_class = evaluations_frame(
+        [(run, evaluation_of(run, correct=(10, 20, 30, 40, 50, 60), total=(100,) * 6))]
+    )
+    groups = class_groups((500, 20, 300, 10, 400, 100))
+    assert groups == ("head", "tail", "medium", "tail", "head", "medium")
+    summary = summary_frame(per_class)
+    grouped = add_group_means(summary, per_class, {run.id: groups})
+    assert list(grouped.columns) == [*SUMMARY, "head", "medium", "tail"]
+    assert grouped[["head", "medium", "tail"]].iloc[0].tolist() == pytest.approx([0.3, 0.45, 0.3])
+    assert add_group_means(summary, per_class, {run.id: ()}) is summary
+
+
+def test_runs_without_a_tail_have_no_means_of_groups_beside_one_that_has(tmp_path: Path) -> None:
+    plain, tailed = a_run(tmp_path), a_run(tmp_path, name="other")
+    per_class = evaluations_frame([(run, evaluation_of(run)) for run in (plain, tailed)])
+    grouped = add_group_means(
+        summary_frame(per_class), per_class, {plain.id: (), tailed.id: ("head", "medium", "tail")}
+    )
+    assert grouped[["head", "medium", "tail"]].isna().all(axis=1).tolist() == [True, False]
+    assert grouped["tail"].iloc[1] == pytest.approx(0.5)
+    assert len(grouped) == 2
+
+
+def evaluation_of(run: RunFolder, **counts: tuple[int, ...]) -> Evaluation:
+    return save(run, f"e-{run.id}", "2026-01-01T00:00:00+00:00", scores(**counts))  # type: ignore[arg-type]
