@@ -35,7 +35,8 @@ def train_epoch(
     """
     device = images.labels.device
     epoch = state.epoch + 1
-    order = torch.randperm(len(images), generator=generator(seed, "order", epoch)).to(device)
+    order = torch.randperm(len(images), generator=generator(seed, "order", epoch))
+    order = order.to(device, non_blocking=device.type == "cuda")
     batches = batch_slices(order, batch_size)
     knobs = DeviceKnobs.of(state.knobs, device)
     state.model.train()

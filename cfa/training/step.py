@@ -24,7 +24,8 @@ class DeviceKnobs:
     def of(cls, knobs: ClassKnobs, device: torch.device) -> "DeviceKnobs":
         """Copy knobs to the device, once an epoch."""
         values = (knobs.eps, knobs.clean_weight, knobs.robust_weight)
-        return cls(*(value.to(device, torch.get_default_dtype()) for value in values))
+        dtype, cuda = torch.get_default_dtype(), device.type == "cuda"
+        return cls(*(value.to(dtype).to(device, non_blocking=cuda) for value in values))
 
 
 @dataclass(frozen=True)
