@@ -7,10 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
-import scipy.stats
-from numpy.typing import NDArray
 
 from cfa.config import format_eps
 from cfa.errors import ConfigError
@@ -18,13 +15,10 @@ from cfa.results.exports import write_csv
 from cfa.results.frames import per_class_frame, summary_frame
 from cfa.results.rows import write_text
 from cfa.results.runs import RunFolder
-from cfa.statistics import worst_class_interval
+from cfa.statistics import changed_classes, mean_difference, worst_difference
 
-CONFIDENCE = 0.95
 CHECKPOINTS = ("best", "file", "last")  # which of a run's checkpoints stands for it, first choice first
 _ATTACK = ["dataset", "attack", "norm", "eps"]
-
-Counts = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -106,60 +100,6 @@ def save_comparison(comparison: Comparison, folder: Path) -> None:
     write_csv(comparison.per_class, folder / "per_class.csv")
     write_csv(comparison.summary, folder / "summary.csv")
     write_text(folder / "comparison.json", json.dumps(comparison.document(), indent=1))
-
-
-def mean_difference(
-    run: tuple[Counts, Counts], baseline: tuple[Counts, Counts], confidence: float = CONFIDENCE
-) -> tuple[float, list[float]]:
-    """Return the difference of class means (run minus baseline) and a normal interval.
-
-    Classes are independent binomials, and so are the runs: on the same images, where outcomes go together,
-    the interval is too wide rather than too narrow. Variances are those of one more success and one more
-    failure (Agresti and Caffo 2000), so that classes at 0 or 1 have one.
-
-    Args:
-        run: Correct and total per class.
-        baseline: The same of the baseline.
-        confidence: Nominal coverage.
-    """
-    value = float(np.mean(run[0] / run[1]) - np.mean(baseline[0] / baseline[1]))
-    variance = 0.0
-    for correct, total in (run, baseline):
-        p = (correct + 1) / (total + 2)
-        variance += float(np.sum(p * (1 - p) / (total + 2))) / len(total) ** 2
-    half = float(scipy.stats.norm.isf((1 - confidence) / 2)) * variance**0.5
-    return value, [max(value - half, -1.0), min(value + half, 1.0)]
-
-
-def worst_difference(
-    run: tuple[Counts, Counts], baseline: tuple[Counts, Counts], confidence: float = CONFIDENCE
-) -> tuple[float, list[float]]:
-    """Return the difference of worst-class accuracies and a conservative interval.
-
-    Both worst-class intervals hold at once with probability ``confidence`` (each misses with half the rest).
-    """
-    each = 1 - (1 - confidence) / 2
-    low, high = worst_class_interval(*run, each)
-    base_low, base_high = worst_class_interval(*baseline, each)
-    value = float(np.min(run[0] / run[1]) - np.min(baseline[0] / baseline[1]))
-    return value, [low - base_high, high - base_low]
-
-
-def changed_classes(
-    run: tuple[Counts, Counts], baseline: tuple[Counts, Counts], level: float = 1 - CONFIDENCE
-) -> tuple[list[int], list[int]]:
-    """List the classes that are better and those that are worse than the baseline's.
-
-    Fisher's exact test per class, Holm-corrected over classes: the chance of any false entry is at most
-    ``level``.
-    """
-    tables = zip(run[0], run[1] - run[0], baseline[0], baseline[1] - baseline[0], strict=True)
-    p_values = np.array([float(scipy.stats.fisher_exact([[a, b], [c, d]]).pvalue) for a, b, c, d in tables])
-    order = np.argsort(p_values, kind="stable")
-    passed = p_values[order] <= level / np.arange(len(order), 0, -1)
-    significant = sorted(order[: len(order) if passed.all() else int(np.argmin(passed))].tolist())
-    gain = run[0] / run[1] - baseline[0] / baseline[1]
-    return [k for k in significant if gain[k] > 0], [k for k in significant if gain[k] < 0]
 
 
 def _pairs(

@@ -1,14 +1,81 @@
-"""Arithmetic over counts: intervals and metrics. A leaf: it imports no other room."""
+"""Arithmetic over counts: intervals, comparisons, fairness metrics. A leaf: it imports no other room."""
 
+from cfa.statistics.differences import (
+    CONFIDENCE,
+    Interval,
+    changed_classes,
+    holm,
+    mean_difference,
+    worst_difference,
+)
+from cfa.statistics.fairness import (
+    boundary_error,
+    frl_gap,
+    gini,
+    group_means,
+    nrr,
+    nsd,
+    rho,
+    rho_of,
+    spread,
+    standard_deviation,
+    worst_class,
+    worst_share,
+)
 from cfa.statistics.groups import GROUPS, Group, class_groups
-from cfa.statistics.intervals import class_mean, class_mean_interval, wilson, worst_class_interval
+from cfa.statistics.intervals import (
+    SeedsInterval,
+    class_mean,
+    class_mean_interval,
+    over_seeds,
+    wilson,
+    worst_class_interval,
+)
+from cfa.statistics.paired import (
+    PairedCounts,
+    mcnemar,
+    paired_changed_classes,
+    paired_class_differences,
+    paired_mean_difference,
+    paired_worst_difference,
+)
+from cfa.statistics.planning import images_needed, paired_images_needed, seeds_needed
 
 __all__ = [
+    "CONFIDENCE",
     "GROUPS",
     "Group",
+    "Interval",
+    "PairedCounts",
+    "SeedsInterval",
+    "boundary_error",
+    "changed_classes",
     "class_groups",
     "class_mean",
     "class_mean_interval",
+    "frl_gap",
+    "gini",
+    "group_means",
+    "holm",
+    "images_needed",
+    "mcnemar",
+    "mean_difference",
+    "nrr",
+    "nsd",
+    "over_seeds",
+    "paired_changed_classes",
+    "paired_class_differences",
+    "paired_images_needed",
+    "paired_mean_difference",
+    "paired_worst_difference",
+    "rho",
+    "rho_of",
+    "seeds_needed",
+    "spread",
+    "standard_deviation",
     "wilson",
+    "worst_class",
     "worst_class_interval",
+    "worst_difference",
+    "worst_share",
 ]

@@ -1,5 +1,7 @@
 """Confidence intervals for proportions of correct images."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import scipy.stats
 from numpy.typing import ArrayLike, NDArray
@@ -36,19 +38,59 @@ def class_mean(correct: ArrayLike, total: ArrayLike) -> float:
     return float(np.mean(k / n))
 
 
+@dataclass(frozen=True)
+class SeedsInterval:
+    """What several seeds of a method come to.
+
+    Attributes:
+        mean: Their mean.
+        deviation: Their standard deviation (n - 1); ``None`` of one seed.
+        low: Lower end of Student's interval of the mean; ``None`` of one seed. ``high`` likewise.
+        seeds: How many there are.
+    """
+
+    mean: float
+    deviation: float | None
+    low: float | None
+    high: float | None
+    seeds: int
+
+
+def over_seeds(values: ArrayLike, confidence: float = 0.95) -> SeedsInterval:
+    """Return mean, standard deviation and Student's t interval of a figure over seeds.
+
+    It is about the method on this data set and test part; an interval of one run is about one checkpoint.
+    """
+    found = np.asarray(values, dtype=float)
+    mean = float(found.mean())
+    if len(found) < 2:
+        return SeedsInterval(mean, None, None, None, len(found))
+    deviation = float(found.std(ddof=1))
+    half = float(scipy.stats.t.isf((1 - confidence) / 2, len(found) - 1)) * deviation / len(found) ** 0.5
+    return SeedsInterval(mean, deviation, mean - half, mean + half, len(found))
+
+
 def class_mean_interval(
     correct: ArrayLike, total: ArrayLike, confidence: float = 0.95
 ) -> tuple[float, float]:
     """Return a Wilson interval of the mean over classes.
 
     It uses the effective number of images K² / Σ 1/n_k (all of them when classes are balanced). With
-    equal n_k it is not too narrow, since Σ p_k(1-p_k)/K never exceeds p(1-p) at the mean p; where the
-    hard classes are far smaller than the easy ones it can be (simulated: 89 % with 20 and 2,000 images).
+    equal n_k it is not too narrow, since Σ p_k(1-p_k)/K never exceeds p(1-p) at the mean p. Where the hard
+    classes are far smaller than the easy ones it can be (simulated: 89 % with 20 and 2,000 images), so there
+    the ends are at least those of the stratified normal interval, with sample variances of one more success
+    and one more failure in each class, so that none is 0.
     """
-    n = np.asarray(total, dtype=float)
+    k, n = np.asarray(correct, dtype=float), np.asarray(total, dtype=float)
     effective = len(n) ** 2 / np.sum(1 / n)
-    low, high = wilson(class_mean(correct, total) * effective, effective, confidence)
-    return float(low), float(high)
+    mean = class_mean(correct, total)
+    low, high = (float(end) for end in wilson(mean * effective, effective, confidence))
+    if n.min() == n.max():
+        return low, high
+    p = (k + 1) / (n + 2)
+    variance = np.sum(p * (1 - p) / np.maximum(n - 1, 1)) / len(n) ** 2
+    half = float(scipy.stats.norm.isf((1 - confidence) / 2) * np.sqrt(variance))
+    return max(0.0, min(low, mean - half)), min(1.0, max(high, mean + half))
 
 
 def worst_class_interval(
