@@ -951,6 +951,12 @@ def _print_differences(entries: Sequence[Mapping[str, Any]]) -> None:
     ]
     headings = ("run", "minus", "attack", "mean, points", "worst class, points", "better", "worse")
     print_table(rows, headings, "no kind of weights was evaluated for both")
+    if entries:
+        alike = sum(entry["paired"] for entry in entries)
+        note(
+            f"{alike} of {len(entries)} comparisons are paired, on the same images; a pair of runs compares "
+            "two checkpoints: a statement about methods needs several seeds of each"
+        )
 
 
 def _run_fields(run: RunFolder) -> dict[str, Any]:

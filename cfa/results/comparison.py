@@ -2,20 +2,33 @@
 
 import json
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from cfa.config import format_eps
 from cfa.errors import ConfigError
+from cfa.results.evaluations import Evaluation, outcomes_file, read_outcomes
 from cfa.results.exports import write_csv
-from cfa.results.frames import per_class_frame, summary_frame
+from cfa.results.frames import newest_scores, per_class_frame, summary_frame
 from cfa.results.rows import write_text
 from cfa.results.runs import RunFolder
-from cfa.statistics import changed_classes, mean_difference, worst_difference
+from cfa.statistics import (
+    Interval,
+    PairedCounts,
+    changed_classes,
+    mean_difference,
+    paired_changed_classes,
+    paired_mean_difference,
+    paired_worst_difference,
+    seeds_difference,
+    worst_difference,
+)
 
 CHECKPOINTS = ("best", "file", "last")  # which of a run's checkpoints stands for it, first choice first
 _ATTACK = ["dataset", "attack", "norm", "eps"]
@@ -29,7 +42,8 @@ class Comparison:
         per_class: Scores under the attacks that all runs share, columns `frames.PER_CLASS_COLUMNS`.
         summary: The same, one row per run, weights and attack, columns `frames.SUMMARY_COLUMNS`.
         entries: One per run, attack and kind of weights that both have; and automatic against automatic
-            where those kinds differ. Differences are run minus baseline, in [-1, 1].
+            where those kinds differ. Differences are run minus baseline, in [-1, 1]. ``paired`` says whether
+            both saw the same images, image by image; intervals and tests are then paired.
     """
 
     per_class: pd.DataFrame
@@ -120,10 +134,51 @@ def _pairs(
     return pairs
 
 
+def in_words(entry: Mapping[str, Any]) -> str:
+    """Say what an entry carries: mean, classes, worst class, in percentage points with 95 % intervals."""
+    if entry["paired"] and not entry["disagreements"]:
+        return f"equal on every one of the {entry['images']:,} images"
+    better, worse = (_listed(entry[name]) for name in ("classes_better", "classes_worse"))
+    changed = [f"{names} {what}" for names, what in ((better, "better"), (worse, "worse")) if names]
+    return "; ".join(
+        [
+            f"mean {_points(entry['mean_difference'], entry['mean_difference_ci'])}",
+            ", ".join(changed) or "no class differs for certain",
+            f"worst class {_points(entry['worst_difference'], entry['worst_difference_ci'])}",
+        ]
+    )
+
+
+def seeds_in_words(name: str, run: Sequence[float], baseline: Sequence[float]) -> str:
+    """Say what several seeds of two methods carry about a figure, by Welch's t interval.
+
+    Args:
+        name: What the figure is: ``mean``, ``worst class``.
+        run: The figure of each seed.
+        baseline: The same of the baseline's.
+    """
+    value, interval = seeds_difference(run, baseline)
+    return f"{name} {_points(value, interval)}"
+
+
+def _points(value: float, ends: Sequence[float]) -> str:
+    low, high = (f"{100 * end:.1f}" for end in ends)
+    return f"{100 * value:+.1f} [{low}, {high}]".replace("-", "\N{MINUS SIGN}")
+
+
+def _listed(names: Sequence[str], most: int = 5) -> str:
+    """Join names: ``bird and cat``; of many the first few, and how many more."""
+    shown, more = list(names[:most]), len(names) - most
+    if more > 0:
+        shown.append(f"{more} more")
+    return shown[0] if len(shown) == 1 else ", ".join(shown[:-1]) + f" and {shown[-1]}" if shown else ""
+
+
 def _entries(
     per_class: pd.DataFrame, baseline: RunFolder, run: RunFolder, weights_of_baseline: str, weights: str
 ) -> list[dict[str, Any]]:
     entries = []
+    of_baseline_images, of_run_images = _Images.of(baseline), _Images.of(run)
     for attack, block in per_class.groupby(_ATTACK, sort=False):
         pair = _same_checkpoint(
             block[(block["run_id"] == baseline.id) & (block["weights"] == weights_of_baseline)],
@@ -131,13 +186,9 @@ def _entries(
         )
         if pair is None:
             continue
-        of_baseline, of_run = (
-            (rows["correct"].to_numpy(float), rows["total"].to_numpy(float)) for rows in pair
-        )
         names = pair[1]["class_name"].tolist()
-        mean, mean_interval = mean_difference(of_run, of_baseline)
-        worst, worst_interval = worst_difference(of_run, of_baseline)
-        better, worse = changed_classes(of_run, of_baseline)
+        counts = paired_counts(of_baseline_images, of_run_images, *pair)
+        found = _Difference.paired(counts) if counts else _Difference.of_counts(*pair)
         entries.append(
             {
                 "baseline": baseline.name,
@@ -145,15 +196,90 @@ def _entries(
                 "run": run.name,
                 "weights": weights,
                 **dict(zip(_ATTACK, attack, strict=True)),
-                "mean_difference": mean,
-                "mean_difference_ci": mean_interval,
-                "worst_difference": worst,
-                "worst_difference_ci": worst_interval,
-                "classes_better": [names[k] for k in better],
-                "classes_worse": [names[k] for k in worse],
+                "mean_difference": found.mean[0],
+                "mean_difference_ci": list(found.mean[1]),
+                "worst_difference": found.worst[0],
+                "worst_difference_ci": list(found.worst[1]),
+                "classes_better": [names[k] for k in found.changed[0]],
+                "classes_worse": [names[k] for k in found.changed[1]],
+                "paired": counts is not None,
+                "images": int(pair[1]["total"].sum()),
+                "disagreements": int((counts.lost + counts.gained).sum()) if counts else None,
             }
         )
     return entries
+
+
+@dataclass(frozen=True)
+class _Difference:
+    """Mean and worst class with their intervals, and the classes that changed."""
+
+    mean: tuple[float, Interval]
+    worst: tuple[float, Interval]
+    changed: tuple[list[int], list[int]]
+
+    @classmethod
+    def paired(cls, counts: PairedCounts) -> "_Difference":
+        return cls(
+            paired_mean_difference(counts), paired_worst_difference(counts), paired_changed_classes(counts)
+        )
+
+    @classmethod
+    def of_counts(cls, baseline: pd.DataFrame, run: pd.DataFrame) -> "_Difference":
+        new, old = (
+            (rows["correct"].to_numpy(float), rows["total"].to_numpy(float)) for rows in (run, baseline)
+        )
+        return cls(mean_difference(new, old), worst_difference(new, old), changed_classes(new, old))
+
+
+@dataclass(frozen=True)
+class _Images:
+    """The newest evaluations of a run by what they measured, to read their outcomes from."""
+
+    run: RunFolder
+    evaluations: Mapping[tuple[object, ...], Evaluation]
+
+    @classmethod
+    def of(cls, run: RunFolder) -> "_Images":
+        keyed: dict[tuple[object, ...], Evaluation] = {
+            (e.dataset, e.weights, e.checkpoint, s.attack, s.norm, s.eps): e for e, s in newest_scores(run)
+        }
+        return cls(run, keyed)
+
+    def outcomes(self, rows: pd.DataFrame) -> dict[str, Any] | None:
+        """Read image, label and whether each was right; ``None`` where it was not kept."""
+        first = rows.iloc[0]
+        key = tuple(first[name] for name in ("dataset", "weights", "checkpoint", "attack", "norm", "eps"))
+        evaluation = self.evaluations.get(key)
+        if evaluation is None or not outcomes_file(self.run, evaluation.id).exists():
+            return None
+        try:
+            table = read_outcomes(self.run, evaluation.id, ("image", "label", first["attack"]))
+        except (OSError, pa.ArrowInvalid):  # damaged: the counts are known all the same
+            return None
+        if first["attack"] not in table:
+            return None
+        return {**table, "right": table[first["attack"]] == table["label"]}
+
+    @property
+    def fingerprint(self) -> str:
+        """Tell which data set it was."""
+        manifest = self.run.manifest
+        return manifest.data_fingerprint if manifest else ""
+
+
+def paired_counts(
+    baseline: _Images, run: _Images, of_baseline: pd.DataFrame, of_run: pd.DataFrame
+) -> PairedCounts | None:
+    """Count who is right about each image, class by class; ``None`` unless both saw the same images."""
+    if baseline.fingerprint != run.fingerprint:
+        return None
+    one, other = baseline.outcomes(of_baseline), run.outcomes(of_run)
+    if one is None or other is None:
+        return None
+    if not all(np.array_equal(one[name], other[name]) for name in ("image", "label")):
+        return None
+    return PairedCounts.of(one["label"], one["right"], other["right"], len(of_run))
 
 
 def _same_checkpoint(baseline: pd.DataFrame, run: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame] | None:

@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -137,7 +137,11 @@ def _read(run: RunFolder, file: Path) -> Evaluation:
         ) from error
 
 
-def read_outcomes(run: RunFolder, evaluation_id: str) -> dict[str, np.ndarray]:
-    """Read the per-image outcomes of an evaluation as columns."""
-    table = pq.read_table(outcomes_file(run, evaluation_id))
+def read_outcomes(
+    run: RunFolder, evaluation_id: str, columns: Sequence[str] | None = None
+) -> dict[str, np.ndarray]:
+    """Read the per-image outcomes of an evaluation as columns, or those of some names that it has."""
+    file = outcomes_file(run, evaluation_id)
+    wanted = None if columns is None else [c for c in pq.read_schema(file).names if c in columns]
+    table = pq.read_table(file, columns=wanted)
     return {name: table.column(name).to_numpy() for name in table.column_names}

@@ -6,6 +6,7 @@ from cfa.statistics.differences import (
     changed_classes,
     holm,
     mean_difference,
+    seeds_difference,
     worst_difference,
 )
 from cfa.statistics.fairness import (
@@ -70,6 +71,7 @@ __all__ = [
     "paired_worst_difference",
     "rho",
     "rho_of",
+    "seeds_difference",
     "seeds_needed",
     "spread",
     "standard_deviation",

@@ -2,7 +2,7 @@
 
 import numpy as np
 import scipy.stats
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from cfa.statistics.intervals import worst_class_interval
 
@@ -22,6 +22,27 @@ def holm(p_values: NDArray[np.float64], level: float) -> NDArray[np.bool_]:
     rejected = np.zeros(len(order), dtype=np.bool_)
     rejected[order[np.cumprod(passed).astype(bool)]] = True
     return rejected
+
+
+def seeds_difference(
+    run: ArrayLike, baseline: ArrayLike, confidence: float = CONFIDENCE
+) -> tuple[float, Interval]:
+    """Return the difference of two methods' means over seeds (run minus baseline) and Welch's t interval.
+
+    It is about the methods on this data set and test part, where an interval of two runs is about two
+    checkpoints.
+
+    Args:
+        run: A figure of each seed; two seeds at least.
+        baseline: The same of the baseline's seeds.
+        confidence: Nominal coverage.
+    """
+    new, old = np.asarray(run, dtype=float), np.asarray(baseline, dtype=float)
+    value = float(new.mean() - old.mean())
+    if new.std() == old.std() == 0:
+        return value, (value, value)
+    found = scipy.stats.ttest_ind(new, old, equal_var=False).confidence_interval(confidence)
+    return value, (float(found.low), float(found.high))
 
 
 def mean_difference(

@@ -1,13 +1,18 @@
 import json
 from itertools import pairwise
 
+import numpy as np
 import pandas as pd
 import pytest
+import scipy.stats
 
 from cfa.config import AttackSettings
 from cfa.errors import ConfigError
-from cfa.results.comparison import compare, save_comparison, shared_scores
+from cfa.results.comparison import compare, in_words, save_comparison, seeds_in_words, shared_scores
+from cfa.results.evaluations import outcomes_file, save_evaluation
 from cfa.results.frames import PER_CLASS_COLUMNS, SUMMARY_COLUMNS
+from cfa.results.runs import Manifest
+from cfa.statistics import PairedCounts, paired_mean_difference, paired_worst_difference
 
 
 def online(run) -> str:
@@ -122,6 +127,101 @@ def test_every_other_run_is_measured_against_the_baseline(make_run, evaluated):
         (run, attack) for run in "ac" for attack in ("clean", "pgd-20")
     ]
     assert {entry["baseline"] for entry in comparison.entries} == {"b"}
+
+
+# Pairs of images -------------------------------------------------------------------------------------------
+
+
+CLASSES = ("cat", "dog", "eel")
+LABELS = np.repeat(np.arange(3), 100)
+
+
+def with_images(run, evaluation, right):
+    """Store which images a run gets right under PGD-20."""
+    outcomes = {"image": np.arange(300), "label": LABELS, "pgd-20": np.where(right, LABELS, (LABELS + 1) % 3)}
+    save_evaluation(run, evaluation, outcomes)
+
+
+def test_outcomes_of_the_same_images_are_compared_in_pairs(make_run, evaluated):
+    rng = np.random.default_rng(0)
+    a, b = make_run("a"), make_run("b")
+    right = rng.uniform(size=300) < 0.5
+    better = right | ((LABELS == 1) & (rng.uniform(size=300) < 0.5))
+    for run, chosen in ((a, right), (b, better)):
+        counts = tuple(int(chosen[k == LABELS].sum()) for k in range(3))
+        with_images(run, evaluated(run, {"pgd-20": counts}), chosen)
+    (entry,) = compare([a, b], a, online).entries
+    expected = PairedCounts.of(LABELS, right, better, 3)
+    assert entry["paired"]
+    assert entry["images"] == 300
+    assert entry["disagreements"] == int((right != better).sum())
+    for name, difference in (("mean", paired_mean_difference), ("worst", paired_worst_difference)):
+        value, interval = difference(expected)
+        assert (entry[f"{name}_difference"], entry[f"{name}_difference_ci"]) == (value, list(interval))
+    assert entry["classes_better"] == ["dog"]
+    assert in_words(entry).startswith("mean +")
+    assert "; dog better; worst class " in in_words(entry)
+
+
+def test_equal_runs_compare_as_equal(make_run, evaluated):
+    a, b = make_run("a"), make_run("b")
+    right = np.random.default_rng(0).uniform(size=300) < 0.5
+    counts = tuple(int(right[k == LABELS].sum()) for k in range(3))
+    for run in (a, b):
+        with_images(run, evaluated(run, {"pgd-20": counts}), right)
+    (entry,) = compare([a, b], a, online).entries
+    assert (entry["mean_difference"], entry["worst_difference"], entry["disagreements"]) == (0, 0, 0)
+    assert (entry["classes_better"], entry["classes_worse"]) == ([], [])
+    assert in_words(entry) == "equal on every one of the 300 images"
+
+
+@pytest.mark.parametrize("damage", ["other images", "gone", "broken", "other data"])
+def test_without_the_same_images_counts_are_compared(make_run, evaluated, damage):
+    a, b = make_run("a"), make_run("b")
+    right = np.random.default_rng(0).uniform(size=300) < 0.5
+    counts = tuple(int(right[k == LABELS].sum()) for k in range(3))
+    for run in (a, b):
+        evaluation = evaluated(run, {"pgd-20": counts})
+        with_images(run, evaluation, right)
+    file = outcomes_file(b, evaluation.id)
+    if damage == "other images":
+        outcomes = {"image": np.arange(300) + 5, "label": LABELS, "pgd-20": LABELS}
+        save_evaluation(b, evaluation, outcomes)
+    elif damage == "gone":
+        file.unlink()
+    elif damage == "broken":
+        file.write_bytes(b"PAR1 and then nothing")
+    else:
+        b.write_manifest(Manifest("", "", {}, "cpu", 1, "another", CLASSES, (), (), {}))
+    (entry,) = compare([a, b], a, online).entries
+    assert not entry["paired"]
+    assert entry["disagreements"] is None
+    assert "no class differs for certain" in in_words(entry)
+
+
+def test_long_lists_of_classes_are_cut():
+    entry = {
+        "paired": False,
+        "mean_difference": -0.004,
+        "mean_difference_ci": [-0.012, 0.004],
+        "worst_difference": 0.061,
+        "worst_difference_ci": [0.01, 0.112],
+        "classes_better": ["bird", "cat"],
+        "classes_worse": [f"class {k}" for k in range(8)],
+    }
+    assert in_words(entry) == (
+        "mean −0.4 [−1.2, 0.4]; bird and cat better, class 0, class 1, class 2, class 3, class 4 and 3 more "
+        "worse; worst class +6.1 [1.0, 11.2]"
+    )
+
+
+def test_seeds_make_a_statement_about_methods():
+    words = seeds_in_words("worst class", [0.31, 0.33, 0.35], [0.25, 0.26, 0.24])
+    low, high = scipy.stats.ttest_ind(
+        [0.31, 0.33, 0.35], [0.25, 0.26, 0.24], equal_var=False
+    ).confidence_interval()
+    assert words == f"worst class +8.0 [{100 * low:.1f}, {100 * high:.1f}]"
+    assert seeds_in_words("mean", [0.5, 0.5], [0.4, 0.4]) == "mean +10.0 [10.0, 10.0]"
 
 
 def test_a_saved_comparison_reads_back(make_run, evaluated, tmp_path):
