@@ -205,6 +205,20 @@ def model_summary(
     return _in_order(models, groups)
 
 
+def fairness(
+    frame: pd.DataFrame, groups: Sequence[Group], name: Callable[[str, str], str], columns: Sequence[str]
+) -> pd.DataFrame:
+    """Shape the fairness metrics of one condition for a table, averaged over seeds.
+
+    Returns:
+        Columns ``group, title, series, weights`` and ``columns``.
+    """
+    grouped = _with_groups(frame, groups, name)
+    if grouped.empty:
+        return pd.DataFrame(columns=[*_KEYS, *columns])
+    return _in_order(grouped.groupby(_KEYS, sort=False)[list(columns)].mean().reset_index(), groups)
+
+
 def with_own_weights(frame: pd.DataFrame, own: Mapping[str, str]) -> pd.DataFrame:
     """Add each group's own weights (FAWA for CFA, else online) once more, as the kind ``own``."""
     chosen = frame[frame["weights"] == frame["group"].map(own)]

@@ -175,6 +175,126 @@ def summary_section(comparison: Comparison) -> None:
         st.warning(finding, icon=":material/info:")
 
 
+def certain_section(comparison: Comparison) -> None:
+    """Say in words what the differences carry."""
+    st.subheader("What is certain")
+    base = comparison.baseline
+    rows = []
+    for group in comparison.groups:
+        if group.key == base.key:
+            continue
+        sides = [runs_of(comparison, side) for side in (base, group)]
+        said = services.statements(*sides, comparison.condition)
+        rows += [(group.title, statement.series, statement.words, statement.basis) for statement in said]
+        if not said and len(sides[0]) != len(sides[1]):
+            needed = "several seeds of both, or one run of each"
+            rows.append((group.title, "–", f"nothing can be said: it takes {needed}", "–"))
+    if not rows:
+        st.caption("The baseline and the others were not measured alike, so nothing can be said.")
+        return
+    st.dataframe(
+        pd.DataFrame(rows, columns=["model", "weights", "words", "basis"]),
+        hide_index=True,
+        height="content" if len(rows) <= 20 else "auto",
+        key="compare_certain",
+        column_config={
+            "model": st.column_config.TextColumn(f"Against {base.title}", pinned=True),
+            "weights": "Weights",
+            "words": st.column_config.TextColumn("Difference in points, with 95 % intervals", width="large"),
+            "basis": "From",
+        },
+    )
+    st.caption(
+        f"{comparison.condition.title}. Classes: exact McNemar tests on the same images (Fisher's without "
+        "them), Holm over classes. The worst class's interval holds when classes tie. One run of each "
+        "compares two checkpoints; only several seeds of both say something about the methods."
+    )
+    claim(comparison)
+
+
+def runs_of(comparison: Comparison, group: tables.Group) -> list[services.Run]:
+    ids = {member.run_id for member in group.members}
+    return [run for run in comparison.runs if run.id in ids]
+
+
+def claim(comparison: Comparison) -> None:
+    """Say how many images, or seeds, a claim of a given size needs."""
+    with st.expander("How many images or seeds a claim needs", icon=":material/calculate:"):
+        points = st.number_input(
+            "Size of the difference, in points", 0.5, 50.0, 5.0, 0.5, key="claim_points", width=260
+        )
+        base = comparison.scores[comparison.scores["group"] == comparison.baseline.key]
+        if base.empty:
+            st.caption("The baseline was not measured like this.")
+            return
+        worst, classes = float(base["accuracy"].min()), base["class_index"].nunique()
+        images = services.images_needed(points / 100, worst, classes=classes)
+        st.markdown(
+            f"- **Images**: from {wording.percent(worst)} (the baseline's worst class), a difference of "
+            f"{points:g} points in one of {classes} classes takes about **{images:,} images of that class** "
+            "for each model, 80 % power, 5 % over all classes. On the same images, in pairs, fewer do."
+        )
+        spreads = comparison.results.summary
+        spreads = (
+            comparison.condition.of(spreads).groupby(["method", "weights"])["worst_accuracy"].std().dropna()
+        )
+        if len(spreads) and float(spreads.max()) > 0:
+            seeds = services.seeds_needed(points / 100, float(spreads.max()))
+            st.markdown(
+                f"- **Seeds**: worst classes here differ between seeds by up to {100 * spreads.max():.1f} "
+                f"points (standard deviation): a difference of {points:g} points between two methods takes "
+                f"about **{seeds} seeds of each**."
+            )
+        else:
+            st.markdown("- **Seeds**: choose several seeds of a method to see how much they differ.")
+
+
+FAIRNESS = {
+    "worst_10_percent": ("Worst 10 %", True, "Mean of the lowest tenth of the classes, at least one."),
+    "validation_worst": (
+        "Worst on validation",
+        True,
+        "Test accuracy of the class that was worst on validation: no selection on these images.",
+    ),
+    "spread": ("Range", True, "Best minus worst class."),
+    "deviation": ("Std", True, "Standard deviation over classes."),
+    "nsd": ("NSD", False, "Standard deviation over mean; lower is fairer."),
+    "gini": ("Gini", False, "0 where all classes are equal."),
+    "rho": (
+        "rho",
+        False,
+        "DAFA: relative gain of the worst class plus that of the mean, to the baseline.",
+    ),
+    "clean_gap": ("Clean gap", True, "FRL: largest clean error of a class minus the mean."),
+    "boundary_gap": ("Boundary gap", True, "FRL: the same of clean minus robust accuracy."),
+    "nrr": ("NRR", True, "Harmonic mean of clean and robust accuracy."),
+}
+
+
+def fairness_section(comparison: Comparison) -> None:
+    with st.expander("Fairness metrics of the field", icon=":material/balance:"):
+        base = [member.run_id for member in comparison.baseline.members]
+        frame = comparison.condition.of(services.fairness(comparison.runs, base))
+        table = tables.fairness(frame, comparison.groups, services.display_name, list(FAIRNESS))
+        percent = [name for name, (_, share, _) in FAIRNESS.items() if share]
+        st.dataframe(
+            elements.percent_columns(table, percent)[["series", *FAIRNESS]],
+            hide_index=True,
+            placeholder="–",
+            key="compare_fairness",
+            column_config={
+                "series": st.column_config.TextColumn("Model", pinned=True),
+                **{
+                    name: st.column_config.NumberColumn(
+                        title, format="%.1f %%" if share else "%.3f", help=says
+                    )
+                    for name, (title, share, says) in FAIRNESS.items()
+                },
+            },
+        )
+        elements.csv_button("Fairness CSV", services.csv(frame), "fairness.csv", "compare_fairness_csv")
+
+
 def averaging_section(comparison: Comparison) -> None:
     st.subheader("Mean against worst class, and what averaging alone does")
     models, colours = comparison.models, comparison.colours
@@ -284,6 +404,8 @@ if len(available) < 2:
 comparison = choose(available)
 if comparison is not None:
     summary_section(comparison)
+    certain_section(comparison)
+    fairness_section(comparison)
     averaging_section(comparison)
     class_section(comparison)
     eps_section(comparison)

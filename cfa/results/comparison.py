@@ -162,8 +162,8 @@ def seeds_in_words(name: str, run: Sequence[float], baseline: Sequence[float]) -
 
 
 def _points(value: float, ends: Sequence[float]) -> str:
-    low, high = (f"{100 * end:.1f}" for end in ends)
-    return f"{100 * value:+.1f} [{low}, {high}]".replace("-", "\N{MINUS SIGN}")
+    middle, low, high = (round(100 * number, 1) + 0.0 for number in (value, *ends))  # + 0.0: no minus zero
+    return f"{middle:+.1f} [{low:.1f}, {high:.1f}]".replace("-", "\N{MINUS SIGN}")
 
 
 def _listed(names: Sequence[str], most: int = 5) -> str:

@@ -1,6 +1,6 @@
 """Rows into pandas: the only place where pandas appears, and the source of every table, chart and CSV."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,7 +9,22 @@ import pandas as pd
 from cfa.results.evaluations import Evaluation, read_evaluations
 from cfa.results.rows import Epoch, Knobs, Scores
 from cfa.results.runs import RunFolder
-from cfa.statistics import GROUPS, Group, class_mean_interval, wilson, worst_class_interval
+from cfa.statistics import (
+    GROUPS,
+    Group,
+    boundary_error,
+    class_mean_interval,
+    frl_gap,
+    gini,
+    nrr,
+    nsd,
+    rho_of,
+    spread,
+    standard_deviation,
+    wilson,
+    worst_class_interval,
+    worst_share,
+)
 
 IDENTITY_COLUMNS = ["run_id", "run_name", "method", "dataset", "model", "seed"]
 SCORE_COLUMNS = ["weights", "checkpoint", "epoch", "split", "attack", "norm", "eps"]
@@ -23,6 +38,11 @@ SUMMARY_COLUMNS = [
     *("total", "mean_accuracy", "worst_class", "worst_accuracy"),
     *("mean_ci_low", "mean_ci_high", "worst_ci_low", "worst_ci_high"),
 ]
+FAIRNESS_COLUMNS = [
+    *("worst_10_percent", "spread", "deviation", "nsd", "gini", "rho"),
+    *("clean_gap", "boundary_gap", "nrr", "validation_worst"),
+]
+_CLEAN_KEYS = ["run_id", "dataset", "weights", "checkpoint"]
 KNOBS_COLUMNS = [
     "run_id",
     "epoch",
@@ -122,6 +142,80 @@ def add_group_means(
     means = per_class.assign(group=grouped).groupby(keys, sort=False, dropna=False)["accuracy"].mean()
     table = means.unstack("group").reindex(columns=list(GROUPS)).reset_index()
     return summary.merge(table, on=LEADING_COLUMNS, how="left")
+
+
+def fairness_frame(
+    per_class: pd.DataFrame, baseline: Collection[str] = (), runs: Mapping[str, RunFolder] | None = None
+) -> pd.DataFrame:
+    """Tabulate the field's fairness metrics (`cfa.statistics.fairness`), a row per run, weights and attack.
+
+    Args:
+        per_class: Columns :data:`PER_CLASS_COLUMNS`; gaps and NRR take the clean rows of the same weights.
+        baseline: Ids of the runs that rho is against, their mean where there are several, weights of the same
+            kind under the same attack.
+        runs: Run folders by id, from whose history the class is known that was worst on validation.
+
+    Returns:
+        Columns :data:`LEADING_COLUMNS` and :data:`FAIRNESS_COLUMNS`; NaN where something is not known.
+    """
+    records = []
+    for key, block in per_class.groupby(LEADING_COLUMNS, sort=False, dropna=False):
+        lead = dict(zip(LEADING_COLUMNS, key if isinstance(key, tuple) else (key,), strict=True))
+        accuracy = block.sort_values("class_index")["accuracy"].to_numpy(float)
+        same = per_class[_CLEAN_KEYS].eq([lead[name] for name in _CLEAN_KEYS]).all(axis=1)
+        clean = per_class[same & (per_class["attack"] == "clean")].sort_values("class_index")["accuracy"]
+        folder = (runs or {}).get(str(lead["run_id"]))
+        at = (str(lead["weights"]), int(block["epoch"].iloc[0]))
+        chosen = worst_on_validation(folder, *at) if folder else None
+        records.append(
+            {
+                **lead,
+                **_fairness(accuracy, clean.to_numpy(float)),
+                "validation_worst": accuracy[chosen] if chosen is not None else np.nan,
+            }
+        )
+    frame = pd.DataFrame.from_records(records, columns=[*LEADING_COLUMNS, *FAIRNESS_COLUMNS])
+    return _with_rho(frame, per_class, baseline)
+
+
+def _fairness(robust: np.ndarray, clean: np.ndarray) -> dict[str, float]:
+    known = len(clean) == len(robust)
+    return {
+        "worst_10_percent": worst_share(robust),
+        "spread": spread(robust),
+        "deviation": standard_deviation(robust),
+        "nsd": nsd(robust),
+        "gini": gini(robust),
+        "clean_gap": frl_gap(1 - clean) if known else np.nan,
+        "boundary_gap": frl_gap(boundary_error(clean, robust)) if known else np.nan,
+        "nrr": nrr(float(clean.mean()), float(robust.mean())) if known else np.nan,
+    }
+
+
+def _with_rho(frame: pd.DataFrame, per_class: pd.DataFrame, baseline: Collection[str]) -> pd.DataFrame:
+    grouped = per_class.groupby(LEADING_COLUMNS, sort=False, dropna=False)["accuracy"]
+    ends = grouped.agg(mean="mean", worst="min").reset_index()
+    like = ["dataset", "weights", "checkpoint", "attack", "norm", "eps"]
+    base = ends[ends["run_id"].isin(list(baseline))].groupby(like)[["mean", "worst"]].mean()
+    values = []
+    for row in ends.to_dict("records"):
+        key = tuple(row[name] for name in like)
+        known = key in base.index
+        values.append(rho_of(row["mean"], row["worst"], *base.loc[key]) if known else np.nan)
+    return frame.assign(rho=values)
+
+
+def worst_on_validation(run: RunFolder, weights: str, epoch: int) -> int | None:
+    """Return the class that was worst on validation at a checkpoint, under attack; ``None`` if unknown.
+
+    Its test accuracy has no selection bias: the minimum over classes is taken on other images.
+    """
+    for row in run.rows():
+        if not isinstance(row, Scores) or row.attack == "clean":
+            continue
+        if (row.split, row.weights, row.epoch) == ("val", weights, epoch):
+            return int(np.argmin(np.array(row.correct) / np.array(row.total)))
+    return None
 
 
 def history_frame(run: RunFolder) -> pd.DataFrame:

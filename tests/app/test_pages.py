@@ -618,7 +618,7 @@ def test_compare_merges_seeds_and_can_show_them_apart(example_home):
 def test_compare_downloads_are_the_contracted_tables(example_home):
     app = open_page("compare", runs=chosen_runs("trades", "pgd-at"))
     labels = [item.label for item in app.get("download_button")]
-    assert labels == ["Per-class CSV", "Summary CSV"]
+    assert labels == ["Per-class CSV", "Summary CSV", "Fairness CSV"]
 
 
 def test_compare_lists_what_differs_in_the_settings(example_home):
@@ -667,3 +667,23 @@ def test_a_data_set_that_is_not_here_can_be_fetched_from_where_it_is_missed(empt
     assert (job.kind, job.spec["dataset"], job.state) == ("fetch", "cifar10", "queued")
     assert not any(item.label.startswith("Fetch it now") for item in app.button)
     assert job.title in words(app)
+
+
+def test_compare_says_what_is_certain(example_home):
+    app = open_page("compare", runs=chosen_runs("trades", "pgd-at-cfa"))
+    table = next(frame.value for frame in app.dataframe if "words" in frame.value)
+    assert set(table["basis"]) == {"the same images, in pairs"}
+    assert all(re.match(r"mean [+−]\d", words) for words in table["words"])
+    assert "worst class" in table["words"].iloc[0]
+    assert "Fairness metrics of the field" in [item.label for item in app.expander]
+    fairness = next(frame.value for frame in app.dataframe if "gini" in frame.value)
+    assert fairness["gini"].between(0, 1).all()
+    assert fairness["validation_worst"].notna().any()
+
+
+def test_one_run_against_seeds_says_that_nothing_can_be_said(example_home):
+    app = open_page("compare", runs=chosen_runs("trades", "trades-cfa"))
+    table = next(frame.value for frame in app.dataframe if "words" in frame.value)
+    assert table["words"].tolist() == [
+        "nothing can be said: it takes several seeds of both, or one run of each"
+    ]

@@ -10,9 +10,11 @@ from statsmodels.stats.proportion import proportion_confint
 from cfa.config import RunConfig
 from cfa.results.evaluations import Evaluation, save_evaluation
 from cfa.results.frames import (
+    FAIRNESS_COLUMNS,
     add_group_means,
     epochs_frame,
     evaluations_frame,
+    fairness_frame,
     history_frame,
     knobs_frame,
     per_class_frame,
@@ -291,3 +293,26 @@ def test_runs_without_a_tail_have_no_means_of_groups_beside_one_that_has(tmp_pat
 
 def evaluation_of(run: RunFolder, **counts: tuple[int, ...]) -> Evaluation:
     return save(run, f"e-{run.id}", "2026-01-01T00:00:00+00:00", scores(**counts))  # type: ignore[arg-type]
+
+
+def test_fairness_is_that_of_the_classes_and_of_the_class_that_validation_named(tmp_path: Path) -> None:
+    run, base = a_run(tmp_path), a_run(tmp_path, name="base")
+    append_rows(run.history_file, [scores("pgd-10", (9, 8, 2), total=(10, 10, 10), split="val")])
+    made = [
+        (run, save(run, "e1", "2026-01-01T00:00:00+00:00", scores("clean", (90, 9, 54)), scores())),
+        (base, save(base, "e2", "2026-01-01T00:00:00+00:00", scores(correct=(40, 2, 30)))),
+    ]
+    per_class = evaluations_frame(made)
+    frame = fairness_frame(per_class, [base.id], {run.id: run, base.id: base})
+    assert list(frame.columns) == [*PER_CLASS[:13], *FAIRNESS_COLUMNS]
+    row = frame[(frame["run_id"] == run.id) & (frame["attack"] == "pgd-20")].iloc[0]
+    assert row["worst_10_percent"] == pytest.approx(0.3)
+    assert row["spread"] == pytest.approx(0.2)
+    assert row["nsd"] == pytest.approx(np.std([0.5, 0.3, 0.5]) / np.mean([0.5, 0.3, 0.5]))
+    assert row["clean_gap"] == pytest.approx(0)  # 0.9 in every class
+    assert row["boundary_gap"] == pytest.approx(0.6 - (0.4 + 0.6 + 0.4) / 3)
+    assert row["nrr"] == pytest.approx(2 * 0.9 * (1.3 / 3) / (0.9 + 1.3 / 3))
+    assert row["rho"] == pytest.approx((0.3 - 0.2) / 0.2 + (1.3 - 1.1) / 1.1)
+    assert row["validation_worst"] == pytest.approx(0.5)  # the cat was worst on validation, the bee on test
+    alone = frame[frame["run_id"] == base.id].iloc[0]
+    assert (alone["rho"], np.isnan(alone["nrr"]), np.isnan(alone["validation_worst"])) == (0, True, True)
