@@ -179,37 +179,34 @@ def certain_section(comparison: Comparison) -> None:
     """Say in words what the differences carry."""
     st.subheader("What is certain")
     base = comparison.baseline
-    rows = []
-    for group in comparison.groups:
-        if group.key == base.key:
-            continue
-        sides = [runs_of(comparison, side) for side in (base, group)]
-        said = services.statements(*sides, comparison.condition)
-        rows += [(group.title, statement.series, statement.words, statement.basis) for statement in said]
-        if not said and len(sides[0]) != len(sides[1]):
-            needed = "several seeds of both, or one run of each"
-            rows.append((group.title, "–", f"nothing can be said: it takes {needed}", "–"))
-    if not rows:
+    spoken = [
+        text for group in comparison.groups if group.key != base.key if (text := said(comparison, group))
+    ]
+    if not spoken:
         st.caption("The baseline and the others were not measured alike, so nothing can be said.")
         return
-    st.dataframe(
-        pd.DataFrame(rows, columns=["model", "weights", "words", "basis"]),
-        hide_index=True,
-        height="content" if len(rows) <= 20 else "auto",
-        key="compare_certain",
-        column_config={
-            "model": st.column_config.TextColumn(f"Against {base.title}", pinned=True),
-            "weights": "Weights",
-            "words": st.column_config.TextColumn("Difference in points, with 95 % intervals", width="large"),
-            "basis": "From",
-        },
-    )
+    st.markdown("Differences in percentage points, with 95 % intervals.")
+    for text in spoken:
+        st.markdown(text)
     st.caption(
         f"{comparison.condition.title}. Classes: exact McNemar tests on the same images (Fisher's without "
         "them), Holm over classes. The worst class's interval holds when classes tie. One run of each "
         "compares two checkpoints; only several seeds of both say something about the methods."
     )
     claim(comparison)
+
+
+def said(comparison: Comparison, group: tables.Group) -> str:
+    """Put the statements about one group into a list; empty where there is none to make."""
+    sides = [runs_of(comparison, side) for side in (comparison.baseline, group)]
+    title = f"**{group.title}** against {comparison.baseline.title}"
+    statements = services.statements(*sides, comparison.condition)
+    if statements:
+        lines = [f"- {s.series[:1].upper()}{s.series[1:]}: {s.words}. ({s.basis})" for s in statements]
+        return "\n".join([title, *lines])
+    if len(sides[0]) != len(sides[1]):
+        return f"{title}: nothing can be said; it takes several seeds of both, or one run of each."
+    return ""
 
 
 def runs_of(comparison: Comparison, group: tables.Group) -> list[services.Run]:

@@ -671,19 +671,19 @@ def test_a_data_set_that_is_not_here_can_be_fetched_from_where_it_is_missed(empt
 
 def test_compare_says_what_is_certain(example_home):
     app = open_page("compare", runs=chosen_runs("trades", "pgd-at-cfa"))
-    table = next(frame.value for frame in app.dataframe if "words" in frame.value)
-    assert set(table["basis"]) == {"the same images, in pairs"}
-    assert all(re.match(r"mean [+−]\d", words) for words in table["words"])
-    assert "worst class" in table["words"].iloc[0]
-    assert "Fairness metrics of the field" in [item.label for item in app.expander]
+    text = words(app)
+    assert re.search(r"PGD-AT \+ CFA\s+against TRADES\s+- Online weights of both: mean [+−]\d", text)
+    assert "(the same images, in pairs)" in text
     fairness = next(frame.value for frame in app.dataframe if "gini" in frame.value)
     assert fairness["gini"].between(0, 1).all()
     assert fairness["validation_worst"].notna().any()
 
 
-def test_one_run_against_seeds_says_that_nothing_can_be_said(example_home):
-    app = open_page("compare", runs=chosen_runs("trades", "trades-cfa"))
-    table = next(frame.value for frame in app.dataframe if "words" in frame.value)
-    assert table["words"].tolist() == [
-        "nothing can be said: it takes several seeds of both, or one run of each"
-    ]
+def test_seeds_are_compared_as_methods_and_one_run_against_seeds_not_at_all(example_home):
+    text = words(open_page("compare", runs=chosen_runs("trades", "trades-cfa")))
+    assert re.search(r"TRADES \+ CFA \(2 seeds\)\s+against TRADES: nothing can be said; it takes", text)
+
+
+def test_equal_runs_are_said_to_be_equal(example_home):
+    text = words(open_page("compare", runs=chosen_runs("trades", "pgd-at")))
+    assert "equal on every one of the 10,000 images" in text
