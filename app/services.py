@@ -66,6 +66,7 @@ from cfa.methods.presets import (
     PRESETS,
     SETTING_HELP,
     Preset,
+    config_differences,
     configure,
     default_model,
     default_preset,
@@ -74,7 +75,6 @@ from cfa.methods.presets import (
 )
 from cfa.methods.recipes import METHODS, Recipe, display_name
 from cfa.models import MODELS
-from cfa.results.comparison import compare, in_words, seeds_in_words
 from cfa.results.evaluations import Evaluation, outcomes_file, read_evaluations
 from cfa.results.exports import export_runs
 from cfa.results.frames import (
@@ -89,6 +89,8 @@ from cfa.results.frames import (
 )
 from cfa.results.rows import Scores
 from cfa.results.runs import Label, Manifest, RunFolder
+from cfa.results.statements import Statement
+from cfa.results.statements import statements as say
 from cfa.results.store import Store, default_home
 from cfa.statistics import GROUPS, Group, images_needed, seeds_needed
 from cfa.training.estimate import Estimate, estimate_seconds
@@ -109,6 +111,7 @@ __all__ = [
     "Preset",
     "Recipe",
     "RunConfig",
+    "config_differences",
     "configure",
     "default_model",
     "default_preset",
@@ -390,21 +393,6 @@ def fairness(chosen: Sequence[Run], baseline: Sequence[str]) -> pd.DataFrame:
     return fairness_frame(frame, baseline, {run.id: run.folder for run in chosen})
 
 
-@dataclass(frozen=True)
-class Statement:
-    """What a comparison with the baseline carries, in words.
-
-    Attributes:
-        series: Which weights, of both.
-        words: Mean, classes, worst class, with intervals.
-        basis: What it rests on.
-    """
-
-    series: str
-    words: str
-    basis: str
-
-
 def statements(baseline: Sequence[Run], others: Sequence[Run], condition: Condition) -> list[Statement]:
     """Say what is certain about the difference of two runs, or of two methods with several seeds each.
 
@@ -414,62 +402,18 @@ def statements(baseline: Sequence[Run], others: Sequence[Run], condition: Condit
         condition: What was measured.
     """
     stamps = tuple((str(run.folder.path), _evaluations_stamp(run.folder)) for run in [*baseline, *others])
-    return _statements(stamps, len(baseline), condition)
-
-
-@st.cache_resource(max_entries=200, show_spinner=False)
-def _statements(
-    runs_and_stamps: tuple[tuple[str, _Stamps], ...], of_baseline: int, condition: Condition
-) -> list[Statement]:
-    folders = [RunFolder(Path(path)) for path, _ in runs_and_stamps]
-    base, others = folders[:of_baseline], folders[of_baseline:]
-    if len(base) == len(others) == 1:
-        return _of_two_runs(base[0], others[0], condition)
-    if len(base) > 1 and len(others) > 1:
-        return _of_seeds(base, others, condition)
-    return []
-
-
-def _of_two_runs(base: RunFolder, other: RunFolder, condition: Condition) -> list[Statement]:
-    try:
-        entries = compare([base, other], base, default_weights).entries
-    except ConfigError:  # they share no evaluation
-        return []
     wanted = (condition.dataset, condition.attack, condition.norm, condition.eps)
     return [
-        Statement(
-            _weights_in_words(entry["baseline_weights"], entry["weights"]),
-            in_words(entry),
-            "the same images, in pairs" if entry["paired"] else "counts; not the same images",
-        )
-        for entry in entries
-        if tuple(entry[name] for name in ("dataset", "attack", "norm", "eps")) == wanted
+        said
+        for said in _statements(stamps, len(baseline))
+        if (said.dataset, said.attack, said.norm, said.eps) == wanted
     ]
 
 
-def _of_seeds(
-    base: Sequence[RunFolder], others: Sequence[RunFolder], condition: Condition
-) -> list[Statement]:
-    summary = condition.of(summary_frame(per_class_frame([*base, *others])))
-    found = []
-    for weights in summary["weights"].unique():
-        kind = summary[summary["weights"] == weights]
-        sides = [kind[kind["run_id"].isin([folder.id for folder in side])] for side in (others, base)]
-        if min(map(len, sides)) < 2:
-            continue
-        words = "; ".join(
-            seeds_in_words(title, *(side[column].tolist() for side in sides))
-            for title, column in (("mean", "mean_accuracy"), ("worst class", "worst_accuracy"))
-        )
-        basis = f"{len(sides[0])} and {len(sides[1])} seeds, Welch's t"
-        found.append(Statement(_weights_in_words(weights, weights), words, basis))
-    return found
-
-
-def _weights_in_words(of_baseline: str, of_other: str) -> str:
-    if of_baseline == of_other:
-        return f"{of_other} weights of both"
-    return f"{of_other} weights, against {of_baseline}"
+@st.cache_resource(max_entries=200, show_spinner=False)
+def _statements(runs_and_stamps: tuple[tuple[str, _Stamps], ...], of_baseline: int) -> list[Statement]:
+    folders = [RunFolder(Path(path)) for path, _ in runs_and_stamps]
+    return say(folders[:of_baseline], folders[of_baseline:], default_weights)
 
 
 @st.cache_resource(max_entries=60, show_spinner=False)
@@ -1225,21 +1169,6 @@ def forget_datasets() -> None:
 def dataset_names() -> list[str]:
     """List the data sets that can be named."""
     return list(DATASETS)
-
-
-def config_differences(config: RunConfig) -> dict[str, tuple[Any, Any]]:
-    """Return the settings in which a configuration differs from its preset: ``{name: (preset, own)}``."""
-    if config.method not in METHODS or config.preset not in PRESETS:
-        return {}
-    preset = configure(
-        config.method, config.dataset, model=config.model, preset=config.preset, seed=config.seed
-    )
-    plain = preset.flat()
-    return {
-        name: (plain[name], value)
-        for name, value in config.flat().items()
-        if plain[name] != value and name in setting_names()
-    }
 
 
 # --- downloads ------------------------------------------------------------------------------------

@@ -310,25 +310,31 @@ def evaluate(
 def compare(
     runs: Runs,
     baseline: Annotated[str | None, typer.Option(metavar="RUN", help="By default the first run.")] = None,
-    out: Annotated[Path | None, typer.Option(metavar="FILE.csv", help="Write the tables there.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="A report: .csv (two tables), .md, .tex, .html, .pdf, or .zip (charts as PNG and SVG).",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Compare runs with a baseline, class by class, on the test evaluations that they share."""
     from cfa.evaluation import default_weights
+    from cfa.jobs.reports import report_formats, write_report
     from cfa.results.comparison import compare as compare_runs
     from cfa.results.comparison import records
-    from cfa.results.exports import write_csv
     from cfa.results.frames import add_group_means
 
     store, _ = _open()
-    if out is not None and out.suffix != ".csv":
-        raise ConfigError(f"--out {out} is no .csv file; other formats are not there yet")
-    found = [store.find(reference) for reference in runs]
-    comparison = compare_runs(found, store.find(baseline) if baseline else found[0], default_weights)
     if out is not None:
-        write_csv(comparison.per_class, out)
-        write_csv(comparison.summary, out.with_name(f"{out.stem}-summary.csv"))
-        note(f"written: {out} and {out.stem}-summary.csv")
+        _check_choice("out", out.suffix, report_formats())
+    found = [store.find(reference) for reference in runs]
+    base = store.find(baseline) if baseline else found[0]
+    comparison = compare_runs(found, base, default_weights)
+    if out is not None:
+        written = write_report(found, base, out)
+        note(f"written: {' and '.join(map(str, written))}")
     if as_json:
         print_json(comparison.document())
         return

@@ -202,7 +202,7 @@ def said(comparison: Comparison, group: tables.Group) -> str:
     title = f"**{group.title}** against {comparison.baseline.title}"
     statements = services.statements(*sides, comparison.condition)
     if statements:
-        lines = [f"- {s.series[:1].upper()}{s.series[1:]}: {s.words}. ({s.basis})" for s in statements]
+        lines = [f"- {s.weights[:1].upper()}{s.weights[1:]}: {s.words}. ({s.basis})" for s in statements]
         return "\n".join([title, *lines])
     if len(sides[0]) != len(sides[1]):
         return f"{title}: nothing can be said; it takes several seeds of both, or one run of each."

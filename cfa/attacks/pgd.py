@@ -33,6 +33,8 @@ class PGD:
         tau: FAT's early stop (Zhang et al. 2020, as in PKU-ML/CFA): a sample takes ``tau`` more steps once
             it is misclassified, and then no more. ``None`` never stops.
         stop_when_broken: Keep a sample's first misclassified iterate (`pgd-n-best`).
+        official_loop: FAT's loop as PKU-ML/CFA has it: it ends once no sample goes on, and else looks at the
+            examples after the last step as well; both move BatchNorm statistics. For comparisons with it.
         shared_step: A relative step is relative to the largest ``eps`` of the batch (FRL), one for all.
     """
 
@@ -44,6 +46,7 @@ class PGD:
     bn_mode: BatchNormMode = "eval"
     tau: int | None = None
     stop_when_broken: bool = False
+    official_loop: bool = False
     shared_step: bool = False
 
     @property
@@ -128,6 +131,8 @@ class PGD:
             wrong = logits.argmax(dim=1) != y
             goes_on = ~wrong if self.stop_when_broken else patience > 0
             patience = patience - (wrong & goes_on).to(patience.dtype)
+            if self.official_loop and not goes_on.any():
+                break
             if not drop:
                 now = torch.where(per_sample(goes_on, moved) > 0, moved, now)
                 continue
@@ -140,5 +145,9 @@ class PGD:
                     return x_adv
                 loss = LOSSES[self.loss](model, x, y)
             now = moved
+        else:
+            if self.official_loop:
+                with torch.no_grad():
+                    model(now)
         x_adv[rows] = now
         return x_adv

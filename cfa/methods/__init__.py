@@ -8,11 +8,13 @@ from cfa.methods.presets import (
     PRESETS,
     SETTING_HELP,
     Preset,
+    config_differences,
     configure,
     default_model,
     default_preset,
     grid,
     preset_settings,
+    train_command,
     unused_settings,
 )
 from cfa.methods.recipes import METHODS, Recipe, display_name, known_recipe
@@ -34,6 +36,7 @@ __all__ = [
     "Rule",
     "Terms",
     "blend",
+    "config_differences",
     "configure",
     "default_model",
     "default_preset",
@@ -43,5 +46,6 @@ __all__ = [
     "known_recipe",
     "preset_settings",
     "tail_classes",
+    "train_command",
     "unused_settings",
 ]

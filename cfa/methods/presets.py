@@ -5,6 +5,7 @@ preset, what the user sets.
 """
 
 import itertools
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -365,6 +366,35 @@ def configure(
     settings = preset_settings(recipe, chosen_preset) | {k: _plain(k, v) for k, v in overrides.items()}
     identity = {"method": method, "dataset": dataset, "model": chosen_model, "preset": chosen_preset}
     return validated({**identity, "seed": seed, "init": init, **nest(settings)})
+
+
+def config_differences(config: RunConfig) -> dict[str, tuple[Any, Any]]:
+    """Return the settings in which a configuration differs from its preset: ``{name: (preset, own)}``.
+
+    Empty for a method or a preset that is not known here.
+    """
+    if config.method not in METHODS or config.preset not in PRESETS:
+        return {}
+    preset = configure(
+        config.method, config.dataset, model=config.model, preset=config.preset, seed=config.seed
+    )
+    plain = preset.flat()
+    return {
+        name: (plain[name], value)
+        for name, value in config.flat().items()
+        if plain[name] != value and name in setting_names()
+    }
+
+
+def train_command(config: RunConfig) -> str:
+    """Write the command that trains a configuration."""
+    words = ["cfa", "train", "--method", config.method, "--dataset", config.dataset]
+    words += ["--model", config.model, "--preset", config.preset, "--seed", str(config.seed)]
+    words += ["--init", config.init] if config.init else []
+    for name, (_, own) in config_differences(config).items():
+        text = ";".join(map(str, own)) or "none" if isinstance(own, list | tuple) else str(own)
+        words += ["--set", f"{name}={text if own is not None else 'none'}"]
+    return shlex.join(words)
 
 
 def _refuse_unusable(recipe: Recipe, overrides: Mapping[str, Any]) -> None:

@@ -40,8 +40,9 @@ class Recipe:
             number of images.
         shared_step: A relative step is relative to the largest ``eps`` in the batch (FRL).
         settings: What the method's official code does whatever is trained; presets may say otherwise.
-        official_passes: Extra forward passes of the official code, ``("adv",)`` before the loss or
-            ``("clean",)`` after it; made only where `train.official_passes` asks for them.
+        official_passes: Extra forward passes of the official code, ``("clean",)`` after the loss; made only
+            where `train.official_passes` asks for them.
+        official_loop: The official code's attack has a loop of its own, followed where they are asked for.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Recipe:
     shared_step: bool = False
     settings: Mapping[str, Any] = field(default_factory=dict)
     official_passes: tuple[str, ...] = ()
+    official_loop: bool = False
 
     def attack(self, config: RunConfig) -> PGD:
         """Build the training attack."""
@@ -73,6 +75,7 @@ class Recipe:
             start=settings.start,
             bn_mode=settings.bn_mode,
             tau=config.objective.tau if self.uses_tau else None,
+            official_loop=self.official_loop and config.train.official_passes,
             shared_step=self.shared_step,
         )
 
@@ -126,7 +129,7 @@ _FAT = Recipe(
     summary="PGD-AT that stops tau steps after a sample is misclassified (Zhang et al. 2020)",
     objective=adversarial_cross_entropy,
     uses_tau=True,
-    official_passes=("adv",),
+    official_loop=True,
 )
 _FRL = Recipe(
     name="frl",

@@ -96,8 +96,6 @@ class Step:
         """Add a part of a batch to the gradients; return its share of the loss and who was right."""
         with torch.autocast(x.device.type, torch.bfloat16, enabled=self.autocast):
             x_adv = self.attack(self.model, x, y, knobs.eps[y], generator=generator)
-            if "adv" in self.extra_passes:
-                self._statistics_pass(x_adv)
             terms = self.objective(self.model, x, x_adv, y)
             if "clean" in self.extra_passes:
                 self._statistics_pass(x)

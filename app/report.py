@@ -1,0 +1,284 @@
+"""Reports that draw charts: one self-contained HTML file, PDF, and a zip of PNG and SVG.
+
+Called by the engine through the entry points in pyproject.toml, with a `cfa.results.reports.Report`. The HTML
+file carries plotly with it and asks for nothing: it opens offline.
+"""
+
+import html
+import shutil
+import subprocess
+import tempfile
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import plotly.graph_objects as go
+import plotly.offline
+
+from app import charts, tables, wording
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
+NO_BROWSER = "it takes a Chromium or Chrome; install one (on Debian: apt-get install chromium) and try again"
+MOST_CLASSES = 20
+STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; color: #1c2333; max-width: 1100px; margin: 2rem auto }
+body { padding: 0 1rem }
+h1 { font-size: 1.6rem } h2 { font-size: 1.2rem; margin-top: 2.2rem } h3 { font-size: 1rem; margin-bottom: 0 }
+p.says { color: #5b6475; margin: .2rem 0 }
+table { border-collapse: collapse; font-size: 13px } div.wide { overflow-x: auto }
+th, td { padding: .25rem .6rem; border-bottom: 1px solid #dde1ea; text-align: right; white-space: nowrap }
+th:first-child, td:first-child { text-align: left }
+pre { background: #f4f6fa; padding: .8rem; overflow-x: auto; font-size: 12px }
+@media print { h2, h3 { break-after: avoid } .chart, table { break-inside: avoid } }
+"""
+
+
+# --- formats --------------------------------------------------------------------------------------
+
+
+def write_html(report: Any, file: Path) -> None:
+    """Write one HTML file with interactive charts that asks for nothing else."""
+    file.write_text(page(report), encoding="utf-8")
+
+
+def write_pdf(report: Any, file: Path) -> None:
+    """Print the HTML report to PDF with the machine's Chromium.
+
+    Raises:
+        ValueError: There is none, or it failed.
+    """
+    browser = _browser()
+    with tempfile.TemporaryDirectory() as folder:
+        source, target = Path(folder) / "report.html", Path(folder) / "report.pdf"
+        write_html(report, source)
+        command = [browser, "--headless", "--no-sandbox", "--disable-gpu", "--no-pdf-header-footer"]
+        command += [f"--user-data-dir={folder}/profile", "--virtual-time-budget=10000"]
+        command += [f"--print-to-pdf={target}", source.as_uri()]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=180, check=False)
+        if not target.exists():
+            raise ValueError(f"{browser} printed nothing: {done.stderr.strip()[-300:]}")
+        shutil.copyfile(target, file)
+
+
+def write_charts(report: Any, file: Path) -> None:
+    """Write every chart as PNG and SVG into a zip, drawn by kaleido with the machine's Chromium.
+
+    Raises:
+        ValueError: There is no Chromium.
+    """
+    _browser()
+    drawn = figures(report)
+    with tempfile.TemporaryDirectory() as folder:
+        files = [Path(folder) / f"{name}.{kind}" for name in drawn for kind in ("png", "svg")]
+        pictures = [figure for _, _, figure in drawn.values() for _ in ("png", "svg")]
+        # One browser for all of them: starting it takes seconds.
+        plotly.io.write_images(pictures, files, width=1000, height=480, scale=2)
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as packed:
+            for picture in files:
+                packed.write(picture, picture.name)
+
+
+def _browser() -> str:
+    found = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if found is None:
+        raise ValueError(NO_BROWSER)
+    return found
+
+
+# --- charts ---------------------------------------------------------------------------------------
+
+Figures = dict[str, tuple[str, str, go.Figure]]
+
+
+def figures(report: Any) -> Figures:
+    """Draw the charts of a report: name -> (title, what it shows, figure)."""
+    drawn: Figures = {}
+    groups = groups_of(report)
+    colours = charts.group_colours([group.key for group in groups])
+    for number, condition in enumerate(measured(report)):
+        summary = condition.of(report.comparison.summary)
+        models = tables.model_summary(summary, groups, report.name)
+        scores = tables.class_scores(condition.of(report.comparison.per_class), groups, report.name)
+        drawn |= _of_condition(f"{number + 1}", condition.title, models, scores, colours)
+    return {name: (title, says, _plain(figure)) for name, (title, says, figure) in drawn.items()}
+
+
+def _of_condition(
+    prefix: str, title: str, models: pd.DataFrame, scores: pd.DataFrame, colours: dict[str, str]
+) -> Figures:
+    found: Figures = {
+        f"{prefix}-mean-against-worst": (
+            f"Mean against worst class: {title}",
+            "Circle: online, square: EMA, diamond: FAWA. Up and to the right is better.",
+            charts.mean_against_worst(models, colours),
+        )
+    }
+    for measure, words in (("worst", "Worst class"), ("mean", "Mean of classes")):
+        found[f"{prefix}-{measure}-by-weights"] = (
+            f"{words} with online, EMA and FAWA weights: {title}",
+            "Whiskers: 95 % intervals of one run, ± one standard deviation over several seeds.",
+            charts.averaging(models, measure),
+        )
+    for weights in [kind for kind in ("online", "fawa", "file") if kind in set(scores["weights"])]:
+        chosen = scores[scores["weights"] == weights]
+        hardest = chosen.groupby("class_index")["accuracy"].mean().nsmallest(MOST_CLASSES).index
+        found[f"{prefix}-classes-{weights}"] = (
+            f"Accuracy per class, {charts.WEIGHTS_TITLES.get(weights, weights)} weights: {title}",
+            "Whiskers as above." + _fewer(len(hardest), chosen["class_index"].nunique()),
+            charts.class_bars(chosen[chosen["class_index"].isin(hardest)], colours),
+        )
+    return found
+
+
+def _fewer(shown: int, total: int) -> str:
+    return f" The {shown} hardest of {total} classes." if shown < total else ""
+
+
+def groups_of(report: Any) -> list[tables.Group]:
+    """Shape the report's experiments as the dashboard's charts take them."""
+    return [
+        tables.Group(
+            str(number),
+            experiment.runs[0].config.method,
+            experiment.label,
+            tuple(
+                tables.Member(run.id, run.name, run.config.method, run.config.seed, str(number))
+                for run in experiment.runs
+            ),
+        )
+        for number, experiment in enumerate(report.experiments)
+    ]
+
+
+def measured(report: Any) -> list[tables.Condition]:
+    """List what was measured, the strongest attack first; checkpoints of the last epoch are left out."""
+    return [c for c in tables.conditions(report.comparison.per_class) if c.checkpoint != "last"]
+
+
+def _plain(figure: go.Figure) -> go.Figure:
+    """Give a figure the look that Streamlit's theme gives it on the screen."""
+    figure.update_layout(
+        template="plotly_white", paper_bgcolor="white", plot_bgcolor="white", font={"size": 13}
+    )
+    return figure
+
+
+# --- the page -------------------------------------------------------------------------------------
+
+
+def page(report: Any) -> str:
+    """Write the whole page."""
+    shown = figures(report)
+    parts = [
+        f"<h1>{_text(report.title)}</h1>",
+        f"<p class='says'>Made {_text(wording.moment(report.created))} with CFA Studio. {_text(about())}</p>",
+        *(f"<p><b>{_text(mark)}</b></p>" for mark in report.marks),
+        "<h2>At a glance</h2>",
+        _table(overview(report)),
+        f"<h2>What is certain, against {_text(report.baseline.label)}</h2>",
+        "<p class='says'>Differences in percentage points, with 95 % intervals. One run of each compares two "
+        "checkpoints; only several seeds of both say something about the methods.</p>",
+        _statements(report),
+        "<h2>Charts</h2>",
+        *(_chart(title, says, figure) for title, says, figure in shown.values()),
+        "<h2>Every class</h2>",
+        _table(classes(report)),
+        "<h2>Fairness metrics</h2>",
+        _table(metrics(report)),
+        "<h2>Again</h2>",
+        f"<pre>{_text(chr(10).join(report.commands))}</pre>",
+    ]
+    return (
+        "<!doctype html><html lang='en'><head><meta charset='utf-8'>"
+        f"<meta name='viewport' content='width=device-width'><title>{_text(report.title)}</title>"
+        f"<style>{STYLE}</style><script>{plotly.offline.get_plotlyjs()}</script></head>"
+        f"<body>{''.join(parts)}</body></html>"
+    )
+
+
+def about() -> str:
+    """Say what the numbers are."""
+    return (
+        "Mean over classes and worst class; in brackets 95 % intervals over test images, the worst class's "
+        "for all classes at once."
+    )
+
+
+def overview(report: Any) -> pd.DataFrame:
+    """Tabulate mean and worst class of every run, kind of weights and attack."""
+    summary = report.grouped
+    table = pd.DataFrame(
+        {
+            "run": summary["run_name"],
+            "model": [report.name(m, w) for m, w in zip(summary["method"], summary["weights"], strict=True)],
+            "checkpoint": summary["checkpoint"],
+            "attack": [wording.condition(*row) for row in summary[["attack", "norm", "eps"]].to_numpy()],
+            "mean": _with_interval(summary, "mean_accuracy", "mean"),
+            "worst class": _with_interval(summary, "worst_accuracy", "worst"),
+            "which": summary["worst_class"],
+        }
+    )
+    for part in tables.CLASS_GROUPS:
+        if part in summary:
+            table[part] = [wording.percent(value) if value == value else "" for value in summary[part]]
+    return table
+
+
+def _with_interval(summary: pd.DataFrame, value: str, ends: str) -> list[str]:
+    return [
+        f"{wording.percent(middle)} [{100 * low:.1f}, {100 * high:.1f}]"
+        for middle, low, high in summary[[value, f"{ends}_ci_low", f"{ends}_ci_high"]].to_numpy(float)
+    ]
+
+
+def classes(report: Any) -> pd.DataFrame:
+    """Tabulate every class: a row per class and condition, a column per run and kind of weights."""
+    frame = report.comparison.per_class
+    frame = frame[frame["checkpoint"] != "last"]
+    named = frame.assign(
+        column=frame["run_name"] + " · " + frame["weights"],
+        attack=[wording.condition(*row) for row in frame[["attack", "norm", "eps"]].to_numpy()],
+        shown=[wording.percent(value) for value in frame["accuracy"]],
+    )
+    wide = named.pivot_table(
+        index=["class_index", "class_name", "attack"], columns="column", values="shown", aggfunc="first"
+    )
+    return wide.fillna("").reset_index().drop(columns="class_index").rename(columns={"class_name": "class"})
+
+
+def metrics(report: Any) -> pd.DataFrame:
+    """Tabulate the fairness metrics under attack."""
+    frame = report.fairness[report.fairness["attack"] != "clean"]
+    table = frame[["run_name", "weights", "checkpoint"]].rename(columns={"run_name": "run"})
+    table["attack"] = [wording.condition(*row) for row in frame[["attack", "norm", "eps"]].to_numpy()]
+    for name in frame.columns[list(frame.columns).index("eps") + 1 :]:
+        table[name.replace("_", " ")] = [f"{value:.3f}" if value == value else "" for value in frame[name]]
+    return table
+
+
+def _statements(report: Any) -> str:
+    lines = [
+        f"<li><b>{_text(label)}</b>, {_text(wording.condition(s.attack, s.norm, s.eps))}, "
+        f"{_text(s.weights)}: {_text(s.words)} ({_text(s.basis)})</li>"
+        for label, found in report.statements.items()
+        for s in found
+    ]
+    return f"<ul>{''.join(lines)}</ul>" if lines else "<p>Nothing: the sides were not measured alike.</p>"
+
+
+def _chart(title: str, says: str, figure: go.Figure) -> str:
+    drawn = figure.to_html(full_html=False, include_plotlyjs=False, config={"displaylogo": False})
+    return f"<div class='chart'><h3>{_text(title)}</h3><p class='says'>{_text(says)}</p>{drawn}</div>"
+
+
+def _table(frame: pd.DataFrame) -> str:
+    head = "".join(f"<th>{_text(name)}</th>" for name in frame.columns)
+    rows: Sequence[Sequence[object]] = frame.to_numpy().tolist()
+    body = "".join("<tr>" + "".join(f"<td>{_text(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    return f"<div class='wide'><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+
+
+def _text(value: object) -> str:
+    return html.escape(str(value))

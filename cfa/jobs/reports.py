@@ -1,0 +1,57 @@
+"""Comparisons as files: text formats of our own, and those that draw charts by whoever offers them."""
+
+from collections.abc import Callable, Sequence
+from importlib.metadata import entry_points
+from pathlib import Path
+
+from cfa.errors import CfaError, ConfigError
+from cfa.results.runs import RunFolder
+
+GROUP = "cfa.reports"  # entry points: the ending of a file's name -> (report, file) -> None
+TEXT = (".csv", ".md", ".tex")
+
+
+def report_formats() -> tuple[str, ...]:
+    """List the endings of files that a report can be written to."""
+    return (*TEXT, *sorted(f".{found.name}" for found in entry_points(group=GROUP)))
+
+
+def write_report(runs: Sequence[RunFolder], baseline: RunFolder, file: Path) -> list[Path]:
+    """Write a comparison to a file, in the format that its name ends with.
+
+    Args:
+        runs: Two or more, the baseline among them or not.
+        baseline: What the others are measured against.
+        file: Where to; of ``.csv`` the summary is written beside it.
+
+    Returns:
+        The files that were written.
+
+    Raises:
+        ConfigError: The ending is none of :func:`report_formats`, or the runs share no evaluation.
+        CfaError: It cannot be written, or a program that it needs is missing.
+    """
+    from cfa.evaluation import default_weights
+    from cfa.methods import display_name, train_command
+    from cfa.results.exports import write_csv
+    from cfa.results.reports import build_report, latex, markdown
+    from cfa.results.rows import write_text
+
+    if file.suffix not in report_formats():
+        raise ConfigError(f"{file} ends with none of {', '.join(report_formats())}; choose one of them")
+    report = build_report(runs, baseline, default_weights, display_name, train_command)
+    if file.suffix == ".csv":
+        beside = file.with_name(f"{file.stem}-summary.csv")
+        write_csv(report.comparison.per_class, file)
+        write_csv(report.comparison.summary, beside)
+        return [file, beside]
+    if file.suffix in (".md", ".tex"):
+        write_text(file, markdown(report) if file.suffix == ".md" else latex(report))
+        return [file]
+    (found,) = entry_points(group=GROUP, name=file.suffix.removeprefix("."))
+    write: Callable[[object, Path], None] = found.load()
+    try:
+        write(report, file)
+    except (OSError, ValueError) as error:  # the formats know nothing of our errors
+        raise CfaError(f"cannot write {file} ({error})") from error
+    return [file]

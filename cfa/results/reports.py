@@ -1,0 +1,319 @@
+"""A comparison as a document: what every format of it shows, and the formats that are text."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from cfa.config import RunConfig, format_eps
+from cfa.errors import ConfigError
+from cfa.results.comparison import Comparison, compare
+from cfa.results.frames import add_group_means, fairness_frame
+from cfa.results.runs import RunFolder, now
+from cfa.results.statements import Statement, statements
+
+ABOUT = (
+    "Mean over classes and worst class, in percent; of several seeds mean ± standard deviation. Checkpoints "
+    "are chosen on validation unless a mark says otherwise. Intervals are 95 %, over test images."
+)
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A run, or runs that differ only in their seed.
+
+    Attributes:
+        label: For people.
+        runs: The runs.
+        is_baseline: The others are measured against it.
+    """
+
+    label: str
+    runs: tuple[RunFolder, ...]
+    is_baseline: bool
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything that a document of a comparison shows.
+
+    Attributes:
+        title: What is compared.
+        created: When the report was made.
+        experiments: What is compared, the baseline among them.
+        comparison: Per class, and reduced.
+        grouped: The summary with head, medium and tail, where there is a long tail.
+        fairness: The field's metrics.
+        statements: What is certain, by the label of what is compared with the baseline.
+        marks: What a reader must know about how runs were made.
+        commands: Shell commands that make it all again.
+        name: Names a method with a kind of weights.
+    """
+
+    title: str
+    created: str
+    experiments: tuple[Experiment, ...]
+    comparison: Comparison
+    grouped: pd.DataFrame
+    fairness: pd.DataFrame
+    statements: Mapping[str, Sequence[Statement]]
+    marks: tuple[str, ...]
+    commands: tuple[str, ...]
+    name: Callable[[str, str], str]
+
+    @property
+    def baseline(self) -> Experiment:
+        """The experiment that the others are measured against."""
+        return next(experiment for experiment in self.experiments if experiment.is_baseline)
+
+
+def build_report(
+    runs: Sequence[RunFolder],
+    baseline: RunFolder,
+    automatic: Callable[[RunFolder], str],
+    name: Callable[[str, str], str],
+    command: Callable[[RunConfig], str],
+) -> Report:
+    """Put together what a document shows.
+
+    Args:
+        runs: Two or more, the baseline among them or not.
+        baseline: What the others are measured against, with the other seeds of it that are among ``runs``.
+        automatic: The kind of weights that a run is reported with.
+        name: Names a method with a kind of weights.
+        command: Writes the command that trains a configuration.
+
+    Raises:
+        ConfigError: Fewer than two runs, or no shared evaluation.
+    """
+    comparison = compare(runs, baseline, automatic)
+    everything = list({run.id: run for run in [baseline, *runs]}.values())
+    experiments = _experiments(everything, baseline, automatic, name)
+    base = next(experiment for experiment in experiments if experiment.is_baseline)
+    said = {
+        other.label: statements(base.runs, other.runs, automatic)
+        for other in experiments
+        if other is not base
+    }
+    groups = {run.id: run.class_groups for run in everything}
+    return Report(
+        title=f"{', '.join(e.label for e in experiments if e is not base)} against {base.label}",
+        created=now(),
+        experiments=experiments,
+        comparison=comparison,
+        grouped=add_group_means(comparison.summary, comparison.per_class, groups),
+        fairness=fairness_frame(
+            comparison.per_class, [run.id for run in base.runs], {run.id: run for run in everything}
+        ),
+        statements=said,
+        marks=tuple(f"{run.name}: {mark}" for run in everything for mark in run.config.marks()),
+        commands=_commands(everything, baseline, command),
+        name=name,
+    )
+
+
+def _experiments(
+    runs: Sequence[RunFolder],
+    baseline: RunFolder,
+    automatic: Callable[[RunFolder], str],
+    name: Callable[[str, str], str],
+) -> tuple[Experiment, ...]:
+    """Group runs that differ only in their seed, and label them so that they can be told apart."""
+    grouped: dict[str, list[RunFolder]] = {}
+    for run in runs:
+        grouped.setdefault(run.config.key(without_seed=True), []).append(run)
+    methods = [members[0].config.method for members in grouped.values()]
+    found = []
+    for members in grouped.values():
+        first = members[0]
+        method = first.config.method
+        alone = methods.count(method) == 1 and method != "external"
+        label = name(method, automatic(first)) if alone else first.name
+        seeds = f" ({len(members)} seeds)" if len(members) > 1 else ""
+        found.append(Experiment(label + seeds, tuple(members), baseline.id in {run.id for run in members}))
+    return tuple(found)
+
+
+def _commands(
+    runs: Sequence[RunFolder], baseline: RunFolder, command: Callable[[RunConfig], str]
+) -> tuple[str, ...]:
+    trained = [f"{command(run.config)} --name {run.name}" for run in runs if run.config.method != "external"]
+    names = " ".join(run.name for run in runs)
+    return (*trained, f"cfa compare {names} --baseline {baseline.name} --out report.html")
+
+
+# Rows of a table: experiments by kind of weights, conditions as columns ------------------------------------
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Mean and worst class of one row under one condition, with their spread over seeds."""
+
+    mean: float
+    mean_spread: float | None
+    worst: float
+    worst_spread: float | None
+
+
+def conditions(report: Report) -> list[tuple[str, str, float]]:
+    """List attack, norm and eps of what all runs share, clean first."""
+    found = report.comparison.summary[["attack", "norm", "eps"]].drop_duplicates()
+    rows = list(found.itertuples(index=False, name=None))
+    return sorted(rows, key=lambda row: row[0] != "clean")
+
+
+def condition_title(attack: str, norm: str, eps: float) -> str:
+    """Write a condition as a column's heading: ``pgd-20, 8/255``."""
+    if attack == "clean":
+        return "clean"
+    return f"{attack}, {format_eps(eps) if norm == 'linf' else f'{norm} {eps:g}'}"
+
+
+def table(report: Report) -> list[tuple[str, list[Cell | None]]]:
+    """Return a label per experiment and kind of weights, with a cell per condition."""
+    summary = report.comparison.summary
+    summary = summary[summary["checkpoint"] != "last"]
+    rows = []
+    for experiment in report.experiments:
+        ids = [run.id for run in experiment.runs]
+        own = summary[summary["run_id"].isin(ids)]
+        for weights in own["weights"].unique():
+            kind = own[own["weights"] == weights]
+            cells = [_cell(kind, *condition) for condition in conditions(report)]
+            rows.append((_row_label(report, experiment, weights), cells))
+    return rows
+
+
+def _row_label(report: Report, experiment: Experiment, weights: str) -> str:
+    method = experiment.runs[0].config.method
+    methods = [other.runs[0].config.method for other in report.experiments]
+    if method == "external" or methods.count(method) > 1:
+        return f"{experiment.label} · {weights}"
+    seeds = f" ({len(experiment.runs)} seeds)" if len(experiment.runs) > 1 else ""
+    return report.name(method, weights) + seeds
+
+
+def _cell(kind: pd.DataFrame, attack: str, norm: str, eps: float) -> Cell | None:
+    rows = kind[(kind["attack"] == attack) & (kind["norm"] == norm) & (kind["eps"] == eps)]
+    if rows.empty:
+        return None
+    numbers: list[Any] = []
+    for column in ("mean_accuracy", "worst_accuracy"):
+        values = rows[column].astype(float)
+        numbers += [float(values.mean()), float(values.std(ddof=1)) if len(values) > 1 else None]
+    return Cell(*numbers)
+
+
+def _best(report: Report) -> list[tuple[float, float]]:
+    """Return the best mean and the best worst class of each condition, as they are printed."""
+    cells = [row for _, row in table(report)]
+    found = []
+    for column in zip(*cells, strict=True):
+        known = [cell for cell in column if cell is not None]
+        found.append(
+            (max(round(100 * c.mean, 1) for c in known), max(round(100 * c.worst, 1) for c in known))
+        )
+    return found
+
+
+# Text ------------------------------------------------------------------------------------------------------
+
+
+def markdown(report: Report) -> str:
+    """Write a report as Markdown: the table, what is certain, marks, commands."""
+    heads = [condition_title(*condition) for condition in conditions(report)]
+    columns = ["Model", *(f"{head}: {part}" for head in heads for part in ("mean", "worst"))]
+    lines = [columns, ["---"] * len(columns)]
+    for label, cells in table(report):
+        lines.append([label, *(text for cell in cells for text in _plain(cell))])
+    body = "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    said = "\n".join(
+        f"- {label}, {condition_title(s.attack, s.norm, s.eps)}, {s.weights}: {s.words} ({s.basis})"
+        for label, found in report.statements.items()
+        for s in found
+    )
+    marks = "".join(f"\n- {mark}" for mark in report.marks)
+    commands = "\n".join(report.commands)
+    return (
+        f"# {report.title}\n\n{ABOUT}\n\n{body}\n\n## What is certain, against {report.baseline.label}\n\n"
+        f"Differences in percentage points, with 95 % intervals. One run of each compares two checkpoints; "
+        f"only several seeds of both say something about the methods.\n\n{said or 'Nothing.'}\n"
+        + (f"\n## How runs were made\n{marks}\n" if marks else "")
+        + f"\n## Again\n\n```\n{commands}\n```\n"
+    )
+
+
+def _plain(cell: Cell | None) -> tuple[str, str]:
+    if cell is None:
+        return "", ""
+    pairs = ((cell.mean, cell.mean_spread), (cell.worst, cell.worst_spread))
+    one, other = (f"{100 * v:.1f}" + ("" if s is None else f" ± {100 * s:.1f}") for v, s in pairs)
+    return one, other
+
+
+_ESCAPES = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"} | {
+    character: f"\\{character}" for character in "&%$#_{}"
+}
+
+
+def escaped(text: str) -> str:
+    """Write text so that LaTeX prints it."""
+    plain = "".join(_ESCAPES.get(character, character) for character in text)
+    return plain.replace("±", r"$\pm$").replace("·", r"$\cdot$").replace("\N{MINUS SIGN}", "$-$")
+
+
+def latex(report: Report) -> str:
+    """Write the table for a paper: booktabs, best of each column bold, spread over seeds."""
+    heads = conditions(report)
+    if not heads:
+        raise ConfigError("there is nothing to tabulate; the runs share no evaluation")
+    top = " & ".join(rf"\multicolumn{{2}}{{c}}{{{escaped(condition_title(*head))}}}" for head in heads)
+    rules = " ".join(rf"\cmidrule(lr){{{2 * i + 2}-{2 * i + 3}}}" for i in range(len(heads)))
+    below = " & ".join("Mean & Worst" for _ in heads)
+    best = _best(report)
+    rows = [
+        " & ".join(
+            [escaped(label), *(_tex_cell(cell, *ends) for cell, ends in zip(cells, best, strict=True))]
+        )
+        + r" \\"
+        for label, cells in table(report)
+    ]
+    marks = "".join(f" {escaped(mark)}." for mark in report.marks)
+    spread = r", mean $\pm$ standard deviation over seeds" if _has_seeds(report) else ""
+    return "\n".join(
+        [
+            "% needs \\usepackage{booktabs}",
+            r"\begin{table}",
+            r"\centering",
+            rf"\begin{{tabular}}{{l{'cc' * len(heads)}}}",
+            r"\toprule",
+            f" & {top} \\\\",
+            rules,
+            f"Model & {below} \\\\",
+            r"\midrule",
+            *rows,
+            r"\bottomrule",
+            r"\end{tabular}",
+            rf"\caption{{Accuracy in percent: mean over classes and worst class{spread}.{marks}}}",
+            r"\end{table}",
+            "",
+        ]
+    )
+
+
+def _has_seeds(report: Report) -> bool:
+    return any(len(experiment.runs) > 1 for experiment in report.experiments)
+
+
+def _tex_cell(cell: Cell | None, best_mean: float, best_worst: float) -> str:
+    if cell is None:
+        return "-- & --"
+    pairs = ((cell.mean, cell.mean_spread, best_mean), (cell.worst, cell.worst_spread, best_worst))
+    return " & ".join(_tex_number(*pair) for pair in pairs)
+
+
+def _tex_number(value: float, deviation: float | None, best: float) -> str:
+    shown = f"{100 * value:.1f}"
+    text = rf"\textbf{{{shown}}}" if round(100 * value, 1) == best else shown
+    return text if deviation is None else rf"{text} $\pm$ {100 * deviation:.1f}"

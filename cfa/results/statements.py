@@ -1,0 +1,100 @@
+"""What a comparison carries, in words: of two checkpoints, or of two methods with several seeds each."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from cfa.errors import ConfigError
+from cfa.results.comparison import compare, in_words, seeds_in_words
+from cfa.results.frames import per_class_frame, summary_frame
+from cfa.results.runs import RunFolder
+
+_CONDITION = ["dataset", "checkpoint", "attack", "norm", "eps"]
+
+
+@dataclass(frozen=True)
+class Statement:
+    """One sentence and what it rests on.
+
+    Attributes:
+        dataset: What was measured: data set, ``attack``, ``norm`` and ``eps``.
+        attack: See ``dataset``, as for ``norm`` and ``eps``.
+        norm: See ``dataset``.
+        eps: See ``dataset``.
+        weights: Which weights, of both sides.
+        words: Mean, classes, worst class, in points with intervals.
+        basis: Pairs of images, counts, or seeds.
+    """
+
+    dataset: str
+    attack: str
+    norm: str
+    eps: float
+    weights: str
+    words: str
+    basis: str
+
+
+def statements(
+    baseline: Sequence[RunFolder], others: Sequence[RunFolder], automatic: Callable[[RunFolder], str]
+) -> list[Statement]:
+    """Say what is certain about one side against the other.
+
+    Args:
+        baseline: One run, or the seeds of one experiment.
+        others: What is compared with it, likewise.
+        automatic: The kind of weights that a run is reported with.
+
+    Returns:
+        Nothing where one side has several seeds and the other one run, or they share no evaluation.
+    """
+    if len(baseline) == len(others) == 1:
+        return _of_two_runs(baseline[0], others[0], automatic)
+    if len(baseline) > 1 and len(others) > 1:
+        return _of_seeds(baseline, others)
+    return []
+
+
+def _of_two_runs(base: RunFolder, other: RunFolder, automatic: Callable[[RunFolder], str]) -> list[Statement]:
+    try:
+        entries = compare([base, other], base, automatic).entries
+    except ConfigError:  # they share no evaluation
+        return []
+    return [
+        Statement(
+            entry["dataset"],
+            entry["attack"],
+            entry["norm"],
+            entry["eps"],
+            _weights_in_words(entry["baseline_weights"], entry["weights"]),
+            in_words(entry),
+            "the same images, in pairs" if entry["paired"] else "counts; not the same images",
+        )
+        for entry in entries
+    ]
+
+
+def _of_seeds(base: Sequence[RunFolder], others: Sequence[RunFolder]) -> list[Statement]:
+    summary = summary_frame(per_class_frame([*base, *others]))
+    found = []
+    for key, block in summary.groupby([*_CONDITION, "weights"], sort=False):
+        values: Any = key
+        dataset, checkpoint, attack, norm, eps, weights = values
+        if checkpoint == "last":
+            continue
+        sides = [block[block["run_id"].isin([run.id for run in side])] for side in (others, base)]
+        if min(map(len, sides)) < 2:
+            continue
+        words = "; ".join(
+            seeds_in_words(title, sides[0][column].tolist(), sides[1][column].tolist())
+            for title, column in (("mean", "mean_accuracy"), ("worst class", "worst_accuracy"))
+        )
+        basis = f"{len(sides[0])} and {len(sides[1])} seeds, Welch's t"
+        found.append(Statement(dataset, attack, norm, eps, _weights_in_words(weights, weights), words, basis))
+    return found
+
+
+def _weights_in_words(of_baseline: str, of_other: str) -> str:
+    if of_baseline == of_other:
+        return f"{of_other} weights of both"
+    return f"{of_other} weights, against {of_baseline}"
