@@ -18,8 +18,8 @@ import plotly.graph_objects as go
 import plotly.offline
 
 from app import charts, tables, wording
+from app.browsers import BROWSERS
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 NO_BROWSER = "it takes a Chromium or Chrome; install one (on Debian: apt-get install chromium) and try again"
 MOST_CLASSES = 20
 STYLE = """

@@ -20,6 +20,7 @@ import streamlit as st
 import torch
 
 from app import wording
+from app.browsers import BROWSERS
 from app.outcomes import NOT_RUN, Column, Picture, columns
 from app.tables import Condition, Member
 from cfa.attacks import ATTACKS, CLEAN, passes_of
@@ -51,6 +52,7 @@ from cfa.evaluation import (
 )
 from cfa.jobs.folders import is_held
 from cfa.jobs.queue import Direction, Job, JobProgress, Queue, read_log, read_progress, seconds_until_empty
+from cfa.jobs.reports import write_report
 from cfa.jobs.submit import (
     register_factory,
     register_weights,
@@ -1179,6 +1181,26 @@ def export_zip(chosen: Sequence[Run]) -> bytes:
     with tempfile.TemporaryDirectory() as scratch:
         folder = export_runs([run.folder for run in chosen], Path(scratch) / "cfa-export")
         return Path(shutil.make_archive(str(folder), "zip", folder)).read_bytes()
+
+
+def report(chosen: Sequence[Run], baseline: str, ending: str) -> bytes:
+    """Write a comparison as a document; ``ending`` is ``.html``, ``.pdf``, ``.tex``, ``.md`` or ``.zip``.
+
+    Args:
+        chosen: The runs.
+        baseline: Id of the run that the others are measured against, with its other seeds among them.
+        ending: The format.
+    """
+    folders = {run.id: run.folder for run in chosen}
+    with tempfile.TemporaryDirectory() as scratch:
+        file = Path(scratch) / f"report{ending}"
+        write_report(list(folders.values()), folders[baseline], file)
+        return file.read_bytes()
+
+
+def has_browser() -> bool:
+    """Tell whether there is a Chromium on this machine, which PDF and pictures are drawn with."""
+    return any(map(shutil.which, BROWSERS))
 
 
 def csv(table: pd.DataFrame) -> str:

@@ -1,6 +1,7 @@
 """Compare: two or more runs against one of them, class by class, all three kinds of weights."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import pandas as pd
 import streamlit as st
@@ -173,6 +174,38 @@ def summary_section(comparison: Comparison) -> None:
             elements.csv_button(label, services.csv(frame), file, f"compare_{file}")
     for finding in services.findings(comparison.runs):
         st.warning(finding, icon=":material/info:")
+
+
+REPORTS = {
+    ".html": ("HTML", "text/html", "One file with interactive charts; opens offline."),
+    ".pdf": ("PDF", "application/pdf", "The HTML report, printed."),
+    ".tex": ("LaTeX", "application/x-tex", "A booktabs table: best in bold, spread over seeds."),
+    ".md": ("Markdown", "text/markdown", "Table, what is certain, and the commands that make it again."),
+    ".zip": ("PNG and SVG", "application/zip", "Every chart as a picture."),
+}
+
+
+def reports_section(comparison: Comparison) -> None:
+    """Offer the comparison as documents; they are made when they are asked for."""
+    st.subheader("Take it along")
+    base = comparison.baseline.members[0].run_id
+    drawn = services.has_browser()
+    with st.container(horizontal=True):
+        for ending, (label, kind, says) in REPORTS.items():
+            missing = ending in (".pdf", ".zip") and not drawn
+            st.download_button(
+                label,
+                partial(services.report, comparison.runs, base, ending),
+                f"comparison{ending}",
+                kind,
+                icon=":material/description:",
+                key=f"report_{ending[1:]}",
+                on_click="ignore",
+                disabled=missing,
+                help="It takes a Chromium on the dashboard's machine; install one." if missing else says,
+            )
+    names = " ".join(run.name for run in comparison.runs)
+    st.caption(f"The same from a terminal: `cfa compare {names} --out report.html`")
 
 
 def certain_section(comparison: Comparison) -> None:
@@ -407,3 +440,4 @@ if comparison is not None:
     class_section(comparison)
     eps_section(comparison)
     settings_section(comparison)
+    reports_section(comparison)

@@ -107,10 +107,24 @@ def build_report(
             comparison.per_class, [run.id for run in base.runs], {run.id: run for run in everything}
         ),
         statements=said,
-        marks=tuple(f"{run.name}: {mark}" for run in everything for mark in run.config.marks()),
+        marks=(
+            *(f"{run.name}: {mark}" for run in everything for mark in run.config.marks()),
+            *_unequal(comparison.summary),
+        ),
         commands=_commands(everything, baseline, command),
         name=name,
     )
+
+
+def _unequal(summary: pd.DataFrame) -> list[str]:
+    """Say where runs were measured on different numbers of images."""
+    marks = []
+    for (attack, norm, eps), block in summary.groupby(["attack", "norm", "eps"], sort=False):
+        sizes = sorted(set(block["total"]))
+        if len(sizes) > 1:
+            title = condition_title(str(attack), str(norm), float(str(eps)))
+            marks.append(f"{title}: not all on the same images (from {sizes[0]:,} to {sizes[-1]:,} of them)")
+    return marks
 
 
 def _experiments(
