@@ -4,6 +4,7 @@ Fractions stay fractions and are shown as percent; eps is drawn in n/255. Caller
 an empty chart says nothing that a sentence does not say better.
 """
 
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -285,6 +286,65 @@ def mean_against_worst(summary: pd.DataFrame, colours: Mapping[str, str]) -> go.
     figure.update_xaxes(tickformat=".0%", showgrid=True, gridcolor=GRID)
     figure.update_layout(hovermode="closest", height=HEIGHT + 60)
     return figure
+
+
+def trade_off(board: pd.DataFrame, front: np.ndarray) -> go.Figure:
+    """Draw results as points, mean across and worst class up, clean accuracy as colour.
+
+    Args:
+        board: Columns ``whose, label, mean, worst, clean_mean, marks, source``; fractions, finite.
+        front: Which points no other beats in both, boolean.
+    """
+    figure = _figure("mean accuracy under attack", Unit("worst class", ticks=".0%"), height=HEIGHT + 160)
+    clean = board["clean_mean"].astype(float)
+    scale = {"cmin": clean.min(), "cmax": clean.max()} if clean.notna().any() else {}
+    best = board[front].sort_values("mean")
+    if len(best) > 1:
+        figure.add_scatter(
+            x=best["mean"].tolist(),
+            y=best["worst"].tolist(),
+            mode="lines",
+            name="Pareto front",
+            line={"dash": "dot", "width": 1.5, "color": FRAME},
+            hoverinfo="skip",
+        )
+    for whose, symbol, size in (("ours", "circle", 13), ("published", "diamond-open", 12)):
+        block = board[board["whose"] == whose]
+        if block.empty:
+            continue
+        colour = block["clean_mean"].astype(float)
+        figure.add_scatter(
+            x=block["mean"].tolist(),
+            y=block["worst"].tolist(),
+            mode="markers",
+            name={"ours": "Ours", "published": "Published"}[whose],
+            marker={
+                "symbol": symbol,
+                "size": size,
+                "color": colour.fillna(clean.min()).tolist() if scale else FRAME,
+                "colorscale": HEAT if scale else None,
+                "line": {"width": 2.5 if symbol.endswith("open") else 1},
+                "showscale": bool(scale) and whose == board["whose"].iloc[0],
+                "colorbar": {"title": "clean", "tickformat": ".0%", "thickness": 12, "outlinewidth": 0},
+                **scale,
+            },
+            customdata=[
+                [label, wrapped(source), marks, "–" if pd.isna(value) else f"{value:.1%}"]
+                for label, source, marks, value in zip(
+                    block["label"], block["source"], block["marks"], colour, strict=True
+                )
+            ],
+            hovertemplate="<b>%{customdata[0]}</b>: mean %{x:.1%}, worst %{y:.1%}, clean %{customdata[3]}<br>"
+            "%{customdata[1]}<br>%{customdata[2]}<extra>%{fullData.name}</extra>",
+        )
+    figure.update_xaxes(tickformat=".0%", showgrid=True, gridcolor=GRID)
+    figure.update_layout(hovermode="closest")
+    return figure
+
+
+def wrapped(text: str, width: int = 70) -> str:
+    """Break a long text into lines for a hover box."""
+    return "<br>".join(textwrap.wrap(text, width))
 
 
 def averaging(summary: pd.DataFrame, measure: str) -> go.Figure:

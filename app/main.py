@@ -20,6 +20,7 @@ page = st.navigation(
         st.Page("views/classes.py", title="Classes", icon=":material/grid_on:"),
         st.Page("views/sweep.py", title="Sweep", icon=":material/show_chart:"),
         st.Page("views/compare.py", title="Compare", icon=":material/compare_arrows:"),
+        st.Page("views/leaderboard.py", title="Leaderboard", icon=":material/leaderboard:"),
     ],
     position="top",
 )

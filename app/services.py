@@ -62,6 +62,7 @@ from cfa.jobs.submit import (
     submit_reproduction,
     submit_training,
 )
+from cfa.jobs.suites import all_published
 from cfa.jobs.supervisor import Supervisors, devices, start_supervisors
 from cfa.methods.presets import (
     MAIN_SETTINGS,
@@ -89,6 +90,8 @@ from cfa.results.frames import (
     per_class_frame,
     summary_frame,
 )
+from cfa.results.leaderboard import leaderboard as make_leaderboard
+from cfa.results.leaderboard import pareto_front
 from cfa.results.rows import Scores
 from cfa.results.runs import Label, Manifest, RunFolder
 from cfa.results.statements import Statement
@@ -122,6 +125,7 @@ __all__ = [
     "format_eps",
     "grid",
     "images_needed",
+    "pareto_front",
     "parse_eps",
     "seeds_needed",
     "setting_names",
@@ -360,6 +364,25 @@ def knobs(run: Run) -> pd.DataFrame:
 def epochs(run: Run) -> pd.DataFrame:
     """Return the epochs as wholes; cached. Do not change it."""
     return _epochs(str(run.folder.path), _stamp(run.folder.history_file))
+
+
+def leaderboard() -> pd.DataFrame:
+    """Return our results and published ones, columns as `cfa.results.leaderboard` has them."""
+    return _leaderboard(
+        tuple((str(run.folder.path), _evaluations_stamp(run.folder)) for run in usable_runs())
+    )
+
+
+@st.cache_resource(max_entries=5, show_spinner=False)
+def _leaderboard(runs_and_stamps: tuple[tuple[str, _Stamps], ...]) -> pd.DataFrame:
+    readable = []
+    for path, stamp in runs_and_stamps:
+        try:
+            _per_class(path, stamp)
+        except StoreError:  # Runs and Evaluate say what is wrong with it
+            continue
+        readable.append(RunFolder(Path(path)))
+    return make_leaderboard(readable, all_published(), display_name)
 
 
 @dataclass(frozen=True)

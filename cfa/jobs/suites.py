@@ -53,6 +53,11 @@ PUBLISHED = Path(__file__).resolve().parents[2] / "benchmarks" / "published"
 SuiteWeights = Literal["auto", "online", "ema", "fawa"]
 
 
+def all_published() -> tuple[PublishedNumber, ...]:
+    """Read every published number that is here; none where the project's benchmarks are not installed."""
+    return find_published([file.stem for file in sorted(PUBLISHED.glob("*.json"))], PUBLISHED)
+
+
 class SuiteEvaluation(BaseModel):
     """Attacks on some weights of the runs of a suite."""
 

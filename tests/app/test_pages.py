@@ -11,7 +11,7 @@ from streamlit.testing.v1 import AppTest
 from app import services
 
 MAIN = Path(services.__file__).with_name("main.py")
-PAGES = ("home", "train", "monitor", "runs", "evaluate", "classes", "sweep", "compare")
+PAGES = ("home", "train", "monitor", "runs", "evaluate", "classes", "sweep", "compare", "leaderboard")
 
 
 def open_page(name, **query):
@@ -688,3 +688,24 @@ def test_seeds_are_compared_as_methods_and_one_run_against_seeds_not_at_all(exam
 def test_equal_runs_are_said_to_be_equal(example_home):
     text = words(open_page("compare", runs=chosen_runs("trades", "pgd-at")))
     assert "equal on every one of the 10,000 images" in text
+
+
+def test_the_leaderboard_tells_ours_from_theirs(example_home):
+    app = open_page("leaderboard")
+    app.selectbox(key="board_dataset").select("fashion-mnist-mini").run()
+    assert_sound(app)
+    table = next(frame.value for frame in app.dataframe if "whose" in frame.value)
+    assert set(table["whose"]) == {"Ours"}
+    app.selectbox(key="board_dataset").select("cifar10").run()
+    assert_sound(app)
+    table = next(frame.value for frame in app.dataframe if "whose" in frame.value)
+    assert set(table["whose"]) == {"Published"}
+    assert table["source"].str.contains("CVPR 2023").any()
+    (figure,) = figures(app)
+    assert "Published" in {trace["name"] for trace in figure["data"]}
+
+
+def test_an_empty_store_has_the_published_numbers_on_the_leaderboard(empty_home):
+    app = open_page("leaderboard")
+    table = next(frame.value for frame in app.dataframe if "whose" in frame.value)
+    assert set(table["whose"]) == {"Published"}

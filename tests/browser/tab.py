@@ -10,7 +10,7 @@ from tests.browser.dashboard import PATIENCE
 
 MILLISECONDS = 1000 * PATIENCE
 SCREENSHOTS = Path(__file__).with_name("screenshots")
-PAGES = ("home", "train", "monitor", "runs", "evaluate", "classes", "sweep", "compare")
+PAGES = ("home", "train", "monitor", "runs", "evaluate", "classes", "sweep", "compare", "leaderboard")
 
 # Asked for an address such as /train, Streamlit first looks for its server below that address, logs the 404
 # and then finds it one level up.

@@ -25,6 +25,7 @@ CHARTS = {  # at least
     "classes": 2,
     "sweep": 5,
     "compare": 7,
+    "leaderboard": 1,
 }
 
 
@@ -75,6 +76,7 @@ def addresses(home: Path) -> dict[str, str]:
         "evaluate": f"evaluate?evaluate={calibrated}",
         "classes": f"classes?run={calibrated}&evaluation={images_of(home, calibrated)}",
         "sweep": f"sweep?runs={calibrated}&runs={runs['pgd-at-cfa']}",
+        "leaderboard": "leaderboard",
         "compare": "compare?" + "&".join(f"runs={runs[m]}" for m in ("trades", "trades-cfa", "pgd-at")),
     }
 

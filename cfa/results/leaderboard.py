@@ -1,0 +1,146 @@
+"""Our results and published ones in one table: whose each is, and what has to be known about it."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+
+from cfa.results.frames import per_class_frame, summary_frame
+from cfa.results.published import PublishedNumber
+from cfa.results.runs import RunFolder
+
+OURS, PUBLISHED = "ours", "published"
+COLUMNS = [
+    *("whose", "label", "dataset", "model", "weights", "checkpoint", "attack", "norm", "eps"),
+    *("mean", "worst", "clean_mean", "clean_worst", "mean_spread", "worst_spread"),
+    *("runs", "images", "marks", "source"),
+]
+_KEY = ["experiment", "dataset", "model", "weights", "checkpoint"]
+_ATTACK = ["attack", "norm", "eps"]
+
+
+def leaderboard(
+    runs: Sequence[RunFolder], published: Iterable[PublishedNumber], name: Callable[[str, str], str]
+) -> pd.DataFrame:
+    """Tabulate results under attack, one row per model and attack, ours averaged over seeds.
+
+    Args:
+        runs: Ours.
+        published: Numbers of papers; without an accuracy under attack they are no row.
+        name: Names a method with a kind of weights.
+
+    Returns:
+        Columns :data:`COLUMNS`: accuracies in [0, 1]; ``marks`` is what a reader must know, ``source`` where
+        the number is from. The highest worst class first.
+    """
+    rows = [*_ours(runs, name), *_published(published)]
+    frame = pd.DataFrame(rows, columns=COLUMNS)
+    return frame.sort_values(["worst", "mean"], ascending=False, na_position="last").reset_index(drop=True)
+
+
+def pareto_front(mean: ArrayLike, worst: ArrayLike) -> np.ndarray:
+    """Say which points no other matches in both and beats in one; boolean, shape (points,)."""
+    m, w = np.asarray(mean, dtype=float), np.asarray(worst, dtype=float)
+    beaten = (
+        (m[None, :] >= m[:, None])
+        & (w[None, :] >= w[:, None])
+        & ((m[None, :] > m[:, None]) | (w[None, :] > w[:, None]))
+    )
+    known = np.isfinite(m) & np.isfinite(w)
+    front: np.ndarray = known & ~beaten[:, known].any(axis=1)
+    return front
+
+
+def _ours(runs: Sequence[RunFolder], name: Callable[[str, str], str]) -> list[dict[str, Any]]:
+    by_id = {run.id: run for run in runs}
+    summary = summary_frame(per_class_frame(runs))
+    summary = summary[summary["split"] == "test"]
+    summary["experiment"] = [by_id[run].config.key(without_seed=True) for run in summary["run_id"]]
+    clean = summary[summary["attack"] == "clean"].groupby(_KEY, sort=False)
+    clean_of: Mapping[Any, Any] = clean[["mean_accuracy", "worst_accuracy"]].mean().to_dict("index")
+    rows = []
+    for key, block in summary[summary["attack"] != "clean"].groupby([*_KEY, *_ATTACK], sort=False):
+        values: Any = key
+        members = [by_id[run] for run in block["run_id"]]
+        natural = clean_of.get(values[: len(_KEY)], {})
+        rows.append(
+            {
+                **dict(zip([*_KEY, *_ATTACK], values, strict=True)),
+                "whose": OURS,
+                "label": _label(members, values[3], name),
+                "mean": float(block["mean_accuracy"].mean()),
+                "worst": float(block["worst_accuracy"].mean()),
+                "clean_mean": natural.get("mean_accuracy"),
+                "clean_worst": natural.get("worst_accuracy"),
+                "mean_spread": _spread(block["mean_accuracy"]),
+                "worst_spread": _spread(block["worst_accuracy"]),
+                "runs": len(members),
+                "images": int(block["total"].min()),
+                "marks": "; ".join(_marks(members, values[5])),
+                "source": ", ".join(member.name for member in members),
+            }
+        )
+    return rows
+
+
+def _label(members: Sequence[RunFolder], weights: str, name: Callable[[str, str], str]) -> str:
+    method = members[0].config.method
+    return members[0].name if method == "external" else name(method, weights)
+
+
+def _marks(members: Sequence[RunFolder], attack: str) -> list[str]:
+    marks = dict.fromkeys(mark.partition(":")[0] for member in members for mark in member.config.marks())
+    if attack == "torchattacks:AutoAttack":
+        marks["10-step AA, not comparable"] = None
+    if any(part in members[0].config.dataset.lower() for part in ("jpeg", "jpg")):
+        marks["JPEG copies"] = None
+    if len(members) == 1:
+        marks["one seed"] = None
+    return list(marks)
+
+
+def _spread(values: pd.Series) -> float | None:
+    return float(values.std(ddof=1)) if len(values) > 1 else None
+
+
+def _published(numbers: Iterable[PublishedNumber]) -> list[dict[str, Any]]:
+    found = list(numbers)
+    clean = {_same_row(number): number for number in found if number.attack == "clean"}
+    rows = []
+    for number in found:
+        if number.attack == "clean":
+            continue
+        natural = clean.get(_same_row(number))
+        marks = ["unverified"] if number.unverified else []
+        marks += [] if number.read_from == "paper" else [f"read from a {number.read_from}"]
+        rows.append(
+            {
+                "whose": PUBLISHED,
+                "label": number.label,
+                "dataset": number.dataset,
+                "model": number.model,
+                "weights": number.weights or "",
+                "checkpoint": number.checkpoint,
+                "attack": number.attack,
+                "norm": "linf",
+                "eps": number.eps,
+                "mean": number.mean,
+                "worst": number.worst,
+                "clean_mean": natural.mean if natural else None,
+                "clean_worst": natural.worst if natural else None,
+                "mean_spread": number.mean_spread,
+                "worst_spread": number.worst_spread,
+                "runs": number.runs,
+                "images": None,
+                "marks": "; ".join(marks),
+                "source": f"{number.paper} ({number.venue}), {number.table}"
+                + (f". {number.note}" if number.note else ""),
+            }
+        )
+    return rows
+
+
+def _same_row(number: PublishedNumber) -> tuple[object, ...]:
+    return (number.paper, number.table, number.label, number.dataset, number.model, number.checkpoint)
