@@ -308,38 +308,45 @@ def trade_off(board: pd.DataFrame, front: np.ndarray) -> go.Figure:
             line={"dash": "dot", "width": 1.5, "color": FRAME},
             hoverinfo="skip",
         )
-    for whose, symbol, size in (("ours", "circle", 13), ("published", "diamond-open", 12)):
-        block = board[board["whose"] == whose]
-        if block.empty:
-            continue
-        colour = block["clean_mean"].astype(float)
-        figure.add_scatter(
-            x=block["mean"].tolist(),
-            y=block["worst"].tolist(),
-            mode="markers",
-            name={"ours": "Ours", "published": "Published"}[whose],
-            marker={
-                "symbol": symbol,
-                "size": size,
-                "color": colour.fillna(clean.min()).tolist() if scale else FRAME,
-                "colorscale": HEAT if scale else None,
-                "line": {"width": 2.5 if symbol.endswith("open") else 1},
-                "showscale": bool(scale) and whose == board["whose"].iloc[0],
-                "colorbar": {"title": "clean", "tickformat": ".0%", "thickness": 12, "outlinewidth": 0},
-                **scale,
-            },
-            customdata=[
-                [label, wrapped(source), marks, "–" if pd.isna(value) else f"{value:.1%}"]
-                for label, source, marks, value in zip(
-                    block["label"], block["source"], block["marks"], colour, strict=True
-                )
-            ],
-            hovertemplate="<b>%{customdata[0]}</b>: mean %{x:.1%}, worst %{y:.1%}, clean %{customdata[3]}<br>"
-            "%{customdata[1]}<br>%{customdata[2]}<extra>%{fullData.name}</extra>",
-        )
+    scaled = False  # one colour bar is enough
+    for whose, title, symbol, size in _WHOSE:
+        for known in (True, False):
+            block = board[(board["whose"] == whose) & (clean.notna() == known)]
+            if block.empty:
+                continue
+            marker = {"symbol": symbol, "size": size, "line": {"width": 2.5 if whose == "published" else 1}}
+            if known:
+                bar = {"title": "clean", "tickformat": ".0%", "thickness": 12, "outlinewidth": 0}
+                marker |= {"color": block["clean_mean"].astype(float).tolist(), "colorscale": HEAT, **scale}
+                marker |= {"colorbar": bar, "showscale": not scaled}
+                scaled = True
+            else:
+                marker |= {"color": FRAME}
+            figure.add_scatter(
+                x=block["mean"].tolist(),
+                y=block["worst"].tolist(),
+                mode="markers",
+                name=title if known else f"{title}, clean accuracy not known",
+                marker=marker,
+                customdata=_told(block),
+                hovertemplate="<b>%{customdata[0]}</b>: mean %{x:.1%}, worst %{y:.1%}, clean "
+                "%{customdata[3]}<br>%{customdata[1]}<br>%{customdata[2]}<extra>%{fullData.name}</extra>",
+            )
     figure.update_xaxes(tickformat=".0%", showgrid=True, gridcolor=GRID)
     figure.update_layout(hovermode="closest")
     return figure
+
+
+_WHOSE = (("ours", "Ours", "circle", 13), ("published", "Published", "diamond-open", 12))
+
+
+def _told(block: pd.DataFrame) -> list[list[str]]:
+    """Say in a hover box what a result is, where it is from, and what has to be known about it."""
+    columns = (block["label"], block["source"], block["marks"], block["clean_mean"].astype(float))
+    return [
+        [label, wrapped(source), marks, "–" if pd.isna(clean) else f"{clean:.1%}"]
+        for label, source, marks, clean in zip(*columns, strict=True)
+    ]
 
 
 def wrapped(text: str, width: int = 70) -> str:

@@ -303,3 +303,28 @@ def test_boxes_stand_in_the_order_of_classes():
         ("b", (0.3,)),
         ("c", (0.1,)),
     ]
+
+
+def test_the_trade_off_tells_ours_theirs_and_what_is_not_known():
+    board = pd.DataFrame(
+        {
+            "whose": ["ours", "published", "published"],
+            "label": ["A", "B", "C"],
+            "mean": [0.5, 0.6, 0.55],
+            "worst": [0.3, 0.2, 0.1],
+            "clean_mean": [0.8, 0.9, None],
+            "marks": ["one seed", "", "unverified"],
+            "source": ["run a", "a paper with a long title " * 5, "another"],
+        }
+    )
+    figure = charts.trade_off(board, np.array([True, True, False]))
+    names = [trace.name for trace in figure.data]
+    assert names == ["Pareto front", "Ours", "Published", "Published, clean accuracy not known"]
+    front, ours, theirs, unknown = figure.data
+    assert list(front.x) == [0.5, 0.6]
+    assert (ours.marker.symbol, theirs.marker.symbol) == ("circle", "diamond-open")
+    assert list(theirs.marker.color) == [0.9]
+    assert isinstance(unknown.marker.color, str)  # grey, not the colour of a low accuracy
+    assert [trace.marker.showscale for trace in (ours, theirs)] == [True, False]
+    assert "<br>" in theirs.customdata[0][1]
+    assert list(unknown.customdata[0][2:]) == ["unverified", "–"]
