@@ -347,19 +347,40 @@ def compare(
 @command("cfa export my-trades my-trades-cfa --out results")
 def export(
     runs: Runs,
-    out: Annotated[Path, typer.Option(metavar="FOLDER", help="A new or empty folder.")],
+    out: Annotated[Path | None, typer.Option(metavar="FOLDER", help="A new or empty folder.")] = None,
+    tensorboard: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Write event files for TensorBoard there.")
+    ] = None,
+    mlflow: Annotated[
+        str | None, typer.Option(metavar="URI", help="Write to an MLflow store: sqlite:///mlflow.db.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Copy runs whole into a folder, with tables as CSV beside them."""
+    """Copy runs whole into a folder, with tables as CSV beside them, or their rows into a tracker."""
     from cfa.results.exports import export_runs
+    from cfa.results.trackers import to_mlflow, to_tensorboard
 
     store, _ = _open()
+    if out is None and tensorboard is None and mlflow is None:
+        raise ConfigError("say where to: --out FOLDER, --tensorboard FOLDER or --mlflow URI")
     found = [store.find(reference) for reference in runs]
-    folder = export_runs(found, out)
+    document: dict[str, Any] = {"runs": [run.id for run in found]}
+    lines = []
+    if out is not None:
+        document["folder"] = str(export_runs(found, out).resolve())
+        lines.append(f"{len(found)} runs exported to {out}")
+    if tensorboard is not None:
+        written = to_tensorboard(found, tensorboard)
+        document["tensorboard"] = [str(folder) for folder in written]
+        lines.append(f"{len(written)} runs written for TensorBoard: tensorboard --logdir {tensorboard}")
+    if mlflow is not None:
+        ids = to_mlflow(found, mlflow)
+        document["mlflow"] = ids
+        lines.append(f"{len(ids)} runs written to MLflow at {mlflow}; {len(found) - len(ids)} were there")
     if as_json:
-        print_json({"folder": str(folder.resolve()), "runs": [run.id for run in found]})
+        print_json(document)
     else:
-        print(f"{len(found)} runs exported to {folder}")
+        print("\n".join(lines))
 
 
 @command("cfa import results")
