@@ -71,6 +71,7 @@ def choose(available: list[services.Run]) -> Comparison | None:
         "Seeds as one",
         value=True,
         key="merge_seeds",
+        bind="query-params",
         disabled=not several,
         help="Runs that differ only in their seed are shown as one, with mean and standard deviation.",
     )
@@ -356,6 +357,7 @@ def class_section(comparison: Comparison) -> None:
         default=[kind for kind in ("online", "fawa") if kind in set(comparison.scores["weights"])],
         format_func=KINDS.__getitem__,
         key="compare_weights",
+        bind="query-params",
     )
     hardest = tables.hardest_classes(comparison.scores, comparison.baseline.key, MOST_CLASSES)
     total = comparison.scores["class_index"].nunique()

@@ -20,6 +20,7 @@ def choose(board: pd.DataFrame) -> pd.DataFrame:
         "Threat model",
         list(board["threat"].value_counts().index),
         key=f"board_threat_{dataset}",
+        bind="query-params",
         help="Results under different budgets are not comparable.",
     )
     board = board[board["threat"] == threat]
@@ -30,6 +31,7 @@ def choose(board: pd.DataFrame) -> pd.DataFrame:
         index=attacks.index("autoattack") if "autoattack" in attacks else 0,
         format_func=wording.attack_title,
         key=f"board_attack_{dataset}_{threat}",
+        bind="query-params",
     )
     board = board[board["attack"] == attack]
     models, whose = st.columns([3, 2])
@@ -44,6 +46,7 @@ def choose(board: pd.DataFrame) -> pd.DataFrame:
         default=list(WHOSE),
         format_func=WHOSE.__getitem__,
         key="board_whose",
+        bind="query-params",
     )
     return board[board["model"].isin(chosen) & board["whose"].isin(side)]
 

@@ -32,11 +32,20 @@ SHOWN = ("name", "state", "method", "dataset", "seed", "epochs", "mean", "worst"
 def filtered(runs: list[services.Run]) -> list[services.Run]:
     text, methods, states, tags = st.columns([3, 2, 2, 2])
     wanted = (
-        text.text_input("Search", placeholder="name, method, data set, tag, note", key="search") or ""
+        text.text_input(
+            "Search", placeholder="name, method, data set, tag, note", key="search", bind="query-params"
+        )
+        or ""
     ).lower()
-    chosen_methods = methods.multiselect("Method", sorted({run.method for run in runs}), key="filter_method")
-    chosen_states = states.multiselect("State", sorted({run.state for run in runs}), key="filter_state")
-    chosen_tags = tags.multiselect("Tag", sorted({tag for run in runs for tag in run.tags}), key="filter_tag")
+    chosen_methods = methods.multiselect(
+        "Method", sorted({run.method for run in runs}), key="filter_method", bind="query-params"
+    )
+    chosen_states = states.multiselect(
+        "State", sorted({run.state for run in runs}), key="filter_state", bind="query-params"
+    )
+    chosen_tags = tags.multiselect(
+        "Tag", sorted({tag for run in runs for tag in run.tags}), key="filter_tag", bind="query-params"
+    )
     return [
         run
         for run in runs

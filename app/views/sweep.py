@@ -149,6 +149,7 @@ def choose_attack(sweeps: list[Swept]) -> tuple[str, str]:
         options,
         format_func=lambda pair: f"{wording.attack_title(pair[0])} ({wording.norm_title(pair[1])})",
         key="sweep_attack",
+        bind="query-params",
     )
 
 
