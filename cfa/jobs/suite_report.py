@@ -111,13 +111,17 @@ class SuiteReport:
         """Return headings and rows as people read them, in percent."""
         several = len({cell.dataset for cell in self.cells}) > 1
         grouped = any(cell.groups for cell in self.cells)
+        printed = any(cell.published for cell in self.cells)
         headings = (
             *(("data set",) if several else ()),
             *("method", "checkpoint", "attack", "runs", "mean", "worst class"),
             *(("head / medium / tail",) if grouped else ()),
-            *("published mean", "published worst"),
+            *(("published mean", "published worst") if printed else ()),
         )
-        rows = [((cell.dataset,) if several else ()) + _row(cell, grouped=grouped) for cell in self.cells]
+        rows = [
+            ((cell.dataset,) if several else ()) + _row(cell, grouped=grouped, printed=printed)
+            for cell in self.cells
+        ]
         return headings, rows
 
     def markdown(self) -> str:
@@ -326,7 +330,7 @@ def _published_alone(number: PublishedNumber) -> Cell:
     )
 
 
-def _row(cell: Cell, *, grouped: bool) -> tuple[str, ...]:
+def _row(cell: Cell, *, grouped: bool, printed: bool) -> tuple[str, ...]:
     number = cell.published
     doubt = " (unverified)" if number is not None and number.unverified else ""
     theirs = [
@@ -341,7 +345,7 @@ def _row(cell: Cell, *, grouped: bool) -> tuple[str, ...]:
         _percent(cell.mean, cell.mean_spread, cell.mean_interval),
         _percent(cell.worst, cell.worst_spread, cell.worst_interval),
         *((" / ".join(f"{100 * value:.1f}" for value in cell.groups.values()),) if grouped else ()),
-        *theirs,
+        *(theirs if printed else ()),
     )
 
 
