@@ -33,11 +33,14 @@ WEIGHTS_TITLES = {
 HEAT = "Viridis"
 FRAME = "#FF2D95"  # frames the chosen cell; seen on every colour of HEAT
 GRID = "rgba(128,134,150,0.25)"
+NEUTRAL = "rgba(128,134,150,0.9)"  # what has no colour of its own; seen in both themes
 HEIGHT = 360
 TALL = 500  # for a hundred classes
 BRIGHT = 0.45  # from this part of HEAT on, black is easier to read than white
 MOST_NUMBERED = 30  # classes up to which the cells of a confusion matrix are wide enough for numbers
 MANY_POINTS = 1000  # from here on WebGL draws the lines
+MOST_LINES = 100  # classes that are drawn as lines, all of them
+LOWEST_LINES = 20  # of more: those that end lowest
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,9 @@ def class_lines(
 ) -> go.Figure:
     """Draw one line per class over epochs; with more than ten classes, coloured by where they end.
 
+    Of more than a hundred classes those lines are drawn that end lowest, and the highest; the others are a
+    band, since nobody can read two hundred lines and a browser takes seconds for them.
+
     Args:
         frame: Columns ``epoch, class_index, class_name`` and ``column``.
         column: What is drawn.
@@ -95,8 +101,14 @@ def class_lines(
     blocks = _by(frame.dropna(subset=[column]), "class_index")
     named = len(blocks) <= len(CLASS_COLOURS)
     figure.update_layout(height=HEIGHT + 60 if named else TALL)
-    styles = _class_styles({index: block[column].iloc[-1] for index, block in blocks})
+    last = {index: block[column].iloc[-1] for index, block in blocks}
+    styles = _class_styles(last)
     draw = go.Scattergl if len(frame) > MANY_POINTS else go.Scatter
+    if len(blocks) > MOST_LINES:
+        ranked = sorted(last, key=lambda index: last[index])
+        shown = {*ranked[:LOWEST_LINES], ranked[-1]}
+        _add_band(figure, frame, column, unit, len(blocks))
+        blocks, draw = [(index, block) for index, block in blocks if index in shown], go.Scatter
     for index, block in blocks:
         style = styles[index]
         figure.add_trace(
@@ -116,6 +128,29 @@ def class_lines(
     _epochs_axis(figure, frame["epoch"])
     figure.update_yaxes(range=y_range, rangemode="normal" if y_range else "tozero")
     return figure
+
+
+def _add_band(figure: go.Figure, frame: pd.DataFrame, column: str, unit: Unit, classes: int) -> None:
+    """Draw the middle 80 % of the classes as a band, with their median."""
+    values = frame.groupby("epoch")[column].quantile([0.1, 0.5, 0.9]).unstack() * unit.factor
+    epochs = [int(epoch) for epoch in values.index]
+    figure.add_scatter(
+        x=[*epochs, *reversed(epochs)],
+        y=[*values[0.1].tolist(), *reversed(values[0.9].tolist())],
+        fill="toself",
+        fillcolor="rgba(128,134,150,0.18)",
+        line={"width": 0},
+        name=f"middle 80 % of {classes} classes",
+        hoverinfo="skip",
+    )
+    figure.add_scatter(
+        x=epochs,
+        y=values[0.5].tolist(),
+        name="median",
+        mode="lines",
+        line={"color": NEUTRAL, "width": 2, "dash": "dot"},
+        hovertemplate=f"median: %{{y:{unit.hover}}}, epoch %{{x}}<extra></extra>",
+    )
 
 
 def class_heatmap(frame: pd.DataFrame, column: str) -> go.Figure:
@@ -305,7 +340,7 @@ def trade_off(board: pd.DataFrame, front: np.ndarray) -> go.Figure:
             y=best["worst"].tolist(),
             mode="lines",
             name="Pareto front",
-            line={"dash": "dot", "width": 1.5, "color": FRAME},
+            line={"dash": "dot", "width": 1.5, "color": NEUTRAL},
             hoverinfo="skip",
         )
     scaled = False  # one colour bar is enough
@@ -321,7 +356,7 @@ def trade_off(board: pd.DataFrame, front: np.ndarray) -> go.Figure:
                 marker |= {"colorbar": bar, "showscale": not scaled}
                 scaled = True
             else:
-                marker |= {"color": FRAME}
+                marker |= {"color": NEUTRAL}
             figure.add_scatter(
                 x=block["mean"].tolist(),
                 y=block["worst"].tolist(),

@@ -328,3 +328,17 @@ def test_the_trade_off_tells_ours_theirs_and_what_is_not_known():
     assert [trace.marker.showscale for trace in (ours, theirs)] == [True, False]
     assert "<br>" in theirs.customdata[0][1]
     assert list(unknown.customdata[0][2:]) == ["unverified", "–"]
+
+
+def test_two_hundred_classes_are_the_lowest_lines_and_a_band():
+    frame = history(200, 6)
+    figure = charts.class_lines(frame, "accuracy", charts.PERCENT)
+    assert len(figure.data) == 2 + 21
+    band, median, *lines = figure.data
+    assert band.name == "middle 80 % of 200 classes"
+    last = frame[frame["epoch"] == 6].sort_values("accuracy")
+    lowest = set(last["class_name"].iloc[:20]) | {last["class_name"].iloc[-1]}
+    assert {trace.meta for trace in lines} == lowest
+    assert median.y[-1] == pytest.approx(np.median(last["accuracy"]))
+    assert band.y[len(median.x) - 1] == pytest.approx(np.quantile(last["accuracy"], 0.1))
+    assert sum(trace.showlegend is not False for trace in figure.data) == 4  # band, median, lowest, highest
