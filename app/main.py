@@ -4,7 +4,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from app import elements, services
+from app import access, elements, services
 
 st.set_page_config(
     page_title="CFA Studio", page_icon=str(Path(__file__).with_name("icon.svg")), layout="wide"
@@ -26,6 +26,7 @@ page = st.navigation(
 )
 
 with elements.explained_errors():
+    access.require_login()
     services.supervisors()
     elements.show_notices()
     page.run()

@@ -9,10 +9,11 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -20,6 +21,7 @@ import streamlit as st
 import torch
 
 from app import wording
+from app.access import visitor
 from app.browsers import BROWSERS
 from app.outcomes import NOT_RUN, Column, Picture, columns
 from app.tables import Condition, Member
@@ -137,7 +139,32 @@ USUAL_ATTACKS = (
     *("fab-min", "square", "autoattack", "autoattack-plus", "autoattack-rand", "noise"),
 )
 
+P, T = ParamSpec("P"), TypeVar("T")
 _Stamps = tuple[tuple[str, int, int], ...]  # name, time and size of some files
+
+
+# --- who may ---
+
+
+def may_start() -> bool:
+    """Tell whether the visitor may start, stop, change and delete."""
+    return visitor().may_start
+
+
+def changes(function: Callable[P, T]) -> Callable[P, T]:
+    """Refuse what changes something, or costs the machine's time, to visitors who may only look."""
+
+    @wraps(function)
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> T:
+        who = visitor()
+        if not who.may_start:
+            raise ConfigError(
+                f"{who.name or 'who is not signed in'} may look, and change nothing; ask whoever runs this "
+                "dashboard to be named under [access] may_start"
+            )
+        return function(*args, **kwargs)
+
+    return guarded
 
 
 # --- singletons -----------------------------------------------------------------------------------
@@ -331,12 +358,14 @@ def _disk_use(path: str, stamp: tuple[int, int], state: str) -> int:
         return 0
 
 
+@changes
 def relabel(run: Run, name: str, tags: Sequence[str], notes: str) -> None:
     """Change a run's name, tags and notes."""
     store().relabel(run.folder, Label(name.strip(), tuple(tags), notes))
     _runs.clear()
 
 
+@changes
 def delete_runs(chosen: Sequence[Run]) -> None:
     """Delete runs for good; one that is being trained is refused."""
     for run in chosen:
@@ -726,6 +755,7 @@ def _model(path: str, weights: str, checkpoint: str, stamp: tuple[int, int]) -> 
     return load_model(RunFolder(Path(path)), weights, checkpoint)
 
 
+@changes
 def make_again(found: Outcomes, wanted: Sequence[Picture]) -> list[Job]:
     """Queue jobs that make adversarial images again, one per attack."""
     sources: dict[str, list[int]] = {}
@@ -802,36 +832,42 @@ def forget_snapshots() -> None:
         snapshot.clear()
 
 
+@changes
 def pause(job_id: str) -> None:
     """Ask a running job to save and stop, or keep a queued one from starting."""
     queue().pause(job_id)
     forget_snapshots()
 
 
+@changes
 def resume(job_id: str) -> None:
     """Queue a paused, interrupted, failed or cancelled job again."""
     queue().resume(job_id)
     forget_snapshots()
 
 
+@changes
 def cancel(job_id: str) -> None:
     """Stop a job for good."""
     queue().cancel(job_id)
     forget_snapshots()
 
 
+@changes
 def move(job_id: str, direction: Direction) -> None:
     """Move a queued job within the queue."""
     queue().move(job_id, direction)
     forget_snapshots()
 
 
+@changes
 def set_device(job_id: str, device: str | None) -> None:
     """Choose where a job is to run; ``None`` takes any device."""
     queue().set_device(job_id, device)
     forget_snapshots()
 
 
+@changes
 def remove(job_id: str) -> None:
     """Forget a job that has ended; what it made stays."""
     queue().remove(job_id)
@@ -841,6 +877,7 @@ def remove(job_id: str) -> None:
 # --- starting things ------------------------------------------------------------------------------
 
 
+@changes
 def start_demo() -> list[Job]:
     """Queue the demo comparison: four trainings on the embedded data, then a comparison.
 
@@ -864,6 +901,7 @@ def demo_jobs() -> list[Job]:
     return []
 
 
+@changes
 def fetch_dataset(name: str) -> None:
     """Queue the download of a data set."""
     submit_fetch(store(), queue(), name)
@@ -876,6 +914,7 @@ def fetch_job(name: str) -> Job | None:
     return found[-1] if found and found[-1].state != "done" else None
 
 
+@changes
 def start_training(configs: Sequence[RunConfig], name: str, device: str | None) -> list[RunFolder]:
     """Queue trainings; several runs with a name get it with a number each."""
     seconds = {config.key(): measured.seconds for config in configs if (measured := known_estimate(config))}
@@ -977,6 +1016,7 @@ def _checkpoint(weights: str, request: EvaluationRequest) -> str:
     return "file" if weights == "file" else request.checkpoint
 
 
+@changes
 def start_evaluations(chosen: Sequence[Run], request: EvaluationRequest, device: str | None) -> list[Job]:
     """Queue an evaluation for every run and kind of weights asked for that the run kept."""
     pairs = planned_evaluations(chosen, request)
@@ -1038,6 +1078,7 @@ def missing_data(chosen: Sequence[Run]) -> list[tuple[str, str]]:
     return found
 
 
+@changes
 def measure_evaluations(chosen: Sequence[Run], request: EvaluationRequest) -> None:
     """Time a few steps of every attack on this machine's first device, once per network and plan.
 
@@ -1110,6 +1151,7 @@ def attack_names() -> list[str]:
     return [*first, *(name for name in ATTACKS if name not in first)]
 
 
+@changes
 def add_model(source: str, dataset: str, model: str, normalize: str, name: str) -> RunFolder:
     """Take someone's own model into the store: a weights file, or ``package.module:factory``.
 
@@ -1139,6 +1181,7 @@ def _make_importable() -> None:
         sys.path.append(str(Path.cwd()))
 
 
+@changes
 def add_uploaded_model(
     file_name: str, content: bytes, dataset: str, model: str, normalize: str, name: str
 ) -> RunFolder:
@@ -1152,6 +1195,7 @@ def add_uploaded_model(
             raise type(error)(str(error).replace(str(file), file.name)) from error
 
 
+@changes
 def estimate(config: RunConfig) -> Estimate:
     """Measure a few real steps (on this machine's first device) and say what the run will cost."""
     measured = estimate_seconds(config, dataset_description(config.dataset), torch.device(devices()[0]))

@@ -321,14 +321,14 @@ def compare(
 ) -> None:
     """Compare runs with a baseline, class by class, on the test evaluations that they share."""
     from cfa.evaluation import default_weights
-    from cfa.jobs.reports import report_formats, write_report
+    from cfa.jobs.reports import check_format, write_report
     from cfa.results.comparison import compare as compare_runs
     from cfa.results.comparison import records
     from cfa.results.frames import add_group_means
 
     store, _ = _open()
     if out is not None:
-        _check_choice("out", out.suffix, report_formats())
+        check_format(out)
     found = [store.find(reference) for reference in runs]
     base = store.find(baseline) if baseline else found[0]
     comparison = compare_runs(found, base, default_weights)

@@ -188,7 +188,7 @@ def start_section(chosen: list[services.Run], request: services.EvaluationReques
             type="primary",
             icon=":material/play_arrow:",
             key="start_evaluation",
-            disabled=not ready,
+            disabled=not ready or not services.may_start(),
         )
         measure = st.button(
             "Estimate the time",

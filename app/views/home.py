@@ -26,7 +26,7 @@ def demo_card() -> None:
             "Run the demo comparison",
             type="primary",
             icon=":material/play_arrow:",
-            disabled=under_way,
+            disabled=under_way or not services.may_start(),
             key="run_demo",
             on_click=elements.attempt,
             args=(services.start_demo,),

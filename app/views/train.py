@@ -196,7 +196,13 @@ def start_section(draft: drafts.Draft, name: str, device: str | None) -> None:
     cost(configs)
     number = wording.count(len(configs), "run")
     with st.container(horizontal=True):
-        started = st.button(f"Start {number}", type="primary", icon=":material/play_arrow:", key="start")
+        started = st.button(
+            f"Start {number}",
+            type="primary",
+            icon=":material/play_arrow:",
+            key="start",
+            disabled=not services.may_start(),
+        )
         st.button(
             "Estimate the time",
             icon=":material/timer:",

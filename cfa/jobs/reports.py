@@ -16,6 +16,12 @@ def report_formats() -> tuple[str, ...]:
     return (*TEXT, *sorted(f".{found.name}" for found in entry_points(group=GROUP)))
 
 
+def check_format(file: Path) -> None:
+    """Refuse a file whose ending is none of the formats, before anything is computed."""
+    if file.suffix not in report_formats():
+        raise ConfigError(f"--out {file} ends with none of {', '.join(report_formats())}; choose one of them")
+
+
 def write_report(runs: Sequence[RunFolder], baseline: RunFolder, file: Path) -> list[Path]:
     """Write a comparison to a file, in the format that its name ends with.
 
@@ -37,8 +43,7 @@ def write_report(runs: Sequence[RunFolder], baseline: RunFolder, file: Path) -> 
     from cfa.results.reports import build_report, latex, markdown
     from cfa.results.rows import write_text
 
-    if file.suffix not in report_formats():
-        raise ConfigError(f"{file} ends with none of {', '.join(report_formats())}; choose one of them")
+    check_format(file)
     report = build_report(runs, baseline, default_weights, display_name, train_command)
     if file.suffix == ".csv":
         beside = file.with_name(f"{file.stem}-summary.csv")

@@ -1,0 +1,98 @@
+"""A login against a local OpenID provider: who is not signed in sees nothing, a viewer starts nothing."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from cfa.jobs.queue import Queue
+from tests.browser.dashboard import Dashboard
+from tests.browser.openid import CLIENT, Provider
+from tests.browser.tab import Tab
+
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser-1")]
+
+pytest.importorskip("authlib")
+
+OWNER = {"sub": "1", "email": "Ana@lab.example.org", "email_verified": True}
+VIEWER = {"sub": "2", "email": "ben@example.org", "email_verified": True}
+PRETENDER = {"sub": "3", "email": "ana@lab.example.org", "email_verified": False}
+
+
+@pytest.fixture(scope="module")
+def provider() -> Iterator[Provider]:
+    provider = Provider()
+    yield provider
+    provider.stop()
+
+
+@pytest.fixture(scope="module")
+def dashboard(open_dashboard, provider: Provider, tmp_path_factory: pytest.TempPathFactory) -> Dashboard:
+    folder: Path = tmp_path_factory.mktemp("elsewhere")
+    (folder / ".streamlit").mkdir()
+    (folder / ".streamlit" / "secrets.toml").write_text(
+        f"""
+[auth]
+redirect_uri = "http://127.0.0.1:{{port}}/oauth2callback"
+cookie_secret = "{"c" * 32}"
+client_id = "{CLIENT}"
+client_secret = "s3cret"
+server_metadata_url = "{provider.address}/.well-known/openid-configuration"
+
+[access]
+may_start = ["*@lab.example.org"]
+"""
+    )
+    return open_dashboard(tmp_path_factory.mktemp("home"), folder)
+
+
+def signed_in(browser: Browser, dashboard: Dashboard, provider: Provider, user: dict[str, object]) -> Tab:
+    provider.next_user = user
+    tab = Tab.open(browser, dashboard.address)
+    tab.visit()
+    tab.press("Sign in")
+    tab.sees(str(user["email"]))
+    tab.settle()
+    return tab
+
+
+def test_without_signing_in_nothing_is_shown(browser: Browser, dashboard: Dashboard):
+    tab = Tab.open(browser, dashboard.address)
+    for page in ("", "runs", "train"):
+        tab.visit(page)
+        expect(tab.page.get_by_role("button", name="Sign in")).to_be_visible()
+        assert tab.page.get_by_test_id("stDataFrame").count() == 0
+        assert "demo comparison" not in tab.page.locator("body").inner_text()
+    tab.close()
+
+
+@pytest.mark.parametrize("user", [VIEWER, PRETENDER], ids=["viewer", "unverified"])
+def test_a_viewer_looks_and_starts_nothing(browser: Browser, dashboard: Dashboard, provider: Provider, user):
+    tab = signed_in(browser, dashboard, provider, user)
+    tab.sees("may look, not start")
+    expect(tab.page.get_by_role("button", name="Run the demo comparison")).to_be_disabled()
+    tab.follow("Train", "Train")
+    expect(tab.page.get_by_role("button", name="Start 1 run")).to_be_disabled()
+    tab.press("Estimate the time")  # costs the machine's time as well
+    tab.sees("may look, and change nothing")
+    assert Queue(dashboard.home).jobs() == []
+    tab.press("Sign out")
+    expect(tab.page.get_by_role("button", name="Sign in")).to_be_visible()
+    tab.close()
+
+
+def test_who_is_named_may_start(browser: Browser, dashboard: Dashboard, provider: Provider):
+    tab = signed_in(browser, dashboard, provider, OWNER)
+    assert "may look" not in tab.page.locator("body").inner_text()
+    tab.follow("Train", "Train")
+    tab.type("train.epochs", "1")
+    tab.press("Start 1 run")
+    end = time.monotonic() + 60
+    while not Queue(dashboard.home).jobs():
+        assert time.monotonic() < end
+        time.sleep(0.1)
+    (job,) = Queue(dashboard.home).jobs()
+    Queue(dashboard.home).cancel(job.id)
+    tab.close()
