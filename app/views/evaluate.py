@@ -272,18 +272,25 @@ def show_results(chosen: list[services.Run]) -> None:
                 ),
             )
         )
-    show_scores(scores)
+    parts = {services.class_groups(run) for run in chosen}
+    show_scores(scores, next(iter(parts)) if len(parts) == 1 else ())
 
 
-def show_scores(scores: pd.DataFrame) -> None:
+def show_scores(scores: pd.DataFrame, parts: tuple[str, ...]) -> None:
+    """Show every class; with its group where all of these runs have the same long tail."""
     percent = elements.percent_columns(scores, ["accuracy", "low", "high"])
+    columns = ["series", "class_name", "accuracy", "low", "high"]
+    if parts:
+        percent = percent.assign(part=percent["class_index"].map(pd.Series(parts)))
+        columns.insert(2, "part")
     st.dataframe(
-        percent[["series", "class_name", "accuracy", "low", "high"]],
+        percent[columns],
         hide_index=True,
         key="evaluate_table",
         column_config={
             "series": "Model",
             "class_name": "Class",
+            "part": "Group",
             "accuracy": elements.percent_column("Accuracy"),
             "low": elements.percent_column("95 % from"),
             "high": elements.percent_column("to"),

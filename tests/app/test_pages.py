@@ -652,6 +652,8 @@ def test_a_long_tail_shows_its_groups_wherever_it_is_shown(example_home):
     classes = open_page("classes", run="long-tailed")
     table = next(frame.value for frame in classes.dataframe if "trained" in frame.value)
     assert dict(zip(table["class_name"], table["part"], strict=True))["Ankle boot"] == "tail"
+    evaluate = open_page("evaluate", evaluate="long-tailed")
+    assert any("part" in frame.value for frame in evaluate.dataframe)
     assert table["trained"].max() == 900
 
 

@@ -61,6 +61,7 @@ class Tab:
         page.on("console", self._hear)
         page.on("pageerror", lambda error: self.faults.append(f"uncaught: {error}"))
         page.on("request", self._watch)
+        page.on("crash", lambda: self.faults.append("the browser's tab crashed"))
 
     @classmethod
     def open(
