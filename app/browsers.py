@@ -1,3 +1,10 @@
-"""Browsers that print to PDF and draw pictures, by the names of their commands."""
+"""The browser that prints to PDF and draws pictures."""
+
+import shutil
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
+
+
+def find_browser() -> str | None:
+    """Return the path of the first that is on this machine."""
+    return next(filter(None, map(shutil.which, BROWSERS)), None)

@@ -18,7 +18,7 @@ import plotly.graph_objects as go
 import plotly.offline
 
 from app import charts, tables, wording
-from app.browsers import BROWSERS
+from app.browsers import find_browser
 
 NO_BROWSER = "it takes a Chromium or Chrome; install one (on Debian: apt-get install chromium) and try again"
 MOST_CLASSES = 20
@@ -81,7 +81,7 @@ def write_charts(report: Any, file: Path) -> None:
 
 
 def _browser() -> str:
-    found = next(filter(None, map(shutil.which, BROWSERS)), None)
+    found = find_browser()
     if found is None:
         raise ValueError(NO_BROWSER)
     return found

@@ -22,7 +22,7 @@ import torch
 
 from app import wording
 from app.access import visitor
-from app.browsers import BROWSERS
+from app.browsers import find_browser
 from app.outcomes import NOT_RUN, Column, Picture, columns
 from app.tables import Condition, Member
 from cfa.attacks import ATTACKS, CLEAN, passes_of
@@ -54,7 +54,7 @@ from cfa.evaluation import (
 )
 from cfa.jobs.folders import is_held
 from cfa.jobs.queue import Direction, Job, JobProgress, Queue, read_log, read_progress, seconds_until_empty
-from cfa.jobs.reports import write_report
+from cfa.jobs.reports import make_report, write_report
 from cfa.jobs.submit import (
     register_factory,
     register_weights,
@@ -1261,13 +1261,13 @@ def report(chosen: Sequence[Run], baseline: str, ending: str) -> bytes:
     folders = {run.id: run.folder for run in chosen}
     with tempfile.TemporaryDirectory() as scratch:
         file = Path(scratch) / f"report{ending}"
-        write_report(list(folders.values()), folders[baseline], file)
+        write_report(make_report(list(folders.values()), folders[baseline]), file)
         return file.read_bytes()
 
 
 def has_browser() -> bool:
     """Tell whether there is a Chromium on this machine, which PDF and pictures are drawn with."""
-    return any(map(shutil.which, BROWSERS))
+    return find_browser() is not None
 
 
 def csv(table: pd.DataFrame) -> str:

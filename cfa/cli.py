@@ -321,7 +321,7 @@ def compare(
 ) -> None:
     """Compare runs with a baseline, class by class, on the test evaluations that they share."""
     from cfa.evaluation import default_weights
-    from cfa.jobs.reports import check_format, write_report
+    from cfa.jobs.reports import check_format, make_report, write_report
     from cfa.results.comparison import compare as compare_runs
     from cfa.results.comparison import records
     from cfa.results.frames import add_group_means
@@ -331,10 +331,12 @@ def compare(
         check_format(out)
     found = [store.find(reference) for reference in runs]
     base = store.find(baseline) if baseline else found[0]
-    comparison = compare_runs(found, base, default_weights)
-    if out is not None:
-        written = write_report(found, base, out)
-        note(f"written: {' and '.join(map(str, written))}")
+    if out is None:
+        comparison = compare_runs(found, base, default_weights)
+    else:
+        report = make_report(found, base)
+        comparison = report.comparison
+        note(f"written: {' and '.join(map(str, write_report(report, out)))}")
     if as_json:
         print_json(comparison.document())
         return

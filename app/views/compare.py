@@ -1,5 +1,6 @@
 """Compare: two or more runs against one of them, class by class, all three kinds of weights."""
 
+import shlex
 from dataclasses import dataclass
 from functools import partial
 
@@ -205,7 +206,7 @@ def reports_section(comparison: Comparison) -> None:
                 disabled=missing,
                 help="It takes a Chromium on the dashboard's machine; install one." if missing else says,
             )
-    names = " ".join(run.name for run in comparison.runs)
+    names = shlex.join(run.name for run in comparison.runs)
     st.caption(f"The same from a terminal: `cfa compare {names} --out report.html`")
 
 

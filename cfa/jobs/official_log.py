@@ -16,14 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 from cfa.config import RunConfig
 from cfa.errors import CheckpointError, ConfigError, StoreError
-from cfa.results.rows import Epoch, Knobs, Row, Scores, append_rows
+from cfa.results.rows import Epoch, Row, Scores, append_rows
 from cfa.results.runs import Manifest, RunFolder, now
 from cfa.results.store import Store
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from cfa.methods import ClassKnobs
 
 PARTS = (  # the six rows: split, attack
     ("train", "clean"),
@@ -192,6 +191,7 @@ def _rows(log: OfficialLog) -> Iterator[Row]:
     """Write each epoch as our own training does: knobs, scores, the epoch as a whole."""
     from cfa.methods import METHODS, ClassStats
     from cfa.training.schedule import learning_rate
+    from cfa.training.state import knobs_row
 
     config = log.config
     rule = METHODS[config.method].rule(config)
@@ -200,7 +200,7 @@ def _rows(log: OfficialLog) -> Iterator[Row]:
         counts = {
             part: _counts(values, part[0], log.source) for part, values in zip(PARTS, accuracy, strict=True)
         }
-        yield _knobs_row(epoch, knobs)
+        yield knobs_row(epoch, knobs)
         for (split, attack), correct in counts.items():
             yield _scores_row(config, epoch, split, attack, correct)
         gate = min(counts["val", "pgd-10"].tolist()) / IMAGES["val"]
@@ -231,15 +231,6 @@ def _counts(accuracy: "Tensor", split: str, file: Path) -> "Tensor":
             "another split than the official one of CIFAR-10, or of a --debug run"
         )
     return whole.long()
-
-
-def _knobs_row(epoch: int, knobs: "ClassKnobs") -> Knobs:
-    return Knobs(
-        epoch=epoch,
-        eps=tuple(knobs.eps.tolist()),
-        clean_weight=tuple(knobs.clean_weight.tolist()),
-        robust_weight=tuple(knobs.robust_weight.tolist()),
-    )
 
 
 def _scores_row(config: RunConfig, epoch: int, split: str, attack: str, correct: "Tensor") -> Scores:

@@ -3,9 +3,13 @@
 from collections.abc import Callable, Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cfa.errors import CfaError, ConfigError
 from cfa.results.runs import RunFolder
+
+if TYPE_CHECKING:
+    from cfa.results.reports import Report
 
 GROUP = "cfa.reports"  # entry points: the ending of a file's name -> (report, file) -> None
 TEXT = (".csv", ".md", ".tex")
@@ -22,29 +26,42 @@ def check_format(file: Path) -> None:
         raise ConfigError(f"--out {file} ends with none of {', '.join(report_formats())}; choose one of them")
 
 
-def write_report(runs: Sequence[RunFolder], baseline: RunFolder, file: Path) -> list[Path]:
-    """Write a comparison to a file, in the format that its name ends with.
+def make_report(runs: Sequence[RunFolder], baseline: RunFolder) -> "Report":
+    """Compare runs with a baseline and put together what a document shows.
 
     Args:
         runs: Two or more, the baseline among them or not.
         baseline: What the others are measured against.
+
+    Raises:
+        ConfigError: Fewer than two runs, or no shared evaluation.
+    """
+    from cfa.evaluation import default_weights
+    from cfa.methods import display_name, train_command
+    from cfa.results.reports import build_report
+
+    return build_report(runs, baseline, default_weights, display_name, train_command)
+
+
+def write_report(report: "Report", file: Path) -> list[Path]:
+    """Write a report to a file, in the format that its name ends with.
+
+    Args:
+        report: What :func:`make_report` put together.
         file: Where to; of ``.csv`` the summary is written beside it.
 
     Returns:
         The files that were written.
 
     Raises:
-        ConfigError: The ending is none of :func:`report_formats`, or the runs share no evaluation.
+        ConfigError: The ending is none of :func:`report_formats`.
         CfaError: It cannot be written, or a program that it needs is missing.
     """
-    from cfa.evaluation import default_weights
-    from cfa.methods import display_name, train_command
     from cfa.results.exports import write_csv
-    from cfa.results.reports import build_report, latex, markdown
+    from cfa.results.reports import latex, markdown
     from cfa.results.rows import write_text
 
     check_format(file)
-    report = build_report(runs, baseline, default_weights, display_name, train_command)
     if file.suffix == ".csv":
         beside = file.with_name(f"{file.stem}-summary.csv")
         write_csv(report.comparison.per_class, file)

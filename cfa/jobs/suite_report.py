@@ -21,7 +21,7 @@ from cfa.results.evaluations import read_evaluations
 from cfa.results.published import PublishedNumber
 from cfa.results.rows import Scores
 from cfa.results.store import Store
-from cfa.statistics import GROUPS, Group, class_mean_interval, worst_class_interval
+from cfa.statistics import GROUPS, Group, class_mean_interval, group_means, over_seeds, worst_class_interval
 
 CLOSING = SuiteEvaluation(attacks=CLOSING_ATTACKS, weights=("online", "ema", "fawa"))
 Interval = tuple[float, float]
@@ -266,8 +266,8 @@ def _averages(scored: Sequence[_Scored]) -> dict[str, Any]:
     }
     fields: dict[str, Any] = {}
     for name, (values, intervals) in columns.items():
-        fields[name] = float(np.mean(values))
-        fields[f"{name}_spread"] = float(np.std(values, ddof=1)) if len(values) > 1 else None
+        seeds = over_seeds(values)
+        fields[name], fields[f"{name}_spread"] = seeds.mean, seeds.deviation
         low, high = np.mean(intervals, axis=0).tolist()
         fields[f"{name}_interval"] = (low, high)
     worst = [int(a.argmin()) for a in accuracies]
@@ -278,14 +278,8 @@ def _averages(scored: Sequence[_Scored]) -> dict[str, Any]:
 def _group_means(accuracies: Sequence[np.ndarray], scored: Sequence[_Scored]) -> dict[str, float]:
     if not all(one.groups for one in scored):
         return {}
-    return {
-        name: float(
-            np.mean(
-                [a[np.array(one.groups) == name].mean() for a, one in zip(accuracies, scored, strict=True)]
-            )
-        )
-        for name in GROUPS
-    }
+    means = [group_means(a, one.groups) for a, one in zip(accuracies, scored, strict=True)]
+    return {name: float(np.mean([of_run[name] for of_run in means])) for name in GROUPS}
 
 
 def _beside(cells: Sequence[Cell], suite: Suite) -> Iterator[Cell]:

@@ -159,19 +159,19 @@ def fairness_frame(
         Columns :data:`LEADING_COLUMNS` and :data:`FAIRNESS_COLUMNS`; NaN where something is not known.
     """
     records = []
+    chosen = {run_id: worst_on_validation(folder) for run_id, folder in (runs or {}).items()}
     for key, block in per_class.groupby(LEADING_COLUMNS, sort=False, dropna=False):
         lead = dict(zip(LEADING_COLUMNS, key if isinstance(key, tuple) else (key,), strict=True))
         accuracy = block.sort_values("class_index")["accuracy"].to_numpy(float)
         same = per_class[_CLEAN_KEYS].eq([lead[name] for name in _CLEAN_KEYS]).all(axis=1)
         clean = per_class[same & (per_class["attack"] == "clean")].sort_values("class_index")["accuracy"]
-        folder = (runs or {}).get(str(lead["run_id"]))
         at = (str(lead["weights"]), int(block["epoch"].iloc[0]))
-        chosen = worst_on_validation(folder, *at) if folder else None
+        index = chosen.get(str(lead["run_id"]), {}).get(at)
         records.append(
             {
                 **lead,
                 **_fairness(accuracy, clean.to_numpy(float)),
-                "validation_worst": accuracy[chosen] if chosen is not None else np.nan,
+                "validation_worst": accuracy[index] if index is not None else np.nan,
             }
         )
     frame = pd.DataFrame.from_records(records, columns=[*LEADING_COLUMNS, *FAIRNESS_COLUMNS])
@@ -205,17 +205,16 @@ def _with_rho(frame: pd.DataFrame, per_class: pd.DataFrame, baseline: Collection
     return frame.assign(rho=values)
 
 
-def worst_on_validation(run: RunFolder, weights: str, epoch: int) -> int | None:
-    """Return the class that was worst on validation at a checkpoint, under attack; ``None`` if unknown.
+def worst_on_validation(run: RunFolder) -> dict[tuple[str, int], int]:
+    """Return the class that was worst on validation under attack, by kind of weights and epoch.
 
     Its test accuracy has no selection bias: the minimum over classes is taken on other images.
     """
-    for row in run.rows():
-        if not isinstance(row, Scores) or row.attack == "clean":
-            continue
-        if (row.split, row.weights, row.epoch) == ("val", weights, epoch):
-            return int(np.argmin(np.array(row.correct) / np.array(row.total)))
-    return None
+    return {
+        (row.weights, row.epoch): int(np.argmin(np.array(row.correct) / np.array(row.total)))
+        for row in run.rows()
+        if isinstance(row, Scores) and row.split == "val" and row.attack != "clean"
+    }
 
 
 def history_frame(run: RunFolder) -> pd.DataFrame:

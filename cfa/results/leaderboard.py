@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 from cfa.results.frames import per_class_frame, summary_frame
 from cfa.results.published import PublishedNumber
 from cfa.results.runs import RunFolder
+from cfa.statistics import over_seeds
 
 OURS, PUBLISHED = "ours", "published"
 COLUMNS = [
@@ -64,18 +65,19 @@ def _ours(runs: Sequence[RunFolder], name: Callable[[str, str], str]) -> list[di
     for key, block in summary[summary["attack"] != "clean"].groupby([*_KEY, *_ATTACK], sort=False):
         values: Any = key
         members = [by_id[run] for run in block["run_id"]]
+        mean, worst = over_seeds(block["mean_accuracy"]), over_seeds(block["worst_accuracy"])
         natural = clean_of.get(values[: len(_KEY)], {})
         rows.append(
             {
                 **dict(zip([*_KEY, *_ATTACK], values, strict=True)),
                 "whose": OURS,
                 "label": _label(members, values[3], name),
-                "mean": float(block["mean_accuracy"].mean()),
-                "worst": float(block["worst_accuracy"].mean()),
+                "mean": mean.mean,
+                "worst": worst.mean,
                 "clean_mean": natural.get("mean_accuracy"),
                 "clean_worst": natural.get("worst_accuracy"),
-                "mean_spread": _spread(block["mean_accuracy"]),
-                "worst_spread": _spread(block["worst_accuracy"]),
+                "mean_spread": mean.deviation,
+                "worst_spread": worst.deviation,
                 "runs": len(members),
                 "images": int(block["total"].min()),
                 "marks": "; ".join(_marks(members, values[5])),
@@ -99,10 +101,6 @@ def _marks(members: Sequence[RunFolder], attack: str) -> list[str]:
     if len(members) == 1:
         marks["one seed"] = None
     return list(marks)
-
-
-def _spread(values: pd.Series) -> float | None:
-    return float(values.std(ddof=1)) if len(values) > 1 else None
 
 
 def _published(numbers: Iterable[PublishedNumber]) -> list[dict[str, Any]]:

@@ -1,5 +1,6 @@
 """A comparison as a document: what every format of it shows, and the formats that are text."""
 
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,7 @@ from cfa.results.comparison import Comparison, compare
 from cfa.results.frames import add_group_means, fairness_frame
 from cfa.results.runs import RunFolder, now
 from cfa.results.statements import Statement, statements
+from cfa.statistics import over_seeds
 
 ABOUT = (
     "Mean over classes and worst class, in percent; of several seeds mean ± standard deviation. Checkpoints "
@@ -152,9 +154,10 @@ def _experiments(
 def _commands(
     runs: Sequence[RunFolder], baseline: RunFolder, command: Callable[[RunConfig], str]
 ) -> tuple[str, ...]:
-    trained = [f"{command(run.config)} --name {run.name}" for run in runs if run.config.method != "external"]
-    names = " ".join(run.name for run in runs)
-    return (*trained, f"cfa compare {names} --baseline {baseline.name} --out report.html")
+    own = [run for run in runs if run.config.method != "external"]
+    trained = [f"{command(run.config)} --name {shlex.quote(run.name)}" for run in own]
+    compared = ["cfa", "compare", *(run.name for run in runs), "--baseline", baseline.name]
+    return (*trained, shlex.join([*compared, "--out", "report.html"]))
 
 
 # Rows of a table: experiments by kind of weights, conditions as columns ------------------------------------
@@ -214,8 +217,8 @@ def _cell(kind: pd.DataFrame, attack: str, norm: str, eps: float) -> Cell | None
         return None
     numbers: list[Any] = []
     for column in ("mean_accuracy", "worst_accuracy"):
-        values = rows[column].astype(float)
-        numbers += [float(values.mean()), float(values.std(ddof=1)) if len(values) > 1 else None]
+        seeds = over_seeds(rows[column])
+        numbers += [seeds.mean, seeds.deviation]
     return Cell(*numbers)
 
 

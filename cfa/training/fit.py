@@ -34,14 +34,14 @@ from cfa.models import (
     save_weights,
 )
 from cfa.progress import Observer, Progress, Stopped
-from cfa.results.rows import Epoch, Knobs, Row, Scores, append_rows, drop_rows_after
+from cfa.results.rows import Epoch, Row, Scores, append_rows, drop_rows_after
 from cfa.results.runs import Manifest, RunFolder, now
 from cfa.training.epoch import train_epoch
 from cfa.training.memory import OutOfMemory, fits, largest_batch
 from cfa.training.provenance import code_version, device_name, package_versions
 from cfa.training.randomness import generator
 from cfa.training.schedule import learning_rate
-from cfa.training.state import EpochCounts, TrainingState
+from cfa.training.state import EpochCounts, TrainingState, knobs_row
 from cfa.training.step import DeviceKnobs, Step
 from cfa.training.validation import Counts, count_correct, score_rows
 
@@ -287,7 +287,7 @@ class Trainer:
         """Validate, pass the gate, average, calibrate, keep the best; then write rows and state."""
         state, epoch = self.state, self.state.epoch + 1
         self._report("validating", 1.0)
-        rows: list[Row] = [self._knobs_row(epoch), self._training_row(epoch)]
+        rows: list[Row] = [knobs_row(epoch, state.knobs), self._training_row(epoch)]
         rows += self._evaluate("online", state.model, epoch)
         gate = self._gate_statistic()
         accepted = {kind: averager.accepts(epoch, gate) for kind, averager in self.averagers.items()}
@@ -371,15 +371,6 @@ class Trainer:
         self.state.rule_state, self.state.knobs = rule(self.state.rule_state, stats)
 
     # Rows ----------------------------------------------------------------------------------------------
-
-    def _knobs_row(self, epoch: int) -> Knobs:
-        knobs = self.state.knobs
-        return Knobs(
-            epoch=epoch,
-            eps=tuple(knobs.eps.tolist()),
-            clean_weight=tuple(knobs.clean_weight.tolist()),
-            robust_weight=tuple(knobs.robust_weight.tolist()),
-        )
 
     def _training_row(self, epoch: int) -> Scores:
         counts, attack = self.state.counts, self.config.attack

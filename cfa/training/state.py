@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from cfa.errors import CheckpointError, StoreError
 from cfa.methods import ClassKnobs
+from cfa.results.rows import Knobs
 
 FIELDS = ("knobs", "rule_state", "counts", "averages", "scores", "best", "epoch", "step")
 
@@ -117,6 +118,16 @@ class TrainingState:
         self.averages, self.scores = content["averages"], content["scores"]
         self.best = {kind: (score, epoch) for kind, (score, epoch) in content["best"].items()}
         self.epoch, self.step = content["epoch"], content["step"]
+
+
+def knobs_row(epoch: int, knobs: ClassKnobs) -> Knobs:
+    """Turn what a rule set for an epoch into its row."""
+    return Knobs(
+        epoch=epoch,
+        eps=tuple(knobs.eps.tolist()),
+        clean_weight=tuple(knobs.clean_weight.tolist()),
+        robust_weight=tuple(knobs.robust_weight.tolist()),
+    )
 
 
 def _unreadable(path: Path) -> CheckpointError:
