@@ -64,7 +64,7 @@ def accuracy_over_epochs(summary: pd.DataFrame) -> go.Figure:
     Args:
         summary: Columns ``weights, epoch, mean, worst, worst_class``; fractions.
     """
-    figure = _figure("epoch", PERCENT)
+    figure = _figure("epoch", PERCENT, told=("class",))
     for weights, block in _by(summary, "weights"):
         title = WEIGHTS_TITLES.get(str(weights), weights)
         for measure, dash, words in (("mean", "solid", "mean"), ("worst", "dot", "worst class")):
@@ -164,8 +164,9 @@ def class_heatmap(frame: pd.DataFrame, column: str) -> go.Figure:
     if len(grid) > 20:
         grid = grid.sort_values(grid.columns[-1])
     names = [str(name) for _, name in grid.index]
-    figure = _figure("epoch", Unit(""), height=HEIGHT + 60 if len(grid) <= 20 else TALL)
+    figure = _figure("epoch", Unit(""), height=HEIGHT + 60 if len(grid) <= 20 else TALL, told=("class",))
     figure.add_heatmap(
+        name="accuracy",
         x=[int(epoch) for epoch in grid.columns],
         y=list(range(len(names))),
         z=grid.to_numpy(float).tolist(),
@@ -228,7 +229,7 @@ def gate(epochs: pd.DataFrame, statistic: str) -> go.Figure:
 
 def speed(epochs: pd.DataFrame) -> go.Figure:
     """Draw training images per second over epochs; ``epochs`` has ``epoch, images_per_second, seconds``."""
-    figure = _figure("epoch", Unit("images per second", ticks="~s"))
+    figure = _figure("epoch", Unit("images per second", ticks="~s"), told=("seconds",))
     figure.add_bar(
         x=epochs["epoch"].tolist(),
         y=epochs["images_per_second"].tolist(),
@@ -247,7 +248,7 @@ def class_bars(scores: pd.DataFrame, colours: Mapping[str, str]) -> go.Figure:
         scores: Columns ``group, series, class_index, class_name, accuracy, low, high``; fractions.
         colours: Colour of each group.
     """
-    figure = _figure("", PERCENT)
+    figure = _figure("", PERCENT, across="class")
     for group, block in _by(scores, "group"):
         figure.add_bar(
             x=block["class_name"].tolist(),
@@ -271,7 +272,7 @@ def class_differences(differences: pd.DataFrame, colours: Mapping[str, str]) -> 
         differences: Columns ``group, series, class_name, difference, clear``; differences of fractions.
         colours: Colour of each group.
     """
-    figure = _figure("", Unit("points against baseline", ticks="+.0f"))
+    figure = _figure("", Unit("points against baseline", ticks="+.0f"), across="class")
     for group, block in _by(differences, "group"):
         figure.add_bar(
             x=block["class_name"].tolist(),
@@ -296,7 +297,7 @@ def mean_against_worst(summary: pd.DataFrame, colours: Mapping[str, str]) -> go.
             worst_high, worst_class``; fractions.
         colours: Colour of each group.
     """
-    figure = _figure("mean accuracy", Unit("worst class", ticks=".0%"))
+    figure = _figure("mean accuracy", Unit("worst class", ticks=".0%"), told=("which",))
     named: set[str] = set()
     row: Any
     for row in summary.itertuples():
@@ -314,8 +315,9 @@ def mean_against_worst(summary: pd.DataFrame, colours: Mapping[str, str]) -> go.
             },
             error_x=_whiskers([row.mean], [row.mean_low], [row.mean_high], thin=True),
             error_y=_whiskers([row.worst], [row.worst_low], [row.worst_high], thin=True),
-            customdata=[[row.worst_class, row.series]],
-            hovertemplate="mean %{x:.1%}, worst %{y:.1%} (%{customdata[0]})<extra>%{customdata[1]}</extra>",
+            meta=row.series,
+            customdata=[row.worst_class],
+            hovertemplate="mean %{x:.1%}, worst %{y:.1%} (%{customdata})<extra>%{meta}</extra>",
         )
         named.add(row.group)
     figure.update_xaxes(tickformat=".0%", showgrid=True, gridcolor=GRID)
@@ -330,7 +332,9 @@ def trade_off(board: pd.DataFrame, front: np.ndarray) -> go.Figure:
         board: Columns ``whose, label, mean, worst, clean_mean, marks, source``; fractions, finite.
         front: Which points no other beats in both, boolean.
     """
-    figure = _figure("mean accuracy under attack", Unit("worst class", ticks=".0%"), height=HEIGHT + 160)
+    told = ("result", "source", "marks", "clean accuracy")
+    unit = Unit("worst class", ticks=".0%")
+    figure = _figure("mean accuracy under attack", unit, height=HEIGHT + 160, told=told)
     clean = board["clean_mean"].astype(float)
     scale = {"cmin": clean.min(), "cmax": clean.max()} if clean.notna().any() else {}
     best = board[front].sort_values("mean")
@@ -397,7 +401,7 @@ def averaging(summary: pd.DataFrame, measure: str) -> go.Figure:
         measure: ``mean`` or ``worst``.
     """
     title = "mean of classes" if measure == "mean" else "worst class"
-    figure = _figure("", Unit(title, ticks=".0%"))
+    figure = _figure("", Unit(title, ticks=".0%"), across="method", told=("model",))
     for weights, block in _by(summary, "weights"):
         figure.add_bar(
             x=block["title"].tolist(),
@@ -423,7 +427,9 @@ def confusion(counts: np.ndarray, names: Sequence[str], chosen: tuple[int, int] 
         chosen: True and predicted class of the framed cell.
     """
     classes, named = len(names), len(names) <= MOST_NUMBERED
-    figure = _figure("predicted class", Unit("true class"), height=(200 + 34 * classes) if named else 640)
+    told = ("true class", "predicted class", "images", "share")  # the first two instead of the axes' indices
+    height = (200 + 34 * classes) if named else 640
+    figure = _figure("predicted class", Unit("true class"), height=height, told=told)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     bright = shares > BRIGHT * shares.max()  # the number on a cell is white or black
     for drawn, colour in ((~bright, "white"), (bright, "black")):
@@ -518,7 +524,7 @@ def mean_and_worst_over_eps(frame: pd.DataFrame, colours: Mapping[str, str], uni
         colours: Colour of each group.
         unit: How eps is drawn.
     """
-    figure = _figure(unit.title, PERCENT)
+    figure = _figure(unit.title, PERCENT, told=("class",))
     for group, block in _by(frame, "group"):
         for measure, dash, words in (("mean", "solid", "mean"), ("worst", "dot", "worst class")):
             named = block["worst_class"] if measure == "worst" else pd.Series("mean of classes", block.index)
@@ -542,7 +548,7 @@ def smallest_perturbations(frame: pd.DataFrame, unit: Unit) -> go.Figure:
         frame: Columns ``class_index, class_name, length``; finite lengths.
         unit: How a length is drawn.
     """
-    figure = _figure("", unit)
+    figure = _figure("", unit, across="class")
     for _, block in _by(frame.sort_values("class_index"), "class_index"):
         name = block["class_name"].iloc[0]
         figure.add_box(
@@ -628,10 +634,21 @@ def _whiskers(
     }
 
 
-def _figure(x_title: str, y: Unit, height: int = HEIGHT) -> go.Figure:
-    """Start a figure: quiet grid, legend below, zoom kept while data arrive."""
+def _figure(
+    x_title: str, y: Unit, height: int = HEIGHT, *, across: str = "", told: tuple[str, ...] = ()
+) -> go.Figure:
+    """Start a figure: quiet grid, legend below, zoom kept while data arrive.
+
+    Args:
+        x_title: Of the axis, as drawn.
+        y: What goes up.
+        height: In pixels.
+        across: What the other axis holds, where its ticks say it and it has no title.
+        told: What the entries of ``customdata`` are, for the table of the figure's numbers.
+    """
     figure = go.Figure()
     figure.update_layout(
+        meta={"across": across or x_title, "told": told},
         height=height,
         margin={"l": 8, "r": 8, "t": 24, "b": 8},
         legend={"orientation": "h", "yref": "container", "yanchor": "bottom", "y": 0, "x": 0, "title": None},

@@ -3,13 +3,15 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
-from app import charts, services, wording
+from app import chart_tables, charts, services, wording
+from app.live_chart import live_chart
 
 CHART_CONFIG = {"displaylogo": False, "modeBarButtonsToRemove": ["lasso2d", "select2d", "autoScale2d"]}
 LIVE_SECONDS = 2  # between refreshes while something runs
@@ -73,33 +75,71 @@ def heading(title: str, says: str) -> None:
 
 @dataclass(frozen=True)
 class Card:
-    """A chart with its title; without a figure, ``empty`` says why there is none."""
+    """A chart, its title and a line on what it shows; without a figure, ``empty`` says why there is none."""
 
     title: str
     key: str
     figure: go.Figure | None
-    says: str = ""
+    says: str
     empty: str = ""
 
+    @property
+    def description(self) -> str:
+        """Name the chart for screen readers."""
+        return f"{self.title}. {self.says}"
 
-def show_card(card: Card) -> None:
-    """Show a chart under its title, or say why there is none."""
+
+def show_card(card: Card, view: str | None = None, on_click: Callable[[], None] | None = None) -> None:
+    """Show a chart under its title, with its numbers as a table; or say why there is none.
+
+    Args:
+        card: The chart.
+        view: Of a chart that changes while somebody looks: what zoom and hidden lines are kept for.
+        on_click: What a click on a point does; not for charts with ``view``.
+    """
     if card.figure is None:
         st.caption(f"**{card.title}**: {card.empty or 'nothing to show yet.'}")
         return
     st.markdown(f"**{card.title}**")
-    if card.says:
-        st.caption(card.says)
-    st.plotly_chart(card.figure, key=card.key, config=CHART_CONFIG, theme="streamlit")
+    st.caption(card.says)
+    if view is None or not live_chart(card.figure, card.key, card.description, view):
+        st.plotly_chart(
+            card.figure,
+            key=card.key,
+            config=CHART_CONFIG,
+            theme="streamlit",
+            alt=card.description,
+            on_select=on_click or "ignore",
+            selection_mode="points",
+        )
+    show_numbers(card)
 
 
-def show_cards(cards: Sequence[Card]) -> None:
-    """Show charts two in a row, and below them why others are missing."""
+def show_numbers(card: Card) -> None:
+    """Offer what a chart shows as a table and as a CSV file; nothing is computed while it is closed."""
+    opened = st.expander(
+        "Numbers", key=f"{card.key}_numbers", icon=":material/table:", type="compact", on_change="rerun"
+    )
+    if not opened.open or card.figure is None:
+        return
+    numbers = chart_tables.numbers_of(card.figure)
+    with opened:
+        st.dataframe(
+            chart_tables.for_reading(numbers),
+            hide_index=True,
+            key=f"{card.key}_table",
+            alt=f"The numbers of: {card.description}",
+        )
+        csv_button("CSV", partial(services.csv, numbers), f"{card.key}.csv", f"{card.key}_csv")
+
+
+def show_cards(cards: Sequence[Card], view: str | None = None) -> None:
+    """Show charts two in a row, and below them why others are missing; ``view`` as for one."""
     drawn = [card for card in cards if card.figure is not None]
     for start in range(0, len(drawn), 2):
         for column, card in zip(st.columns(2), drawn[start : start + 2], strict=False):
             with column:
-                show_card(card)
+                show_card(card, view)
     for card in cards:
         if card.figure is None:
             show_card(card)

@@ -195,14 +195,14 @@ def show_matrix(
     framed = st.session_state.get("classes_framed")
     if framed is None or framed[0] != of:
         st.session_state["classes_framed"] = framed = (of, cell)
-    st.plotly_chart(
+    card = elements.Card(
+        "Confusion",
+        "classes_confusion",
         charts.confusion(counts, found.class_names, framed[1]),
-        key="classes_confusion",
-        config=elements.CHART_CONFIG,
-        theme="streamlit",
-        on_select=take_click,
-        selection_mode="points",
+        f"{column_title(found, column)}. Rows are true classes; colours are shares of them. Click on a cell "
+        "to see its images, or choose its classes below.",
     )
+    elements.show_card(card, on_click=take_click)
 
 
 def take_click() -> None:
@@ -436,10 +436,6 @@ def show(found: services.Outcomes, column: outcomes.Column) -> None:
     show_accuracy(found, column)
     downloads(found, column, counts)
     st.subheader("What is taken for what")
-    st.caption(
-        f"{column_title(found, column)}. Rows are true classes; colours are shares of them. "
-        "Click on a cell to see its images, or choose its classes below."
-    )
     place = st.container()
     show_largest(found, counts)
     cell = choose_cell(found, counts)

@@ -409,6 +409,7 @@ def eps_section(comparison: Comparison) -> None:
                 f"{run.title} · {run.name}",
                 f"compare_eps_{run.id}",
                 charts.class_lines(frame, "eps", charts.EPS, y_range=common),
+                "The eps that each class was trained with, epoch by epoch; the same scale for all runs.",
             )
             for run, frame in drawn
         ]

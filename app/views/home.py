@@ -77,15 +77,17 @@ def shipped_results() -> None:
     alike = [run for run in shipped if run.id in measured]
     groups = tables.make_groups([run.member for run in alike], services.method_title, merge_seeds=True)
     models = tables.model_summary(found[0].of(results.summary), groups, services.display_name)
-    st.caption(
-        f"{found[0].title}. Several seeds are one point: mean and standard deviation over seeds. "
-        "Circle: online weights, square: EMA, diamond: FAWA."
-    )
     colours = charts.group_colours([group.key for group in groups])
     left, right = st.columns([3, 2])
     with left:
-        st.plotly_chart(
-            charts.mean_against_worst(models, colours), key="shipped_scatter", config=elements.CHART_CONFIG
+        elements.show_card(
+            elements.Card(
+                "Mean against worst class",
+                "shipped_scatter",
+                charts.mean_against_worst(models, colours),
+                f"{found[0].title}. Several seeds are one point: mean and standard deviation over seeds. "
+                "Circle: online weights, square: EMA, diamond: FAWA.",
+            )
         )
     with right:
         shown = elements.percent_columns(models, ["mean", "worst"])[

@@ -178,9 +178,8 @@ def run_section() -> None:
     if shown is None:
         st.info(f"Run {chosen!r} is gone; choose another.")
         return
-    # A chart whose data change is drawn anew, so its zoom is lost: who looks closely holds it still.
     live = shown.state == "running" and follow.toggle(
-        "Live", value=True, key="monitor_live", help="Off holds the charts still, to zoom into them."
+        "Live", value=True, key="monitor_live", help="Off holds everything still; zoom is kept either way."
     )
     every = elements.LIVE_SECONDS if live else None
     st.fragment(live_run, run_every=every)(shown.id, weights or "online", elements.states_signature())
@@ -196,7 +195,8 @@ def live_run(run_id: str, weights: str, drawn: tuple[tuple[str, str], ...]) -> N
     job = next(
         (job for job in reversed(services.jobs()) if job.run_id == run.id and job.kind == "train"), None
     )
-    run_header(run, job)
+    with st.container():  # whatever it has to say, the charts keep their place and with it their zoom
+        run_header(run, job)
     history, epochs = services.history(run), services.epochs(run)
     if epochs.empty:
         st.info(
@@ -213,7 +213,8 @@ def live_run(run_id: str, weights: str, drawn: tuple[tuple[str, str], ...]) -> N
                 *group_cards(run, validation, weights),
                 *calibration_cards(run),
                 *gate_and_speed_cards(run, epochs),
-            ]
+            ],
+            view=run.id,
         )
     log(run, job)
 
@@ -367,5 +368,6 @@ def log(run: services.Run, job: services.Job | None) -> None:
 elements.heading("Monitor", "What runs, what waits, and what happens to every class while it does.")
 refresh = elements.LIVE_SECONDS if services.anything_active() else elements.IDLE_SECONDS
 st.fragment(queue, run_every=refresh)(elements.states_signature())
-ended_jobs()
+with st.container():  # so that nothing below moves, and is drawn anew, when the first job has ended
+    ended_jobs()
 run_section()

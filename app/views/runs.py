@@ -270,7 +270,7 @@ def show_results(run: services.Run) -> None:
             "Accuracy per class with 95 % intervals",
             "run_class_bars",
             charts.class_bars(scores[scores["class_index"].isin(hardest)], charts.WEIGHTS_COLOURS),
-            "" if all_shown else f"The {MOST_CLASSES} hardest classes.",
+            condition.title + ("." if all_shown else f". The {MOST_CLASSES} hardest classes."),
         )
     )
     for finding in services.findings([run]):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from app import services
+from app import live_chart, services
 
 MAIN = Path(services.__file__).with_name("main.py")
 PAGES = ("home", "train", "monitor", "runs", "evaluate", "classes", "sweep", "compare", "leaderboard")
@@ -36,7 +36,8 @@ def assert_sound(app):
 
 
 def figures(app):
-    return [json.loads(chart.proto.spec) for chart in app.get("plotly_chart")]
+    live = [json.loads(json.loads(chart.proto.json)["figure"]) for chart in app.get("bidi_component")]
+    return [json.loads(chart.proto.spec) for chart in app.get("plotly_chart")] + live
 
 
 def words(app):
@@ -200,6 +201,16 @@ def test_monitor_draws_one_run_class_by_class(example_home):
     values = [metric.value.replace("\u00a0", " ") for metric in app.metric]
     assert "10 of 10" in values
     assert any(re.fullmatch(r"\d+\.\d %", value) for value in values)
+
+
+def test_monitor_draws_where_nothing_can_be_written_beside_the_program(example_home, tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(live_chart, "STATIC", tmp_path / "file" / "static")
+    live_chart.library_address.clear()
+    app = open_page("monitor", run="hundred-classes")
+    live_chart.library_address.clear()
+    assert not app.get("bidi_component")
+    assert len(app.get("plotly_chart")) == 7
 
 
 def test_monitor_draws_a_hundred_classes(example_home):

@@ -23,8 +23,8 @@ SETTLED = """() => {
     return false
   const waiting = '[data-testid="stSkeleton"], [data-testid="stAppSkeleton"], [data-stale="true"]'
   if (document.querySelector(waiting)) return false
-  return [...document.querySelectorAll('[data-testid="stPlotlyChart"]')].every(
-    chart => chart.querySelector('.js-plotly-plot .main-svg'))
+  return [...document.querySelectorAll('[data-testid="stPlotlyChart"], .cfa-live-chart')].every(
+    chart => chart.querySelector('.main-svg'))
 }"""
 
 # Points of every trace of every chart: cells of a heatmap, finite coordinates of anything else.
@@ -41,6 +41,15 @@ PLACE = """([key, x, y]) => {
   const {left, top} = chart.getBoundingClientRect()
   const {xaxis, yaxis} = chart._fullLayout
   return [left + xaxis._offset + xaxis.d2p(x), top + yaxis._offset + yaxis.d2p(y)]
+}"""
+
+# From now on, count the charts that are taken off the page: each is a flicker.
+COUNT_REMOVED = """() => {
+  window.chartsRemoved = 0
+  const chart = '.js-plotly-plot'
+  new MutationObserver(changes => changes.flatMap(change => [...change.removedNodes]).forEach(node => {
+    if (node.matches?.(chart) || node.querySelector?.(chart)) window.chartsRemoved += 1
+  })).observe(document.body, {childList: true, subtree: true})
 }"""
 
 SIDEWAYS = """() => ['html', '[data-testid="stMain"]']
@@ -137,6 +146,14 @@ class Tab:
         self.page.mouse.move(*place)  # plotly clicks what it hovers over
         self.page.mouse.click(*place)
 
+    def zoom(self, chart: str, start: tuple[float, float], end: tuple[float, float]) -> None:
+        """Draw a box over a part of a chart, which zooms into it."""
+        self.page.locator(f".st-key-{chart}").scroll_into_view_if_needed()
+        self.page.mouse.move(*self.page.evaluate(PLACE, [chart, *start]))
+        self.page.mouse.down()
+        self.page.mouse.move(*self.page.evaluate(PLACE, [chart, *end]), steps=5)
+        self.page.mouse.up()
+
     # --- what a user sees -------------------------------------------------------------------------
 
     def sees(self, text: str | re.Pattern[str], within: Locator | None = None) -> None:
@@ -159,6 +176,21 @@ class Tab:
             "key => document.querySelector(`.st-key-${key} .js-plotly-plot`)?.data ?? []", key
         )
         return traces
+
+    def x_range(self, key: str) -> list[float]:
+        """Return the part of its x axis that the chart with this key shows."""
+        found: list[float] = self.page.evaluate(
+            "key => document.querySelector(`.st-key-${key} .js-plotly-plot`)._fullLayout.xaxis.range", key
+        )
+        return found
+
+    def count_removed_charts(self) -> None:
+        """Count, from now on, the charts that are taken off the page."""
+        self.page.evaluate(COUNT_REMOVED)
+
+    def removed_charts(self) -> int:
+        """Return how many charts were taken off the page since counting began."""
+        return int(self.page.evaluate("window.chartsRemoved"))
 
     # --- what nobody should see -------------------------------------------------------------------
 
