@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import pandas as pd
@@ -83,6 +83,11 @@ class Card:
     says: str
     empty: str = ""
 
+    @cached_property
+    def spec(self) -> str:
+        """The figure as plotly's JSON; a card may be shown to many."""
+        return self.figure.to_json() if self.figure is not None else ""
+
     @property
     def description(self) -> str:
         """Name the chart for screen readers."""
@@ -102,7 +107,8 @@ def show_card(card: Card, view: str | None = None, on_click: Callable[[], None] 
         return
     st.markdown(f"**{card.title}**")
     st.caption(card.says)
-    if view is None or not live_chart(card.figure, card.key, card.description, view):
+    height = card.figure.layout.height
+    if view is None or not live_chart(card.spec, height, card.key, card.description, view):
         st.plotly_chart(
             card.figure,
             key=card.key,

@@ -19,6 +19,9 @@ const CONFIG = {
   modeBarButtonsToAdd: [FULLSCREEN],
 }
 
+// One chart a frame: the first can be read while the others are being drawn.
+let turn = Promise.resolve()
+
 // The page's own address may lie below the server's: /monitor, or behind a proxy /cfa/monitor.
 async function library(path) {
   if (!globalThis.Plotly) {
@@ -47,24 +50,51 @@ function themed(layout, box) {
   }
 }
 
+function draw(box) {
+  turn = turn
+    .then(() => library(box.cfa.library))
+    .then(async (Plotly) => {
+      await new Promise(requestAnimationFrame)
+      const { figure, drawn, view } = box.cfa // the newest, which may have come after this turn was asked for
+      if (!box.isConnected || drawn === figure) return
+      box.cfa.drawn = figure
+      const { data, layout } = JSON.parse(figure)
+      delete layout.height // the box has it
+      await Plotly.react(box, data, themed({ ...layout, uirevision: view, autosize: true }, box), CONFIG)
+    })
+    .catch((error) => console.error(error)) // the next chart has its turn all the same
+}
+
+// A chart that is out of sight is drawn when it comes near: eight of them, every two seconds, keep a laptop busy.
+function watch(box) {
+  const near = new IntersectionObserver(
+    (entries) => {
+      box.cfa.near = entries.at(-1).isIntersecting
+      if (box.cfa.near) draw(box)
+    },
+    { rootMargin: "300px" },
+  )
+  const isDrawn = () => box.classList.contains("js-plotly-plot")
+  const size = new ResizeObserver(() => isDrawn() && box.clientWidth && Plotly.Plots.resize(box))
+  near.observe(box)
+  size.observe(box)
+  return () => {
+    near.disconnect()
+    size.disconnect()
+    if (isDrawn()) Plotly.purge(box)
+  }
+}
+
 export default function ({ data, parentElement }) {
   const box = parentElement.querySelector(".cfa-live-chart")
-  const figure = JSON.parse(data.figure)
-  box.style.height = `${figure.layout.height}px` // the page does not jump while plotly is on its way
+  box.style.height = `${data.height}px`
   box.setAttribute("role", "figure")
   box.setAttribute("aria-label", data.says)
-  library(data.library).then((Plotly) => {
-    if (!box.isConnected) return
-    const layout = themed({ ...figure.layout, uirevision: data.view, autosize: true }, box)
-    delete layout.height
-    Plotly.react(box, figure.data, layout, CONFIG)
-    if (!box.cfaWatch) {
-      box.cfaWatch = new ResizeObserver(() => box.clientWidth && Plotly.Plots.resize(box))
-      box.cfaWatch.observe(box)
-    }
-  })
-  return () => {
-    box.cfaWatch?.disconnect()
-    globalThis.Plotly?.purge(box)
-  }
+  const theme = getComputedStyle(box).getPropertyValue("--st-background-color")
+  box.style.backgroundColor = theme // in full screen there is nothing behind it
+  const first = !box.cfa
+  box.cfa = { ...box.cfa, ...data, theme, drawn: box.cfa?.theme === theme ? box.cfa.drawn : null }
+  if (first) box.cfa.stop = watch(box)
+  else if (box.cfa.near) draw(box)
+  return () => box.cfa.stop()
 }

@@ -11,7 +11,6 @@ import tempfile
 from pathlib import Path
 
 import plotly
-import plotly.graph_objects as go
 import streamlit as st
 
 LIBRARY = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
@@ -26,11 +25,12 @@ _component = st.components.v2.component(
 )
 
 
-def live_chart(figure: go.Figure, key: str, says: str, view: str) -> bool:
+def live_chart(spec: str, height: int, key: str, says: str, view: str) -> bool:
     """Draw a figure that may change while somebody looks at it.
 
     Args:
-        figure: What to draw.
+        spec: What to draw, as plotly's JSON.
+        height: In pixels.
         key: By which it is the same chart on the next drawing.
         says: Its name for screen readers.
         view: When this changes, zoom and hidden lines start anew: another run, say.
@@ -41,7 +41,8 @@ def live_chart(figure: go.Figure, key: str, says: str, view: str) -> bool:
     address = library_address()
     if address is None:
         return False
-    _component(key=key, data={"figure": figure.to_json(), "view": view, "says": says, "library": address})
+    content = {"figure": spec, "height": height, "view": view, "says": says, "library": address}
+    _component(key=key, data=content)
     return True
 
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import wraps
 from pathlib import Path
+from threading import Lock
 from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
@@ -382,17 +383,25 @@ def delete_runs(chosen: Sequence[Run]) -> None:
 
 def history(run: Run) -> pd.DataFrame:
     """Return a run's per-class scores of every epoch; cached until an epoch is added. Do not change it."""
-    return _history(str(run.folder.path), _stamp(run.folder.history_file))
+    frame: pd.DataFrame = _made_of_history(str(run.folder.path)).get(history_frame, history_stamp(run))
+    return frame
 
 
 def knobs(run: Run) -> pd.DataFrame:
     """Return what the rule set per epoch and class; cached. Do not change it."""
-    return _knobs(str(run.folder.path), _stamp(run.folder.history_file))
+    frame: pd.DataFrame = _made_of_history(str(run.folder.path)).get(knobs_frame, history_stamp(run))
+    return frame
 
 
 def epochs(run: Run) -> pd.DataFrame:
     """Return the epochs as wholes; cached. Do not change it."""
-    return _epochs(str(run.folder.path), _stamp(run.folder.history_file))
+    frame: pd.DataFrame = _made_of_history(str(run.folder.path)).get(epochs_frame, history_stamp(run))
+    return frame
+
+
+def history_stamp(run: Run) -> tuple[int, int]:
+    """Return what changes whenever a run's history does."""
+    return _stamp(run.folder.history_file)
 
 
 def leaderboard() -> pd.DataFrame:
@@ -470,19 +479,25 @@ def _statements(runs_and_stamps: tuple[tuple[str, _Stamps], ...], of_baseline: i
     return say(folders[:of_baseline], folders[of_baseline:], default_weights)
 
 
-@st.cache_resource(max_entries=60, show_spinner=False)
-def _history(path: str, stamp: tuple[int, int]) -> pd.DataFrame:
-    return history_frame(RunFolder(Path(path)))
+class _Newest:
+    """What is made of a file, kept until the file changes: a run that goes on leaves nothing old behind."""
+
+    def __init__(self, folder: RunFolder) -> None:
+        self._folder, self._lock = folder, Lock()
+        self._stamp, self._made = (0, 0), dict[Callable[[RunFolder], Any], Any]()
+
+    def get(self, make: Callable[[RunFolder], Any], stamp: tuple[int, int]) -> Any:
+        with self._lock:  # several people may ask at once; it is made for the first of them
+            if stamp != self._stamp:
+                self._stamp, self._made = stamp, {}
+            if make not in self._made:
+                self._made[make] = make(self._folder)
+            return self._made[make]
 
 
 @st.cache_resource(max_entries=60, show_spinner=False)
-def _knobs(path: str, stamp: tuple[int, int]) -> pd.DataFrame:
-    return knobs_frame(RunFolder(Path(path)))
-
-
-@st.cache_resource(max_entries=60, show_spinner=False)
-def _epochs(path: str, stamp: tuple[int, int]) -> pd.DataFrame:
-    return epochs_frame(RunFolder(Path(path)))
+def _made_of_history(path: str) -> _Newest:
+    return _Newest(RunFolder(Path(path)))
 
 
 @st.cache_resource(max_entries=50, show_spinner=False)

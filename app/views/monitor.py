@@ -204,19 +204,26 @@ def live_run(run_id: str, weights: str, drawn: tuple[tuple[str, str], ...]) -> N
             icon=":material/hourglass:",
         )
     else:
-        validation = history[history["split"] == "val"]
-        run_metrics(run, validation, epochs)
-        elements.show_cards(
-            [
-                *accuracy_cards(validation),
-                *class_cards(run, validation, weights),
-                *group_cards(run, validation, weights),
-                *calibration_cards(run),
-                *gate_and_speed_cards(run, epochs),
-            ],
-            view=run.id,
-        )
+        run_metrics(run, history[history["split"] == "val"], epochs)
+        elements.show_cards(cards(run.id, weights, services.history_stamp(run)), view=run.id)
     log(run, job)
+
+
+@st.cache_resource(max_entries=10, show_spinner=False)
+def cards(run_id: str, weights: str, stamp: tuple[int, int]) -> list[elements.Card]:
+    """Draw a run's charts, once for everybody who watches it with these weights."""
+    run = services.find_run(run_id)
+    if run is None:
+        return []
+    history, epochs = services.history(run), services.epochs(run)
+    validation = history[history["split"] == "val"]
+    return [
+        *accuracy_cards(validation),
+        *class_cards(run, validation, weights),
+        *group_cards(run, validation, weights),
+        *calibration_cards(run),
+        *gate_and_speed_cards(run, epochs),
+    ]
 
 
 def run_header(run: services.Run, job: services.Job | None) -> None:

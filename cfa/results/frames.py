@@ -241,24 +241,19 @@ def history_frame(run: RunFolder) -> pd.DataFrame:
 
 def knobs_frame(run: RunFolder) -> pd.DataFrame:
     """Tabulate what the rule set per epoch and class, columns :data:`KNOBS_COLUMNS`."""
-    names = run.class_names
-    blocks = [
-        pd.DataFrame(
-            {
-                "run_id": run.id,
-                "epoch": row.epoch,
-                "class_index": range(len(row.eps)),
-                "class_name": _names(names, len(row.eps)),
-                "eps": row.eps,
-                "beta": pd.array(row.beta, dtype="Float64"),
-                "clean_weight": row.clean_weight,
-                "robust_weight": row.robust_weight,
-            }
-        )
-        for row in run.rows()
-        if isinstance(row, Knobs)
-    ]
-    return _joined(blocks, KNOBS_COLUMNS)
+    rows = [row for row in run.rows() if isinstance(row, Knobs)]
+    own_names, sizes = run.class_names, [len(row.eps) for row in rows]
+    fields: dict[str, Any] = {
+        "run_id": run.id,
+        "epoch": np.repeat([row.epoch for row in rows], sizes) if rows else [],
+        "class_index": [index for size in sizes for index in range(size)],
+        "class_name": [name for size in sizes for name in _names(own_names, size)],
+        "eps": [value for row in rows for value in row.eps],
+        "beta": pd.array([value for row in rows for value in row.beta], dtype="Float64"),
+        "clean_weight": [value for row in rows for value in row.clean_weight],
+        "robust_weight": [value for row in rows for value in row.robust_weight],
+    }
+    return pd.DataFrame(fields)[KNOBS_COLUMNS]
 
 
 def epochs_frame(run: RunFolder) -> pd.DataFrame:

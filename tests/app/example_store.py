@@ -104,7 +104,7 @@ def started_run(
     run.write_manifest(_manifest(classes, train_counts))
     rng = np.random.default_rng(config.seed + 7)
     for epoch in range(1, epochs + 1):
-        append_rows(run.history_file, list(_epoch_rows(config, len(classes), epoch, rng)))
+        append_rows(run.history_file, list(epoch_rows(config, len(classes), epoch, rng)))
     log = [f"epoch {epoch}: loss {2.3 * 0.93**epoch:.3f}" for epoch in range(1, epochs + 1)]
     run.log_file.write_text("\n".join(["training starts", *log]) + "\n", encoding="utf-8")
     run.write_status("running", epochs)
@@ -153,7 +153,7 @@ def _robust(config: RunConfig, weights: str, epoch: int, classes: int) -> np.nda
     return np.clip((reach + gain) * (1 - math.exp(-epoch / 4)), 0.0, 1.0)
 
 
-def _epoch_rows(config: RunConfig, classes: int, epoch: int, rng: np.random.Generator) -> list[Row]:
+def epoch_rows(config: RunConfig, classes: int, epoch: int, rng: np.random.Generator) -> list[Row]:
     rows: list[Row] = []
     worst = 0.0
     for weights in WEIGHTS_KINDS:

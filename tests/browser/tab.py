@@ -16,15 +16,18 @@ PAGES = ("home", "train", "monitor", "runs", "evaluate", "classes", "sweep", "co
 # and then finds it one level up.
 HARMLESS = re.compile(rf"404 .*/({'|'.join(PAGES)})/_stcore/(health|host-config)")
 
-# Nothing is being computed, everything that was asked for has arrived, and every chart is drawn.
+# Nothing is being computed, everything that was asked for has arrived, and every chart is drawn (of those
+# that change in place: every one in sight).
 SETTLED = """() => {
   const app = document.querySelector('[data-testid="stApp"]')
   if (!app || app.dataset.testScriptState !== 'notRunning' || app.dataset.testConnectionState !== 'CONNECTED')
     return false
   const waiting = '[data-testid="stSkeleton"], [data-testid="stAppSkeleton"], [data-stale="true"]'
   if (document.querySelector(waiting)) return false
-  return [...document.querySelectorAll('[data-testid="stPlotlyChart"], .cfa-live-chart')].every(
-    chart => chart.querySelector('.main-svg'))
+  const inSight = ({top, bottom}) => top < innerHeight && bottom > 0
+  const charts = [...document.querySelectorAll('[data-testid="stPlotlyChart"], .cfa-live-chart')]
+  return charts.every(box => box.querySelector('.main-svg')
+    || (box.matches('.cfa-live-chart') && !inSight(box.getBoundingClientRect())))
 }"""
 
 # Points of every trace of every chart: cells of a heatmap, finite coordinates of anything else.
@@ -132,6 +135,13 @@ class Tab:
         field.fill(text)
         field.press("Tab")
 
+    def choose(self, label: str, option: str) -> None:
+        """Choose from the list with this label; in the middle of the window, since scrolling closes it."""
+        box = self.page.get_by_role("combobox", name=label)
+        box.evaluate("element => element.scrollIntoView({block: 'center'})")
+        box.click()
+        self.page.get_by_role("option", name=option).click()
+
     def download(self, button: str) -> tuple[str, Path]:
         """Press a download button and return the file's name and where it is."""
         with self.page.expect_download() as started:
@@ -171,7 +181,8 @@ class Tab:
         expect(badge).to_be_visible(timeout=MILLISECONDS)
 
     def figure(self, key: str) -> list[dict[str, Any]]:
-        """Return the traces of the chart with this key; none while it is not drawn."""
+        """Scroll to the chart with this key and return its traces; none while it is not drawn."""
+        self.page.evaluate("key => document.querySelector(`.st-key-${key}`)?.scrollIntoView()", key)
         traces: list[dict[str, Any]] = self.page.evaluate(
             "key => document.querySelector(`.st-key-${key} .js-plotly-plot`)?.data ?? []", key
         )
