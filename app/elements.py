@@ -41,7 +41,7 @@ def explained_errors() -> Iterator[None]:
 
 def sentence(message: object) -> str:
     """Write an error, or its message, as a sentence; names such as ``pgd-at`` keep their case."""
-    text = str(message).strip()
+    text = services.without_places(str(message).strip())
     if text.partition(" ")[0].isalpha():
         text = text[:1].upper() + text[1:]
     return text if text.endswith((".", "!", "?")) else f"{text}."
@@ -75,13 +75,23 @@ def heading(title: str, says: str) -> None:
 
 @dataclass(frozen=True)
 class Card:
-    """A chart, its title and a line on what it shows; without a figure, ``empty`` says why there is none."""
+    """A chart, its title and a line on what it shows.
+
+    Attributes:
+        title: Above it.
+        key: Of the chart on its page.
+        figure: The chart, if there is one.
+        says: What it shows.
+        empty: Why there is none.
+        own_table: The page shows these numbers, and more, in a table of its own.
+    """
 
     title: str
     key: str
     figure: go.Figure | None
     says: str
     empty: str = ""
+    own_table: bool = False
 
     @cached_property
     def spec(self) -> str:
@@ -118,7 +128,8 @@ def show_card(card: Card, view: str | None = None, on_click: Callable[[], None] 
             on_select=on_click or "ignore",
             selection_mode="points",
         )
-    show_numbers(card)
+    if not card.own_table:
+        show_numbers(card)
 
 
 def show_numbers(card: Card) -> None:
@@ -233,7 +244,8 @@ def missing_dataset(name: str) -> None:
         st.fragment(_fetching, run_every=LIVE_SECONDS)(job.id, states_signature())
         return
     info = services.dataset_description(name)
-    st.warning(f"{info.title} is not here yet. {info.how_to_get}", icon=":material/download:")
+    way = services.without_places(info.how_to_get)
+    st.warning(f"{info.title} is not here yet. {way}", icon=":material/download:")
     if job is not None and (message := services.job_message(job)):
         st.caption(f"The last attempt failed: {sentence(message)}")
     if info.download_bytes:

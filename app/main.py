@@ -10,6 +10,8 @@ st.set_page_config(
     page_title="CFA Studio", page_icon=str(Path(__file__).with_name("icon.svg")), layout="wide"
 )
 
+st.html(Path(__file__).with_name("style.css"))
+
 page = st.navigation(
     [
         st.Page("views/home.py", title="Home", icon=":material/home:", default=True),

@@ -81,6 +81,7 @@ from cfa.methods.presets import (
 )
 from cfa.methods.recipes import METHODS, Recipe, display_name
 from cfa.models import MODELS
+from cfa.results.comparison import shared_scores
 from cfa.results.evaluations import Evaluation, outcomes_file, read_evaluations
 from cfa.results.exports import export_runs
 from cfa.results.frames import (
@@ -376,6 +377,13 @@ def delete_runs(chosen: Sequence[Run]) -> None:
             )
         run.folder.delete()
         _runs.clear()
+
+
+def without_places(text: str) -> str:
+    """Name the folders of this machine by what they are: a screen may be shared, its owner's name is not."""
+    for place, name in ((store().home, "CFA_HOME"), (Path(__file__).parents[1], "…"), (Path.home(), "~")):
+        text = text.replace(str(place), name)
+    return text
 
 
 # --- what runs hold -------------------------------------------------------------------------------
@@ -1278,6 +1286,15 @@ def report(chosen: Sequence[Run], baseline: str, ending: str) -> bytes:
         file = Path(scratch) / f"report{ending}"
         write_report(make_report(list(folders.values()), folders[baseline]), file)
         return file.read_bytes()
+
+
+def report_problem(chosen: Sequence[Run]) -> str:
+    """Say why these runs make no report; empty where they do."""
+    try:
+        shared_scores([run.folder for run in chosen], results(chosen).per_class)
+    except ConfigError as error:
+        return str(error)
+    return ""
 
 
 def has_browser() -> bool:

@@ -308,7 +308,10 @@ def evaluate(
 
 @command("cfa compare my-trades my-trades-cfa --out classes.csv")
 def compare(
-    runs: Runs,
+    runs: Annotated[
+        list[str] | None, typer.Argument(metavar="[RUN...]", help="Names, ids, or starts of ids.")
+    ] = None,
+    tag: Annotated[list[str] | None, typer.Option(help="All runs with this tag as well.")] = None,
     baseline: Annotated[str | None, typer.Option(metavar="RUN", help="By default the first run.")] = None,
     out: Annotated[
         Path | None,
@@ -329,7 +332,7 @@ def compare(
     store, _ = _open()
     if out is not None:
         check_format(out)
-    found = [store.find(reference) for reference in runs]
+    found = _named_or_tagged(store, runs or [], tag or [])
     base = store.find(baseline) if baseline else found[0]
     if out is None:
         comparison = compare_runs(found, base, default_weights)
@@ -344,6 +347,17 @@ def compare(
     _print_summary(records(add_group_means(comparison.summary, comparison.per_class, groups)))
     print()
     _print_differences(comparison.entries)
+
+
+def _named_or_tagged(store: Store, references: list[str], tags: list[str]) -> list[RunFolder]:
+    """Find runs by reference, and those that carry one of the tags, each once."""
+    found = {run.id: run for run in map(store.find, references)}
+    tagged = [run for run in store.runs() if set(tags) & set(run.label.tags)] if tags else []
+    found |= {run.id: run for run in tagged if run.id not in found}
+    if not found:
+        wanted = f"has the tag {', '.join(map(repr, tags))}" if tags else "is named"
+        raise ConfigError(f"no run {wanted}; `cfa runs` lists them")
+    return list(found.values())
 
 
 @command("cfa export my-trades my-trades-cfa --out results")

@@ -18,6 +18,7 @@ from cfa.jobs.queue import Queue
 from cfa.models import load_weights
 from cfa.results.evaluations import read_evaluations
 from cfa.results.frames import PER_CLASS_COLUMNS, SUMMARY_COLUMNS
+from cfa.results.runs import Label
 from cfa.results.store import Store
 
 pytestmark = pytest.mark.usefixtures("no_shipped_runs")
@@ -337,6 +338,20 @@ def test_evaluate_a_weights_file(train, cfa, home, tiny, tmp_path):
     }
     file.write_bytes(b"PK\x03\x04 no weights")
     assert "damaged" in cfa("evaluate", str(file), *arguments, code=1).stderr
+
+
+def test_compare_takes_all_runs_with_a_tag(train, cfa, home):
+    for method, name in (("trades", "a"), ("trades", "b"), ("pgd-at", "c")):
+        train(method, "--name", name)
+    store = Store.open(home)
+    for name in "ab":
+        store.relabel(store.find(name), Label(name, ("mine",), ""))
+    document = cfa("compare", "--tag", "mine", "--json")
+    assert {row["run_name"] for row in document["scores"]} == {"a", "b"}
+    named = cfa("compare", "c", "--tag", "mine", "--json")
+    assert {entry["run"] for entry in named["comparisons"]} == {"a", "b"}  # the first named is the baseline
+    failed = cfa("compare", "--tag", "nobody's", code=2)
+    assert 'no run has the tag "nobody\'s"' in failed.stderr
 
 
 def test_compare_export_and_import(train, cfa, home, tmp_path, monkeypatch):

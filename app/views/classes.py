@@ -108,7 +108,14 @@ def show_accuracy(found: services.Outcomes, column: outcomes.Column) -> None:
     colours = {"clean": charts.WEIGHTS_COLOURS["online"], column.attack: charts.CLASS_COLOURS[0]}
     figure = charts.class_bars(shown, colours) if len(shown) else None
     elements.show_card(
-        elements.Card(column_title(found, column), "classes_bars", figure, note, "it was run on no image.")
+        elements.Card(
+            column_title(found, column),
+            "classes_bars",
+            figure,
+            note,
+            "it was run on no image.",
+            own_table=True,
+        )
     )
     with st.expander("Table", icon=":material/table:"):
         show_table(with_training_images(found.run, table))

@@ -51,16 +51,38 @@ def default_choice(available: list[services.Run]) -> list[str]:
     return [newest[method] for method in ranked][:4]
 
 
-def choose(available: list[services.Run]) -> Comparison | None:
-    names = st.multiselect(
+def choose_runs(available: list[services.Run]) -> list[services.Run]:
+    """Take the runs that are chosen by name, or all that carry one of the chosen tags."""
+    known = sorted({tag for run in available for tag in run.tags})
+    by_name, by_tag = st.columns([4, 1]) if known else (st.container(), None)
+    tags = (
+        by_tag.multiselect(
+            "Tags",
+            known,
+            placeholder="Any",
+            key="tags",
+            bind="query-params",
+            help="All runs with one of these tags, instead of runs by name. Runs writes tags.",
+        )
+        if by_tag
+        else []
+    )
+    names = by_name.multiselect(
         "Runs",
         [run.name for run in available],
         default=default_choice(available),
         key="runs",
         bind="query-params",
+        disabled=bool(tags),
         help="Runs with test results.",
     )
-    runs = [run for name in names if (run := services.find_run(name))]
+    if tags:
+        return [run for run in available if set(tags) & set(run.tags)]
+    return [run for name in names if (run := services.find_run(name))]
+
+
+def choose(available: list[services.Run]) -> Comparison | None:
+    runs = choose_runs(available)
     if len(runs) < 2:
         st.info("Choose two or more runs.", icon=":material/compare_arrows:")
         return None
@@ -190,6 +212,9 @@ REPORTS = {
 def reports_section(comparison: Comparison) -> None:
     """Offer the comparison as documents; they are made when they are asked for."""
     st.subheader("Take it along")
+    if problem := services.report_problem(comparison.runs):
+        st.caption(f"There is no report: {problem}.")
+        return
     base = comparison.baseline.members[0].run_id
     drawn = services.has_browser()
     with st.container(horizontal=True):

@@ -270,6 +270,7 @@ def show_results(chosen: list[services.Run]) -> None:
                     if many
                     else ""
                 ),
+                own_table=True,
             )
         )
     parts = {services.class_groups(run) for run in chosen}

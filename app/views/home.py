@@ -87,6 +87,7 @@ def shipped_results() -> None:
                 charts.mean_against_worst(models, colours),
                 f"{found[0].title}. Several seeds are one point: mean and standard deviation over seeds. "
                 "Circle: online weights, square: EMA, diamond: FAWA.",
+                own_table=True,
             )
         )
     with right:

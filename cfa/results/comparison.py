@@ -61,13 +61,17 @@ def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     return [dict(zip(plain.columns, row, strict=True)) for row in plain.itertuples(index=False, name=None)]
 
 
-def shared_scores(runs: Sequence[RunFolder]) -> pd.DataFrame:
+def shared_scores(runs: Sequence[RunFolder], frame: pd.DataFrame | None = None) -> pd.DataFrame:
     """Tabulate the newest test scores under the attacks that all runs were evaluated with.
+
+    Args:
+        runs: The runs.
+        frame: Their per-class scores, where they have been read already.
 
     Raises:
         ConfigError: There is no such attack; the message names the command that makes one.
     """
-    frame = per_class_frame(runs)
+    frame = per_class_frame(runs) if frame is None else frame
     frame = frame[frame["split"] == "test"]
     evaluated = frame.groupby(_ATTACK, sort=False)["run_id"].nunique()
     shared = evaluated[evaluated == len({run.id for run in runs})]

@@ -4,11 +4,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import pandas as pd
+
 from cfa.errors import ConfigError
 from cfa.results.comparison import compare, in_words, seeds_in_words
 from cfa.results.frames import per_class_frame, summary_frame
 from cfa.results.runs import RunFolder
 
+_TITLES = {"ema": "EMA", "fawa": "FAWA"}
 _CONDITION = ["dataset", "checkpoint", "attack", "norm", "eps"]
 
 
@@ -51,7 +54,7 @@ def statements(
     if len(baseline) == len(others) == 1:
         return _of_two_runs(baseline[0], others[0], automatic)
     if len(baseline) > 1 and len(others) > 1:
-        return _of_seeds(baseline, others)
+        return _of_seeds(baseline, others, automatic)
     return []
 
 
@@ -74,27 +77,34 @@ def _of_two_runs(base: RunFolder, other: RunFolder, automatic: Callable[[RunFold
     ]
 
 
-def _of_seeds(base: Sequence[RunFolder], others: Sequence[RunFolder]) -> list[Statement]:
+def _of_seeds(
+    base: Sequence[RunFolder], others: Sequence[RunFolder], automatic: Callable[[RunFolder], str]
+) -> list[Statement]:
     summary = summary_frame(per_class_frame([*base, *others]))
+    kinds = [(kind, kind) for kind in dict.fromkeys(summary["weights"])]
+    own = (automatic(base[0]), automatic(others[0]))  # as each method is reported
     found = []
-    for key, block in summary.groupby([*_CONDITION, "weights"], sort=False):
+    for key, block in summary[summary["checkpoint"] != "last"].groupby(_CONDITION, sort=False):
         values: Any = key
-        dataset, checkpoint, attack, norm, eps, weights = values
-        if checkpoint == "last":
-            continue
-        sides = [block[block["run_id"].isin([run.id for run in side])] for side in (others, base)]
-        if min(map(len, sides)) < 2:
-            continue
-        words = "; ".join(
-            seeds_in_words(title, sides[0][column].tolist(), sides[1][column].tolist())
-            for title, column in (("mean", "mean_accuracy"), ("worst class", "worst_accuracy"))
-        )
-        basis = f"{len(sides[0])} and {len(sides[1])} seeds, Welch's t"
-        found.append(Statement(dataset, attack, norm, eps, _weights_in_words(weights, weights), words, basis))
+        dataset, _, attack, norm, eps = values
+        for of_base, of_other in kinds if own in kinds else [*kinds, own]:
+            sides = [_seeds(block, others, of_other), _seeds(block, base, of_base)]
+            if min(map(len, sides)) < 2:
+                continue
+            words = "; ".join(
+                seeds_in_words(title, sides[0][column].tolist(), sides[1][column].tolist())
+                for title, column in (("mean", "mean_accuracy"), ("worst class", "worst_accuracy"))
+            )
+            basis = f"{len(sides[0])} and {len(sides[1])} seeds, Welch's t"
+            weights = _weights_in_words(of_base, of_other)
+            found.append(Statement(dataset, attack, norm, eps, weights, words, basis))
     return found
 
 
+def _seeds(summary: pd.DataFrame, side: Sequence[RunFolder], weights: str) -> pd.DataFrame:
+    return summary[summary["run_id"].isin([run.id for run in side]) & (summary["weights"] == weights)]
+
+
 def _weights_in_words(of_baseline: str, of_other: str) -> str:
-    if of_baseline == of_other:
-        return f"{of_other} weights of both"
-    return f"{of_other} weights, against {of_baseline}"
+    base, other = (_TITLES.get(kind, kind) for kind in (of_baseline, of_other))
+    return f"{other} weights of both" if base == other else f"{other} weights, against {base}"

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from app import live_chart, services
+from app import elements, live_chart, services
 
 MAIN = Path(services.__file__).with_name("main.py")
 PAGES = ("home", "train", "monitor", "runs", "evaluate", "classes", "sweep", "compare", "leaderboard")
@@ -643,6 +643,26 @@ def test_compare_lists_what_differs_in_the_settings(example_home):
 def test_compare_says_which_run_was_not_measured_alike(example_home):
     app = open_page("compare", runs=[*chosen_runs("trades", "pgd-at"), "hundred-classes"])
     assert "Not measured like this: hundred-classes" in words(app)
+
+
+def test_runs_that_share_no_evaluation_make_no_report(example_home):
+    app = open_page("compare", runs=[*chosen_runs("trades"), "hundred-classes"])
+    assert "There is no report: runs " in words(app)
+    assert "cfa evaluate" in words(app)
+    assert not any(item.label == "HTML" for item in app.get("download_button"))
+
+
+def test_compare_takes_all_runs_with_a_tag(example_home):
+    app = open_page("compare", tags="example")
+    assert app.multiselect(key="runs").disabled
+    table = app.dataframe[0].value
+    assert sorted(table["seeds"].unique()) == [1, 2]
+    assert {"PGD-AT", "PGD-AT + CFA", "TRADES"} <= set(table["series"])
+
+
+def test_no_folder_of_this_machine_is_on_the_screen(example_home):
+    said = elements.sentence(f"cannot read {example_home}/runs/x, nor {Path.home()}/data")
+    assert said == "Cannot read CFA_HOME/runs/x, nor ~/data."
 
 
 def test_one_run_is_nothing_to_compare(example_home):
