@@ -31,6 +31,7 @@ WEIGHTS_TITLES = {
     "own": "Each method's own",
 }
 HEAT = "Viridis"
+POINT_COLOURS = ("#D9730D", "#B04A8B", "#2C6FDB")  # low … high, for points: seen on both themes' ground
 FRAME = "#FF2D95"  # frames the chosen cell; seen on every colour of HEAT
 GRID = "rgba(128,134,150,0.25)"
 NEUTRAL = "rgba(128,134,150,0.9)"  # what has no colour of its own; seen in both themes
@@ -345,6 +346,7 @@ def trade_off(board: pd.DataFrame, front: np.ndarray) -> go.Figure:
             hoverinfo="skip",
         )
     scaled = False  # one colour bar is enough
+    low, middle, high = POINT_COLOURS
     for whose, title, symbol, size in _WHOSE:
         for known in (True, False):
             block = board[(board["whose"] == whose) & (clean.notna() == known)]
@@ -353,7 +355,8 @@ def trade_off(board: pd.DataFrame, front: np.ndarray) -> go.Figure:
             marker = {"symbol": symbol, "size": size, "line": {"width": 2.5 if whose == "published" else 1}}
             if known:
                 bar = {"title": "clean", "tickformat": ".0%", "thickness": 12, "outlinewidth": 0}
-                marker |= {"color": block["clean_mean"].astype(float).tolist(), "colorscale": HEAT, **scale}
+                marker |= {"color": block["clean_mean"].astype(float).tolist(), **scale}
+                marker |= {"colorscale": [[0, low], [0.5, middle], [1, high]]}
                 marker |= {"colorbar": bar, "showscale": not scaled}
                 scaled = True
             else:

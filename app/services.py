@@ -101,7 +101,7 @@ from cfa.results.runs import Label, Manifest, RunFolder
 from cfa.results.statements import Statement
 from cfa.results.statements import statements as say
 from cfa.results.store import Store, default_home
-from cfa.statistics import GROUPS, Group, images_needed, seeds_needed
+from cfa.statistics import GROUPS, Group, images_needed, paired_images_needed, seeds_needed
 from cfa.training.estimate import Estimate, estimate_seconds
 
 __all__ = [
@@ -129,6 +129,7 @@ __all__ = [
     "format_eps",
     "grid",
     "images_needed",
+    "paired_images_needed",
     "pareto_front",
     "parse_eps",
     "seeds_needed",

@@ -49,7 +49,6 @@ PICTURES = {
         "text=One run, class by class",
         ".st-key-monitor_beta",
     ),
-    "evaluate": (f"evaluate?evaluate={OURS}0", "h1", "[data-testid=stBaseButton-primary]"),
     "certain": (f"compare?{SEEDS}", "h1", "text=How many images or seeds"),
     "compare": (f"compare?{SEEDS}", ".st-key-compare_bars_fawa", ".st-key-compare_differences_fawa"),
     "classes": (f"classes?run={OURS}0", "h1", ".st-key-classes_confusion"),

@@ -348,6 +348,8 @@ def test_compare_takes_all_runs_with_a_tag(train, cfa, home):
         store.relabel(store.find(name), Label(name, ("mine",), ""))
     document = cfa("compare", "--tag", "mine", "--json")
     assert {row["run_name"] for row in document["scores"]} == {"a", "b"}
+    assert {entry["disagreements"] for entry in document["comparisons"]} == {0}  # equal seeds, equal runs
+    assert {entry["mean_difference"] for entry in document["comparisons"]} == {0}
     named = cfa("compare", "c", "--tag", "mine", "--json")
     assert {entry["run"] for entry in named["comparisons"]} == {"a", "b"}  # the first named is the baseline
     failed = cfa("compare", "--tag", "nobody's", code=2)

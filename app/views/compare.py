@@ -274,6 +274,19 @@ def runs_of(comparison: Comparison, group: tables.Group) -> list[services.Run]:
     return [run for run in comparison.runs if run.id in ids]
 
 
+def disagreement(comparison: Comparison) -> float | None:
+    """Find the largest share of images that exactly one of two runs gets right, over what is said here."""
+    base = runs_of(comparison, comparison.baseline)
+    shares = [
+        statement.disagreement
+        for group in comparison.groups
+        if group.key != comparison.baseline.key
+        for statement in services.statements(base, runs_of(comparison, group), comparison.condition)
+        if statement.disagreement is not None
+    ]
+    return max(shares, default=None)
+
+
 def claim(comparison: Comparison) -> None:
     """Say how many images, or seeds, a claim of a given size needs."""
     with st.expander("How many images or seeds a claim needs", icon=":material/calculate:"):
@@ -289,8 +302,14 @@ def claim(comparison: Comparison) -> None:
         st.markdown(
             f"- **Images**: from {wording.percent(worst)} (the baseline's worst class), a difference of "
             f"{points:g} points in one of {classes} classes takes about **{images:,} images of that class** "
-            "for each model, 80 % power, 5 % over all classes. On the same images, in pairs, fewer do."
+            "for each model, 80 % power, 5 % over all classes."
         )
+        if share := disagreement(comparison):
+            pairs = services.paired_images_needed(points / 100, share, classes=classes)
+            st.markdown(
+                f"- **The same images, in pairs**: these models disagree on up to {wording.percent(share)} "
+                f"of the images; where they do on so many, it takes about **{pairs:,} images of that class**."
+            )
         spreads = comparison.results.summary
         spreads = (
             comparison.condition.of(spreads).groupby(["method", "weights"])["worst_accuracy"].std().dropna()

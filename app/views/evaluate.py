@@ -253,7 +253,9 @@ def show_results(chosen: list[services.Run]) -> None:
         if not any(map(services.evaluations, readable)):
             st.caption("These runs have no test results yet; start an evaluation above.")
         return
-    condition = st.selectbox("Measured", found, format_func=lambda c: c.title, key="evaluate_condition")
+    condition = st.selectbox(
+        "Measured", found, format_func=lambda c: c.title, key="evaluate_condition", bind="query-params"
+    )
     groups = tables.make_groups([run.member for run in chosen], services.method_title, merge_seeds=False)
     scores = tables.class_scores(condition.of(results.per_class), groups, services.display_name)
     hardest = tables.hardest_classes(scores, "", MOST_CLASSES)

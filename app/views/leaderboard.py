@@ -37,7 +37,7 @@ def choose(board: pd.DataFrame) -> pd.DataFrame:
     models, whose = st.columns([3, 2])
     names = list(board["model"].value_counts().index)
     chosen = models.multiselect(
-        "Networks", names, default=names, key=f"board_models_{dataset}_{threat}_{attack}"
+        "Networks", names, default=names, key=f"board_models_{dataset}_{threat}_{attack}", bind="query-params"
     )
     side = whose.pills(
         "Whose",
@@ -64,6 +64,7 @@ def show_plane(board: pd.DataFrame) -> None:
             "line joins what nothing shown beats in both (Pareto front). Published numbers were measured "
             "elsewhere: other code, other seeds, and mostly checkpoints chosen on test.",
             "nothing has both a mean and a worst class.",
+            own_table=True,
         )
     )
 

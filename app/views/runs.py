@@ -259,7 +259,9 @@ def show_results(run: services.Run) -> None:
     if not found:
         st.caption("No test results yet: a training ends with a test evaluation, and Evaluate adds more.")
         return
-    condition = st.selectbox("Measured", found, format_func=lambda c: c.title, key="results_condition")
+    condition = st.selectbox(
+        "Measured", found, format_func=lambda c: c.title, key="results_condition", bind="query-params"
+    )
     groups = tables.make_groups([run.member], services.method_title, merge_seeds=False)
     scores = tables.class_scores(condition.of(results.per_class), groups, services.display_name)
     scores = scores.assign(group=scores["weights"])

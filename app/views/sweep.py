@@ -80,8 +80,14 @@ def choose_evaluations(runs: list[services.Run]) -> list[Swept]:
         index=ids.index(asked) if asked in ids else 0,
         format_func=dict(zip(ids, titles, strict=True)).__getitem__,
         key=key,
+        on_change=follow,
+        args=(key,),
     )
     return [swept for swept in found if chosen in ("", swept.evaluation.id)]
+
+
+def follow(key: str) -> None:
+    st.query_params["evaluation"] = st.session_state[key]
 
 
 def newest(found: list[Swept]) -> list[Swept]:

@@ -27,6 +27,7 @@ class Statement:
         weights: Which weights, of both sides.
         words: Mean, classes, worst class, in points with intervals.
         basis: Pairs of images, counts, or seeds.
+        disagreement: Share of images that exactly one of two runs gets right; ``None`` without pairs.
     """
 
     dataset: str
@@ -36,6 +37,7 @@ class Statement:
     weights: str
     words: str
     basis: str
+    disagreement: float | None = None
 
 
 def statements(
@@ -72,6 +74,7 @@ def _of_two_runs(base: RunFolder, other: RunFolder, automatic: Callable[[RunFold
             _weights_in_words(entry["baseline_weights"], entry["weights"]),
             in_words(entry),
             "the same images, in pairs" if entry["paired"] else "counts; not the same images",
+            entry["disagreements"] / entry["images"] if entry["paired"] else None,
         )
         for entry in entries
     ]

@@ -248,8 +248,9 @@ def test_class_colours_are_told_apart(vision):
 
 
 @pytest.mark.parametrize("background", ["#ffffff", "#0e1117"])
-def test_class_colours_stand_out_from_both_themes(background):
-    luminance = [float(TO_XYZ[1] @ linear(colour)) for colour in (*charts.CLASS_COLOURS, background)]
+def test_colours_stand_out_from_both_themes(background):
+    drawn = (*charts.CLASS_COLOURS, *charts.POINT_COLOURS)
+    luminance = [float(TO_XYZ[1] @ linear(colour)) for colour in (*drawn, background)]
     *colours, behind = luminance
     contrasts = [(max(c, behind) + 0.05) / (min(c, behind) + 0.05) for c in colours]
     assert min(contrasts) >= 2.99

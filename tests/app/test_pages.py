@@ -9,6 +9,9 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from app import elements, live_chart, services
+from cfa.evaluation import default_weights
+from cfa.results.comparison import compare
+from cfa.results.store import Store
 
 MAIN = Path(services.__file__).with_name("main.py")
 PAGES = ("home", "train", "monitor", "runs", "evaluate", "classes", "sweep", "compare", "leaderboard")
@@ -711,6 +714,21 @@ def test_compare_says_what_is_certain(example_home):
     fairness = next(frame.value for frame in app.dataframe if "gini" in frame.value)
     assert fairness["gini"].between(0, 1).all()
     assert fairness["validation_worst"].notna().any()
+
+
+def test_a_claim_in_pairs_rests_on_how_often_these_models_disagree(example_home):
+    names = chosen_runs("trades", "pgd-at-cfa")
+    text = words(
+        open_page("compare", runs=names, measured="PGD-20, 15/255 · best checkpoint · fashion-mnist-mini")
+    )
+    store = Store.open(example_home)
+    base, other = sorted((store.find(name) for name in names), key=lambda run: run.config.method != "trades")
+    entries = compare([base, other], base, default_weights).entries
+    chosen = [e for e in entries if e["attack"] == "pgd-20" and e["paired"]]
+    share = max(e["disagreements"] / e["images"] for e in chosen)
+    images = services.paired_images_needed(0.05, share, classes=10)
+    assert f"disagree on up to {100 * share:.1f} % of the images" in text
+    assert f"about {images:,} images of that class" in re.sub(r"\s+", " ", text)
 
 
 def test_seeds_are_compared_as_methods_and_one_run_against_seeds_not_at_all(example_home):
