@@ -50,7 +50,7 @@ PICTURES = {
         ".st-key-monitor_beta",
     ),
     "certain": (f"compare?{SEEDS}", "h1", "text=How many images or seeds"),
-    "compare": (f"compare?{SEEDS}", ".st-key-compare_bars_fawa", ".st-key-compare_differences_fawa"),
+    "compare": (f"compare?{SEEDS}", "text=FAWA: accuracy per class", ".st-key-compare_differences_fawa"),
     "classes": (f"classes?run={OURS}0", "h1", ".st-key-classes_confusion"),
     "leaderboard": ("leaderboard", "h1", ".st-key-board_plane"),
 }
