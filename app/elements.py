@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any
 
 import pandas as pd
@@ -147,7 +147,7 @@ def show_numbers(card: Card) -> None:
             key=f"{card.key}_table",
             alt=f"The numbers of: {card.description}",
         )
-        csv_button("CSV", partial(services.csv, numbers), f"{card.key}.csv", f"{card.key}_csv")
+        csv_button("CSV", services.csv(numbers), f"{card.key}.csv", f"{card.key}_csv")
 
 
 def show_cards(cards: Sequence[Card], view: str | None = None) -> None:

@@ -383,7 +383,8 @@ def delete_runs(chosen: Sequence[Run]) -> None:
 def without_places(text: str) -> str:
     """Name the folders of this machine by what they are: a screen may be shared, its owner's name is not."""
     for place, name in ((store().home, "CFA_HOME"), (Path(__file__).parents[1], "…"), (Path.home(), "~")):
-        text = text.replace(str(place), name)
+        if len(place.parts) > 1:  # a container's home may be /, and 8/255 is no place
+            text = text.replace(str(place), name)
     return text
 
 

@@ -663,9 +663,11 @@ def test_compare_takes_all_runs_with_a_tag(example_home):
     assert {"PGD-AT", "PGD-AT + CFA", "TRADES"} <= set(table["series"])
 
 
-def test_no_folder_of_this_machine_is_on_the_screen(example_home):
+def test_no_folder_of_this_machine_is_on_the_screen(example_home, monkeypatch):
     said = elements.sentence(f"cannot read {example_home}/runs/x, nor {Path.home()}/data")
     assert said == "Cannot read CFA_HOME/runs/x, nor ~/data."
+    monkeypatch.setenv("HOME", "/")
+    assert elements.sentence("eps 8/255 is too much") == "Eps 8/255 is too much."
 
 
 def test_one_run_is_nothing_to_compare(example_home):

@@ -134,6 +134,28 @@ def test_what_is_unusual_looks_deliberate(desk: Tab, home: Path, address: str, s
     desk.check()
 
 
+@pytest.mark.parametrize(
+    ("address", "chart", "columns"),
+    [
+        ("monitor?run={trades-cfa}", "monitor_eps", "series,epoch,eps (n/255)"),
+        ("classes?run={trades-cfa}", "classes_confusion", "predicted class,true class,images,share"),
+        ("compare?runs={trades}&runs={trades-cfa}", "compare_bars_fawa", "series,class,accuracy (%)"),
+    ],
+)
+def test_a_chart_has_its_numbers(desk: Tab, home: Path, address: str, chart: str, columns: str):
+    desk.visit(address.format_map(names_by_method(home)))
+    opener = desk.page.locator(f".st-key-{chart}_numbers").get_by_text("Numbers")
+    opener.click()
+    desk.page.locator(f".st-key-{chart}_numbers").get_by_test_id("stDataFrame").wait_for()
+    desk.check()
+    with desk.page.expect_download() as started:
+        desk.page.locator(f".st-key-{chart}_csv").get_by_role("button").click()
+    written = started.value.path().read_text().splitlines()
+    assert written[0].startswith(columns)
+    assert len(written) > 10
+    assert started.value.suggested_filename == f"{chart}.csv"
+
+
 @pytest.mark.parametrize("name", PAGES)
 def test_an_empty_store_looks_deliberate(empty: Tab, name: str):
     empty.visit("" if name == "home" else name)
