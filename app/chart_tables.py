@@ -19,6 +19,7 @@ def numbers_of(figure: go.Figure) -> pd.DataFrame:
     said = [trace for trace in figure.data if trace.hoverinfo != "skip"]
     blocks = [_cells(figure, trace) if trace.type == "heatmap" else _points(figure, trace) for trace in said]
     table = pd.concat(blocks, ignore_index=True)
+    table = table.round(9)  # 28.000000000000004 % is 28 %
     return table.drop(columns=SERIES) if table[SERIES].eq("").all() else table
 
 

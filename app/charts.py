@@ -53,7 +53,7 @@ class Unit:
     hover: str = ".2f"
 
 
-PERCENT = Unit("accuracy", ticks=".0%", hover=".1%")
+PERCENT = Unit("accuracy", ticks=".1~%", hover=".1%")
 EPS = Unit("eps (n/255)", factor=255.0)
 BETA = Unit("beta")
 
@@ -172,7 +172,7 @@ def class_heatmap(frame: pd.DataFrame, column: str) -> go.Figure:
         zmin=0,
         zmax=max(0.01, float(grid.to_numpy(float).max())),
         colorscale=HEAT,
-        colorbar={"tickformat": ".0%", "thickness": 12, "outlinewidth": 0},
+        colorbar={"tickformat": ".1~%", "thickness": 12, "outlinewidth": 0},
         hovertemplate="%{customdata}: %{z:.1%}, epoch %{x}<extra></extra>",
     )
     step = 1 if len(names) <= 40 else 5
@@ -186,12 +186,13 @@ def class_heatmap(frame: pd.DataFrame, column: str) -> go.Figure:
     return figure
 
 
-def gate(epochs: pd.DataFrame, statistic: str) -> go.Figure:
+def gate(epochs: pd.DataFrame, statistic: str, start_epoch: int = 1) -> go.Figure:
     """Draw the FAWA gate: the validation statistic, its threshold, and which epochs were accepted.
 
     Args:
         epochs: Columns ``epoch, gate_worst, gate_threshold, gate_accepted``; others are left out.
         statistic: What ``averaging.gate`` names, for the legend.
+        start_epoch: When averaging starts; before it nothing is accepted, whatever it reaches.
     """
     tested = epochs.dropna(subset=["gate_worst"])
     x, y = tested["epoch"], tested["gate_worst"].astype(float)
@@ -207,9 +208,11 @@ def gate(epochs: pd.DataFrame, statistic: str) -> go.Figure:
         line={"color": "#C30F78", "dash": "dash", "width": 1.5},
     )
     accepted = tested["gate_accepted"].astype("boolean").fillna(False).astype(bool)
+    before = x < start_epoch
     for chosen, name, symbol, colour in (
-        (accepted, "accepted", "circle", "#005AD2"),
-        (~accepted, "rejected", "x", "#C3875A"),
+        (accepted & ~before, "accepted", "circle", "#005AD2"),
+        (~accepted & ~before, "rejected", "x", "#C3875A"),
+        (before, "before averaging starts", "circle-open", "#8787B4"),
     ):
         if chosen.any():
             figure.add_scatter(
@@ -218,6 +221,7 @@ def gate(epochs: pd.DataFrame, statistic: str) -> go.Figure:
                 name=name,
                 mode="markers",
                 marker={"symbol": symbol, "size": 9, "color": colour},
+                cliponaxis=False,  # whole at 0 % as well
             )
     figure.update_traces(hovertemplate="epoch %{x}: %{y:.1%}<extra>%{fullData.name}</extra>")
     _epochs_axis(figure, x)
@@ -295,7 +299,7 @@ def mean_against_worst(summary: pd.DataFrame, colours: Mapping[str, str]) -> go.
             worst_high, worst_class``; fractions.
         colours: Colour of each group.
     """
-    figure = _figure("mean accuracy", Unit("worst class", ticks=".0%"), told=("which",))
+    figure = _figure("mean accuracy", Unit("worst class", ticks=".1~%"), told=("which",))
     named: set[str] = set()
     row: Any
     for row in summary.itertuples():
@@ -318,7 +322,7 @@ def mean_against_worst(summary: pd.DataFrame, colours: Mapping[str, str]) -> go.
             hovertemplate="mean %{x:.1%}, worst %{y:.1%} (%{customdata})<extra>%{meta}</extra>",
         )
         named.add(row.group)
-    figure.update_xaxes(tickformat=".0%", showgrid=True, gridcolor=GRID)
+    figure.update_xaxes(tickformat=".1~%", showgrid=True, gridcolor=GRID)
     figure.update_layout(hovermode="closest", height=HEIGHT + 60)
     return figure
 
@@ -331,7 +335,7 @@ def trade_off(board: pd.DataFrame, front: np.ndarray) -> go.Figure:
         front: Which points no other beats in both, boolean.
     """
     told = ("result", "source", "marks", "clean accuracy")
-    unit = Unit("worst class", ticks=".0%")
+    unit = Unit("worst class", ticks=".1~%")
     figure = _figure("mean accuracy under attack", unit, height=HEIGHT + 160, told=told)
     clean = board["clean_mean"].astype(float)
     scale = {"cmin": clean.min(), "cmax": clean.max()} if clean.notna().any() else {}
@@ -354,7 +358,7 @@ def trade_off(board: pd.DataFrame, front: np.ndarray) -> go.Figure:
                 continue
             marker = {"symbol": symbol, "size": size, "line": {"width": 2.5 if whose == "published" else 1}}
             if known:
-                bar = {"title": "clean", "tickformat": ".0%", "thickness": 12, "outlinewidth": 0}
+                bar = {"title": "clean", "tickformat": ".1~%", "thickness": 12, "outlinewidth": 0}
                 marker |= {"color": block["clean_mean"].astype(float).tolist(), **scale}
                 marker |= {"colorscale": [[0, low], [0.5, middle], [1, high]]}
                 marker |= {"colorbar": bar, "showscale": not scaled}
@@ -371,7 +375,7 @@ def trade_off(board: pd.DataFrame, front: np.ndarray) -> go.Figure:
                 hovertemplate="<b>%{customdata[0]}</b>: mean %{x:.1%}, worst %{y:.1%}, clean "
                 "%{customdata[3]}<br>%{customdata[1]}<br>%{customdata[2]}<extra>%{fullData.name}</extra>",
             )
-    figure.update_xaxes(tickformat=".0%", showgrid=True, gridcolor=GRID)
+    figure.update_xaxes(tickformat=".1~%", showgrid=True, gridcolor=GRID)
     figure.update_layout(hovermode="closest")
     return figure
 
@@ -401,7 +405,7 @@ def averaging(summary: pd.DataFrame, measure: str) -> go.Figure:
         measure: ``mean`` or ``worst``.
     """
     title = "mean of classes" if measure == "mean" else "worst class"
-    figure = _figure("", Unit(title, ticks=".0%"), across="method", told=("model",))
+    figure = _figure("", Unit(title, ticks=".1~%"), across="method", told=("model",))
     for weights, block in _by(summary, "weights"):
         figure.add_bar(
             x=block["title"].tolist(),
@@ -479,7 +483,7 @@ def _cells(
         "textfont": {"color": colour},
         "colorscale": HEAT,
         "showscale": colour == "white",
-        "colorbar": {"tickformat": ".0%", "thickness": 12, "outlinewidth": 0},
+        "colorbar": {"tickformat": ".1~%", "thickness": 12, "outlinewidth": 0},
         "hoverinfo": "skip",
         "xgap": 1 if named else 0,
         "ygap": 1 if named else 0,
@@ -630,7 +634,7 @@ def _whiskers(
         "arrayminus": [max(0.0, at - end) for at, end in zip(middle, low, strict=True)],
         "thickness": 1 if thin else 1.3,
         "width": 0 if thin else 3,
-        "color": "rgba(128,134,150,0.6)" if thin else "rgba(128,134,150,0.95)",
+        "color": "rgba(128,134,150,0.6)" if thin else "rgb(93,100,116)",
     }
 
 

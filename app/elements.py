@@ -144,6 +144,7 @@ def show_numbers(card: Card) -> None:
         st.dataframe(
             chart_tables.for_reading(numbers),
             hide_index=True,
+            placeholder="–",
             key=f"{card.key}_table",
             alt=f"The numbers of: {card.description}",
         )
@@ -151,15 +152,11 @@ def show_numbers(card: Card) -> None:
 
 
 def show_cards(cards: Sequence[Card], view: str | None = None) -> None:
-    """Show charts two in a row, and below them why others are missing; ``view`` as for one."""
-    drawn = [card for card in cards if card.figure is not None]
-    for start in range(0, len(drawn), 2):
-        for column, card in zip(st.columns(2), drawn[start : start + 2], strict=False):
+    """Show charts two in a row, or in the place of one why it is missing; ``view`` as for one."""
+    for start in range(0, len(cards), 2):
+        for column, card in zip(st.columns(2), cards[start : start + 2], strict=False):
             with column:
                 show_card(card, view)
-    for card in cards:
-        if card.figure is None:
-            show_card(card)
 
 
 def state_badge(state: str) -> None:

@@ -140,9 +140,10 @@ def _picture(index: Index, column: Column, row: int) -> Picture:
     if not source:
         return Picture(image, row, "held")
     source = _where_it_broke(index, source, row)
-    acted = _attacked(index, source, row)
-    if index.batches and not acted:
-        return Picture(image, row, "wrong" if table[CLEAN][row] != label else "held")
+    wrong = bool(table[CLEAN][row] != label)
+    # Without a record of the batches, as in runs that ship, what was wrong from the start was not broken.
+    if not _attacked(index, source, row) if index.batches else wrong:
+        return Picture(image, row, "wrong" if wrong else "held")
     by = str(table[_by(source)][row]) if _by(source) in table else ""
     held = table[source][row] == label
     if held and (_by(source) in table or _parent(source, table) or _length(source) in table):

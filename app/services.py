@@ -1228,6 +1228,18 @@ def estimate(config: RunConfig) -> Estimate:
     return measured
 
 
+def never_happens(config: RunConfig) -> list[str]:
+    """Say which parts of a method a run is too short for."""
+    epochs, warmup, start = config.train.epochs, config.rule.warmup_epochs, config.averaging.start_epoch
+    calibrates = config.rule.lambda_eps is not None or config.rule.lambda_beta is not None
+    said = []
+    if calibrates and epochs <= warmup:
+        said.append(f"all epochs are warm-up (rule.warmup_epochs={warmup}): nothing will be calibrated")
+    if epochs < start:
+        said.append(f"averaging.start_epoch={start} is never reached: there will be no EMA or FAWA weights")
+    return [f"With {wording.count(epochs, 'epoch')}, {text}." for text in said]
+
+
 def known_estimate(config: RunConfig) -> Estimate | None:
     """Return what :func:`estimate` measured for this configuration (any seed), if it did."""
     return _estimates().get(config.key(without_seed=True))

@@ -216,7 +216,9 @@ def fairness(
     grouped = _with_groups(frame, groups, name)
     if grouped.empty:
         return pd.DataFrame(columns=[*_KEYS, *columns])
-    return _in_order(grouped.groupby(_KEYS, sort=False)[list(columns)].mean().reset_index(), groups)
+    means = grouped.groupby(_KEYS, sort=False)[list(columns)].mean()
+    means = means.mask(means.abs() < 5e-4, 0.0)  # what rounds to nothing has no sign
+    return _in_order(means.reset_index(), groups)
 
 
 def with_own_weights(frame: pd.DataFrame, own: Mapping[str, str]) -> pd.DataFrame:

@@ -40,13 +40,19 @@ def choose_evaluation(run: services.Run) -> services.Evaluation:
     chosen = st.selectbox(
         "Evaluation",
         ids,
-        index=ids.index(asked) if asked in ids else 0,
+        index=ids.index(asked) if asked in ids else first_choice(found),
         format_func=titles.__getitem__,
         key=key,
         on_change=follow,
         args=(key,),
     )
     return found[ids.index(chosen)]
+
+
+def first_choice(found: list[services.Evaluation]) -> int:
+    """Prefer what was measured on most images at one budget, the newest of it."""
+    images = [0 if services.is_sweep(e) else sum(e.scores[0].total) for e in found]
+    return images.index(max(images))
 
 
 def follow(key: str) -> None:

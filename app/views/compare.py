@@ -110,11 +110,7 @@ def choose(available: list[services.Run]) -> Comparison | None:
     condition = second.selectbox(
         "Measured", found, format_func=lambda c: c.title, key="measured", bind="query-params"
     )
-    missing = [run.name for run in runs if run.id not in set(condition.of(results.per_class)["run_id"])]
-    if missing:
-        st.warning(
-            f"Not measured like this: {', '.join(missing)}. Evaluate can do it.", icon=":material/warning:"
-        )
+    say_what_is_not_alike(runs, condition.of(results.summary))
     scores = tables.class_scores(condition.of(results.per_class), groups, services.display_name)
     models = tables.model_summary(condition.of(results.grouped), groups, services.display_name)
     own = {group.key: own_weights(group) for group in groups}
@@ -127,6 +123,24 @@ def choose(available: list[services.Run]) -> Comparison | None:
         models=models,
         results=results,
     )
+
+
+def say_what_is_not_alike(runs: list[services.Run], summary: pd.DataFrame) -> None:
+    """Warn of runs that were not measured like this, and of others that were on other images."""
+    images = summary.groupby("run_id")["total"].min()
+    missing = [run for run in runs if run.id not in images.index]
+    if missing:
+        here = all(not run.read_only for run in missing)
+        way = "Evaluate can do it." if here else "What ships with CFA Studio stays as it is."
+        names = ", ".join(run.name for run in missing)
+        st.warning(f"Not measured like this: {names}. {way}", icon=":material/warning:")
+    if images.nunique() > 1:
+        fewest = ", ".join(run.name for run in runs if images.get(run.id) == images.min())
+        st.warning(
+            f"Not all on the same images: from {images.min():,} ({fewest}) to {images.max():,}. Of each run, "
+            "the newest evaluation counts.",
+            icon=":material/warning:",
+        )
 
 
 def default_baseline(groups: list[tables.Group]) -> int:
@@ -163,6 +177,8 @@ def summary_section(comparison: Comparison) -> None:
     parts = [part for part in tables.CLASS_GROUPS if part in models]
     table = elements.percent_columns(table, parts)
     columns += [*parts, "mean_interval", "worst_interval", "images", "seeds"]
+    several = set(table["seeds"] > 1)
+    interval = {(True,): "± std", (False,): "95 %"}.get(tuple(several), "interval")
     st.dataframe(
         table[columns].assign(weights=table["weights"].map(charts.WEIGHTS_TITLES)),
         hide_index=True,
@@ -173,10 +189,10 @@ def summary_section(comparison: Comparison) -> None:
             "series": st.column_config.TextColumn("Model", pinned=True),
             "weights": "Weights",
             "mean": elements.percent_column("Mean"),
-            "mean_interval": "Mean, interval",
+            "mean_interval": f"Mean, {interval}",
             "mean_difference": elements.percent_column("± baseline", "%+.1f"),
             "worst": elements.percent_column("Worst class"),
-            "worst_interval": "Worst, interval",
+            "worst_interval": f"Worst, {interval}",
             "worst_difference": elements.percent_column("± baseline ", "%+.1f"),
             "worst_class": "Which",
             **{part: elements.percent_column(part.capitalize()) for part in parts},
@@ -232,7 +248,8 @@ def reports_section(comparison: Comparison) -> None:
                 help="It takes a Chromium on the dashboard's machine; install one." if missing else says,
             )
     names = shlex.join(run.name for run in comparison.runs)
-    st.caption(f"The same from a terminal: `cfa compare {names} --out report.html`")
+    against = shlex.quote(comparison.baseline.members[0].run_name)
+    st.caption(f"The same from a terminal: `cfa compare {names} --baseline {against} --out report.html`")
 
 
 def certain_section(comparison: Comparison) -> None:
@@ -243,16 +260,20 @@ def certain_section(comparison: Comparison) -> None:
         text for group in comparison.groups if group.key != base.key if (text := said(comparison, group))
     ]
     if not spoken:
-        st.caption("The baseline and the others were not measured alike, so nothing can be said.")
+        st.caption("Too few of these runs were measured like this for anything to be said.")
         return
     st.markdown("Differences in percentage points, with 95 % intervals.")
     for text in spoken:
         st.markdown(text)
-    st.caption(
-        f"{comparison.condition.title}. Classes: exact McNemar tests on the same images (Fisher's without "
-        "them), Holm over classes. The worst class's interval holds when classes tie. One run of each "
-        "compares two checkpoints; only several seeds of both say something about the methods."
-    )
+    seeds = any(len(group.members) > 1 for group in comparison.groups)
+    pairs = sum(len(group.members) == 1 for group in comparison.groups) > 1
+    how = "Several seeds of both: Welch's t over seeds, a statement about the methods. " if seeds else ""
+    if pairs:
+        how += (
+            "One run of each compares two checkpoints; classes by exact McNemar tests on the same images "
+            "(Fisher's without them), Holm over classes; the worst class's interval holds when classes tie."
+        )
+    st.caption(f"{comparison.condition.title}. {how}")
     claim(comparison)
 
 
@@ -428,7 +449,7 @@ def class_section(comparison: Comparison) -> None:
                 f"{KINDS[kind]}: difference to {comparison.baseline.title}",
                 f"compare_differences_{kind}",
                 charts.class_differences(changes, comparison.colours) if len(changes) else None,
-                "Percentage points; pale where the two intervals overlap.",
+                "Percentage points; pale where the whiskers above overlap. What is certain: further up.",
                 "the baseline has no weights of this kind under this measurement.",
             )
         )

@@ -272,7 +272,6 @@ def show_results(chosen: list[services.Run]) -> None:
                     if many
                     else ""
                 ),
-                own_table=True,
             )
         )
     parts = {services.class_groups(run) for run in chosen}

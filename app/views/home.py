@@ -87,7 +87,6 @@ def shipped_results() -> None:
                 charts.mean_against_worst(models, colours),
                 f"{found[0].title}. Several seeds are one point: mean and standard deviation over seeds. "
                 "Circle: online weights, square: EMA, diamond: FAWA.",
-                own_table=True,
             )
         )
     with right:
@@ -97,7 +96,7 @@ def shipped_results() -> None:
         st.dataframe(
             shown,
             hide_index=True,
-            height=420,
+            height="content",
             column_config={
                 "series": st.column_config.TextColumn("Method"),
                 "mean": elements.percent_column("Mean"),

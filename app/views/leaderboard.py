@@ -74,7 +74,7 @@ def show_table(board: pd.DataFrame) -> None:
         board, ["mean", "worst", "clean_mean", "clean_worst", "mean_spread", "worst_spread"]
     )
     columns = ["whose", "label", "worst", "mean", "clean_worst", "clean_mean", "model", "checkpoint"]
-    columns += ["runs", "worst_spread", "mean_spread", "marks", "source"]
+    columns += ["runs", "worst_spread", "mean_spread", "images", "marks", "source"]
     st.dataframe(
         percent[columns].assign(whose=percent["whose"].map(WHOSE)),
         hide_index=True,
@@ -93,6 +93,7 @@ def show_table(board: pd.DataFrame) -> None:
             "runs": "Runs",
             "worst_spread": elements.percent_column("± worst"),
             "mean_spread": elements.percent_column("± mean"),
+            "images": "Images",
             "marks": "To be known",
             "source": st.column_config.TextColumn("Source", width="large"),
         },
@@ -116,5 +117,7 @@ shown = choose(everything)
 if shown.empty:
     st.info("Nothing is left with these filters.", icon=":material/filter_alt_off:")
     st.stop()
+if "ours" not in set(shown["whose"]):
+    st.caption("No result of yours is among these: evaluate a run on this data set with this attack.")
 show_plane(shown)
 show_table(shown)

@@ -254,7 +254,8 @@ def run_metrics(run: services.Run, validation: pd.DataFrame, epochs: pd.DataFram
             st.metric(label, value, border=True, width=165)
     words = [f"Accuracy on validation images under {wording.attack_title(attack)}."] if attack else []
     if epochs["seconds"].notna().any():
-        words.append(f"{wording.duration(epochs['seconds'].sum())} of training so far.")
+        so_far = "" if run.state == "finished" else " so far"
+        words.append(f"{wording.duration(epochs['seconds'].sum())} of training{so_far}.")
     st.caption(" ".join(words))
 
 
@@ -319,6 +320,8 @@ def calibration_cards(run: services.Run) -> list[elements.Card]:
     beta = knobs.dropna(subset=["beta"])
     moves_eps, moves_beta = config.rule.lambda_eps is not None, config.rule.lambda_beta is not None
     alike = f"All classes alike up to epoch {warmup}, calibrated after it"
+    if run.epochs <= warmup:
+        alike = f"All {wording.count(run.epochs, 'epoch')} are warm-up, so nothing is calibrated"
     how_eps, how_beta = f"{alike} (CCM).", f"{alike} (CCR)."
     if config.method in services.METHODS and services.METHODS[config.method].constrained:
         moves_eps = moves_beta = True
@@ -345,15 +348,17 @@ def calibration_cards(run: services.Run) -> list[elements.Card]:
 def gate_and_speed_cards(run: services.Run, epochs: pd.DataFrame) -> list[elements.Card]:
     settings = run.folder.config.averaging
     tested = epochs.dropna(subset=["gate_worst"])
-    accepted = int(tested["gate_accepted"].fillna(False).sum())
+    averaged = tested[tested["epoch"] >= settings.start_epoch]
+    accepted = int(averaged["gate_accepted"].fillna(False).sum())
     statistic = f"validation, {settings.gate.replace('-', ' ')}"
     return [
         elements.Card(
             "FAWA gate",
             "monitor_gate",
-            charts.gate(epochs, statistic) if len(tested) else None,
-            f"{accepted} of {wording.count(len(tested), 'epoch')} accepted: an epoch enters the average when "
-            f"its validation statistic reaches {wording.percent(settings.threshold)}.",
+            charts.gate(epochs, statistic, settings.start_epoch) if len(tested) else None,
+            f"{accepted} of {wording.count(len(averaged), 'epoch')} accepted: from epoch "
+            f"{settings.start_epoch} on, an epoch enters the average when its validation statistic reaches "
+            f"{wording.percent(settings.threshold)}.",
             f"averaging starts in epoch {settings.start_epoch}; the gate is drawn from then on.",
         ),
         elements.Card(

@@ -17,13 +17,27 @@ COLUMNS = {
     "mean": "Robust mean",
     "worst": "Robust worst",
     "worst_class": "Worst class",
+    "measured": "Measured with",
     "tags": "Tags",
     "size": "Disk (MB)",
     "created": "Created",
     "id": "Id",
 }
 MOST_CLASSES = 20
-SHOWN = ("name", "state", "method", "dataset", "seed", "epochs", "mean", "worst", "tags", "size", "created")
+SHOWN = (
+    "name",
+    "state",
+    "method",
+    "dataset",
+    "seed",
+    "epochs",
+    "mean",
+    "worst",
+    "measured",
+    "tags",
+    "size",
+    "created",
+)
 
 
 # --- the list -------------------------------------------------------------------------------------
@@ -58,7 +72,7 @@ def filtered(runs: list[services.Run]) -> list[services.Run]:
 
 def runs_table(runs: list[services.Run]) -> pd.DataFrame:
     results = services.results([run for run in runs if not run.problem])
-    best = best_results(results.summary)
+    best = best_results(results.summary, tables.conditions(results.per_class))
     rows = []
     for run in runs:
         found = best.get(run.id)
@@ -75,6 +89,7 @@ def runs_table(runs: list[services.Run]) -> pd.DataFrame:
                 "mean": 100 * found["mean_accuracy"] if found is not None else None,
                 "worst": 100 * found["worst_accuracy"] if found is not None else None,
                 "worst_class": found["worst_class"] if found is not None else "",
+                "measured": measured(found) if found is not None else "",
                 "tags": list(run.tags),
                 "size": services.disk_use(run) / 1e6,
                 "created": wording.moment(run.created),
@@ -86,15 +101,22 @@ def runs_table(runs: list[services.Run]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def best_results(summary: pd.DataFrame) -> dict[str, pd.Series]:
-    """Pick, per run, the test result of its own weights under the attack with most steps."""
+def best_results(summary: pd.DataFrame, ranked: list[tables.Condition]) -> dict[str, pd.Series]:
+    """Pick, per run, the test result of its own weights under what most runs were measured with."""
     best: dict[str, pd.Series] = {}
-    attacked = summary[(summary["attack"] != "clean") & (summary["checkpoint"] != "last")]
-    for run_id, block in attacked.groupby("run_id", sort=False):
-        run = services.find_run(str(run_id))
-        own = block[block["weights"] == services.own_weights(run)] if run else block
-        best[str(run_id)] = (own if len(own) else block).iloc[-1]
+    attacked = [condition for condition in ranked if condition.attack != "clean"]
+    for condition in [c for c in attacked if c.checkpoint != "last"]:
+        for run_id, block in condition.of(summary).groupby("run_id", sort=False):
+            run = services.find_run(str(run_id))
+            own = block[block["weights"] == services.own_weights(run)] if run else block
+            best.setdefault(str(run_id), (own if len(own) else block).iloc[-1])
     return best
+
+
+def measured(found: pd.Series) -> str:
+    """Say what a result was measured with: attack, weights, images."""
+    attack = wording.condition(found["attack"], found["norm"], found["eps"])
+    return f"{attack}, {charts.WEIGHTS_TITLES[found['weights']]} weights, {found['total']:,} images"
 
 
 def show_list(runs: list[services.Run]) -> list[services.Run]:

@@ -193,6 +193,8 @@ def start_section(draft: drafts.Draft, name: str, device: str | None) -> None:
         st.dataframe(changes, hide_index=True, key="train_changes")
     else:
         st.caption("Nothing differs from the preset.")
+    for said in dict.fromkeys(text for config in configs for text in services.never_happens(config)):
+        st.warning(said, icon=":material/warning:")
     cost(configs)
     number = wording.count(len(configs), "run")
     with st.container(horizontal=True):

@@ -1,6 +1,6 @@
 """Our results and published ones in one table: whose each is, and what has to be known about it."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -59,14 +59,14 @@ def _ours(runs: Sequence[RunFolder], name: Callable[[str, str], str]) -> list[di
     summary = summary_frame(per_class_frame(runs))
     summary = summary[summary["split"] == "test"]
     summary["experiment"] = [by_id[run].config.key(without_seed=True) for run in summary["run_id"]]
-    clean = summary[summary["attack"] == "clean"].groupby(_KEY, sort=False)
-    clean_of: Mapping[Any, Any] = clean[["mean_accuracy", "worst_accuracy"]].mean().to_dict("index")
+    clean = summary[summary["attack"] == "clean"]
     rows = []
     for key, block in summary[summary["attack"] != "clean"].groupby([*_KEY, *_ATTACK], sort=False):
         values: Any = key
         members = [by_id[run] for run in block["run_id"]]
         mean, worst = over_seeds(block["mean_accuracy"]), over_seeds(block["worst_accuracy"])
-        natural = clean_of.get(values[: len(_KEY)], {})
+        natural = clean[clean["run_id"].isin(block["run_id"])]  # of these seeds, and of no others
+        natural = natural[(natural[_KEY] == list(values[: len(_KEY)])).all(axis=1)]
         rows.append(
             {
                 **dict(zip([*_KEY, *_ATTACK], values, strict=True)),
@@ -74,8 +74,8 @@ def _ours(runs: Sequence[RunFolder], name: Callable[[str, str], str]) -> list[di
                 "label": _label(members, values[3], name),
                 "mean": mean.mean,
                 "worst": worst.mean,
-                "clean_mean": natural.get("mean_accuracy"),
-                "clean_worst": natural.get("worst_accuracy"),
+                "clean_mean": natural["mean_accuracy"].mean() if len(natural) else None,
+                "clean_worst": natural["worst_accuracy"].mean() if len(natural) else None,
                 "mean_spread": mean.deviation,
                 "worst_spread": worst.deviation,
                 "runs": len(members),

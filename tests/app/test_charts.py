@@ -207,6 +207,12 @@ def test_gate_marks_accepted_and_rejected_epochs():
     assert list(by_name["worst"].x) == [2, 3, 4]
 
 
+def test_gate_rejects_nothing_before_averaging_starts():
+    figure = charts.gate(gate_frame((False, False, True, False)), "worst", start_epoch=3)
+    marks = {trace.name: list(trace.x) for trace in figure.data if trace.mode == "markers"}
+    assert marks == {"accepted": [3], "rejected": [4], "before averaging starts": [1, 2]}
+
+
 def test_bars_carry_their_intervals():
     frame = scores()
     for (_, block), bar in zip(frame.groupby("group"), charts.class_bars(frame, COLOURS).data, strict=True):

@@ -38,6 +38,18 @@ def column(*values):
     return np.array(values, np.int16)
 
 
+def test_what_was_wrong_from_the_start_was_broken_by_nothing_without_a_record_as_well():
+    table = {
+        "image": column(10, 11),
+        "label": column(0, 0),
+        "clean": column(0, 2),
+        "pgd-20@0.01": column(1, 2),
+    }
+    broken, wrong = outcomes.pictures(Index(table), Column("pgd-20@0.01", ("pgd-20@0.01",)), np.arange(2))
+    assert (broken.state, broken.attack) == ("missing", "pgd-20")
+    assert (wrong.state, wrong.attack) == ("wrong", "")
+
+
 def whole():
     """Four images of class 0: held by all, broken by PGD, by Square alone, and wrong without an attack."""
     table = {
@@ -126,7 +138,7 @@ def test_without_batches_nothing_can_be_made_again():
     index = whole()
     index.batches.clear()
     found = outcomes.pictures(index, chosen(index, "pgd-20"), np.arange(4))
-    assert [picture.state for picture in found] == ["missing"] * 4
+    assert [picture.state for picture in found] == ["missing", "missing", "missing", "wrong"]
     assert not any(picture.can_be_made for picture in found)
 
 

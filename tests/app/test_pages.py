@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,8 @@ from streamlit.testing.v1 import AppTest
 from app import elements, live_chart, services
 from cfa.evaluation import default_weights
 from cfa.results.comparison import compare
+from cfa.results.evaluations import new_id, read_evaluations, save_evaluation
+from cfa.results.runs import now
 from cfa.results.store import Store
 
 MAIN = Path(services.__file__).with_name("main.py")
@@ -668,6 +671,39 @@ def test_no_folder_of_this_machine_is_on_the_screen(example_home, monkeypatch):
     assert said == "Cannot read CFA_HOME/runs/x, nor ~/data."
     monkeypatch.setenv("HOME", "/")
     assert elements.sentence("eps 8/255 is too much") == "Eps 8/255 is too much."
+
+
+def test_compare_says_when_runs_were_measured_on_different_images(own_home):
+    names = chosen_runs("trades", "pgd-at")
+    store = Store.open(own_home)
+    run = store.find(names[0])
+    whole = next(e for e in read_evaluations(run) if e.weights == "online")
+    few = tuple(
+        replace(row, correct=tuple(n // 10 for n in row.correct), total=tuple(n // 10 for n in row.total))
+        for row in whole.scores
+    )
+    later = replace(whole, id=new_id(), created=now(), scores=few)
+    save_evaluation(run, later, {})
+    app = open_page("compare", runs=names)
+    assert "Not all on the same images: from 1,000" in words(app)
+    assert "the newest evaluation counts" in words(app)
+
+
+def test_the_list_of_runs_says_what_was_measured(example_home):
+    table = open_page("runs").dataframe[0].value
+    measured = table.set_index("name")["measured"]
+    trades = "trades-fashion-mnist-mini-s0"
+    assert measured[trades] == "PGD-20, 15/255, Online weights, 10,000 images"
+    assert measured["trades-cfa-fashion-mnist-mini-s0"] == "PGD-20, 15/255, FAWA weights, 10,000 images"
+    assert measured["fat-fashion-mnist-mini-s0"] == ""
+
+
+def test_train_says_what_a_run_is_too_short_for(empty_home):
+    app = open_page("train")
+    app.text_input(key="set_train.epochs").set_value("2").run()
+    assert_sound(app)
+    assert "all epochs are warm-up (rule.warmup_epochs=4): nothing will be calibrated" in words(app)
+    assert "there will be no EMA or FAWA weights" in words(app)
 
 
 def test_one_run_is_nothing_to_compare(example_home):

@@ -65,6 +65,16 @@ def test_jpeg_copies_are_called_that(store, evaluated) -> None:
     assert row["marks"] == "JPEG copies; one seed"
 
 
+def test_clean_accuracy_is_that_of_the_same_seeds(make_run, evaluated) -> None:
+    first, second = (make_run(f"r{seed}", "trades", seed=seed) for seed in (0, 1))
+    evaluated(first, {"clean": (90, 80, 70), "pgd-20": (50, 40, 30), "autoattack": (40, 30, 20)})
+    evaluated(second, {"clean": (50, 40, 30), "pgd-20": (50, 40, 30)})
+    board = leaderboard([first, second], [], display_name).set_index("attack")
+    assert board.loc["pgd-20", "clean_mean"] == pytest.approx(0.6)
+    assert board.loc["autoattack", "clean_mean"] == pytest.approx(0.8)
+    assert board.loc["autoattack", "runs"] == 1
+
+
 def test_published_numbers_carry_their_source_and_doubts(make_run, evaluated) -> None:
     run = make_run("a")
     evaluated(run, {"pgd-20": (50, 30, 70)})
