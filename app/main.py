@@ -30,5 +30,6 @@ page = st.navigation(
 with elements.explained_errors():
     access.require_login()
     services.supervisors()
+    services.spare_what_stays()
     elements.show_notices()
     page.run()

@@ -4,6 +4,7 @@ Objects are shared by all sessions of the process, so pages must not change what
 about a second, frames until their file changes. Jobs are in the store, never in a session.
 """
 
+import gc
 import json
 import os
 import shutil
@@ -171,6 +172,16 @@ def changes(function: Callable[P, T]) -> Callable[P, T]:
 
 
 # --- singletons -----------------------------------------------------------------------------------
+
+
+@st.cache_resource(show_spinner=False)
+def spare_what_stays() -> None:
+    """Keep what was imported out of garbage collections: Streamlit makes a full one after every script run.
+
+    Beside torch's millions of objects each took 0.3 s, and three people's took turns.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def store() -> Store:
