@@ -57,7 +57,7 @@ def _points(figure: go.Figure, trace: Any) -> pd.DataFrame:
 def _cells(figure: go.Figure, trace: Any) -> pd.DataFrame:
     """Tabulate the cells of a heatmap, whose first ``customdata`` names the row."""
     x, _ = _titles(figure)
-    share = str(trace.colorbar.tickformat or "").endswith("%")
+    share = _is_percent(trace.colorbar)
     rows = [
         (trace.customdata[i][j], column, 100 * z if share else z)
         for i, line in enumerate(trace.z)

@@ -404,20 +404,17 @@ def without_places(text: str) -> str:
 
 def history(run: Run) -> pd.DataFrame:
     """Return a run's per-class scores of every epoch; cached until an epoch is added. Do not change it."""
-    frame: pd.DataFrame = _made_of_history(str(run.folder.path)).get(history_frame, history_stamp(run))
-    return frame
+    return _of_history(run, history_frame)
 
 
 def knobs(run: Run) -> pd.DataFrame:
     """Return what the rule set per epoch and class; cached. Do not change it."""
-    frame: pd.DataFrame = _made_of_history(str(run.folder.path)).get(knobs_frame, history_stamp(run))
-    return frame
+    return _of_history(run, knobs_frame)
 
 
 def epochs(run: Run) -> pd.DataFrame:
     """Return the epochs as wholes; cached. Do not change it."""
-    frame: pd.DataFrame = _made_of_history(str(run.folder.path)).get(epochs_frame, history_stamp(run))
-    return frame
+    return _of_history(run, epochs_frame)
 
 
 def history_stamp(run: Run) -> tuple[int, int]:
@@ -514,6 +511,11 @@ class _Newest:
             if make not in self._made:
                 self._made[make] = make(self._folder)
             return self._made[make]
+
+
+def _of_history(run: Run, make: Callable[[RunFolder], pd.DataFrame]) -> pd.DataFrame:
+    frame: pd.DataFrame = _made_of_history(str(run.folder.path)).get(make, history_stamp(run))
+    return frame
 
 
 @st.cache_resource(max_entries=60, show_spinner=False)

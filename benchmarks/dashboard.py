@@ -13,7 +13,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import statistics
 import subprocess
 import sys
@@ -42,7 +41,7 @@ from cfa.results.trackers import to_mlflow, to_tensorboard  # noqa: E402
 from tests.app.example_evaluations import add_evaluations  # noqa: E402
 from tests.app.example_store import FASHION, HUNDRED, epoch_rows, finished_run, started_run  # noqa: E402
 from tests.browser.conftest import FLAGS  # noqa: E402
-from tests.browser.dashboard import Dashboard  # noqa: E402
+from tests.browser.dashboard import Dashboard, free_port  # noqa: E402
 from tests.browser.tab import Tab  # noqa: E402
 
 GOALS = {"first_result_seconds": 1.5, "refresh_seconds": 0.3, "megabytes_per_100_refreshes": 0.0}
@@ -306,12 +305,6 @@ def visits(browser: Browser, address: str, result: str, repeats: int) -> dict[st
             values.append(until(page, address, result))
         context.close()
     return {how: round(statistics.median(values), 2) for how, values in seconds.items()}
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
 
 
 @contextmanager

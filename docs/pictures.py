@@ -33,7 +33,7 @@ def main() -> None:
         try:
             for name, (address, first, last) in PICTURES.items():
                 tab.visit(address)
-                whole_page(tab)
+                tab.grow()
                 take(tab, folder / f"{name}.png", first, last)
         finally:
             dashboard.stop()
@@ -54,13 +54,6 @@ PICTURES = {
     "classes": (f"classes?run={OURS}0", "h1", ".st-key-classes_confusion"),
     "leaderboard": ("leaderboard", "h1", ".st-key-board_plane"),
 }
-
-
-def whole_page(tab: Tab) -> None:
-    """Make the window as high as the page, so that everything is drawn."""
-    height = tab.page.evaluate("document.querySelector('[data-testid=\"stMain\"]').scrollHeight")
-    tab.page.set_viewport_size({"width": WIDTH, "height": height})
-    tab.settle()
 
 
 def take(tab: Tab, file: Path, first: str, last: str) -> None:

@@ -41,7 +41,7 @@ class Dashboard:
             environment: Further variables.
         """
         self.home = home
-        self.port = _free_port()
+        self.port = free_port()
         self.address = f"http://127.0.0.1:{self.port}"
         self.log_file = folder / f"dashboard-{self.port}.log"
         # PYTHONPATH would hide that config and imports are found from anywhere.
@@ -88,7 +88,8 @@ class Dashboard:
             os.killpg(self.process.pid, number)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Find a port that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -219,12 +219,17 @@ class Tab:
         charts = self.page.evaluate(POINTS)
         return [chart["title"] for chart in charts if not chart["points"] or 0 in chart["points"]]
 
-    def screenshot(self, name: str) -> None:
-        """Take a picture of the whole page, not only of what fits into the window."""
+    def grow(self) -> None:
+        """Make the window as high as the page, so that all of it is drawn."""
         window = self.page.viewport_size or {"width": 1280, "height": 900}
         height = self.page.evaluate("document.querySelector('[data-testid=\"stMain\"]').scrollHeight")
         self.page.set_viewport_size({"width": window["width"], "height": max(height, window["height"])})
         self.settle()
+
+    def screenshot(self, name: str) -> None:
+        """Take a picture of the whole page, not only of what fits into the window."""
+        window = self.page.viewport_size or {"width": 1280, "height": 900}
+        self.grow()
         SCREENSHOTS.mkdir(exist_ok=True)
         self.page.screenshot(path=SCREENSHOTS / f"{name}.png", animations="disabled")
         self.page.set_viewport_size(window)
