@@ -31,6 +31,14 @@ SETTINGS = {
 }
 
 
+def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str) -> str | None:
+    """Name bytes after their argument, not their content.
+
+    gzip writes the time into it: two workers that collect in different seconds would not have the same tests.
+    """
+    return argname if isinstance(val, bytes) else None
+
+
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "home"
