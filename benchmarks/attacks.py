@@ -1,6 +1,7 @@
 """How fast attacks are beside their peers, on one model, the same images, budget, seed and batches.
 
 python benchmarks/attacks.py [--images 500] [--eps 0.1] [--repeats 3] [--only pgd|autoattack]
+    [--device cuda:0 --name attacks_gpu]
 
 The model is a small-cnn that is trained here, with PGD-AT on fashion-mnist-mini. Peers are used where they
 are importable (pip install foolbox adversarial-robustness-toolbox; pip install --no-deps torchattacks).
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from machine import describe_machine, write_result
+from machine import describe_machine, wait_for, write_result
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -29,7 +30,6 @@ from cfa.evaluation import EvaluationPlan, attack_images
 from cfa.models import SmallCNN
 from cfa.progress import Observer
 
-CPU = torch.device("cpu")
 PEERS = {
     "torchattacks": "torchattacks",
     "foolbox": "foolbox",
@@ -47,18 +47,19 @@ def main() -> None:
     parser.add_argument("--train-steps", type=int, default=900)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--device", default="cpu")
     parser.add_argument("--only", choices=("pgd", "autoattack"))
     parser.add_argument("--name", default="attacks", help="of the file under benchmarks/results/")
     settings = parser.parse_args()
     torch.set_num_threads(settings.threads)
     machine = describe_machine()
     data = load_fashion_mnist_mini(Path())
-    model = trained(data, settings.train_steps, settings.eps)
+    model = trained(data, settings.train_steps, settings.eps, torch.device(settings.device))
     result: dict[str, Any] = {
         "what": "seconds (medians of the repeats, which alternate) and ratios (medians of those within a"
         " repeat) on a small-cnn trained with PGD-AT",
         "settings": vars(settings),
-        "clean_accuracy": share_right(model, *some(data, settings.images)),
+        "clean_accuracy": share_right(model, *some(data, settings)),
         "peers": {name: version(package) for name, package in PEERS.items() if installed(name)},
         "not_installed": [name for name in PEERS if not installed(name)],
     }
@@ -69,17 +70,17 @@ def main() -> None:
     write_result(settings.name, {**result, "machine": machine})
 
 
-def trained(data: Dataset, steps: int, eps: float) -> nn.Module:
+def trained(data: Dataset, steps: int, eps: float, device: torch.device) -> nn.Module:
     """Train with PGD-AT: five steps, seed 0."""
     torch.manual_seed(0)
-    model = SmallCNN(1, data.num_classes, data.image_size)
+    model = SmallCNN(1, data.num_classes, data.image_size).to(device)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9, weight_decay=5e-4)
     attack = PGD(steps=5, step_size=StepSize(value=0.3, relative=True))
     for step in range(steps):
         for group in optimizer.param_groups:
             group["lr"] = 0.05 * (1 - step / steps)
         chosen = torch.randint(len(data.train_labels), (128,))
-        x, y = to_float(data.train_images[chosen]), data.train_labels[chosen]
+        x, y = to_float(data.train_images[chosen]).to(device), data.train_labels[chosen].to(device)
         loss = F.cross_entropy(model(attack(model, x, y, eps)), y)
         optimizer.zero_grad()
         loss.backward()
@@ -87,9 +88,10 @@ def trained(data: Dataset, steps: int, eps: float) -> nn.Module:
     return model.eval()
 
 
-def some(data: Dataset, images: int) -> tuple[Tensor, Tensor]:
+def some(data: Dataset, settings: argparse.Namespace) -> tuple[Tensor, Tensor]:
     """Take the first test images."""
-    return to_float(data.test_images[:images]), data.test_labels[:images]
+    x, y = to_float(data.test_images[: settings.images]), data.test_labels[: settings.images]
+    return x.to(settings.device), y.to(settings.device)
 
 
 def share_right(model: nn.Module, x: Tensor, y: Tensor) -> float:
@@ -105,8 +107,9 @@ def installed(module: str) -> bool:
 
 def compare_pgd(model: nn.Module, data: Dataset, settings: argparse.Namespace) -> dict[str, Any]:
     """Time PGD-20 at equal settings: linf, one uniform start, step eps/4, the same batches."""
-    x, y = some(data, settings.images)
-    contenders = pgd_contenders(model, settings.eps, settings.batch_size)
+    x, y = some(data, settings)
+    device = torch.device(settings.device)
+    contenders = pgd_contenders(model, settings.eps, settings.batch_size, settings.device)
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
     robust = {}
     for perturb in contenders.values():
@@ -114,11 +117,13 @@ def compare_pgd(model: nn.Module, data: Dataset, settings: argparse.Namespace) -
     for _ in range(settings.repeats):
         for name, perturb in contenders.items():
             torch.manual_seed(0)
+            wait_for(device)
             begun = time.perf_counter()
             found = [
                 perturb(a, b)
                 for a, b in zip(x.split(settings.batch_size), y.split(settings.batch_size), strict=True)
             ]
+            wait_for(device)
             seconds[name].append(time.perf_counter() - begun)
             robust[name] = share_right(model, torch.cat(found), y)
     median = {name: round(statistics.median(values), 3) for name, values in seconds.items()}
@@ -135,7 +140,7 @@ def ratio(theirs: list[float], ours: list[float]) -> float:
     return round(statistics.median(a / b for a, b in zip(theirs, ours, strict=True)), 2)
 
 
-def pgd_contenders(model: nn.Module, eps: float, batch_size: int) -> dict[str, Perturb]:
+def pgd_contenders(model: nn.Module, eps: float, batch_size: int, device: str) -> dict[str, Perturb]:
     """Build each peer's PGD-20."""
     contenders: dict[str, Perturb] = {}
     for name in ("pgd-20", "pgd-20-best"):
@@ -150,15 +155,15 @@ def pgd_contenders(model: nn.Module, eps: float, batch_size: int) -> dict[str, P
     if installed("foolbox"):
         import foolbox
 
-        wrapped = foolbox.PyTorchModel(model, bounds=(0, 1), device="cpu")
+        wrapped = foolbox.PyTorchModel(model, bounds=(0, 1), device=device)
         linf = foolbox.attacks.LinfPGD(rel_stepsize=0.25, steps=20, random_start=True)
         contenders["foolbox"] = lambda x, y: linf(wrapped, x, y, epsilons=eps)[1]
     if installed("art"):
-        contenders["art"] = art_pgd(model, eps, batch_size)
+        contenders["art"] = art_pgd(model, eps, batch_size, device)
     return contenders
 
 
-def art_pgd(model: nn.Module, eps: float, batch_size: int) -> Perturb:
+def art_pgd(model: nn.Module, eps: float, batch_size: int, device: str) -> Perturb:
     from art.attacks.evasion import ProjectedGradientDescent
     from art.estimators.classification import PyTorchClassifier
 
@@ -168,7 +173,7 @@ def art_pgd(model: nn.Module, eps: float, batch_size: int) -> Perturb:
         input_shape=(1, 28, 28),
         nb_classes=10,
         clip_values=(0, 1),
-        device_type="cpu",
+        device_type="gpu" if device.startswith("cuda") else "cpu",
     )
     attack = ProjectedGradientDescent(
         classifier,
@@ -179,7 +184,9 @@ def art_pgd(model: nn.Module, eps: float, batch_size: int) -> Perturb:
         batch_size=batch_size,
         verbose=False,
     )
-    return lambda x, y: torch.from_numpy(attack.generate(x.numpy(), F.one_hot(y, 10).numpy()))
+    return lambda x, y: torch.from_numpy(attack.generate(x.cpu().numpy(), F.one_hot(y, 10).cpu().numpy())).to(
+        device
+    )
 
 
 # AutoAttack ----------------------------------------------------------------------------------------------
@@ -221,10 +228,12 @@ def package_run(model: nn.Module, data: Dataset, settings: argparse.Namespace) -
     import pyautoattack
 
     logging.getLogger("auto-attack").setLevel(logging.ERROR)
-    adversary = pyautoattack.AutoAttack(model, norm="Linf", eps=settings.eps, seed=0, version="standard")
-    x, y = some(data, settings.images)
+    adversary = pyautoattack.AutoAttack(
+        model, norm="Linf", eps=settings.eps, seed=0, version="standard", device=settings.device
+    )
+    x, y = some(data, settings)
     _, predicted = adversary.run_standard_evaluation(x, y, batch_size=settings.batch_size)
-    return torch.as_tensor(predicted)
+    return torch.as_tensor(predicted).cpu()
 
 
 def own_run(model: nn.Module, data: Dataset, settings: argparse.Namespace, mode: Any) -> Tensor:
@@ -242,7 +251,7 @@ def own_run(model: nn.Module, data: Dataset, settings: argparse.Namespace, mode:
         attacks=("autoattack",), eps=settings.eps, batch_size=settings.batch_size, mode=mode
     )
     with tempfile.TemporaryDirectory() as folder:
-        found = attack_images(model, part, plan, CPU, Observer(), Path(folder))
+        found = attack_images(model, part, plan, torch.device(settings.device), Observer(), Path(folder))
     return torch.from_numpy(found.predictions["autoattack"]).long()
 
 

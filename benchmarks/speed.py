@@ -1,11 +1,12 @@
 """How fast a training step is, and beside the official code where a checkout of it is given.
 
 python benchmarks/speed.py [--reference PATH] [--batch-size 32] [--repeats 3]
+    [--device cuda:0 --name speed_gpu]
 
 PATH is a checkout of PKU-ML/CFA, read and timed in place. Network (PreActResNet-18), batches, attack steps
-and device are the same. Both run on a network that a few FGSM steps on easy pictures have prepared, until
-about half of the batch holds: on a random one nearly every image is wrong at once, and FAT would stop where
-in practice it goes on.
+and device are the same; on a GPU our step is timed with bf16 as well. Both run on a network that a few FGSM
+steps on easy pictures have prepared, until about half of the batch holds: on a random one nearly every image
+is wrong at once, and FAT would stop where in practice it goes on.
 """
 
 import argparse
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from machine import describe_machine, write_result
+from machine import describe_machine, wait_for, write_result
 from official import Official, load_official
 from torch import Tensor
 from torch.nn import functional as F
@@ -60,11 +61,13 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--name", default="speed", help="of the file under benchmarks/results/")
     settings = parser.parse_args()
     torch.set_num_threads(settings.threads)
     machine = describe_machine()
-    official = load_official(settings.reference) if settings.reference else None
-    x, y = pictures(settings.batch_size)
+    official = load_official(settings.reference, settings.device) if settings.reference else None
+    x, y = (values.to(settings.device) for values in pictures(settings.batch_size))
     weights, accuracy = prepared(x, y)
     result: dict[str, Any] = {
         "what": "seconds of one training step with class-wise calibration (median of the repeats)",
@@ -73,10 +76,10 @@ def main() -> None:
         "robust_accuracy": accuracy,
         "work_of_the_official_step_that_is_not_in_ours": NOT_IN_OURS,
         "steps": {name: timed(name, official, weights, x, y, settings) for name in CASES},
-        "validation": validation_share(),
+        "validation": validation_share(torch.device(settings.device)),
         "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000),
     }
-    write_result("speed", {**result, "machine": machine})
+    write_result(settings.name, {**result, "machine": machine})
 
 
 def pictures(batch_size: int) -> tuple[Tensor, Tensor]:
@@ -90,7 +93,7 @@ def pictures(batch_size: int) -> tuple[Tensor, Tensor]:
 
 def prepared(x: Tensor, y: Tensor) -> tuple[dict[str, Tensor], float]:
     """Return weights after as many steps on FGSM examples as make about half of the batch robust."""
-    model = build_model("preact-resnet18", SPEC, 0).train()
+    model = for_training(build_model("preact-resnet18", SPEC, 0), x.device).train()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.02, momentum=0.9)
     attack = named_attack("fgsm", "linf")
     assert attack is not None
@@ -108,21 +111,21 @@ def prepared(x: Tensor, y: Tensor) -> tuple[dict[str, Tensor], float]:
 
 def robust_accuracy(weights: dict[str, Tensor], x: Tensor, y: Tensor) -> float:
     """Say how many images of the batch PGD-10 leaves right."""
-    model = build_model("preact-resnet18", SPEC, 0)
+    model = for_training(build_model("preact-resnet18", SPEC, 0), x.device)
     model.load_state_dict(weights)
     model.eval()
     attack = named_attack("pgd-10", "linf")
     assert attack is not None
-    x_adv = attack(model, x, y, EPS, generator=torch.Generator().manual_seed(0))
+    x_adv = attack(model, x, y, EPS, generator=torch.Generator(x.device).manual_seed(0))
     with torch.no_grad():
         return round(float((model(x_adv).argmax(1) == y).float().mean()), 3)
 
 
-def validation_share() -> dict[str, Any]:
+def validation_share(device: torch.device) -> dict[str, Any]:
     """Measure what validating all three kinds of weights costs beside an epoch, in the paper preset."""
     config = configure("trades-cfa", "cifar10", model="preact-resnet18", preset="paper")
     info = dataset_info("cifar10", Path())
-    measured = estimate_seconds(config, info, torch.device("cpu"))
+    measured = estimate_seconds(config, info, device)
     return {
         "what": "validation of online, EMA and FAWA weights (clean and PGD-10 on 1,000 images each) as a "
         "share of an epoch, by the estimate that a few measured steps give; trades-cfa",
@@ -138,47 +141,60 @@ def timed(
     y: Tensor,
     settings: Namespace,
 ) -> dict[str, Any]:
-    """Time one case; ours and theirs alternate."""
+    """Time one case; ours and theirs alternate, after a step of each that does not count."""
     steps = {"cfa": own_step(name, weights, x, y)}
+    if x.device.type == "cuda":
+        steps["cfa, bf16"] = own_step(name, weights, x, y, precision="bf16")
     if official is not None:
         steps["official"] = official_step(name, official, weights, x, y)
     seconds: dict[str, list[float]] = {who: [] for who in steps}
+    for step in steps.values():
+        seconds_of(step, x.device)
     for _ in range(settings.repeats):
         for who, step in steps.items():
-            begun = time.perf_counter()
-            step()
-            seconds[who].append(time.perf_counter() - begun)
-    median = {who: round(statistics.median(values), 2) for who, values in seconds.items()}
+            seconds[who].append(seconds_of(step, x.device))
+    median = {who: float(f"{statistics.median(values):.3g}") for who, values in seconds.items()}
     found: dict[str, Any] = {
         "seconds": median,
         "images_per_second": {who: round(len(y) / value, 1) for who, value in median.items()},
     }
     if official is not None:
-        ratios = [b / a for a, b in zip(seconds["cfa"], seconds["official"], strict=True)]
-        found["times_as_fast_as_official"] = round(statistics.median(ratios), 2)
+        found["times_as_fast_as_official"] = {
+            who: round(statistics.median(b / a for a, b in zip(ours, seconds["official"], strict=True)), 2)
+            for who, ours in seconds.items()
+            if who != "official"
+        }
     return found
 
 
-def class_wise() -> tuple[Tensor, Tensor]:
+def seconds_of(step: Callable[[], None], device: torch.device) -> float:
+    """Time one step until the device has done it."""
+    wait_for(device)
+    begun = time.perf_counter()
+    step()
+    wait_for(device)
+    return time.perf_counter() - begun
+
+
+def class_wise(device: torch.device) -> tuple[Tensor, Tensor]:
     """Return the eps and beta of each class, as in the middle of a run."""
-    spread = torch.linspace(0.6, 1.3, SPEC.num_classes)
+    spread = torch.linspace(0.6, 1.3, SPEC.num_classes, device=device)
     return spread * EPS, spread * BETA
 
 
-def own_step(name: str, weights: dict[str, Tensor], x: Tensor, y: Tensor) -> Callable[[], None]:
+def own_step(
+    name: str, weights: dict[str, Tensor], x: Tensor, y: Tensor, precision: str = "float32"
+) -> Callable[[], None]:
     """Build a step of ours that starts from the same weights every time."""
     method, mode, _ = CASES[name]
+    overrides = {"attack.bn_mode": mode, "attack.steps": ATTACK_STEPS, "train.precision": precision}
+    if METHODS[method].uses_tau:
+        overrides["objective.tau"] = TAU
     config: RunConfig = configure(
-        method,
-        "cifar10",
-        model="preact-resnet18",
-        preset="paper",
-        overrides={"attack.bn_mode": mode, "attack.steps": ATTACK_STEPS, "objective.tau": TAU}
-        if METHODS[method].uses_tau
-        else {"attack.bn_mode": mode, "attack.steps": ATTACK_STEPS},
+        method, "cifar10", model="preact-resnet18", preset="paper", overrides=overrides
     )
-    model = for_training(build_model("preact-resnet18", SPEC, 0), torch.device("cpu"))
-    eps, beta = class_wise()
+    model = for_training(build_model("preact-resnet18", SPEC, 0), x.device)
+    eps, beta = class_wise(x.device)
     robust = beta / (1 + beta) if METHODS[method].uses_beta else torch.ones_like(beta)
     knobs = DeviceKnobs(eps, 1 - robust, robust)
     step = Step.of(METHODS[method], config, model)
@@ -187,7 +203,7 @@ def own_step(name: str, weights: dict[str, Tensor], x: Tensor, y: Tensor) -> Cal
         model.load_state_dict(weights)
         model.train()
         optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=5e-4)
-        step(optimizer, x, y, knobs, generator(0, "step", 1, 0))
+        step(optimizer, x, y, knobs, generator(0, "step", 1, 0, device=x.device))
 
     return run
 
@@ -200,10 +216,10 @@ def official_step(
     In the eval-mode case its loss is called in eval mode, as its loop would be.
     """
     method, mode, loss_name = CASES[name]
-    model = official.model.PreActResNet18()
+    model = official.model.PreActResNet18().to(x.device)
     own = {key.removeprefix("network."): w for key, w in weights.items() if key.startswith("network.")}
     loss = getattr(official.attack, loss_name)
-    eps, beta = class_wise()
+    eps, beta = class_wise(x.device)
     third: Any = beta / (1 + beta) if METHODS[method].uses_beta else TAU
 
     def attack(net: Any, *arguments: Any) -> Any:
@@ -214,7 +230,9 @@ def official_step(
     def run() -> None:
         model.load_state_dict(own)
         optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=5e-4)
-        official.train.train_epoch(model, [(x, y)], optimizer, "cpu", attack, eps, third, ALPHA, ATTACK_STEPS)
+        official.train.train_epoch(
+            model, [(x, y)], optimizer, x.device, attack, eps, third, ALPHA, ATTACK_STEPS
+        )
 
     return run
 
