@@ -74,7 +74,8 @@ def describe(progress: JobProgress) -> str:
         parts.append(f"epoch {progress.epoch}/{progress.epochs}")
     parts.append(progress.phase)
     if progress.rate:
-        parts.append(f"{progress.rate:.3g} {progress.unit}/s")
+        rate = f"{progress.rate:,.0f}" if progress.rate >= 100 else f"{progress.rate:.3g}"
+        parts.append(f"{rate} {progress.unit}/s")
     if progress.seconds_left is not None:
         parts.append(f"{duration(progress.seconds_left)} left")
     return "  ".join(parts)

@@ -1,4 +1,5 @@
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,8 @@ def test_size(count, text):
 
 def test_progress_in_one_line():
     assert describe(HALF) == " 50%  epoch 6/10  training  0.25 epochs/s  20 s left"
+    fast = replace(HALF, rate=7270.4)
+    assert describe(fast) == " 50%  epoch 6/10  training  7,270 epochs/s  20 s left"
     unknown = JobProgress(0, 0, "images", "pgd-20", None, None, None, None, "")
     assert describe(unknown) == "100%  pgd-20"
 

@@ -76,6 +76,8 @@ class PGD:
             eps: Radius of the ball, a number or one per sample, shape (batch,).
             generator: Source of the random start, on the device of ``x``.
         """
+        # Once, not every step: to hand a GPU a number is to wait for it.
+        eps = torch.as_tensor(eps, dtype=x.dtype, device=x.device)
         with model_mode(model, training=self.bn_mode == "train"):
             loss = LOSSES[self.loss](model, x, y)
             x_adv = self._start(x, per_sample(eps, x), generator)
@@ -94,7 +96,7 @@ class PGD:
         return (x + NORMS[self.norm].random_start(x, eps, generator)).clamp(0, 1)
 
     def _step(
-        self, model: Model, loss: SampleLoss, x: Tensor, x_adv: Tensor, eps: float | Tensor
+        self, model: Model, loss: SampleLoss, x: Tensor, x_adv: Tensor, eps: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Step, project, clip; also return the logits that the gradient came from."""
         geometry = NORMS[self.norm]
@@ -113,7 +115,7 @@ class PGD:
         return radius.max() if self.shared_step else radius
 
     def _early_stopped(
-        self, model: Model, loss: SampleLoss, x: Tensor, y: Tensor, x_adv: Tensor, eps: float | Tensor
+        self, model: Model, loss: SampleLoss, x: Tensor, y: Tensor, x_adv: Tensor, eps: Tensor
     ) -> Tensor:
         """Run the steps, leaving finished samples where they are.
 
@@ -123,7 +125,7 @@ class PGD:
         """
         patience = torch.full((len(x),), self.tau or 0, device=x.device)
         rows = torch.arange(len(x), device=x.device)  # whose samples x, y, eps, now and patience hold
-        eps = torch.as_tensor(eps, dtype=x.dtype, device=x.device).expand(len(x))
+        eps = eps.expand(len(x))
         drop = self.bn_mode == "eval" and (self.stop_when_broken or x.device.type == "cpu")
         now = x_adv
         for _ in range(self.steps):

@@ -11,6 +11,7 @@ from torch import nn
 from cfa.attacks import PGD, Attack, Member, Restarts, model_mode
 from cfa.evaluation.plan import EvaluationPlan
 from cfa.evaluation.trials import trials
+from cfa.models import repeatable
 
 SHORT = 2  # steps of the two timings whose difference is the cost of a step
 LONG = 6
@@ -37,7 +38,7 @@ def estimate_evaluation_seconds(
     """
     batch = min(plan.batch_size, images)
     x = torch.rand(batch, *shape, generator=torch.Generator().manual_seed(0)).to(device)
-    with torch.no_grad(), model_mode(model, training=False):
+    with torch.no_grad(), model_mode(model, training=False), repeatable():
         y = model(x).argmax(dim=1)
         forward = _seconds(partial(model, x), device)
         total = forward

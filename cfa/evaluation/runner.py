@@ -1,6 +1,7 @@
 """The loop: attack by attack, batch by batch, on the images that still hold; remembered after every batch."""
 
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from cfa.evaluation.outcomes import NOT_RUN, AdversarialImages, Outcomes
 from cfa.evaluation.plan import EvaluationPlan
 from cfa.evaluation.state import Part, Partition, Scratch
 from cfa.evaluation.trials import Step, Trial, trials
+from cfa.models import repeatable
 from cfa.progress import Observer
 
 
@@ -88,10 +90,7 @@ class Runner:
             Stopped: The observer asked for it; finished batches are remembered.
             CheckpointError: The logits are not finite, or no image is right so that nothing can be attacked.
         """
-        with ExitStack() as stack:
-            for model in (self._raw, self._transfer):
-                stack.enter_context(model_mode(model, training=False))
-                stack.enter_context(frozen_parameters(model))
+        with self._ready():
             self._clean()
             if self._trials:
                 self._check()
@@ -113,14 +112,21 @@ class Runner:
             raise UnknownName(f"the plan has no attack {column!r}; it has: {', '.join(self._plan.attacks)}")
         (trial, step), images = found[0], self._images.subset(torch.from_numpy(members))
         assert step.attack is not None
-        with ExitStack() as stack:
-            for model in (self._raw, self._transfer):
-                stack.enter_context(model_mode(model, training=False))
-                stack.enter_context(frozen_parameters(model))
+        with self._ready():
             x = to_float(images.images)
             x_adv = self._attacked(step.attack, x, images.labels, trial.eps, batch, said.Listener())
             predicted, _, _ = self._judged(step.attack, trial.eps, x, x_adv, images.labels)
         return x_adv.clamp(0, 1).float().cpu().numpy(), predicted
+
+    @contextmanager
+    def _ready(self) -> Iterator[None]:
+        """Hold models in eval mode, parameters without gradients, and the device to repeatable numbers."""
+        with ExitStack() as stack:
+            stack.enter_context(repeatable())
+            for model in (self._raw, self._transfer):
+                stack.enter_context(model_mode(model, training=False))
+                stack.enter_context(frozen_parameters(model))
+            yield
 
     def _clean(self) -> None:
         everyone = np.arange(len(self._label))

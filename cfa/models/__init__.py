@@ -4,6 +4,7 @@ from cfa.models.checkpoints import all_finite, load_into, load_metadata, load_we
 from cfa.models.networks import MODELS, ModelBuilder, ModelSpec, build_model, for_training, wants_spec
 from cfa.models.normalise import Normalise, NormalisedModel, channel_statistics
 from cfa.models.preact_resnet import PreActResNet18
+from cfa.models.repeatable import repeatable
 from cfa.models.resnet import ResNet18
 from cfa.models.small_cnn import SmallCNN
 from cfa.models.wide_resnet import WideResNet
@@ -25,6 +26,7 @@ __all__ = [
     "load_into",
     "load_metadata",
     "load_weights",
+    "repeatable",
     "save_weights",
     "wants_spec",
 ]

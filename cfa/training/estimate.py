@@ -10,7 +10,7 @@ from cfa.config import RunConfig
 from cfa.data import DatasetInfo, Images, to_float
 from cfa.errors import DataError
 from cfa.methods import METHODS
-from cfa.models import ModelSpec, build_model, for_training
+from cfa.models import ModelSpec, build_model, for_training, repeatable
 from cfa.training.epoch import steps_per_epoch
 from cfa.training.randomness import generator
 from cfa.training.step import DeviceKnobs, Step
@@ -56,7 +56,7 @@ def estimate_seconds(config: RunConfig, info: DatasetInfo, device: torch.device)
         )
     mean, std = (0.5,) * info.channels, (0.25,) * info.channels
     spec = ModelSpec(info.channels, info.classes, info.image_size, mean, std)
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), repeatable():
         model = for_training(build_model(config.model, spec, seed=0), device)
         per_image = _seconds_per_training_image(config, spec, model, device)
         per_checked = _seconds_per_validated_image(config, spec, model, device)

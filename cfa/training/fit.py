@@ -31,6 +31,7 @@ from cfa.models import (
     channel_statistics,
     for_training,
     load_into,
+    repeatable,
     save_weights,
 )
 from cfa.progress import Observer, Progress, Stopped
@@ -76,7 +77,7 @@ def fit(
         return
     cuda = [device] if device.type == "cuda" else []
     try:
-        with torch.random.fork_rng(devices=cuda):
+        with torch.random.fork_rng(devices=cuda), repeatable():
             Trainer.of(run, dataset, device, observer, initial).train()
     except Stopped as stop:
         run.write_status("paused" if stop.reason == "pause" else "cancelled", run.status.epoch)

@@ -13,6 +13,7 @@ from filelock import FileLock
 
 from cfa.errors import CheckpointError, ConfigError, Diverged, StoreError, UnknownName
 from cfa.evaluation import EvaluationPlan, load_adversarial
+from cfa.jobs.devices import devices
 from cfa.jobs.folders import JobFolder, device_lock_file, read_progress, run_state
 from cfa.jobs.observer import Listener
 from cfa.jobs.queue import Queue, read_log
@@ -177,7 +178,7 @@ def test_a_killed_worker_is_interrupted_and_resuming_gives_what_never_stopping_g
     process.wait()
     assert queue.get(job).state == run_state(killed) == "interrupted"
     queue.resume(job)
-    assert queue.claim("cpu").id == job
+    assert queue.claim(devices()[0]).id == job  # where the other one was trained
     run_worker(home, job)
     assert queue.get(job).state == "done"
     assert _without_time(killed.rows()) == _without_time(straight.rows())
@@ -215,9 +216,10 @@ def test_a_busy_device_is_waited_for_and_said(train, home, queue, monkeypatch):
     _, job = train()
     ear = Ear()
     queue.cancel(job)  # or it would wait for ever
-    with FileLock(device_lock_file(home, "cpu")):
+    (device,) = devices()[:1]  # where a job goes that names none
+    with FileLock(device_lock_file(home, device)):
         assert run_job(home, job, ear) == 1
-    assert any("cpu is busy" in line for line in ear.lines)
+    assert any(f"{device} is busy" in line for line in ear.lines)
     assert queue.get(job).state == "cancelled"
 
 

@@ -75,10 +75,12 @@ def tiny_run(folder: Path, config: RunConfig, name: str | None = None) -> RunFol
     return tiny_store(folder).create(config, name)
 
 
-def trained(folder: Path, config: RunConfig, dataset: Dataset | None = None) -> RunFolder:
+def trained(
+    folder: Path, config: RunConfig, dataset: Dataset | None = None, device: torch.device = CPU
+) -> RunFolder:
     """Train a run from its start to its end."""
     run = tiny_run(folder, config)
-    fit(run, dataset or tiny_dataset(), CPU, Observer())
+    fit(run, dataset or tiny_dataset(), device, Observer())
     return run
 
 
@@ -102,10 +104,12 @@ class Stopper(Observer):
         return self.reason if self.asked >= self.after else None
 
 
-def stopped(run: RunFolder, dataset: Dataset, after: int, reason: StopReason = "pause") -> None:
+def stopped(
+    run: RunFolder, dataset: Dataset, after: int, reason: StopReason = "pause", device: torch.device = CPU
+) -> None:
     """Train until the observer has been asked ``after`` times, which it must be before the end."""
     with pytest.raises(Stopped) as caught:
-        fit(run, dataset, CPU, Stopper(after, reason))
+        fit(run, dataset, device, Stopper(after, reason))
     assert caught.value.reason == reason
 
 

@@ -66,6 +66,18 @@ def test_stopped_at_a_random_batch_and_resumed_equals_never_stopped(
     assert_equal(plain, run)
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("method", METHODS)
+def test_on_a_gpu_stopped_and_resumed_equals_never_stopped(tmp_path: Path, method: str) -> None:
+    gpu = torch.device("cuda")
+    plain = trained(tmp_path / "plain", tiny_config(method), device=gpu)
+    run = tiny_run(tmp_path / "stopped", tiny_config(method))
+    stopped(run, DATA, STEPS // 2, device=gpu)
+    fit(RunFolder(run.path), tiny_dataset(), gpu, Observer())
+    assert_equal(plain, run)
+
+
 @pytest.mark.parametrize("method", ["trades-cfa", "fat-cfa"])
 def test_stopped_at_every_batch_equals_never_stopped(tmp_path: Path, method: str) -> None:
     plain = trained(tmp_path / "plain", tiny_config(method))
