@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from machine import describe_machine, wait_for, write_result
+from machine import describe_machine, write_result
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -27,7 +27,7 @@ from cfa.attacks import PGD, named_attack, predict
 from cfa.config import StepSize
 from cfa.data import Dataset, load_fashion_mnist_mini, to_float
 from cfa.evaluation import EvaluationPlan, attack_images
-from cfa.models import SmallCNN
+from cfa.models import SmallCNN, wait_for
 from cfa.progress import Observer
 
 PEERS = {

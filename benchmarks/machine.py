@@ -31,12 +31,6 @@ def describe_machine() -> dict[str, Any]:
     }
 
 
-def wait_for(device: torch.device) -> None:
-    """Wait until a GPU has done what it was given; the CPU has when a call returns."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-
-
 def write_result(name: str, result: dict[str, Any]) -> None:
     """Write a benchmark's result beside the others and print it."""
     RESULTS.mkdir(exist_ok=True)

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from machine import describe_machine, wait_for, write_result
+from machine import describe_machine, write_result
 from official import Official, load_official
 from torch import Tensor
 from torch.nn import functional as F
@@ -29,7 +29,7 @@ from cfa.attacks import named_attack
 from cfa.config import RunConfig
 from cfa.data import dataset_info
 from cfa.methods import METHODS, configure
-from cfa.models import ModelSpec, build_model, for_training, repeatable
+from cfa.models import ModelSpec, build_model, for_training, repeatable, wait_for
 from cfa.training.estimate import estimate_seconds
 from cfa.training.randomness import generator
 from cfa.training.step import DeviceKnobs, Step

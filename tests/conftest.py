@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from tests.support.require import require
+
 TINY = """
 import torch
 from cfa.data import Dataset
@@ -37,6 +39,13 @@ def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str)
     gzip writes the time into it: two workers that collect in different seconds would not have the same tests.
     """
     return argname if isinstance(val, bytes) else None
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("gpu"):
+        import torch  # takes seconds
+
+        require("gpu", torch.cuda.is_available(), "needs a CUDA device")
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from torch import nn
 from cfa.attacks import PGD, Attack, Member, Restarts, model_mode
 from cfa.evaluation.plan import EvaluationPlan
 from cfa.evaluation.trials import trials
-from cfa.models import repeatable
+from cfa.models import repeatable, wait_for
 
 SHORT = 2  # steps of the two timings whose difference is the cost of a step
 LONG = 6
@@ -88,14 +88,9 @@ def _seconds(work: Callable[[], object], device: torch.device) -> float:
     work()
     least = float("inf")
     for _ in range(2):
-        _wait(device)
+        wait_for(device)
         begun = time.perf_counter()
         work()
-        _wait(device)
+        wait_for(device)
         least = min(least, time.perf_counter() - begun)
     return least
-
-
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)

@@ -1,10 +1,10 @@
 """Networks that take images in [0, 1], and their weights in files."""
 
 from cfa.models.checkpoints import all_finite, load_into, load_metadata, load_weights, save_weights
+from cfa.models.device import repeatable, wait_for
 from cfa.models.networks import MODELS, ModelBuilder, ModelSpec, build_model, for_training, wants_spec
 from cfa.models.normalise import Normalise, NormalisedModel, channel_statistics
 from cfa.models.preact_resnet import PreActResNet18
-from cfa.models.repeatable import repeatable
 from cfa.models.resnet import ResNet18
 from cfa.models.small_cnn import SmallCNN
 from cfa.models.wide_resnet import WideResNet
@@ -28,5 +28,6 @@ __all__ = [
     "load_weights",
     "repeatable",
     "save_weights",
+    "wait_for",
     "wants_spec",
 ]

@@ -10,7 +10,7 @@ from cfa.config import RunConfig
 from cfa.data import DatasetInfo, Images, to_float
 from cfa.errors import DataError
 from cfa.methods import METHODS
-from cfa.models import ModelSpec, build_model, for_training, repeatable
+from cfa.models import ModelSpec, build_model, for_training, repeatable, wait_for
 from cfa.training.epoch import steps_per_epoch
 from cfa.training.randomness import generator
 from cfa.training.step import DeviceKnobs, Step
@@ -129,6 +129,5 @@ def _seconds_per_image(probe: Callable[[int], None], largest: int, device: torch
 def _timed(probe: Callable[[int], None], count: int, device: torch.device) -> float:
     started = perf_counter()
     probe(count)
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+    wait_for(device)
     return perf_counter() - started

@@ -87,7 +87,6 @@ def test_batches_cover_the_order_and_keep_the_rest(count: int, sizes: list[int])
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_augmentation_on_a_gpu_equals_the_cpu() -> None:
     batch, augmentation = images(), Augmentation(2, "reflect", True)
     generator = torch.Generator("cuda").manual_seed(0)

@@ -91,7 +91,6 @@ def test_the_use_of_a_gpu_is_told_without_nvml_as_well(monkeypatch, nvml):
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_the_use_of_a_real_gpu():
     held = torch.zeros(2**28, device="cuda:0")
     use = machine.device_use("cuda:0")

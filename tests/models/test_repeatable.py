@@ -18,7 +18,6 @@ from cfa.training import fit
 from tests.support.tiny import CPU, tiny_config, tiny_dataset, tiny_run
 
 GPU = torch.device("cuda")
-on_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 
 
 def asked() -> bool:
@@ -54,7 +53,6 @@ def test_training_and_evaluation_ask_for_it_and_leave_nothing_behind(tmp_path: P
 
 
 @pytest.mark.gpu
-@on_gpu
 @pytest.mark.parametrize("name", ["small-cnn", "preact-resnet18", "resnet18", "wrn-28-10"])
 @pytest.mark.parametrize("autocast", [False, True])
 def test_five_steps_on_a_gpu_give_the_same_weights_every_time(name: str, autocast: bool) -> None:
@@ -84,7 +82,6 @@ def test_five_steps_on_a_gpu_give_the_same_weights_every_time(name: str, autocas
 
 
 @pytest.mark.gpu
-@on_gpu
 def test_attacks_on_a_gpu_give_the_same_images_every_time(tmp_path: Path) -> None:
     model = build_model("preact-resnet18", ModelSpec(1, 4, 8, (0.5,), (0.25,)), 0).to(GPU)
     plan = EvaluationPlan(attacks=("pgd-20", "apgd-ce"), eps=0.02, batch_size=32)

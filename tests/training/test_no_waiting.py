@@ -88,7 +88,6 @@ def test_what_waits_is_found() -> None:
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("bn_mode", ["train", "eval"])
 def test_an_epoch_on_a_gpu_never_waits(method: str, bn_mode: str) -> None:

@@ -67,7 +67,6 @@ def test_stopped_at_a_random_batch_and_resumed_equals_never_stopped(
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("method", METHODS)
 def test_on_a_gpu_stopped_and_resumed_equals_never_stopped(tmp_path: Path, method: str) -> None:
     gpu = torch.device("cuda")

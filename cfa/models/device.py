@@ -1,4 +1,4 @@
-"""The same numbers every time, also on a GPU."""
+"""What is asked of a GPU: the same numbers every time, and to be done."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,3 +19,9 @@ def repeatable() -> Iterator[None]:
         yield
     finally:
         torch.backends.cudnn.deterministic = before
+
+
+def wait_for(device: torch.device) -> None:
+    """Wait until a GPU has done what it was given; the CPU has when a call returns."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
