@@ -40,7 +40,9 @@ class Evaluation:
 
     ``settings`` maps an attack's name to all that it ran with; ``findings`` are sentences about the numbers;
     ``checks`` are the verdicts of a sanity checklist; ``plan`` is what was asked for (it can be repeated);
-    ``loaded_as`` is the name that loads the data set where ``dataset`` does not (``package.module:name``).
+    ``loaded_as`` is the name that loads the data set where ``dataset`` does not (``package.module:name``);
+    ``weights_hash`` is the SHA-256 of the weights' content, ``arithmetic`` what was computed in (``float32``,
+    ``tf32``, ``bf16``); both are empty in evaluations made before they were stored.
     """
 
     id: str
@@ -59,6 +61,8 @@ class Evaluation:
     checks: tuple[Verdict, ...] = ()
     plan: Mapping[str, Any] = field(default_factory=dict)
     loaded_as: str = ""
+    weights_hash: str = ""
+    arithmetic: str = ""
 
     @property
     def dataset_to_load(self) -> str:
