@@ -34,7 +34,6 @@ from cfa.config import (
     AttackSettings,
     RunConfig,
     format_eps,
-    parse_eps,
     parse_fraction,
     setting_names,
 )
@@ -51,6 +50,7 @@ from cfa.evaluation import (
     load_adversarial,
     load_model,
     requested_plan,
+    requested_sweep,
     requested_threat,
     worst_case,
 )
@@ -132,7 +132,6 @@ __all__ = [
     "images_needed",
     "paired_images_needed",
     "pareto_front",
-    "parse_eps",
     "seeds_needed",
     "setting_names",
     "unused_settings",
@@ -1014,29 +1013,18 @@ class EvaluationRequest:
             "batch_size": self.batch_size,
             "mode": self.mode,
             "keep_megabytes": self.keep_megabytes,
-            "eps_sweep": parse_budgets(self.sweep),
         }
         options |= {"limit": self.limit} if self.limit is not None else {}
+        norm, eps = requested_threat(self.norm, self.eps or None, own)
+        options |= {"eps_sweep": requested_sweep(self.sweep, norm)} if self.sweep.strip() else {}
         return requested_plan(
             self.preset or None,
             self.attacks,
-            *requested_threat(self.norm, self.eps or None, own),
+            norm,
+            eps,
             transfer_from=self.transfer_from,
             options=options,
         )
-
-
-def parse_budgets(text: str) -> tuple[float, ...]:
-    """Read ``2/255, 4/255``; nothing is no budget.
-
-    Raises:
-        ConfigError: A part is not a number.
-    """
-    parts = [part for part in text.replace(",", " ").split() if part]
-    found = [parse_fraction(part) for part in parts]
-    if not all(isinstance(value, float) for value in found):
-        raise ConfigError(f"eps sweep {text!r} is not a list of budgets; write 2/255, 4/255, 8/255")
-    return tuple(value for value in found if isinstance(value, float))
 
 
 def planned_evaluations(chosen: Sequence[Run], request: EvaluationRequest) -> list[tuple[Run, str]]:

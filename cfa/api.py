@@ -16,6 +16,7 @@ from cfa.evaluation import (
     save_outcomes,
     summarise,
 )
+from cfa.jobs.devices import check_device
 from cfa.jobs.queue import Queue
 from cfa.jobs.submit import register_model, submit_training
 from cfa.jobs.worker import run_job
@@ -47,7 +48,8 @@ def train(
     """
     store = Store.open(home)
     queue = Queue(store.home)
-    run, (job,) = submit_training(store, queue, config, name=name, device=device, test=test, foreground=True)
+    chosen = check_device(device, queued=False)
+    run, (job,) = submit_training(store, queue, config, name=name, device=chosen, test=test, foreground=True)
     if run_job(store.home, job.id) != 0:
         ended = queue.get(job.id)
         raise CfaError(ended.message or f"training {run.name} was {ended.state}")
@@ -73,7 +75,8 @@ def evaluate(
         device: Where the model is.
         home: Where runs live; by default ``CFA_HOME``.
     """
-    outcomes = attack_images(model, data, plan, torch.device(device), Observer())
+    chosen = torch.device(check_device(device, queued=False) or "cpu")
+    outcomes = attack_images(model, data, plan, chosen, Observer())
     evaluation = summarise(outcomes, plan, data, weights="file", checkpoint="file")
     if log_as is not None:
         store = Store.open(home)
@@ -102,6 +105,7 @@ def load(
         device: Where to put it.
         home: Where runs live; by default ``CFA_HOME``.
     """
+    chosen = check_device(device, queued=False) or "cpu"
     folder = Store.open(home).find(run)
     kind = default_weights(folder) if weights == "auto" else weights
-    return load_model(folder, kind, "file" if kind == "file" else checkpoint, device)
+    return load_model(folder, kind, "file" if kind == "file" else checkpoint, chosen)

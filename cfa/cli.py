@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ParamSpec
 
 import typer
 
-from cfa.config import AttackSettings, RunConfig, format_eps, parse_fraction
+from cfa.config import AttackSettings, RunConfig, format_eps
 from cfa.errors import CfaError, ConfigError, DataError, UnknownName
 from cfa.jobs.folders import JobFolder, read_progress, run_state
 from cfa.jobs.queue import Job, Queue, seconds_until_empty
@@ -249,7 +249,7 @@ def evaluate(
     as_json: AsJson = False,
 ) -> int:
     """Attack runs, or a weights file, on test images and count what is still right, class by class."""
-    from cfa.evaluation import NORMS, requested_plan, requested_threat
+    from cfa.evaluation import NORMS, requested_plan, requested_sweep, requested_threat
     from cfa.jobs.devices import check_device
     from cfa.jobs.submit import submit_evaluation
 
@@ -261,18 +261,19 @@ def evaluate(
         raise ConfigError("say what to do: --attack (see `cfa attacks`; may be repeated), or else --plan")
     options: dict[str, Any] = {"seed": seed, "mode": mode, "keep_megabytes": keep_megabytes}
     options |= {"limit": limit} if limit is not None else {}
-    options |= {"eps_sweep": _sweep(sweep)} if sweep is not None else {}
     source = transfer_from and store.find(transfer_from).id
 
     def plan_for(own: AttackSettings) -> "EvaluationPlan":
-        threat = requested_threat(norm, eps, own, "--")
-        return requested_plan(preset, attack or [], *threat, transfer_from=source, options=options)
+        chosen_norm, budget = requested_threat(norm, eps, own, "--")
+        swept = {"eps_sweep": requested_sweep(sweep, chosen_norm, "--")} if sweep is not None else {}
+        return requested_plan(
+            preset, attack or [], chosen_norm, budget, transfer_from=source, options=options | swept
+        )
 
     _check_choice("weights", weights, ("auto", "online", "ema", "fawa"))
     _check_choice("checkpoint", checkpoint, ("best", "last"))
     chosen = check_device(device, queued=queue)
-    # What is mistyped is told before anything is looked for; what depends on a run's norm comes after it.
-    requested_threat(norm, eps, AttackSettings(), "--")
+    # An unknown attack is told before anything is looked for; what depends on a run's norm comes after it.
     with suppress(ConfigError):
         plan_for(AttackSettings())
     found = [_run_or_file(store, text) for text in references]
@@ -862,15 +863,6 @@ def _register(
     if model is not None:
         raise ConfigError(f"{source} makes a model already, and --model {model} names another; leave one out")
     return register_factory(store, source, dataset, normalize)
-
-
-def _sweep(text: str) -> tuple[float, ...]:
-    """Read budgets separated by commas."""
-    found = [parse_fraction(part.strip()) for part in text.split(",") if part.strip()]
-    budgets = tuple(value for value in found if isinstance(value, float))
-    if not budgets or len(budgets) < len(found):
-        raise ConfigError(f"--sweep {text!r} is not a list of budgets; write 2/255,4/255,8/255")
-    return budgets
 
 
 def _print_trained(

@@ -13,7 +13,7 @@ from fractions import Fraction
 from typing import Annotated, Any, Literal, Self, get_args
 
 import pydantic
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 
 from cfa.errors import ConfigError
 
@@ -30,14 +30,20 @@ CHECKPOINT_KINDS: tuple[CheckpointKind, ...] = get_args(CheckpointKind)
 GATES: tuple[Gate, ...] = get_args(Gate)
 
 
+# At most three digits of exponent: a fraction of exact integers takes the time and memory of its exponent.
+_DECIMAL = r"(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[+-]?[0-9]{1,3})?"
+_FRACTION = re.compile(rf"\s*([+-]?{_DECIMAL})\s*(?:/\s*({_DECIMAL})\s*)?", re.IGNORECASE)
+
+
 def parse_fraction(value: object) -> object:
-    """Read ``8/255`` as a number; anything else is left for pydantic to judge."""
-    if isinstance(value, str):
-        try:
-            return float(Fraction(value.replace(" ", "")))
-        except (ValueError, ZeroDivisionError, OverflowError):
-            return value
-    return value
+    """Read ``8/255``, ``8./255.`` or ``8e0/255`` as a number; anything else is left as it is."""
+    match = _FRACTION.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        return value
+    try:
+        return float(Fraction(match[1]) / Fraction(match[2] or 1))
+    except (ValueError, ZeroDivisionError, OverflowError):
+        return value
 
 
 def format_eps(eps: float) -> str:
@@ -45,8 +51,53 @@ def format_eps(eps: float) -> str:
     return f"{round(eps * 255, 2):g}/255"
 
 
+UNLIKELY_LENGTH = 16  # in l2, half of an image of CIFAR-10 from black to grey; budgets there are 0.5 to 3
+
+
+def read_budget(norm: Norm, value: object) -> float:
+    """Read a budget as someone wrote it, and ask about one that was surely meant in n/255.
+
+    Raises:
+        ValueError: what is wrong with it, as the end of a sentence that begins with the value.
+    """
+    eps = parse_fraction(value)
+    if not isinstance(eps, int | float) or isinstance(eps, bool):
+        raise ValueError("is not a number; write a fraction such as 8/255, or a decimal such as 0.03")
+    plain = not (isinstance(value, str) and "/" in value)
+    if norm == "linf":
+        if not 0 < eps <= 1:
+            meant = f"did you mean {eps:g}/255?" if plain and 1 < eps <= 255 else ""
+            raise ValueError(f"lies outside (0, 1]; {meant or 'write a fraction such as 8/255'}")
+        return float(eps)
+    if not 0 < eps < math.inf:
+        example = "numbers of pixels such as 5" if norm == "l0" else "lengths such as 0.5"
+        raise ValueError(f"is not a positive number; {norm} budgets are {example}")
+    whole = isinstance(value, int) or (isinstance(value, str) and value.strip().isdecimal())
+    if norm == "l2" and whole and UNLIKELY_LENGTH <= eps <= 255:
+        raise ValueError(f"is a very long way in l2; did you mean {eps:g}/255? If not, write {eps:.1f}")
+    return float(eps)
+
+
+def eps_for(norm: Norm, value: object) -> float:
+    """Return the budget that ``value`` is, text or number: in (0, 1] for linf, else any positive number.
+
+    Raises:
+        ConfigError: it is none of this norm, or was surely meant in n/255.
+    """
+    try:
+        return read_budget(norm, value)
+    except ValueError as error:
+        raise ConfigError(f"eps={value!r} {error}") from error
+
+
+def _read_bound(value: object) -> object:
+    """Read a bound of ``eps``, which may be 0, for the settings that have one."""
+    number = parse_fraction(value)
+    return value if value is None or number == 0 else read_budget("linf", value)
+
+
 Number = Annotated[float, BeforeValidator(parse_fraction), Field(allow_inf_nan=False)]
-Eps = Annotated[Number, Field(gt=0, le=1)]
+EpsBound = Annotated[float, BeforeValidator(_read_bound)]
 
 
 class StepSize(BaseModel):
@@ -62,13 +113,14 @@ class StepSize(BaseModel):
         return f"{self.value!r}*eps" if self.relative else repr(self.value)
 
 
-_FACTOR = r"(?P<factor>[0-9.]+(?:e-?[0-9]+)?)"
-_RELATIVE = re.compile(rf"^\s*(?:{_FACTOR}\s*\*?\s*)?eps(?:\s*/\s*(?P<divisor>[0-9.]+))?\s*$")
+_RELATIVE = re.compile(
+    rf"\s*(?:(?P<factor>{_DECIMAL})\s*\*?\s*)?eps(?:\s*/\s*(?P<divisor>{_DECIMAL}))?\s*", re.IGNORECASE
+)
 
 
 def parse_step_size(value: object) -> object:
     """Read ``eps/4``, ``0.25*eps``, ``2/255`` or a number as a :class:`StepSize`."""
-    relative = isinstance(value, str) and _RELATIVE.match(value)
+    relative = isinstance(value, str) and _RELATIVE.fullmatch(value)
     number: object
     if relative:
         divisor = float(relative["divisor"] or 1)
@@ -95,11 +147,20 @@ class AttackSettings(Settings):
     """The attack that training, validation and the closing test share; ``eps`` is the nominal budget."""
 
     norm: TrainingNorm = "linf"
-    eps: Eps = 8 / 255  # the paper's
+    eps: Number = 8 / 255  # the paper's
     steps: Annotated[int, Field(ge=1, le=1000)] = 10  # PGD-10 in training
     step_size: Step = StepSize(value=2 / 255)  # stays absolute when eps_k moves, as in the official code
     start: Literal["uniform", "normal", "none"] = "uniform"  # TRADES starts from x + 0.001 N(0, 1)
     bn_mode: BatchNormMode = "train"  # AT and FAT attack in train mode in the official code, TRADES in eval
+
+    @pydantic.field_validator("eps", mode="before")
+    @classmethod
+    def _eps_is_a_budget(cls, value: object, info: pydantic.ValidationInfo) -> float:
+        norm: Norm = info.data.get("norm", "linf")
+        eps = read_budget(norm, value)
+        if eps > 1:
+            raise ValueError(f"lies outside (0, 1]; trainings take {norm} lengths up to 1")
+        return eps
 
 
 class ObjectiveSettings(Settings):
@@ -115,8 +176,8 @@ class RuleSettings(Settings):
     lambda_eps: Annotated[Number, Field(ge=0, le=2)] | None = None  # CCM: eps_k = (lambda_eps + t_k) eps
     lambda_beta: Annotated[Number, Field(ge=0, le=2)] | None = None  # CCR: beta_k = (lambda_beta + t_k) beta
     warmup_epochs: Annotated[int, Field(ge=1)] = 10  # official `--begin 10`; the paper does not state it
-    eps_min: Annotated[Number, Field(ge=0, le=1)] | None = None  # the paper bounds nothing
-    eps_max: Annotated[Number, Field(gt=0, le=1)] | None = None
+    eps_min: EpsBound | None = None  # the paper bounds nothing
+    eps_max: Annotated[EpsBound, Field(gt=0)] | None = None
     clean_bound: Annotated[Number, Field(ge=0, le=1)] = 0.07  # FRL, and so down to weight_limit: the
     boundary_bound: Annotated[Number, Field(ge=0, le=1)] = 0.07  # defaults of its authors' code
     weight_rate: Annotated[Number, Field(ge=0)] = 0.05
@@ -248,9 +309,16 @@ def nest(flat: Mapping[str, Any]) -> dict[str, Any]:
 def validated(settings: Mapping[str, Any]) -> RunConfig:
     """Build a :class:`RunConfig` from nested settings; errors name the setting and its range."""
     try:
-        return RunConfig.model_validate(settings)
+        config = RunConfig.model_validate(settings)
     except pydantic.ValidationError as error:
         raise ConfigError(explain(error)) from error
+    step = config.attack.step_size
+    if config.attack.norm == "linf" and not step.relative and step.value >= 1:  # not for stored ones
+        raise ConfigError(
+            f"attack.step_size={step.value:g} crosses the whole range of pixels in one step; "
+            f"did you mean {step.value:g}/255?"
+        )
+    return config
 
 
 def explain(error: pydantic.ValidationError) -> str:
@@ -280,32 +348,3 @@ def _nearest_setting(where: str) -> str:
 
     near = difflib.get_close_matches(where, setting_names(), n=3, cutoff=0.3)
     return f"did you mean {', '.join(near)}?" if near else f"choose from {', '.join(setting_names())}"
-
-
-def eps_for(norm: Norm, eps: float) -> float:
-    """Return ``eps`` when it is a budget of the norm: in (0, 1] for linf, else any positive number."""
-    if norm == "linf":
-        return eps_in_unit_range(eps)
-    if not 0 < eps < math.inf:
-        example = "numbers of pixels such as 5" if norm == "l0" else "lengths such as 0.5"
-        raise ConfigError(f"eps={eps} is not a positive number; {norm} budgets are {example}")
-    return eps
-
-
-def eps_in_unit_range(eps: float) -> float:
-    """Return ``eps`` when it lies in (0, 1]; a ConfigError otherwise."""
-    if not 0 < eps <= 1:
-        raise ConfigError(f"eps={eps} lies outside (0, 1]; write a fraction such as 8/255")
-    return eps
-
-
-EpsArgument = Annotated[float, BeforeValidator(parse_fraction), AfterValidator(eps_in_unit_range)]
-_EPS = pydantic.TypeAdapter(EpsArgument)
-
-
-def parse_eps(text: str | float) -> float:
-    """Read ``8/255`` or ``0.0314`` from a command line or a form."""
-    try:
-        return _EPS.validate_python(text)
-    except pydantic.ValidationError as error:
-        raise ConfigError(f"eps={text!r} is not a number; write a fraction such as 8/255") from error

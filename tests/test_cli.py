@@ -95,19 +95,21 @@ BAD_USAGE = [
     (["train", "--seed", "one"], "--seed 'one'"),
     (["train", "--seed", "-1"], "seed=-1"),
     (["train", "--init", "nowhere"], "unknown run 'nowhere'"),
-    (["train", "--device", "cuda:99"], "unknown device 'cuda:99'"),
+    (["train", "--device", "cuda:99"], "device 'cuda:99' is not here: PyTorch sees"),
+    (["train", "--device", "gpu"], "unknown device 'gpu'"),
+    (["train", "--set", "attack.eps=8"], "attack.eps='8' lies outside (0, 1]; did you mean 8/255?"),
     (["train", "--name", "../up"], "name '../up' is not usable"),
     (["evaluate", "nowhere", "--attack", "clean"], "unknown run 'nowhere'"),
     (["evaluate", "nowhere", "--attack", "pgf-20"], "unknown attack 'pgf-20'"),
-    (["evaluate", "nowhere", "--attack", "clean", "--eps", "2"], "outside (0, 1]"),
-    (["evaluate", "nowhere", "--attack", "clean", "--eps", "x"], "eps='x'"),
+    (["evaluate", "no.such:model", "--attack", "clean", "--eps", "2"], "did you mean 2/255?"),
+    (["evaluate", "no.such:model", "--attack", "clean", "--eps", "x"], "eps='x'"),
     (["evaluate", "nowhere", "--attack", "clean", "--weights", "emma"], "did you mean 'ema'"),
     (["evaluate", "nowhere", "--attack", "clean", "--checkpoint", "first"], "'first'"),
     (["evaluate", "nowhere"], "--attack"),
     (["evaluate", "nowhere", "--attack", "clean", "--plan", "quick"], "--attack"),
     (["evaluate", "nowhere", "--plan", "quik"], "did you mean 'quick'"),
     (["evaluate", "nowhere", "--attack", "clean", "--mode", "quick"], "'quick'"),
-    (["evaluate", "nowhere", "--attack", "pgd-2", "--sweep", "2/255;4/255"], "--sweep '2/255;4/255'"),
+    (["evaluate", "no.such:model", "--attack", "pgd-2", "--sweep", "2/255;4/255"], "--sweep '2/255;4/255'"),
     (["evaluate", "nowhere", "--attack", "pgd-2", "--transfer-from", "here"], "unknown run 'here'"),
     (["evaluate", "nowhere", "--attack", "pgd-2", "--norm", "l3"], "'l3'"),
     (["compare", "nowhere", "here"], "unknown run 'nowhere'"),
@@ -297,6 +299,18 @@ def test_evaluate_gives_the_scores_that_the_store_holds(train, cfa, home):
     text = cfa("evaluate", "a", "--attack", "clean").stdout
     assert "%" in text
     assert "fawa" in text  # auto
+
+
+@pytest.mark.parametrize(
+    ("budget", "stored"),
+    [(("--eps", "2"), 2.0), (("--eps", "8.0/255"), 8 / 255), (("--norm", "l2"), 0.5)],
+    ids=["eps 2", "eps 8.0/255", "its own"],
+)
+def test_a_budget_is_judged_by_the_norm_of_the_run(train, cfa, home, budget, stored):
+    train("trades", "--name", "l2", "--set", "attack.norm=l2", "--set", "attack.eps=0.5", "--queue")
+    cfa("evaluate", "l2", "--attack", "pgd-2", *budget, "--queue")
+    (job,) = [job for job in Queue(home).jobs() if job.kind == "evaluate"]
+    assert (job.spec["plan"]["norm"], job.spec["plan"]["eps"]) == ("l2", stored)
 
 
 def test_evaluate_by_a_plan_over_a_sweep_and_with_a_transfer(train, cfa, home):

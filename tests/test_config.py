@@ -2,23 +2,27 @@
 
 import json
 import math
+from collections.abc import Callable
 from typing import Any
 
 import pydantic
 import pytest
 
 from cfa.config import (
+    AttackSettings,
+    Norm,
     RunConfig,
     StepSize,
+    eps_for,
     flatten,
     format_eps,
     nest,
-    parse_eps,
     parse_step_size,
     setting_names,
     validated,
 )
 from cfa.errors import ConfigError
+from cfa.evaluation import EvaluationPlan, requested_sweep, requested_threat
 
 IDENTITY = {"method": "trades-cfa", "dataset": "fashion-mnist-mini", "model": "small-cnn", "preset": "demo"}
 
@@ -75,27 +79,123 @@ OTHER_VALUES: dict[str, Any] = {
     [
         ("8/255", 8 / 255),
         (" 8 / 255 ", 8 / 255),
+        ("8./255", 8 / 255),
+        ("8.0/255.0", 8 / 255),
+        ("8e0/255", 8 / 255),
+        ("8E0/2.55e2", 8 / 255),
+        (".5/255.", 0.5 / 255),
         ("0.0314", 0.0314),
         ("1", 1.0),
+        ("255/255", 1.0),
         ("1e-3", 0.001),
         (0.5, 0.5),
         (1, 1.0),
     ],
 )
 def test_eps_is_read_as_a_fraction_or_a_decimal(text: Any, eps: float) -> None:
-    assert parse_eps(text) == eps
+    assert eps_for("linf", text) == eps
+    assert validated({**IDENTITY, "attack": {"eps": text}}).attack.eps == eps
+
+
+NO_EPS = ["0", "-1/255", "300/255", "nan", "inf", "8/0", "abc", "", "1e400", "8/255/2", "1e99999999"]
+
+
+@pytest.mark.parametrize("text", [*NO_EPS, 0, 256, math.nan, True, None])
+def test_eps_outside_its_range_is_refused_with_the_value_and_the_way_out(text: Any) -> None:
+    with pytest.raises(ConfigError) as caught:
+        eps_for("linf", text)
+    assert f"eps={text!r}" in str(caught.value)
+    assert "write a fraction such as 8/255" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+DOORS: dict[str, Callable[[Any], object]] = {
+    "--eps": lambda value: requested_threat(None, value, AttackSettings()),
+    "sweep": lambda value: requested_sweep(f"0.01,{value}", "linf"),
+    "attack@eps": lambda value: EvaluationPlan(attacks=(f"pgd-20@{value}",)),
+    "plan": lambda value: EvaluationPlan(attacks=("pgd-20",), eps=value),
+    **{
+        name: lambda value, name=name: validated({**IDENTITY, **nest({name: value})})
+        for name in ("attack.eps", "rule.eps_min", "rule.eps_max")
+    },
+}
+
+
+def refusal(door: str, value: Any) -> str:
+    """Say what is said of a value that is given at some place, from the value on."""
+    with pytest.raises(ConfigError) as caught:
+        DOORS[door](value)
+    return str(caught.value).partition("=")[2]
+
+
+@pytest.mark.parametrize("door", [door for door in DOORS if door != "plan"])
+@pytest.mark.parametrize(
+    ("value", "question"),
+    [
+        ("8", "did you mean 8/255?"),
+        ("2", "did you mean 2/255?"),
+        ("8.0", "did you mean 8/255?"),
+        ("1.5", "did you mean 1.5/255?"),
+        ("255", "did you mean 255/255?"),
+        ("256", "write a fraction such as 8/255"),
+        ("300/255", "write a fraction such as 8/255"),
+    ],
+)
+def test_a_budget_meant_in_255ths_is_asked_about_in_one_sentence_everywhere(
+    door: str, value: str, question: str
+) -> None:
+    assert refusal(door, value) == f"{value!r} lies outside (0, 1]; {question}"
+
+
+@pytest.mark.parametrize("door", ["--eps", "plan", "attack.eps", "rule.eps_max"])
+@pytest.mark.parametrize("value", [8, 8.0])
+def test_a_number_meant_in_255ths_is_asked_about_as_a_text_is(door: str, value: float) -> None:
+    assert refusal(door, value) == f"{value!r} lies outside (0, 1]; did you mean 8/255?"
+
+
+@pytest.mark.parametrize("door", ["--eps", "attack.eps"])
+def test_what_is_no_number_is_said_alike(door: str) -> None:
+    wanted = "'8:255' is not a number; write a fraction such as 8/255, or a decimal such as 0.03"
+    assert refusal(door, "8:255") == wanted
 
 
 @pytest.mark.parametrize(
-    "text", ["0", "-1/255", "2", "8", "nan", "inf", "8/0", "abc", "", "1e400", 0, 1.0001, math.nan]
+    ("norm", "value", "meant"),
+    [
+        ("l2", "128", "128/255"),
+        ("l2", 128, "128/255"),
+        ("l2", "128.0", None),
+        ("l2", 128.0, None),
+        ("l2", "3", None),
+        ("l1", "24", None),
+        ("l0", "24", None),
+    ],
 )
-def test_eps_outside_its_range_is_refused_with_the_value_and_the_way_out(text: Any) -> None:
-    with pytest.raises(ConfigError) as caught:
-        parse_eps(text)
-    assert "8/255" in str(caught.value)
-    assert "\n" not in str(caught.value)
-    if str(text) not in ("", "-1/255", "1e400"):  # those are shown as the number they are
-        assert str(text) in str(caught.value)
+def test_lengths_are_asked_about_where_no_image_is_that_far(norm: Norm, value: Any, meant: str) -> None:
+    if meant is None:
+        assert eps_for(norm, value) == float(value)
+    else:
+        with pytest.raises(
+            ConfigError, match=rf"very long way in l2; did you mean {meant}\? If not, write 128\.0"
+        ):
+            eps_for(norm, value)
+
+
+def test_a_training_in_l2_is_not_asked_about_255ths() -> None:
+    attack = {"norm": "l2", "eps": "2"}
+    with pytest.raises(
+        ConfigError, match=r"attack\.eps='2' lies outside \(0, 1\]; trainings take l2 lengths"
+    ):
+        validated({**IDENTITY, "attack": attack})
+
+
+@pytest.mark.parametrize("step", ["2", 2, "1"])
+def test_a_step_meant_in_255ths_is_asked_about(step: Any) -> None:
+    with pytest.raises(ConfigError, match=rf"attack\.step_size={step} .* did you mean {step}/255\?"):
+        validated({**IDENTITY, "attack": {"step_size": step}})
+    assert validated({**IDENTITY, "attack": {"norm": "l2", "step_size": step}})
+    stored = validated(IDENTITY).to_json().replace(repr(2 / 255), "2.0")
+    assert RunConfig.model_validate_json(stored).attack.step_size.value == 2  # an old one stays readable
 
 
 @pytest.mark.parametrize(
@@ -114,7 +214,10 @@ def test_eps_is_shown_in_255ths(eps: float, shown: str) -> None:
         ("0.25*eps", 0.25, True),
         ("2.5 * eps / 10", 0.25, True),
         ("1e-05*eps", 1e-5, True),
+        ("eps/4.", 0.25, True),
+        ("2e0*EPS", 2.0, True),
         ("2/255", 2 / 255, False),
+        ("2./255.", 2 / 255, False),
         ("0.007", 0.007, False),
         (0.01, 0.01, False),
         (StepSize(value=3, relative=True), 3, True),
@@ -144,9 +247,6 @@ def test_a_step_size_that_is_none_is_refused_in_one_line(text: Any) -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("attack.eps", 0),
-        ("attack.eps", 1.5),
-        ("attack.eps", "9"),
         ("attack.steps", 0),
         ("attack.norm", "l1"),
         ("objective.beta", 0),

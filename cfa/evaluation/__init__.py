@@ -9,7 +9,7 @@ from cfa.evaluation.outcomes import AdversarialImages, Outcomes, confusion, wors
 from cfa.evaluation.plan import TRANSFER, EvaluationPlan
 from cfa.evaluation.presets import PLANS, PlanPreset
 from cfa.evaluation.reproduce import Reproduced, remake, reproduce
-from cfa.evaluation.request import NORMS, requested_plan, requested_threat
+from cfa.evaluation.request import NORMS, requested_plan, requested_sweep, requested_threat
 from cfa.evaluation.sanity import SANITY, Check, sanity_plan, verdicts
 
 __all__ = [
@@ -36,6 +36,7 @@ __all__ = [
     "remake",
     "reproduce",
     "requested_plan",
+    "requested_sweep",
     "requested_threat",
     "sanity_plan",
     "save_outcomes",

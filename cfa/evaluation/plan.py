@@ -68,7 +68,7 @@ class EvaluationPlan:
         for name in self.attacks:
             base, own = split_eps(name)
             if own is not None:
-                eps_for(self.norm, own)
+                eps_for(self.norm, name.rpartition("@")[2])
                 if self.eps_sweep:
                     raise ConfigError(f"{name} has an eps of its own, and eps_sweep gives it others; choose")
             if base != TRANSFER:

@@ -1,10 +1,11 @@
 """What someone asks for on a command line or in a form, made into a plan."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, get_args
 
-from cfa.config import AttackSettings, Norm, eps_for, parse_eps, parse_fraction
+from cfa.config import AttackSettings, Norm, eps_for, parse_fraction
 from cfa.errors import ConfigError
 from cfa.evaluation.plan import TRANSFER, EvaluationPlan
 from cfa.evaluation.presets import PLANS
@@ -34,10 +35,24 @@ def requested_threat(
                 f"{dashes}norm {chosen} needs a budget of its own, for example {dashes}eps {example}"
             )
         return chosen, own.eps
-    budget = parse_eps(eps) if chosen == "linf" else parse_fraction(eps)
-    if not isinstance(budget, float):
-        raise ConfigError(f"eps={eps!r} is not a number; write a fraction such as 8/255, or 0.5")
-    return chosen, eps_for(chosen, budget)
+    return chosen, eps_for(chosen, eps)
+
+
+def requested_sweep(text: str, norm: Norm, dashes: str = "") -> tuple[float, ...]:
+    """Read budgets separated by commas or spaces: ``2/255, 4/255``.
+
+    Args:
+        text: As typed.
+        norm: Whose budgets they are.
+        dashes: What stands before ``sweep`` where it was typed, for the error.
+
+    Raises:
+        ConfigError: A part is not a number, or none of this norm.
+    """
+    parts = re.sub(r"\s*/\s*", "/", text).replace(",", " ").split()
+    if not parts or not all(isinstance(parse_fraction(part), float) for part in parts):
+        raise ConfigError(f"{dashes}sweep {text!r} is not a list of budgets; write 2/255,4/255,8/255")
+    return tuple(eps_for(norm, part) for part in parts)
 
 
 def requested_plan(

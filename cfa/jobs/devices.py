@@ -1,5 +1,6 @@
 """Devices of this machine, and holding one while computing on it."""
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from cfa.progress import Observer, Stopped
 from cfa.registry import unknown
 
 WAIT = 0.5  # seconds between looks at a busy device
+_KNOWN = re.compile(r"cuda:[0-9]+|mps")  # what PyTorch may compute on beside the CPU, here or elsewhere
 
 
 @lru_cache(maxsize=1)
@@ -82,7 +84,7 @@ def check_device(device: str | None, *, queued: bool) -> str | None:
     """
     if device is None:
         return None
-    name = "cuda:0" if device == "cuda" else device
+    name = {"cuda": "cuda:0", "mps:0": "mps"}.get(device.strip().lower(), device.strip().lower())
     if name in devices():
         return name
     if name == "cpu":
@@ -92,7 +94,15 @@ def check_device(device: str | None, *, queued: bool) -> str | None:
                 "leave --device out, or run on the CPU in the foreground"
             )
         return name
-    raise unknown("device", device, [*_accelerators(), "cpu"])
+    if _KNOWN.fullmatch(name) is None:
+        raise unknown("device", device, [*_accelerators(), "cpu"])
+    kind = "Apple GPU" if name == "mps" else "NVIDIA or AMD GPU"
+    alike = [other for other in _accelerators() if other.partition(":")[0] == name.partition(":")[0]]
+    seen = f"only {' and '.join(alike)}" if alike else f"no {kind}"
+    raise ConfigError(
+        f"device {device!r} is not here: PyTorch sees {seen} on this machine; "
+        f"leave --device out, or choose from {', '.join([*_accelerators(), 'cpu'])}"
+    )
 
 
 def choose_device(home: Path, device: str | None) -> str:

@@ -37,7 +37,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import pydantic
 from pydantic import BaseModel, ConfigDict, Field
 
-from cfa.config import CheckpointKind, Eps, RunConfig
+from cfa.config import CheckpointKind, RunConfig, eps_for
 from cfa.errors import CfaError, ConfigError
 from cfa.jobs.queue import RESUMABLE, Job, Queue
 from cfa.jobs.submit import check_names, submit_evaluation, submit_training
@@ -67,7 +67,7 @@ class SuiteEvaluation(BaseModel):
     methods: tuple[str, ...] | None = None
     weights: tuple[SuiteWeights, ...] = ("auto",)
     checkpoints: tuple[CheckpointKind, ...] = ("best",)
-    eps: Eps | None = None
+    eps: float | int | str | None = None  # judged with the norm of each run
     limit: int | None = Field(default=None, ge=1)
     seed: int = 0
 
@@ -78,7 +78,7 @@ class SuiteEvaluation(BaseModel):
         return EvaluationPlan(
             attacks=self.attacks,
             norm=config.attack.norm,
-            eps=self.eps or config.attack.eps,
+            eps=config.attack.eps if self.eps is None else eps_for(config.attack.norm, self.eps),
             limit=self.limit,
             seed=self.seed,
         )

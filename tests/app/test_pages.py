@@ -151,7 +151,7 @@ def test_training_from_the_form(empty_home):
 @pytest.mark.parametrize(
     ("key", "typed", "says"),
     [
-        ("set_attack.eps", "9", "attack.eps"),
+        ("set_attack.eps", "9", "attack.eps='9' lies outside (0, 1]; did you mean 9/255?"),
         ("train_seeds", "first", "seeds 'first'"),
         ("set_train.batch_size", "0", "train.batch_size"),
     ],
@@ -388,6 +388,8 @@ def test_forward_passes_are_counted_before_the_start(example_home):
         ("evaluate_attacks", ["pgd-20@x/255"], "no readable eps behind @"),
         ("evaluate_sweep", "2/255, many", "is not a list of budgets"),
         ("evaluate_sweep", "2/255, 300/255", "outside (0, 1]"),
+        ("evaluate_sweep", "2/255, 4", "did you mean 4/255?"),
+        ("evaluate_eps", "8", "did you mean 8/255?"),
         ("evaluate_eps", "many", "is not a number"),
         ("evaluate_norm", "l2", "needs a budget of its own"),
         ("evaluate_images", 5, "less than one image for each of 10 classes"),

@@ -29,7 +29,7 @@ def test_clean_comes_first_and_nothing_twice(given: tuple[str, ...], carried_out
         ({"attacks": ("pgd20",)}, UnknownName, "unknown attack 'pgd20'; did you mean 'pgd-20'"),
         ({"attacks": ("cleen",)}, UnknownName, "did you mean 'clean'"),
         ({"eps": 0.0}, ConfigError, "eps=0.0 lies outside (0, 1]; write a fraction such as 8/255"),
-        ({"eps": 8.0}, ConfigError, "eps=8.0 lies outside (0, 1]"),
+        ({"eps": 8.0}, ConfigError, "eps=8.0 lies outside (0, 1]; did you mean 8/255?"),
         ({"eps": -0.1}, ConfigError, "eps=-0.1"),
         ({"eps": math.nan}, ConfigError, "eps=nan"),
         ({"limit": 0}, ConfigError, "limit=0 leaves no image"),

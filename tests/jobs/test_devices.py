@@ -5,10 +5,13 @@ import pytest
 import torch
 from filelock import FileLock
 
+from cfa import api
 from cfa.errors import ConfigError, StoreError, UnknownName
+from cfa.evaluation import EvaluationPlan
 from cfa.jobs import devices as machine
 from cfa.jobs.devices import check_device, choose_device, device_is_busy
 from cfa.jobs.folders import device_lock_file, hold, is_held
+from cfa.methods import configure
 
 
 @pytest.fixture
@@ -28,9 +31,13 @@ def test_without_an_accelerator_the_cpu_is_supervised(monkeypatch):
         ("cuda", True, "cuda:0"),
         ("cuda:1", False, "cuda:1"),
         ("cpu", False, "cpu"),
+        ("CUDA:1", False, "cuda:1"),
         ("cpu", True, ConfigError),
-        ("cuda:2", False, UnknownName),
-        ("mps", True, UnknownName),
+        ("cuda:2", False, ConfigError),
+        ("mps", True, ConfigError),
+        ("gpu", False, UnknownName),
+        ("cuda:", False, UnknownName),
+        ("", False, UnknownName),
     ],
 )
 def test_devices_by_name(two_gpus, asked, queued, named):
@@ -39,6 +46,36 @@ def test_devices_by_name(two_gpus, asked, queued, named):
             check_device(asked, queued=queued)
     else:
         assert check_device(asked, queued=queued) == named
+
+
+@pytest.mark.parametrize(
+    ("here", "asked", "says"),
+    [
+        ((), "cuda:0", "device 'cuda:0' is not here: PyTorch sees no NVIDIA or AMD GPU on this machine"),
+        ((), "cuda", "device 'cuda' is not here: PyTorch sees no NVIDIA or AMD GPU on this machine"),
+        ((), "mps", "device 'mps' is not here: PyTorch sees no Apple GPU on this machine"),
+        ((), "mps:0", "device 'mps:0' is not here: PyTorch sees no Apple GPU on this machine"),
+        (("cuda:0", "cuda:1"), "cuda:7", "device 'cuda:7' is not here: PyTorch sees only cuda:0 and cuda:1"),
+        (("cuda:0", "cuda:1"), "mps", "PyTorch sees no Apple GPU .* choose from cuda:0, cuda:1, cpu$"),
+        (("mps",), "cuda:0", "PyTorch sees no NVIDIA or AMD GPU .* choose from mps, cpu$"),
+    ],
+)
+def test_a_device_that_is_not_here_is_said_to_be_so(monkeypatch, here, asked, says):
+    monkeypatch.setattr(machine, "_accelerators", lambda: here)
+    with pytest.raises(ConfigError, match=says):
+        check_device(asked, queued=False)
+
+
+def test_the_python_calls_say_it_as_well(monkeypatch, home: Path):
+    monkeypatch.setattr(machine, "_accelerators", lambda: ())
+    for call in (
+        lambda: api.train(configure("trades", "fashion-mnist-mini"), device="cuda", home=home),
+        lambda: api.load("any", device="cuda:0", home=home),
+        lambda: api.evaluate(torch.nn.Identity(), None, EvaluationPlan(attacks=()), device="cuda:1"),
+    ):
+        with pytest.raises(ConfigError, match="PyTorch sees no NVIDIA or AMD GPU"):
+            call()
+    assert not (home / "jobs").exists()
 
 
 def test_a_free_device_is_chosen_before_a_busy_one(two_gpus, home: Path):

@@ -187,7 +187,7 @@ def test_texts_become_values(name: str, text: Any, value: Any) -> None:
         ("trades", {"objective.beta": "none"}, "objective.beta='none': trades needs a number there"),
         ("fat", {"objective.tau": None}, "objective.tau=None: fat needs a number there"),
         ("trades-cfa", {"rule.lambda_eps": ""}, "rule.lambda_eps='': trades-cfa needs a number there"),
-        ("trades", {"attack.eps": "2"}, "attack.eps='2' should be less than or equal to 1"),
+        ("trades", {"attack.eps": "2"}, "attack.eps='2' lies outside (0, 1]; did you mean 2/255?"),
         ("trades", {"train.epochs": "many"}, "train.epochs='many' should be a valid integer"),
     ],
 )
