@@ -697,8 +697,8 @@ def suite_report(
     as_json: AsJson = False,
 ) -> None:
     """Print a suite's table beside the published numbers, also while the suite is unfinished."""
+    from cfa.files import write_text
     from cfa.jobs.suite_report import report_suite
-    from cfa.results.rows import write_text
 
     if out is not None and out.suffix not in (".md", ".csv"):
         raise ConfigError(f"--out {out} is neither .md nor .csv; name such a file")

@@ -7,8 +7,6 @@ fingerprint of what was read with the one that was written.
 import contextlib
 import hashlib
 import json
-import os
-import secrets
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -21,7 +19,8 @@ from torch import Tensor
 
 from cfa.data.datasets import Augmentation, Dataset
 from cfa.data.images import Format
-from cfa.errors import DataError
+from cfa.errors import DataError, StoreError
+from cfa.files import replacing
 
 SUFFIX = ".safetensors"
 STALE_SECONDS = 3600.0  # a temporary file this old has no writer any more
@@ -166,20 +165,14 @@ def write_decoded(
     Raises:
         DataError: The folder cannot be written.
     """
-    temporary = file.with_name(f".{file.name}.{secrets.token_hex(4)}.tmp")
     texts = {**(metadata or {}), "fingerprint": dataset.fingerprint, "name": dataset.name}
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        safetensors.torch.save_file({IMAGES: images, **(others or {})}, temporary, texts)
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())
-        os.replace(temporary, file)
-    except (OSError, safetensors.SafetensorError) as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        reason = getattr(error, "strerror", None) or str(error)
+        with replacing(file) as temporary:
+            safetensors.torch.save_file({IMAGES: images, **(others or {})}, temporary, texts)
+    except (OSError, StoreError, safetensors.SafetensorError) as error:
         raise DataError(
-            f"the decoded images of {dataset.name} cannot be kept in {file.parent} ({reason}); free "
+            f"the decoded images of {dataset.name} cannot be kept in {file.parent} ({error}); free "
             f"{images.numel() / 1e6:.0f} MB or choose another CFA_HOME"
         ) from error
     _drop_others(file)

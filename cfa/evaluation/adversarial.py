@@ -1,7 +1,6 @@
 """Outcomes on disk: the table, the batches, and the adversarial images that were kept."""
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,12 +9,19 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import safetensors
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from cfa.errors import StoreError, UnknownName
 from cfa.evaluation.columns import by_of, composite_of, member_of
 from cfa.evaluation.outcomes import AdversarialImages, Outcomes
-from cfa.results.evaluations import Evaluation, outcomes_file, read_outcomes, save_evaluation
+from cfa.files import make_folder, write_bytes
+from cfa.results.evaluations import (
+    Evaluation,
+    outcomes_file,
+    read_outcomes,
+    save_columns,
+    save_evaluation,
+)
 from cfa.results.runs import RunFolder
 
 MADE_AGAIN = "remade.safetensors"
@@ -24,18 +30,11 @@ MADE_AGAIN = "remade.safetensors"
 def save_outcomes(run: RunFolder, evaluation: Evaluation, outcomes: Outcomes) -> None:
     """Store an evaluation with everything that belongs to it; readers see it only when all is there."""
     folder = outcomes_file(run, evaluation.id).parent
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        batches = {name: numbers.astype(np.int32) for name, numbers in outcomes.batches.items()}
-        _replace(
-            folder / "batches.parquet",
-            lambda file: pq.write_table(pa.table(batches), file, compression="zstd"),
-        )
-        if outcomes.adversarial is not None and len(outcomes.adversarial):
-            kept = outcomes.adversarial
-            _replace(folder / "adversarial.safetensors", lambda file: _save_images(kept, file))
-    except OSError as error:
-        raise StoreError(f"cannot write outcomes ({error.strerror}); free disk space and retry") from error
+    make_folder(folder.parent)
+    make_folder(folder)
+    save_columns(folder / "batches.parquet", {k: v.astype(np.int32) for k, v in outcomes.batches.items()})
+    if outcomes.adversarial is not None and len(outcomes.adversarial):
+        _save_images(outcomes.adversarial, folder / "adversarial.safetensors")
     save_evaluation(run, evaluation, outcomes.columns())
 
 
@@ -133,11 +132,7 @@ def load_adversarial(run: RunFolder, evaluation_id: str) -> AdversarialIndex:
 
 def save_made_again(run: RunFolder, evaluation_id: str, images: AdversarialImages) -> None:
     """Store images that were made again, in the place of all that were before."""
-    file = outcomes_file(run, evaluation_id).with_name(MADE_AGAIN)
-    try:
-        _replace(file, lambda temporary: _save_images(images, temporary))
-    except OSError as error:
-        raise StoreError(f"cannot write images ({error.strerror}); free disk space and retry") from error
+    _save_images(images, outcomes_file(run, evaluation_id).with_name(MADE_AGAIN))
 
 
 def _save_images(kept: AdversarialImages, file: Path) -> None:
@@ -149,7 +144,7 @@ def _save_images(kept: AdversarialImages, file: Path) -> None:
         "predicted": kept.predicted,
         "images": np.ascontiguousarray(kept.images),
     }
-    save_file(tensors, file, {"attacks": json.dumps(names)})
+    write_bytes(file, save(tensors, {"attacks": json.dumps(names)}))
 
 
 def _load_images(file: Path) -> AdversarialImages:
@@ -158,13 +153,3 @@ def _load_images(file: Path) -> AdversarialImages:
         attack = names[stored.get_tensor("attack")]
         rest = [stored.get_tensor(name) for name in ("image", "label", "predicted", "images")]
     return AdversarialImages(attack, *rest)
-
-
-def _replace(file: Path, write: Callable[[Path], object]) -> None:
-    temporary = file.with_name(f".{file.name}.tmp")
-    try:
-        write(temporary)
-        temporary.replace(file)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise

@@ -5,12 +5,11 @@ step-N.json       positions of the images in each batch of step N
 step-N-B.npz      what became of batch B
 findings.json     what the checks before the attacks found
 
-Every file is written aside and renamed, so that a kill at any moment leaves whole files only.
+Every file is written by `cfa.files`, so that a kill at any moment leaves whole files only.
 """
 
 import io
 import json
-import os
 import zipfile
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -18,7 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from cfa.errors import CfaError, StoreError
+from cfa.errors import CfaError
+from cfa.files import make_folder, write_bytes
 
 Partition = list[list[int]]
 
@@ -108,10 +108,10 @@ class Scratch:
         """Remember what became of a batch."""
         if self.folder is None:
             return
-        stream = io.BytesIO()
         values: dict[str, Any] = {name: np.asarray(value) for name, value in vars(part).items()}
-        np.savez(stream, **values)
-        self._write(self._part_file(step, batch).name, stream.getvalue())
+        with io.BytesIO() as stream:
+            np.savez(stream, **values)
+            self._write(self._part_file(step, batch).name, stream.getvalue())
 
     def _part_file(self, step: int, batch: int) -> Path:
         assert self.folder is not None
@@ -130,20 +130,9 @@ class Scratch:
     def _write(self, name: str, content: bytes) -> None:
         if self.folder is None:
             return
-        file = self.folder / name
-        temporary = file.with_name(f"{name}.tmp")
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            with temporary.open("wb") as stream:
-                stream.write(content)
-                stream.flush()
-                os.fsync(stream.fileno())
-            temporary.replace(file)
-        except OSError as error:
-            temporary.unlink(missing_ok=True)
-            raise StoreError(
-                f"cannot write outcomes ({error.strerror}); free disk space and resume"
-            ) from error
+        make_folder(self.folder.parent)
+        make_folder(self.folder)
+        write_bytes(self.folder / name, content)
 
 
 def _plain(value: np.ndarray) -> Any:

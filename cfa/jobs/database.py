@@ -1,6 +1,5 @@
 """The queue's table in SQLite: an index over job folders, rebuilt from them when it is lost or broken."""
 
-import os
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from filelock import FileLock
 from sqlalchemy.pool import NullPool
 
 from cfa.errors import StoreError
+from cfa.files import replacing
 from cfa.jobs.folders import JobFolder, read_json, write_json
 
 VERSION = 1  # of the table; another one in the file means that it is rebuilt
@@ -117,20 +117,17 @@ class Database:
         with FileLock(locks / "queue.lock", timeout=60):
             if self._usable():
                 return  # another process was faster
-            fresh = self.path.with_name(f".queue.{os.getpid()}.tmp")
-            fresh.unlink(missing_ok=True)
-            engine = _engine(fresh)
-            with engine.connect() as connection:
-                connection.exec_driver_sql("BEGIN IMMEDIATE")
-                _metadata.create_all(connection)
-                rows = list(_rows_of_folders(self.home))
-                if rows:
-                    connection.execute(JOBS.insert(), rows)
-                connection.exec_driver_sql(f"PRAGMA user_version = {VERSION}")
-                connection.commit()
-            # A journal left by the lost file would be played back into the new one.
-            self.path.with_name("queue.sqlite-journal").unlink(missing_ok=True)
-            os.replace(fresh, self.path)
+            with replacing(self.path) as fresh:
+                with _engine(fresh).connect() as connection:
+                    connection.exec_driver_sql("BEGIN IMMEDIATE")
+                    _metadata.create_all(connection)
+                    rows = list(_rows_of_folders(self.home))
+                    if rows:
+                        connection.execute(JOBS.insert(), rows)
+                    connection.exec_driver_sql(f"PRAGMA user_version = {VERSION}")
+                    connection.commit()
+                # A journal left by the lost file would be played back into the new one.
+                self.path.with_name("queue.sqlite-journal").unlink(missing_ok=True)
 
 
 def _engine(path: Path) -> sa.Engine:

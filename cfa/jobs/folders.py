@@ -23,7 +23,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from cfa.errors import StoreError
-from cfa.results.rows import write_text
+from cfa.files import write_text
 from cfa.results.runs import RunFolder
 
 

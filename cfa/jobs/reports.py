@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from cfa.errors import CfaError, ConfigError
@@ -57,9 +58,9 @@ def write_report(report: "Report", file: Path) -> list[Path]:
         ConfigError: The ending is none of :func:`report_formats`.
         CfaError: It cannot be written, or a program that it needs is missing.
     """
+    from cfa.files import write_bytes, write_text
     from cfa.results.exports import write_csv
     from cfa.results.reports import latex, markdown
-    from cfa.results.rows import write_text
 
     check_format(file)
     if file.suffix == ".csv":
@@ -73,7 +74,10 @@ def write_report(report: "Report", file: Path) -> list[Path]:
     (found,) = entry_points(group=GROUP, name=file.suffix.removeprefix("."))
     write: Callable[[object, Path], None] = found.load()
     try:
-        write(report, file)
+        with TemporaryDirectory() as folder:  # the formats know nothing of our way of writing either
+            drawn = Path(folder) / file.name
+            write(report, drawn)
+            write_bytes(file, drawn.read_bytes())
     except (OSError, ValueError) as error:  # the formats know nothing of our errors
         raise CfaError(f"cannot write {file} ({error})") from error
     return [file]

@@ -1,9 +1,6 @@
 """Weights in files: our own as safetensors, foreign ones without ever running code from them."""
 
-import contextlib
-import os
 import pickle
-import secrets
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -13,7 +10,8 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from cfa.errors import CheckpointError, StoreError
+from cfa.errors import CheckpointError
+from cfa.files import make_folder, write_bytes
 
 WRAPPER_KEYS = ("state_dict", "model_state_dict", "model", "net", "rmodel", "last")
 """Where foreign checkpoints keep their weights, the first that is there wins.
@@ -46,7 +44,8 @@ def save_weights(path: Path, state_dict: Mapping[str, Tensor], metadata: Mapping
         name: tensor.detach().to("cpu").clone(memory_format=torch.contiguous_format)
         for name, tensor in state_dict.items()
     }
-    _replace_file(path, safetensors.torch.save(tensors, dict(metadata)))
+    make_folder(path.parent)
+    write_bytes(path, safetensors.torch.save(tensors, dict(metadata)))
 
 
 def load_weights(path: Path) -> dict[str, Tensor]:
@@ -126,24 +125,6 @@ def load_into(
 def all_finite(state_dict: Mapping[str, Tensor]) -> bool:
     """Tell whether no weight is NaN or infinite."""
     return all(bool(torch.isfinite(tensor).all()) for tensor in state_dict.values())
-
-
-def _replace_file(path: Path, content: bytes) -> None:
-    # A name of its own, so that two writers never share a half-written file; not from `tempfile`, whose
-    # files nobody else may read.
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        reason = error.strerror or str(error)
-        raise StoreError(f"cannot write {path} ({reason}); free space or choose another CFA_HOME") from error
 
 
 def _kind_of_file(path: Path) -> str:

@@ -13,10 +13,10 @@ import pyarrow as pa
 
 from cfa.config import format_eps
 from cfa.errors import ConfigError
+from cfa.files import write_text
 from cfa.results.evaluations import Evaluation, outcomes_file, read_outcomes
 from cfa.results.exports import write_csv
 from cfa.results.frames import newest_scores, per_class_frame, summary_frame
-from cfa.results.rows import write_text
 from cfa.results.runs import RunFolder
 from cfa.statistics import (
     Interval,

@@ -13,7 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cfa.errors import StoreError
-from cfa.results.rows import Scores, write_text
+from cfa.files import make_folder, replacing, write_text
+from cfa.results.rows import Scores
 from cfa.results.runs import RunFolder, now
 
 
@@ -107,15 +108,16 @@ def save_evaluation(run: RunFolder, evaluation: Evaluation, outcomes: Mapping[st
             one predicted class per attack, named for it.
     """
     file = outcomes_file(run, evaluation.id)
-    temporary = file.with_name(".outcomes.tmp")
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        pq.write_table(pa.table(dict(outcomes)), temporary, compression="zstd")
-        temporary.replace(file)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise StoreError(f"cannot write outcomes ({error.strerror}); free disk space and retry") from error
+    make_folder(file.parent.parent)
+    make_folder(file.parent)
+    save_columns(file, outcomes)
     write_text(file.with_name("evaluation.json"), evaluation.to_json())
+
+
+def save_columns(file: Path, columns: Mapping[str, np.ndarray]) -> None:
+    """Write columns of equal length as a Parquet file."""
+    with replacing(file) as temporary:
+        pq.write_table(pa.table(dict(columns)), temporary, compression="zstd")
 
 
 def read_evaluations(run: RunFolder) -> list[Evaluation]:

@@ -1,15 +1,14 @@
 """Runs out of the store and into it: folders whole, and tables that need nothing of ours to be read."""
 
-import secrets
 import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
-from cfa.errors import ConfigError, StoreError
+from cfa.errors import ConfigError
+from cfa.files import make_folder, replacing_folder, write_text
 from cfa.results.frames import (
     EPOCHS_COLUMNS,
     KNOBS_COLUMNS,
@@ -20,7 +19,6 @@ from cfa.results.frames import (
     per_class_frame,
     summary_frame,
 )
-from cfa.results.rows import write_text
 from cfa.results.runs import Label, RunFolder
 from cfa.results.store import Store
 
@@ -64,7 +62,8 @@ def export_runs(runs: Sequence[RunFolder], folder: Path) -> Path:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ConfigError(f"{folder} is not empty; name a new folder to export to")
     unique = list({run.id: run for run in runs}.values())
-    with _all_or_nothing(folder) as temporary:
+    make_folder(folder.parent, parents=True)
+    with replacing_folder(folder) as temporary:
         for run in unique:
             shutil.copytree(run.path, temporary / "runs" / run.id, ignore=shutil.ignore_patterns(*_PASSING))
         write_tables(unique, temporary)
@@ -95,7 +94,7 @@ def import_runs(store: Store, folder: Path) -> Imported:
 def _adopt(store: Store, source: RunFolder) -> RunFolder:
     run = RunFolder(store.runs_folder / source.id)
     label = source.label
-    with _all_or_nothing(run.path) as temporary:
+    with replacing_folder(run.path) as temporary:
         shutil.copytree(source.path, temporary, ignore=_passing_and_links, dirs_exist_ok=True, symlinks=True)
         for part in ("weights", "state", "evaluations"):
             (temporary / part).mkdir(exist_ok=True)
@@ -111,25 +110,6 @@ def _passing_and_links(folder: str, names: list[str]) -> set[str]:
     """Leave out what belongs to a process, and links, which would point out of a foreign folder."""
     passing = shutil.ignore_patterns(*_PASSING)(folder, names)
     return passing | {name for name in names if (Path(folder) / name).is_symlink()}
-
-
-@contextmanager
-def _all_or_nothing(folder: Path) -> Iterator[Path]:
-    """Give a temporary folder beside ``folder`` that takes its name when all went well."""
-    temporary = folder.with_name(f".{folder.name}.{secrets.token_hex(3)}.tmp")
-    try:
-        temporary.mkdir(parents=True)
-        yield temporary
-        if folder.is_dir():
-            folder.rmdir()  # it is empty
-        temporary.rename(folder)
-    except (OSError, shutil.Error) as error:
-        reason = getattr(error, "strerror", None) or "some files could not be copied"
-        raise StoreError(
-            f"cannot write {folder} ({reason}); free disk space or choose another folder"
-        ) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _below(folder: Path) -> list[Path]:

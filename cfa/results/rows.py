@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from cfa.errors import StoreError
+from cfa.files import write_text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,17 +129,3 @@ def drop_rows_after(path: Path, epoch: int) -> None:
     """Keep only rows up to ``epoch``: what a resumed run will write again must not stand twice."""
     kept = [row for row in read_rows(path) if row.epoch <= epoch]
     write_text(path, "".join(encode(row) + "\n" for row in kept))
-
-
-def write_text(path: Path, text: str) -> None:
-    """Replace a file's content atomically: readers see the old or the new text, never half of it."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise StoreError(f"cannot write {path.name} ({error.strerror}); free disk space and retry") from error

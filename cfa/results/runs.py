@@ -25,7 +25,8 @@ import pydantic
 
 from cfa.config import CheckpointKind, RunConfig, WeightsKind
 from cfa.errors import StoreError, UnknownName
-from cfa.results.rows import Row, read_rows, write_text
+from cfa.files import write_text
+from cfa.results.rows import Row, read_rows
 from cfa.statistics import Group, class_groups
 
 RunState = Literal["queued", "running", "paused", "finished", "failed", "cancelled"]

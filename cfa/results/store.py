@@ -7,7 +7,6 @@ files, and names are kept unique by a lock around the one place that gives them 
 import os
 import re
 import secrets
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from filelock import FileLock
 
 from cfa.config import RunConfig
 from cfa.errors import ConfigError, StoreError, UnknownName
+from cfa.files import replacing_folder
 from cfa.registry import unknown
 from cfa.results.runs import Label, RunFolder
 
@@ -94,18 +94,13 @@ class Store:
             chosen = _checked(name, taken) if name else _free(_default_name(config), taken)
             # A letter first: 12e4567890 in a CSV would be read as a number.
             run = RunFolder(self.runs_folder / f"r{secrets.token_hex(4)}")
-            temporary = run.path.with_name(f".{run.id}.tmp")
-            half = RunFolder(temporary)
-            try:
+            with replacing_folder(run.path) as temporary:
                 for folder in ("weights", "state", "evaluations"):
-                    (temporary / folder).mkdir(parents=True)
+                    (temporary / folder).mkdir()
+                half = RunFolder(temporary)
                 half.write_config(config)
                 half.write_label(Label(chosen, tags))
                 half.write_status("queued", 0)
-                temporary.rename(run.path)
-            except (OSError, StoreError) as error:
-                shutil.rmtree(temporary, ignore_errors=True)
-                raise StoreError(f"cannot make a run folder ({error}); free disk space") from error
         return run
 
     def free_name(self, wanted: str) -> str:

@@ -1,6 +1,5 @@
 """Everything that training carries from one step to the next, and how it survives a crash."""
 
-import os
 import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from cfa.errors import CheckpointError, StoreError
+from cfa.files import make_folder, replacing
 from cfa.methods import ClassKnobs
 from cfa.results.rows import Knobs
 
@@ -86,19 +86,12 @@ class TrainingState:
             "rule_state": dict(self.rule_state),
             "counts": vars(self.counts),
         }
-        temporary = path.with_name(f".{path.name}.tmp")
+        make_folder(path.parent)
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with temporary.open("wb") as file:
+            with replacing(path) as temporary, temporary.open("xb") as file:
                 torch.save(content, file)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-        except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
-            temporary.unlink(missing_ok=True)
-            raise StoreError(
-                f"cannot save the training state ({error}); free disk space, then resume"
-            ) from error
+        except RuntimeError as error:  # how torch reports a full disk
+            raise StoreError(f"cannot write {path} ({error}); free disk space, then resume") from error
 
     def restore(self, path: Path) -> None:
         """Read a saved state back into this one, which was built from the same configuration."""

@@ -353,15 +353,17 @@ def test_a_damaged_cache_is_never_believed(pets: Path, cache: Path, damage: str)
 def test_a_writer_that_dies_leaves_nothing_that_is_believed(
     pets: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def killed(*arguments: object) -> None:
+    def stopped(*arguments: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(os, "replace", killed)
+        patched.setattr(os, "replace", stopped)
         with pytest.raises(KeyboardInterrupt):
             load_folder(pets, cache)
-    (half,) = stored(cache)
-    assert half.suffix == ".tmp"
+    assert stored(cache) == []
+    (folder,) = {path for path in cache.rglob("*") if path.is_dir() and not list(path.iterdir())}
+    half = folder / ".images.safetensors.0.tmp"  # what a kill leaves
+    half.write_bytes(b"half")
     opened = Opened(monkeypatch)
     load_folder(pets, cache)
     assert opened.count >= 24

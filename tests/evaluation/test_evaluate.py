@@ -1,6 +1,7 @@
 """Evaluations: outcomes of every image, counts against scikit-learn, resumable, refusing nonsense."""
 
 import dataclasses
+import os
 from pathlib import Path
 
 import numpy as np
@@ -147,7 +148,7 @@ def test_an_evaluation_that_was_killed_goes_on_under_its_id(run: RunFolder) -> N
     folder = outcomes_file(run, "mine").parent
     assert len(list((folder / "parts").glob("*.npz"))) == 4 + 4 + 2
     assert read_evaluations(run) == before  # half an evaluation is none
-    (folder / "parts" / "step-2-2.npz.tmp").write_bytes(b"half")  # a write that the kill cut short
+    (folder / "parts" / ".step-2-2.npz.0.tmp").write_bytes(b"half")  # a write that the kill cut short
     finished = evaluate_weights(run, "online", "best", PLAN, DATA, CPU, Observer(), evaluation_id="mine")
     assert finished.id == "mine"
     assert finished.scores == expected.scores
@@ -181,19 +182,19 @@ def test_batches_of_another_plan_are_not_taken_up(run: RunFolder, tmp_path: Path
 def test_a_full_disk_is_a_sentence_and_what_was_done_remains(
     run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    replaced, replace = [], Path.replace
+    replaced, replace = [], os.replace
 
-    def full(file: Path, target: Path) -> Path:
+    def full(file: Path, target: Path) -> None:
         replaced.append(file)
         if len(replaced) > 5:  # the plan, the partition, three batches
             raise OSError(28, "No space left on device")
-        return replace(file, target)
+        replace(file, target)
 
-    monkeypatch.setattr(Path, "replace", full)
-    with pytest.raises(StoreError, match=r"No space left on device.*free disk space and resume"):
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(StoreError, match=r"No space left on device.*free disk space, then retry or resume"):
         attack_images(load_model(run, "online", "best"), DATA, PLAN, CPU, Observer(), tmp_path)
     assert len(list(tmp_path.glob("*.npz"))) == 3
-    assert list(tmp_path.glob("*.tmp")) == []
+    assert list(tmp_path.glob("*.tmp")) == list(tmp_path.glob(".*.tmp")) == []
 
 
 # What it refuses ---------------------------------------------------------------------------------------

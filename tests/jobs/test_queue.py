@@ -293,7 +293,7 @@ def test_an_error_leaves_the_queue_as_it_was(queue: Queue, home: Path, monkeypat
     job = submit(queue)
 
     def full(path, text):
-        raise StoreError("cannot write state.json (No space left on device); free disk space and retry")
+        raise StoreError("cannot write state.json (No space left on device); free disk space, then retry")
 
     monkeypatch.setattr("cfa.jobs.folders.write_text", full)
     with pytest.raises(StoreError, match="free disk space"):

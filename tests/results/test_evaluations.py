@@ -90,7 +90,9 @@ def test_until_it_is_whole_it_is_not_there(tmp_path: Path, monkeypatch: pytest.M
 
     with monkeypatch.context() as patch:
         patch.setattr(pq, "write_table", full_disk)
-        with pytest.raises(StoreError, match=r"cannot write outcomes \(.*No space left.*free disk space"):
+        with pytest.raises(
+            StoreError, match=r"cannot write .*outcomes\.parquet \(.*No space left.*free disk space"
+        ):
             save_evaluation(run, evaluation(), OUTCOMES)
     assert read_evaluations(run) == []
     assert list(outcomes_file(run, "one").parent.iterdir()) == []

@@ -19,7 +19,6 @@ from cfa.results.rows import (
     drop_rows_after,
     encode,
     read_rows,
-    write_text,
 )
 
 
@@ -137,21 +136,15 @@ def full_disk(*_: object) -> None:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-def test_a_full_disk_leaves_the_old_text_and_no_litter(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    file = tmp_path / "status.json"
-    write_text(file, "old")
+def test_a_full_disk_while_dropping_rows_keeps_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "history.jsonl"
+    append_rows(file, ROWS)
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", full_disk)
-        with pytest.raises(StoreError, match=r"cannot write status\.json \(No space left.*free disk space"):
-            write_text(file, "new")
-        with pytest.raises(StoreError, match=r"status\.json"):
+        with pytest.raises(StoreError, match=r"history\.jsonl \(No space left.*free disk space"):
             drop_rows_after(file, 0)
-    assert file.read_text() == "old"
-    assert [path.name for path in tmp_path.iterdir()] == ["status.json"]
-    write_text(file, "new")
-    assert file.read_text() == "new"
+    assert list(read_rows(file)) == ROWS
+    assert [path.name for path in tmp_path.iterdir()] == ["history.jsonl"]
 
 
 def test_a_full_disk_while_appending_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,8 +154,3 @@ def test_a_full_disk_while_appending_says_what_to_do(tmp_path: Path, monkeypatch
     with pytest.raises(StoreError, match=r"history\.jsonl.*free disk space, then resume"):
         append_rows(file, ROWS[2:])
     assert list(read_rows(file))[:2] == ROWS[:2]
-
-
-def test_a_folder_that_is_gone_is_a_sentence(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match=r"cannot write status\.json \(No such file"):
-        write_text(tmp_path / "gone" / "status.json", "x")

@@ -137,7 +137,7 @@ def test_a_full_disk_leaves_the_state_before(tmp_path: Path, monkeypatch: pytest
     for target, name in ((os, "fsync"), (os, "replace")):
         with monkeypatch.context() as patch:
             patch.setattr(target, name, full_disk)
-            with pytest.raises(StoreError, match=r"cannot save the training state .*No space.*then resume"):
+            with pytest.raises(StoreError, match=r"cannot write .*state\.pt .*No space.*or resume"):
                 moved(seed=1).save(file)
     assert file.read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == ["state.pt"]

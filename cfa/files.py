@@ -1,0 +1,143 @@
+"""How files are written here: beside their place, flushed to the disk, and then renamed into it.
+
+A reader, a crash or a power cut finds the old file or the new one, never half of one. Nothing else in the
+project replaces a file; what grows line by line (``history.jsonl``, logs) is appended to instead.
+"""
+
+import errno
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from cfa.errors import StoreError
+
+TEMPORARY = ".*.tmp"
+"""What half-written files and folders are called: a dot before, ``.tmp`` behind; `cfa prune` looks for it."""
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS)
+_GONE = (errno.ENOENT, errno.ENOTDIR)
+
+
+def temporary_path(path: Path) -> Path:
+    """Name a file or folder beside ``path`` that nobody else writes, to be renamed to it later."""
+    # The beginning of the name is enough for a person who finds it; a long one would not fit any more.
+    return path.with_name(f".{path.name[:40]}.{secrets.token_hex(4)}.tmp")
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a path to write to; when the block ends well, what was written there takes the place of ``path``.
+
+    The content is on the disk before the name changes, and the name before the block is left. When the block
+    raises, nothing is left of it and ``path`` is what it was.
+
+    Raises:
+        StoreError: The file system refuses: full, read-only, or the folder is gone.
+    """
+    temporary = temporary_path(path)
+    try:
+        yield temporary
+        _flush(temporary, os.O_RDONLY)
+        os.replace(temporary, path)
+    except OSError as error:
+        _discard(temporary)
+        raise cannot_write(path, error) from error
+    except BaseException:
+        _discard(temporary)
+        raise
+    # Some file systems know no flush of folders; the file is whole there without it.
+    with suppress(OSError):
+        _flush(path.parent, os.O_RDONLY)
+
+
+@contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """Give a new folder to fill; when the block ends well it is renamed to ``path``, else nothing is left.
+
+    Folders above ``path`` must be there, and ``path`` itself must not, or be empty.
+
+    Raises:
+        StoreError: As for :func:`replacing`.
+    """
+    temporary = temporary_path(path)
+    try:
+        temporary.mkdir()
+        yield temporary
+        for found in temporary.rglob("*"):
+            if found.is_file() and not found.is_symlink():
+                _flush(found, os.O_RDONLY)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    with suppress(OSError):
+        _flush(path.parent, os.O_RDONLY)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Replace a file's content.
+
+    Raises:
+        StoreError: As for :func:`replacing`.
+    """
+    with replacing(path) as temporary, temporary.open("xb") as file:
+        file.write(content)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace a file's content by text in UTF-8.
+
+    Raises:
+        StoreError: As for :func:`replacing`.
+    """
+    write_bytes(path, text.encode())
+
+
+def make_folder(folder: Path, *, parents: bool = False) -> None:
+    """Make a folder if it is not there.
+
+    Args:
+        folder: What to make.
+        parents: Make those above it as well. Else they must be there: a run that was deleted stays deleted.
+
+    Raises:
+        StoreError: The file system refuses.
+    """
+    try:
+        folder.mkdir(parents=parents, exist_ok=True)
+    except OSError as error:
+        raise cannot_write(folder, error) from error
+
+
+def cannot_write(path: Path, error: OSError) -> StoreError:
+    """Say in a sentence why a file or folder could not be written, and the way out."""
+    reason = error.strerror or str(error)
+    if isinstance(error, shutil.Error):  # its text lists every file of a folder
+        reason = "some files could not be copied"
+    if error.errno in _FULL:
+        way_out = "free disk space, then retry or resume"
+    elif error.errno in _REFUSED:
+        way_out = "choose a place that you may write to"
+    elif error.errno in _GONE:
+        way_out = "its folder is not there any more; make it again or choose another place"
+    else:
+        way_out = "check the disk, then retry or resume"
+    return StoreError(f"cannot write {path} ({reason}); {way_out}")
+
+
+def _flush(path: Path, flags: int) -> None:
+    descriptor = os.open(path, flags)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _discard(temporary: Path) -> None:
+    with suppress(OSError):
+        temporary.unlink()
