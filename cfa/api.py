@@ -20,6 +20,7 @@ from cfa.jobs.devices import check_device
 from cfa.jobs.queue import Queue
 from cfa.jobs.submit import register_model, submit_training
 from cfa.jobs.worker import run_job
+from cfa.models import weights_hash
 from cfa.progress import Observer
 from cfa.results.evaluations import Evaluation
 from cfa.results.runs import RunFolder
@@ -77,7 +78,8 @@ def evaluate(
     """
     chosen = torch.device(check_device(device, queued=False) or "cpu")
     outcomes = attack_images(model, data, plan, chosen, Observer())
-    evaluation = summarise(outcomes, plan, data, weights="file", checkpoint="file")
+    whose = weights_hash(model.state_dict())
+    evaluation = summarise(outcomes, plan, data, weights="file", checkpoint="file", weights_hash=whose)
     if log_as is not None:
         store = Store.open(home)
         known = {run.name: run for run in store.runs()}

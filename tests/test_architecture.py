@@ -15,19 +15,20 @@ ALLOWED: dict[str, set[str]] = {
     "cfa.registry": set(),
     "cfa.config": set(),
     "cfa.progress": set(),
+    "cfa.weights_identity": set(),
     "cfa.statistics": set(),
     "cfa.data": {"cfa.registry", "cfa.files"},
-    "cfa.models": {"cfa.registry", "cfa.files"},
+    "cfa.models": {"cfa.registry", "cfa.files", "cfa.weights_identity"},
     "cfa.attacks": {"cfa.registry", "cfa.config"},
     "cfa.methods": {"cfa.registry", "cfa.config", "cfa.attacks"},
-    "cfa.results": {"cfa.registry", "cfa.config", "cfa.files", "cfa.statistics"},
+    "cfa.results": {"cfa.registry", "cfa.config", "cfa.files", "cfa.statistics", "cfa.weights_identity"},
     "cfa.training": {
         *("cfa.registry", "cfa.config", "cfa.files", "cfa.progress", "cfa.attacks", "cfa.methods"),
         *("cfa.data", "cfa.models", "cfa.results", "cfa.statistics"),
     },
     "cfa.evaluation": {
         *("cfa.registry", "cfa.config", "cfa.files", "cfa.progress", "cfa.attacks", "cfa.methods"),
-        *("cfa.data", "cfa.models", "cfa.results", "cfa.statistics"),
+        *("cfa.data", "cfa.models", "cfa.results", "cfa.statistics", "cfa.weights_identity"),
     },
 }
 NEVER_IN_CFA = {"streamlit", "plotly", "matplotlib", "app", "benchmarks", "tests"}

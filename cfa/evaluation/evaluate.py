@@ -5,7 +5,6 @@ perturbed image is misclassified in a float32 forward pass of ours in eval mode.
 """
 
 import dataclasses
-import hashlib
 import shutil
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from cfa.data import Dataset, Images, to_float
 from cfa.errors import CheckpointError
 from cfa.evaluation.adversarial import save_outcomes
 from cfa.evaluation.judge import check_finite
-from cfa.evaluation.loading import default_weights, load_model, weights_epoch
+from cfa.evaluation.loading import LoadedWeights, default_weights, load_kept
 from cfa.evaluation.outcomes import Outcomes
 from cfa.evaluation.plan import EvaluationPlan, chosen_images
 from cfa.evaluation.runner import Runner
@@ -26,7 +25,7 @@ from cfa.evaluation.trials import trials
 from cfa.progress import Observer
 from cfa.results.evaluations import Evaluation, new_id, outcomes_file
 from cfa.results.rows import Scores
-from cfa.results.runs import RunFolder, now, require_weights
+from cfa.results.runs import RunFolder, now
 
 
 def attack_images(
@@ -110,17 +109,20 @@ def evaluate_weights(
         )
     evaluation_id = evaluation_id or new_id()
     scratch = outcomes_file(run, evaluation_id).parent / "parts"
-    model = load_model(run, weights, checkpoint, device)
+    loaded, transfer = load_kept(run, weights, checkpoint, device), transfer_source(run, plan, device)
     observer.log(f"evaluating {run.name} ({checkpoint} {weights}): {', '.join(plan.attacks)}")
     outcomes = attack_images(
-        model,
+        loaded.model,
         dataset,
         plan,
         device,
         observer,
         scratch,
-        identity=_weights_identity(run, weights, checkpoint),
-        transfer=transfer_model(run, plan, device),
+        # A run that trained on has other `best` weights: nothing of the old ones is taken up again.
+        identity=" ".join(
+            [weights, checkpoint, *(found.identity.hash for found in (loaded, transfer) if found)]
+        ),
+        transfer=transfer.model if transfer else None,
     )
     evaluation = summarise(
         outcomes,
@@ -128,7 +130,8 @@ def evaluate_weights(
         dataset,
         weights=weights,
         checkpoint=checkpoint,
-        epoch=weights_epoch(run, weights, checkpoint),
+        epoch=loaded.identity.epoch or 0,
+        weights_hash=loaded.identity.hash,
         findings=run.config.marks(),
         evaluation_id=evaluation_id,
     )
@@ -140,19 +143,13 @@ def evaluate_weights(
     return evaluation
 
 
-def _weights_identity(run: RunFolder, weights: str, checkpoint: str) -> str:
-    """Tell one state of a weights file from another: a run that trained on has other ``best`` weights."""
-    file = require_weights(run, weights, checkpoint)
-    return f"{weights} {checkpoint} {hashlib.sha256(file.read_bytes()).hexdigest()}"
-
-
-def transfer_model(run: RunFolder, plan: EvaluationPlan, device: torch.device) -> nn.Module | None:
+def transfer_source(run: RunFolder, plan: EvaluationPlan, device: torch.device) -> LoadedWeights | None:
     """Load the model that makes the images of ``transfer``: another run beside this one."""
     if plan.transfer_from is None:
         return None
     source = RunFolder(run.path.parent / plan.transfer_from)
     kind = default_weights(source)
-    return load_model(source, kind, "file" if kind == "file" else "best", device)
+    return load_kept(source, kind, "file" if kind == "file" else "best", device)
 
 
 def summarise(
@@ -163,10 +160,11 @@ def summarise(
     weights: str,
     checkpoint: str,
     epoch: int = 0,
+    weights_hash: str = "",
     findings: tuple[str, ...] = (),
     evaluation_id: str | None = None,
 ) -> Evaluation:
-    """Sum outcomes into an evaluation that says in full how they were made."""
+    """Sum outcomes into an evaluation that says in full how they were made, and of which weights."""
     return Evaluation(
         id=evaluation_id or new_id(),
         created=now(),
@@ -181,6 +179,7 @@ def summarise(
         settings={name: plan.settings(name, dataset.num_classes) for name in plan.attacks},
         findings=(*findings, *outcomes.findings),
         class_names=dataset.class_names,
+        weights_hash=weights_hash,
         checks=verdicts(outcomes, plan) if is_checklist(plan) else (),
         # As JSON reads it back: lists for tuples.
         plan={name: list(v) if isinstance(v, tuple) else v for name, v in dataclasses.asdict(plan).items()},

@@ -1,5 +1,6 @@
 """A run's weights as a model that maps images in [0, 1] to logits, in eval mode."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -7,9 +8,10 @@ from torch import nn
 
 from cfa.errors import StoreError
 from cfa.methods import known_recipe
-from cfa.models import ModelSpec, build_model, load_into, load_metadata, load_weights
+from cfa.models import ModelSpec, build_model, load_into, read_weights, weights_hash
 from cfa.results.evaluations import read_evaluations
 from cfa.results.runs import RunFolder, require_weights
+from cfa.weights_identity import WeightsIdentity, epoch_of
 
 
 def model_spec(run: RunFolder) -> ModelSpec:
@@ -23,24 +25,36 @@ def model_spec(run: RunFolder) -> ModelSpec:
     return ModelSpec(**fields)
 
 
-def load_model(
+@dataclass(frozen=True)
+class LoadedWeights:
+    """A model that maps images in [0, 1] to logits, in eval mode, and whose weights it has."""
+
+    model: nn.Module
+    identity: WeightsIdentity
+
+
+def load_kept(
     run: RunFolder, weights: str, checkpoint: str, device: torch.device | str = "cpu"
-) -> nn.Module:
-    """Load one kind of a run's weights.
+) -> LoadedWeights:
+    """Load one kind of a run's weights, and what identifies them.
 
     Raises:
         UnknownName: The run did not keep them; the message lists what it kept.
         CheckpointError: The file is damaged.
     """
-    file = require_weights(run, weights, checkpoint)
+    # One reading for all three: training may replace the file at any moment.
+    tensors, metadata = read_weights(require_weights(run, weights, checkpoint))
     model = build_model(run.config.model, model_spec(run), seed=0)
-    load_into(model, load_weights(file), f"{run.name} ({checkpoint} {weights})")
-    return model.to(device).eval()
+    load_into(model, tensors, f"{run.name} ({checkpoint} {weights})")
+    identity = WeightsIdentity(weights_hash(tensors), epoch_of(metadata))
+    return LoadedWeights(model.to(device).eval(), identity)
 
 
-def weights_epoch(run: RunFolder, weights: str, checkpoint: str) -> int:
-    """Return the epoch that weights come from; 0 where that is unknown (foreign weights)."""
-    return int(load_metadata(require_weights(run, weights, checkpoint)).get("epoch", "0"))
+def load_model(
+    run: RunFolder, weights: str, checkpoint: str, device: torch.device | str = "cpu"
+) -> nn.Module:
+    """Load one kind of a run's weights as a model; raises as :func:`load_kept`."""
+    return load_kept(run, weights, checkpoint, device).model
 
 
 def default_weights(run: RunFolder) -> str:

@@ -9,9 +9,9 @@ from cfa.data import Dataset, Images
 from cfa.errors import StoreError
 from cfa.evaluation.adversarial import AdversarialIndex, load_adversarial, save_made_again
 from cfa.evaluation.columns import belongs_to, by_of, part_of
-from cfa.evaluation.evaluate import transfer_model
+from cfa.evaluation.evaluate import transfer_source
 from cfa.evaluation.kept import joined, take
-from cfa.evaluation.loading import load_model
+from cfa.evaluation.loading import load_kept
 from cfa.evaluation.outcomes import AdversarialImages
 from cfa.evaluation.plan import EvaluationPlan
 from cfa.evaluation.runner import Runner
@@ -61,24 +61,31 @@ def reproduce(
         observer: Told of forward passes; asked before each whether to stop.
 
     Raises:
-        StoreError: The evaluation does not say how it was made, or did not attack one of the images.
+        StoreError: The evaluation does not say how it was made, is of other weights than are kept now, or did
+            not attack one of the images.
     """
     index = load_adversarial(run, evaluation.id)
     if not evaluation.plan or not index.batches:
         raise StoreError(f"evaluation {evaluation.id} does not say how it was made; evaluate again")
     plan = EvaluationPlan.of(evaluation.plan)
-    model = load_model(run, evaluation.weights, evaluation.checkpoint, device)
+    loaded = load_kept(run, evaluation.weights, evaluation.checkpoint, device)
+    if not evaluation.is_of(loaded.identity):
+        raise StoreError(
+            f"evaluation {evaluation.id} is of epoch {evaluation.epoch}, and the {evaluation.checkpoint} "
+            "weights of that time are not kept; evaluate again to see images"
+        )
+    transfer = transfer_source(run, plan, device)
     positions = index.outcomes["image"].astype(np.int64)
     rows = np.searchsorted(positions, images)
     data = Images(dataset.test_images, dataset.test_labels).subset(torch.from_numpy(positions)).to(device)
     runner = Runner(
-        model,
+        loaded.model,
         data,
         positions,
         plan,
         dataset.num_classes,
         observer,
-        transfer=transfer_model(run, plan, device),
+        transfer=transfer.model if transfer else None,
     )
     found = np.zeros((len(images), *data.images.shape[1:]), np.float32)
     predicted = np.zeros(len(images), np.int16)

@@ -1,6 +1,14 @@
 """Networks that take images in [0, 1], and their weights in files."""
 
-from cfa.models.checkpoints import all_finite, load_into, load_metadata, load_weights, save_weights
+from cfa.models.checkpoints import (
+    all_finite,
+    load_into,
+    load_metadata,
+    load_weights,
+    read_weights,
+    save_weights,
+    weights_hash,
+)
 from cfa.models.device import repeatable, wait_for
 from cfa.models.networks import MODELS, ModelBuilder, ModelSpec, build_model, for_training, wants_spec
 from cfa.models.normalise import Normalise, NormalisedModel, channel_statistics
@@ -26,8 +34,10 @@ __all__ = [
     "load_into",
     "load_metadata",
     "load_weights",
+    "read_weights",
     "repeatable",
     "save_weights",
     "wait_for",
     "wants_spec",
+    "weights_hash",
 ]

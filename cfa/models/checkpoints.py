@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from cfa.errors import CheckpointError
 from cfa.files import make_folder, write_bytes
+from cfa.weights_identity import CONTENT, content_hash
 
 WRAPPER_KEYS = ("state_dict", "model_state_dict", "model", "net", "rmodel", "last")
 """Where foreign checkpoints keep their weights, the first that is there wins.
@@ -35,17 +36,52 @@ def save_weights(path: Path, state_dict: Mapping[str, Tensor], metadata: Mapping
     """Write weights as safetensors: the file at ``path`` is the old one or the new one, never half.
 
     Tensors are written contiguous (safetensors knows no other layout) and apart from each other, also
-    where they share memory.
+    where they share memory. The hash of their content is added to the metadata.
 
     Raises:
         StoreError: the file system refuses, for want of space for example.
     """
-    tensors = {
+    tensors = _apart(state_dict)
+    content = content_hash(safetensors.torch.save(tensors))
+    make_folder(path.parent)
+    write_bytes(path, safetensors.torch.save(tensors, {**metadata, CONTENT: content}))
+
+
+def weights_hash(state_dict: Mapping[str, Tensor]) -> str:
+    """Return the SHA-256 of weights' content, as :func:`save_weights` writes it beside them.
+
+    What safetensors cannot hold (sparse and quantised tensors, and what is no tensor) does not count.
+    """
+    dense = {
+        name: tensor
+        for name, tensor in state_dict.items()
+        if isinstance(tensor, Tensor) and tensor.layout == torch.strided and not tensor.is_quantized
+    }
+    return content_hash(safetensors.torch.save(_apart(dense)))
+
+
+def _apart(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {
         name: tensor.detach().to("cpu").clone(memory_format=torch.contiguous_format)
         for name, tensor in state_dict.items()
     }
-    make_folder(path.parent)
-    write_bytes(path, safetensors.torch.save(tensors, dict(metadata)))
+
+
+def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Read weights and their metadata from one and the same file.
+
+    A run in training replaces its files: ``load_weights`` and ``load_metadata`` may see two of them.
+
+    Raises:
+        CheckpointError: as for ``load_weights``.
+    """
+    if _kind_of_file(path) != "safetensors":
+        return load_weights(path), {}
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, _given(file.metadata())  # noqa: SIM118
+    except (safetensors.SafetensorError, OSError, ValueError) as error:
+        raise _damaged(path, error) from error
 
 
 def load_weights(path: Path) -> dict[str, Tensor]:
@@ -68,7 +104,7 @@ def load_weights(path: Path) -> dict[str, Tensor]:
 
 
 def load_metadata(path: Path) -> dict[str, str]:
-    """Read the metadata that ``save_weights`` wrote; a ``.pt`` or ``.pth`` file has none.
+    """Read the metadata that ``save_weights`` was given; a ``.pt`` or ``.pth`` file has none.
 
     Raises:
         CheckpointError: as for ``load_weights``.
@@ -77,9 +113,13 @@ def load_metadata(path: Path) -> dict[str, str]:
         return {}
     try:
         with safetensors.safe_open(path, framework="pt") as file:
-            return dict(file.metadata() or {})
+            return _given(file.metadata())
     except (safetensors.SafetensorError, OSError, ValueError) as error:
         raise _damaged(path, error) from error
+
+
+def _given(metadata: Mapping[str, str] | None) -> dict[str, str]:
+    return {name: text for name, text in (metadata or {}).items() if name != CONTENT}
 
 
 def load_into(

@@ -16,6 +16,7 @@ from cfa.errors import StoreError
 from cfa.files import make_folder, replacing, write_text
 from cfa.results.rows import Scores
 from cfa.results.runs import RunFolder, now
+from cfa.weights_identity import WeightsIdentity
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +70,17 @@ class Evaluation:
     def dataset_to_load(self) -> str:
         """The name to load the data set by."""
         return self.loaded_as or self.dataset
+
+    @property
+    def images(self) -> int:
+        """Count the images that were evaluated."""
+        return sum(self.scores[0].total) if self.scores else 0
+
+    def is_of(self, weights: WeightsIdentity) -> bool:
+        """Tell whether these weights were evaluated: by their hash, without one by their epoch."""
+        if self.weights_hash:
+            return self.weights_hash == weights.hash
+        return weights.epoch is None or weights.epoch == self.epoch
 
     def to_json(self) -> str:
         """Write the evaluation as JSON."""

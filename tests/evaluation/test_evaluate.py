@@ -10,6 +10,7 @@ import torch
 from sklearn.metrics import confusion_matrix
 from torch import nn
 
+import cfa
 from cfa.attacks import named_attack, predict
 from cfa.data import Dataset, to_float
 from cfa.errors import CfaError, CheckpointError, ConfigError, StoreError, UnknownName
@@ -21,9 +22,9 @@ from cfa.evaluation import (
     evaluate_weights,
     load_model,
 )
-from cfa.models import load_weights, save_weights
+from cfa.models import load_weights, save_weights, weights_hash
 from cfa.progress import Observer, Progress, Stopped
-from cfa.results.evaluations import outcomes_file, read_evaluations, read_outcomes
+from cfa.results.evaluations import outcomes_file, read_evaluation, read_evaluations, read_outcomes
 from cfa.results.runs import RunFolder
 from tests.support.networks import buffers_of, same_tensors
 from tests.support.tiny import CLASSES, CPU, Stopper, tiny_config, tiny_dataset, tiny_run, trained
@@ -65,6 +66,20 @@ def test_the_outcomes_are_those_of_the_attack_on_the_stored_weights(run: RunFold
     attack = named_attack("fgsm", "linf")
     assert attack is not None
     np.testing.assert_array_equal(outcomes["fgsm"], predict(model, attack(model, x, y, 16 / 255)).numpy())
+
+
+def test_whose_weights_they_were_stands_in_the_result(run: RunFolder, tmp_path: Path) -> None:
+    """The hash of their content: equal for a copy, and for the same model handed over in Python."""
+    plan = EvaluationPlan(attacks=("fgsm",), eps=16 / 255, batch_size=200)
+    made = {
+        kind: evaluate_weights(run, kind, "best", plan, DATA, CPU, Observer()) for kind in ("online", "ema")
+    }
+    for kind, evaluation in made.items():
+        assert evaluation.weights_hash == weights_hash(load_weights(run.weights_file(kind, "best")))
+        assert read_evaluation(run, evaluation.id).weights_hash == evaluation.weights_hash
+    assert made["online"].weights_hash != made["ema"].weights_hash
+    again = cfa.evaluate(load_model(run, "ema", "best"), DATA, plan, home=tmp_path)
+    assert again.weights_hash == made["ema"].weights_hash
 
 
 def test_what_was_done_stands_in_the_result(run: RunFolder) -> None:

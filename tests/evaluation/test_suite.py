@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -189,6 +190,19 @@ def test_images_that_were_not_kept_can_be_made_again(run: RunFolder, short: None
     if column != "pgd-5":
         with pytest.raises(StoreError, match=f"{column} did not attack image {wrong[0]}"):
             reproduce(run, evaluation, column, wrong, DATA, CPU, Observer())
+
+
+def test_images_of_weights_that_are_no_longer_kept_are_not_made_again(tmp_path: Path, short: None) -> None:
+    """A run that trained on has other ``best`` weights: their images are not those of the evaluation."""
+    run = trained(tmp_path, tiny_config("pgd-at", train__epochs=2), DATA)
+    plan = EvaluationPlan(attacks=("pgd-5",), eps=EPS, batch_size=32, keep_megabytes=0)
+    evaluation = evaluate_weights(run, "online", "best", plan, DATA, CPU, Observer())
+    shutil.copyfile(run.weights_file("ema", "best"), run.weights_file("online", "best"))
+    image = load_adversarial(run, evaluation.id).outcomes["image"][:1].astype(np.int64)
+    with pytest.raises(
+        StoreError, match=f"is of epoch {evaluation.epoch}, and the best weights of that time"
+    ):
+        reproduce(run, evaluation, "pgd-5", image, DATA, CPU, Observer())
 
 
 def test_what_is_made_again_is_stored_and_says_whether_it_differs(run: RunFolder, short: None) -> None:
