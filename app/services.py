@@ -97,6 +97,7 @@ from cfa.results.frames import (
 )
 from cfa.results.leaderboard import leaderboard as make_leaderboard
 from cfa.results.leaderboard import pareto_front
+from cfa.results.regular_files import open_regular
 from cfa.results.rows import Scores
 from cfa.results.runs import Label, Manifest, RunFolder
 from cfa.results.statements import Statement
@@ -352,8 +353,9 @@ def class_groups(run: Run) -> tuple[Group, ...]:
 def run_log(run: Run, lines: int = 200) -> str:
     """Return the last lines of a run's log; empty before the first."""
     try:
-        text = run.folder.log_file.read_text(encoding="utf-8", errors="replace")
-    except FileNotFoundError:
+        with open_regular(run.folder.path, run.folder.log_file.name) as file:
+            text = file.read().decode(errors="replace")
+    except StoreError:  # not there yet, or a link to some other file
         return ""
     return "\n".join(text.splitlines()[-lines:])
 
@@ -1284,8 +1286,26 @@ def dataset_names() -> list[str]:
 def export_zip(chosen: Sequence[Run]) -> bytes:
     """Pack runs, folders whole, with the five tables of an export."""
     with tempfile.TemporaryDirectory() as scratch:
-        folder = export_runs([run.folder for run in chosen], Path(scratch) / "cfa-export")
+        folder = Path(scratch) / "cfa-export"
+        export_runs([run.folder for run in chosen], folder)
         return Path(shutil.make_archive(str(folder), "zip", folder)).read_bytes()
+
+
+def weights_bytes(run: Run, weights: str, checkpoint: str) -> bytes:
+    """Return a run's weights file for a download.
+
+    Raises:
+        StoreError: It is not there, or a link to some other file.
+    """
+    file = run.folder.weights_file(weights, checkpoint)
+    with open_regular(run.folder.path, file.relative_to(run.folder.path).as_posix()) as opened:
+        return opened.read()
+
+
+def is_link(run: Run, weights: str = "", checkpoint: str = "") -> bool:
+    """Tell whether a run, or a weights file of it, is a link, which downloads do not follow."""
+    file = run.folder.weights_file(weights, checkpoint)
+    return run.folder.path.is_symlink() or (weights != "" and (file.is_symlink() or file.parent.is_symlink()))
 
 
 def report(chosen: Sequence[Run], baseline: str, ending: str) -> bytes:

@@ -375,6 +375,7 @@ def export(
 ) -> None:
     """Copy runs whole into a folder, with tables as CSV beside them, or their rows into a tracker."""
     from cfa.results.exports import export_runs
+    from cfa.results.regular_files import listed, told
     from cfa.results.trackers import to_mlflow, to_tensorboard
 
     store, _ = _open()
@@ -384,8 +385,9 @@ def export(
     document: dict[str, Any] = {"runs": [run.id for run in found]}
     lines = []
     if out is not None:
-        document["folder"] = str(export_runs(found, out).resolve())
-        lines.append(f"{len(found)} runs exported to {out}")
+        exported = export_runs(found, out)
+        document |= {"folder": str(out.resolve()), "left_out": listed(exported.left_out)}
+        lines += [*told(exported.left_out), f"{len(exported.runs)} runs exported to {out}"]
     if tensorboard is not None:
         written = to_tensorboard(found, tensorboard)
         document["tensorboard"] = [str(folder) for folder in written]
@@ -415,23 +417,29 @@ def import_(
 ) -> None:
     """Copy the runs in a folder into the store, or make a run of a log of the official CFA code."""
     from cfa.jobs.official_log import import_official_log, read_official_log
-    from cfa.results.exports import Imported, import_runs
+    from cfa.results.imports import Imported, import_runs
+    from cfa.results.regular_files import listed, told
 
     store, _ = _open()
     if folder.is_file():
         log = read_official_log(folder, method=method, overrides=_settings(settings))
-        imported = Imported((import_official_log(store, log, name),), ())
+        imported = Imported((import_official_log(store, log, name),))
     elif method or settings or name:
         raise ConfigError("--method, --set and --name belong to a cw_log.pth; leave them out for a folder")
     else:
         imported = import_runs(store, folder)
     for run_id in imported.skipped:
         note(f"skipped {run_id}: it is here already")
+    for sentence in told(imported.left_out):
+        note(sentence)
+    for run_id, unusable in imported.renamed.items():
+        note(f"{run_id} is called by its id: its name {unusable!r} is not usable here")
     if as_json:
         print_json(
             {
                 "imported": [{"run_id": run.id, "run_name": run.name} for run in imported.runs],
                 "skipped": list(imported.skipped),
+                "left_out": listed(imported.left_out),
             }
         )
     else:

@@ -12,6 +12,7 @@ PROJECT = Path(__file__).resolve().parents[1]
 ALLOWED: dict[str, set[str]] = {
     "cfa.errors": set(),
     "cfa.files": set(),
+    "cfa.escaping": set(),
     "cfa.registry": set(),
     "cfa.config": set(),
     "cfa.progress": set(),
@@ -21,7 +22,10 @@ ALLOWED: dict[str, set[str]] = {
     "cfa.models": {"cfa.registry", "cfa.files", "cfa.weights_identity"},
     "cfa.attacks": {"cfa.registry", "cfa.config"},
     "cfa.methods": {"cfa.registry", "cfa.config", "cfa.attacks"},
-    "cfa.results": {"cfa.registry", "cfa.config", "cfa.files", "cfa.statistics", "cfa.weights_identity"},
+    "cfa.results": {
+        *("cfa.registry", "cfa.config", "cfa.escaping", "cfa.files", "cfa.statistics"),
+        "cfa.weights_identity",
+    },
     "cfa.training": {
         *("cfa.registry", "cfa.config", "cfa.files", "cfa.progress", "cfa.attacks", "cfa.methods"),
         *("cfa.data", "cfa.models", "cfa.results", "cfa.statistics"),

@@ -1,5 +1,7 @@
 """Runs: find one, look at how it was made, take its weights along, or start a new one like it."""
 
+from functools import partial
+
 import pandas as pd
 import streamlit as st
 
@@ -206,6 +208,7 @@ def downloads(chosen: list[services.Run], key: str) -> None:
         icon=":material/folder_zip:",
         key=f"zip_{key}",
         on_click="ignore",
+        disabled=all(map(services.is_link, chosen)),
     )
     results = services.results(chosen)
     for label, table, file in (
@@ -348,15 +351,16 @@ def show_weights(run: services.Run) -> None:
     st.markdown("Or take a file along; it is plain safetensors, with the normalisation as the first layer:")
     with st.container(horizontal=True):
         for weights, checkpoint in run.kept:
-            file = run.folder.weights_file(weights, checkpoint)
             st.download_button(
                 f"{checkpoint} {charts.WEIGHTS_TITLES.get(weights, weights)}",
-                file.read_bytes,
+                partial(services.weights_bytes, run, weights, checkpoint),
                 f"{run.name}-{checkpoint}-{weights}.safetensors",
                 "application/octet-stream",
                 icon=":material/download:",
                 key=f"weights_{checkpoint}_{weights}",
                 on_click="ignore",
+                disabled=(linked := services.is_link(run, weights, checkpoint)),
+                help="A link to some other file, which is not handed out." if linked else None,
             )
     st.code(
         'from safetensors.torch import load_file\n\nweights = load_file("FILE.safetensors")',

@@ -1,7 +1,7 @@
-"""Runs out of the store and into it: folders whole, and tables that need nothing of ours to be read."""
+"""Runs out of the store: folders whole, and tables that need nothing of ours to be read."""
 
-import shutil
-from collections.abc import Sequence
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,18 +19,18 @@ from cfa.results.frames import (
     per_class_frame,
     summary_frame,
 )
-from cfa.results.runs import Label, RunFolder
-from cfa.results.store import Store
+from cfa.results.regular_files import LINK, LeftOut, copy_regular, listed
+from cfa.results.runs import RunFolder
 
-_PASSING = ("*.tmp", "*.lock")  # files that mean something only to a living process
+LEFT_OUT = "left-out.txt"
 
 
 @dataclass(frozen=True)
-class Imported:
-    """What came of an import: new runs, and the ids of those that were there already."""
+class Exported:
+    """What came of an export: the runs that were copied, and what of each run, by its id, was not."""
 
     runs: tuple[RunFolder, ...]
-    skipped: tuple[str, ...]
+    left_out: Mapping[str, Sequence[LeftOut]]
 
 
 def write_csv(frame: pd.DataFrame, file: Path) -> None:
@@ -52,70 +52,41 @@ def write_tables(runs: Sequence[RunFolder], folder: Path) -> None:
     write_csv(_joined([epochs_frame(run) for run in runs], EPOCHS_COLUMNS), folder / "epochs.csv")
 
 
-def export_runs(runs: Sequence[RunFolder], folder: Path) -> Path:
+def export_runs(runs: Sequence[RunFolder], folder: Path) -> Exported:
     """Copy runs whole into ``folder/runs/``, with their tables beside; nothing or everything is written.
 
+    Links are not followed, wherever they point: they would take somebody's other files along. They, and what
+    is no regular file, are left out and listed in ``folder/left-out.txt``.
+
     Raises:
-        ConfigError: ``folder`` holds something already.
+        ConfigError: ``folder`` holds something already, or every run is a link.
         StoreError: It cannot be written.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ConfigError(f"{folder} is not empty; name a new folder to export to")
-    unique = list({run.id: run for run in runs}.values())
+    unique = {run.id: run for run in runs}
+    linked = [name for name, run in unique.items() if run.path.is_symlink()]
+    taken = [run for name, run in unique.items() if name not in linked]
+    if linked and not taken:
+        raise ConfigError(f"run {linked[0]} is a link to another folder; export from where that folder is")
+    left_out = {name: [LeftOut("", LINK)] for name in linked}
     make_folder(folder.parent, parents=True)
     with replacing_folder(folder) as temporary:
-        for run in unique:
-            shutil.copytree(run.path, temporary / "runs" / run.id, ignore=shutil.ignore_patterns(*_PASSING))
-        write_tables(unique, temporary)
-    return folder
+        for run in taken:
+            copy = temporary / "runs" / run.id
+            copy.mkdir(parents=True)
+            if missing := copy_regular(run.path, copy, _anything):
+                left_out[run.id] = missing
+        copies = [RunFolder(temporary / "runs" / run.id) for run in taken]
+        # From the copies: tables do not follow links either.
+        write_tables([copy for copy in copies if (copy.path / "config.json").is_file()], temporary)
+        if left_out:
+            write_text(temporary / LEFT_OUT, "".join(f"{line}\n" for line in listed(left_out)))
+    return Exported(tuple(taken), left_out)
 
 
-def import_runs(store: Store, folder: Path) -> Imported:
-    """Copy the runs found in ``folder`` into the store.
-
-    Runs are looked for in the folder itself, directly below it, and in its ``runs/`` (an export, another
-    ``CFA_HOME``). An id that is here already is the same run: skipped. A taken name gets a number.
-
-    Raises:
-        ConfigError: There is no run in ``folder``.
-        StoreError: A run there cannot be read, or this store cannot be written.
-    """
-    found = [RunFolder(path.resolve()) for path in (folder, *_below(folder), *_below(folder / "runs"))]
-    found = [run for run in found if (run.path / "config.json").is_file()]
-    if not found:
-        raise ConfigError(f"{folder} holds no run; name a run's folder, or one made by `cfa export`")
-    for run in found:
-        _ = run.config  # a broken one is an error before anything is copied
-    known = {run.id for run in store.runs()}
-    skipped = tuple(run.id for run in found if run.id in known)
-    return Imported(tuple(_adopt(store, run) for run in found if run.id not in known), skipped)
-
-
-def _adopt(store: Store, source: RunFolder) -> RunFolder:
-    run = RunFolder(store.runs_folder / source.id)
-    label = source.label
-    with replacing_folder(run.path) as temporary:
-        shutil.copytree(source.path, temporary, ignore=_passing_and_links, dirs_exist_ok=True, symlinks=True)
-        for part in ("weights", "state", "evaluations"):
-            (temporary / part).mkdir(exist_ok=True)
-        # Invisible to the store until it is renamed, so its own name does not count as taken.
-        names = {other.name for other in store.runs()} | {other.id for other in store.runs()}
-        free = (label.name, *(f"{label.name}-{i}" for i in range(2, len(names) + 3)))
-        chosen = next(name for name in free if name not in names)
-        RunFolder(temporary).write_label(Label(chosen, label.tags, label.notes))
-    return run
-
-
-def _passing_and_links(folder: str, names: list[str]) -> set[str]:
-    """Leave out what belongs to a process, and links, which would point out of a foreign folder."""
-    passing = shutil.ignore_patterns(*_PASSING)(folder, names)
-    return passing | {name for name in names if (Path(folder) / name).is_symlink()}
-
-
-def _below(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        return []
-    return sorted(p for p in folder.iterdir() if not p.name.startswith(".") and p.is_dir())
+def _anything(name: str) -> int:
+    return sys.maxsize
 
 
 def _joined(frames: list[pd.DataFrame], columns: list[str]) -> pd.DataFrame:

@@ -21,8 +21,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-import pydantic
-
 from cfa.config import CheckpointKind, RunConfig, WeightsKind
 from cfa.errors import StoreError, UnknownName
 from cfa.files import write_text
@@ -112,7 +110,7 @@ class RunFolder:
         """The run's settings; a StoreError if the file is missing or no longer understood."""
         try:
             return RunConfig.model_validate_json((self.path / "config.json").read_text(encoding="utf-8"))
-        except (OSError, pydantic.ValidationError) as error:
+        except (OSError, ValueError) as error:  # also bytes that are no text
             raise StoreError(
                 f"run {self.id}: config.json cannot be read; restore it or delete the run"
             ) from error

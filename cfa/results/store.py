@@ -9,7 +9,7 @@ import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from filelock import FileLock
@@ -23,6 +23,7 @@ from cfa.results.runs import Label, RunFolder
 _PROJECT = Path(__file__).resolve().parents[2]
 SHIPPED_RUNS = _PROJECT / "checkpoints" / "demo"
 _NAME = re.compile(r"\w[\w .+:()-]{0,79}")
+MOST_TAGS, LONGEST_TAG, LONGEST_NOTES = 100, 80, 100_000
 
 
 def default_home() -> Path:
@@ -110,10 +111,24 @@ class Store:
 
     def relabel(self, run: RunFolder, label: Label) -> None:
         """Change a run's name, tags and notes; a taken name is refused."""
+        check_texts(label)
         with self._names() as taken:
             if label.name != run.name:
                 _checked(label.name, taken)
             run.write_label(label)
+
+    def adopt(self, folder: Path, label: Label) -> RunFolder:
+        """Move a whole run folder into the store, where it keeps its id.
+
+        A taken name gets a number, one that is not usable gives way to the id.
+        """
+        run = RunFolder(self.runs_folder / folder.name)
+        with self._names() as taken:
+            wanted = label.name if is_usable_name(label.name) else run.id
+            RunFolder(folder).write_label(replace(label, name=_free(wanted, taken)))
+            with replacing_folder(run.path) as temporary:
+                folder.rename(temporary)
+        return run
 
     @contextmanager
     def _names(self) -> Iterator[set[str]]:
@@ -148,8 +163,27 @@ def _free(name: str, taken: set[str]) -> str:
     return next(n for n in (name, *(f"{name}-{i}" for i in range(2, len(taken) + 3))) if n not in taken)
 
 
+def is_usable_name(name: str) -> bool:
+    """Tell whether a run may be called so."""
+    return _NAME.fullmatch(name) is not None
+
+
+def check_texts(label: Label) -> None:
+    """Refuse tags and notes without bounds: they stand in every list."""
+    long = next((tag for tag in label.tags if len(tag) > LONGEST_TAG), None)
+    if long is not None:
+        raise ConfigError(f"tag {long[:20]!r}... is {len(long):,} characters long; take up to {LONGEST_TAG}")
+    for what, count, most in (
+        ("tags", len(label.tags), MOST_TAGS),
+        ("notes", len(label.notes), LONGEST_NOTES),
+    ):
+        if count > most:
+            unit = "" if what == "tags" else "characters of "
+            raise ConfigError(f"{count:,} {unit}{what} are too many; take up to {most:,}")
+
+
 def _checked(name: str, taken: set[str]) -> str:
-    if not _NAME.fullmatch(name):
+    if not is_usable_name(name):
         raise ConfigError(
             f"name {name!r} is not usable; take up to 80 letters, digits, spaces and any of . _ + : ( ) -"
         )

@@ -1,5 +1,6 @@
 """Everything that training carries from one step to the next, and how it survives a crash."""
 
+import operator
 import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,6 +15,10 @@ from cfa.files import make_folder, replacing
 from cfa.methods import ClassKnobs
 from cfa.results.rows import Knobs
 
+_NO_STATE = (
+    *(OSError, RuntimeError, EOFError, ValueError, TypeError, KeyError, AttributeError, IndexError),
+    pickle.UnpicklingError,
+)
 FIELDS = ("knobs", "rule_state", "counts", "averages", "scores", "best", "epoch", "step")
 
 
@@ -94,23 +99,56 @@ class TrainingState:
             raise StoreError(f"cannot write {path} ({error}); free disk space, then resume") from error
 
     def restore(self, path: Path) -> None:
-        """Read a saved state back into this one, which was built from the same configuration."""
+        """Read a saved state back into this one, which was built from the same configuration.
+
+        The file may be somebody else's (`cfa import`): it runs no code, and what does not fit is refused.
+
+        Raises:
+            CheckpointError: It is damaged, or of another network or data set.
+        """
         device = self.counts.correct.device
         try:
-            content = torch.load(path, map_location=device, weights_only=True)
-            missing = {"model", "optimizer", *FIELDS} - set(content)
-        except (OSError, RuntimeError, EOFError, ValueError, TypeError, pickle.UnpicklingError) as error:
-            raise _unreadable(path) from error
-        if missing:
-            raise _unreadable(path)
-        self.model.load_state_dict(content["model"])
-        self.optimizer.load_state_dict(content["optimizer"])
-        self.knobs = ClassKnobs(**{name: value.cpu() for name, value in content["knobs"].items()})
-        self.rule_state = {name: value.cpu() for name, value in content["rule_state"].items()}
-        self.counts = EpochCounts(**content["counts"])
-        self.averages, self.scores = content["averages"], content["scores"]
-        self.best = {kind: (score, epoch) for kind, (score, epoch) in content["best"].items()}
-        self.epoch, self.step = content["epoch"], content["step"]
+            self._take(torch.load(path, map_location=device, weights_only=True))
+        except _NO_STATE as error:
+            raise CheckpointError(
+                f"the training state {path.name} cannot be read; delete it to start the run again"
+            ) from error
+
+    def _take(self, content: Mapping[str, Any]) -> None:
+        """Put every field in its place, the network last: until then a wrong one has changed nothing."""
+        given = {name: content[name] for name in ("model", "optimizer", *FIELDS)}
+        for mine, theirs in (
+            (vars(self.knobs), given["knobs"]),
+            (vars(self.counts), given["counts"]),
+            *((self.model.state_dict(), weights) for weights in given["averages"].values()),
+        ):
+            _require_alike(mine, theirs)
+        knobs = ClassKnobs(**{name: value.cpu() for name, value in given["knobs"].items()})
+        rule_state = {name: value.cpu() for name, value in given["rule_state"].items()}
+        best = {str(kind): (float(score), int(epoch)) for kind, (score, epoch) in given["best"].items()}
+        epoch, step = operator.index(given["epoch"]), operator.index(given["step"])
+        _require_alike(self.model.state_dict(), given["model"])
+        self.model.load_state_dict(given["model"])
+        self.optimizer.load_state_dict(given["optimizer"])
+        self.knobs, self.rule_state, self.counts = knobs, rule_state, EpochCounts(**given["counts"])
+        self.averages, self.scores = dict(given["averages"]), dict(given["scores"])
+        self.best, self.epoch, self.step = best, epoch, step
+
+
+def _require_alike(mine: Mapping[str, Any], theirs: Mapping[str, Any]) -> None:
+    """Raise unless the same names hold tensors of the same shape, or numbers."""
+    if {name: _shape(value) for name, value in mine.items()} != {
+        name: _shape(value) for name, value in theirs.items()
+    }:
+        raise ValueError("another network or data set")
+
+
+def _shape(value: object) -> tuple[int, ...] | None:
+    if isinstance(value, Tensor):
+        return tuple(value.shape)
+    if not isinstance(value, int | float):
+        raise TypeError(f"{type(value).__name__} in the place of a number")
+    return None
 
 
 def knobs_row(epoch: int, knobs: ClassKnobs) -> Knobs:
@@ -121,7 +159,3 @@ def knobs_row(epoch: int, knobs: ClassKnobs) -> Knobs:
         clean_weight=tuple(knobs.clean_weight.tolist()),
         robust_weight=tuple(knobs.robust_weight.tolist()),
     )
-
-
-def _unreadable(path: Path) -> CheckpointError:
-    return CheckpointError(f"the training state {path.name} cannot be read; delete it to start the run again")

@@ -1,13 +1,14 @@
 """The door to the engine: snapshots, broken files, and what buttons do."""
 
 import io
+import shutil
 import zipfile
 
 import pandas as pd
 import pytest
 
 from app import services
-from cfa.errors import ConfigError
+from cfa.errors import ConfigError, StoreError
 from cfa.results.frames import PER_CLASS_COLUMNS, SUMMARY_COLUMNS
 
 
@@ -99,6 +100,44 @@ def test_export_holds_the_folder_whole_and_the_five_tables(example_home):
             exported = pd.read_csv(file)
     assert list(exported.columns) == PER_CLASS_COLUMNS
     assert exported["correct"].tolist() == services.results([run]).per_class["correct"].tolist()
+
+
+@pytest.mark.parametrize("linked", ["file", "folder", "run"])
+def test_downloads_do_not_follow_links(own_home, tmp_path, linked):
+    run = run_called("trades-cfa")
+    secret = tmp_path / "secret"
+    secret.mkdir()
+    (secret / "best-fawa.safetensors").write_text("SECRET")
+    file = run.folder.weights_file("fawa", "best")
+    assert services.weights_bytes(run, "fawa", "best") == file.read_bytes()
+    assert not services.is_link(run, "fawa", "best")
+    place = {"file": file, "folder": file.parent, "run": run.folder.path}[linked]
+    if linked == "file":
+        place.unlink()
+        place.symlink_to(secret / file.name)
+    elif linked == "folder":
+        shutil.rmtree(place)
+        place.symlink_to(secret)
+    else:
+        place.symlink_to(shutil.move(place, secret / "run"))
+    with pytest.raises(StoreError, match="link"):
+        services.weights_bytes(run, "fawa", "best")
+    assert services.is_link(run, "fawa", "best")
+    if linked == "run":
+        with pytest.raises(ConfigError, match="is a link"):
+            services.export_zip([run])
+    else:
+        assert b"SECRET" not in services.export_zip([run])
+
+
+def test_a_log_that_is_a_link_is_not_shown(own_home, tmp_path):
+    run = run_called("trades-cfa")
+    run.folder.log_file.write_text("a line\n")
+    assert services.run_log(run) == "a line"
+    run.folder.log_file.unlink()
+    (tmp_path / "id_rsa").write_text("SECRET")
+    run.folder.log_file.symlink_to(tmp_path / "id_rsa")
+    assert services.run_log(run) == ""
 
 
 def test_the_demo_is_one_chain_that_can_be_found_again(empty_home, monkeypatch):

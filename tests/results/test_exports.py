@@ -2,16 +2,16 @@ import csv
 import errno
 import os
 import shutil
+import socket
 from pathlib import Path
 
 import pytest
 
 from cfa.errors import ConfigError, StoreError
-from cfa.results.exports import export_runs, import_runs
+from cfa.results.exports import export_runs
 from cfa.results.frames import EPOCHS_COLUMNS, KNOBS_COLUMNS, PER_CLASS_COLUMNS, SUMMARY_COLUMNS
 from cfa.results.rows import Epoch, Knobs, Scores, append_rows
-from cfa.results.runs import Label
-from cfa.results.store import Store
+from cfa.results.runs import Label, RunFolder
 
 
 @pytest.fixture
@@ -51,6 +51,11 @@ def read(file: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(stream))
 
 
+def exported(*runs: RunFolder, to: Path) -> Path:
+    export_runs(runs, to / "out")
+    return to / "out"
+
+
 COLUMNS = {
     "per_class.csv": PER_CLASS_COLUMNS,
     "summary.csv": SUMMARY_COLUMNS,
@@ -61,7 +66,7 @@ COLUMNS = {
 
 
 def test_an_export_holds_runs_whole_and_their_tables(run, tmp_path):
-    folder = export_runs([run, run], tmp_path / "out")
+    folder = exported(run, run, to=tmp_path)
     files = {str(file.relative_to(folder)) for file in folder.rglob("*") if file.is_file()}
     kept = {f for f in run.path.rglob("*") if f.is_file() and f.suffix not in (".lock", ".tmp")}
     assert files == {*COLUMNS, *(f"runs/{run.id}/{file.relative_to(run.path)}" for file in kept)}
@@ -72,7 +77,7 @@ def test_an_export_holds_runs_whole_and_their_tables(run, tmp_path):
 
 
 def test_numbers_in_csv_are_exact_and_absent_ones_are_empty(run, tmp_path):
-    folder = export_runs([run], tmp_path / "out")
+    folder = exported(run, to=tmp_path)
     per_class = read(folder / "per_class.csv")
     assert [float(row["accuracy"]) for row in per_class[3:]] == [1 / 97, 60 / 97, 70 / 97]
     assert [float(row["eps"]) for row in per_class] == [0.0] * 3 + [8 / 255] * 3
@@ -84,7 +89,7 @@ def test_numbers_in_csv_are_exact_and_absent_ones_are_empty(run, tmp_path):
 
 
 def test_a_run_that_has_not_started_exports_headers(make_run, tmp_path):
-    folder = export_runs([make_run("empty")], tmp_path / "out")
+    folder = exported(make_run("empty"), to=tmp_path)
     for name, columns in COLUMNS.items():
         assert (folder / name).read_text() == ",".join(columns) + "\n"
 
@@ -105,58 +110,73 @@ def test_a_full_disk_leaves_nothing_half_written(run, tmp_path, monkeypatch):
     def full(*args, **kwargs):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(shutil, "copytree", full)
+    monkeypatch.setattr(shutil, "copyfileobj", full)
+    (tmp_path / "parent").mkdir()
     with pytest.raises(StoreError, match="free disk space"):
         export_runs([run], tmp_path / "parent" / "out")
     assert list((tmp_path / "parent").iterdir()) == []
-    with pytest.raises(StoreError, match="free disk space"):
-        import_runs(Store.open(tmp_path / "second", shipped=None), run.path)
-    assert list((tmp_path / "second" / "runs").iterdir()) == []
 
 
-@pytest.mark.parametrize("source", ["export", "home", "runs folder", "run"])
-def test_import_finds_runs_wherever_they_lie(run, store, tmp_path, source):
-    export = export_runs([run], tmp_path / "out")
-    folder = {"export": export, "home": store.home, "runs folder": store.runs_folder, "run": run.path}[source]
-    other = Store.open(tmp_path / "other", shipped=None)
-    imported = import_runs(other, folder)
-    (found,) = other.runs()
-    assert imported.runs == (found,)
-    assert (found.id, found.label) == (run.id, run.label)
-    assert found.rows() == run.rows()
-    assert (found.path / "state").is_dir()
-    again = import_runs(other, folder)
-    assert (again.runs, again.skipped) == ((), (run.id,))
+# What lies in a run folder without being a file of it: name, who puts it there, why it is left out.
+SMUGGLED = {
+    "a link to a key": (lambda at, key: at.symlink_to(key), "a link"),
+    "a link in the place of weights": (lambda at, key: _replace(at, key), "a link"),
+    "a linked folder": (lambda at, key: at.symlink_to(key.parent), "a link"),
+    "a dangling link": (lambda at, key: at.symlink_to(key.parent / "nowhere"), "a link"),
+    "a pipe": (lambda at, key: os.mkfifo(at), "not a regular file"),
+    "a socket": (lambda at, key: _bind(at), "not a regular file"),
+}
+PLACES = {"a link in the place of weights": "weights/best-online.safetensors"}
 
 
-def test_a_name_that_is_taken_gets_a_number(run, store, make_run, tmp_path):
-    export = export_runs([run], tmp_path / "out")
-    other = Store.open(tmp_path / "other", shipped=None)
-    other.create(run.config, "mine")
-    other.create(run.config, "mine-1")
-    (imported,) = import_runs(other, export).runs
-    assert imported.label == Label("mine-2", ("a tag",), "notes")
+def _replace(at: Path, key: Path) -> None:
+    at.unlink()
+    at.symlink_to(key)
 
 
-def test_a_folder_without_runs_is_refused(tmp_path, store):
-    for folder in (tmp_path / "nowhere", tmp_path):
-        with pytest.raises(ConfigError, match="holds no run"):
-            import_runs(store, folder)
+def _bind(at: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as opened:
+        opened.bind(os.path.relpath(at))  # such addresses are short
 
 
-def test_a_broken_run_is_an_error_before_anything_is_copied(run, make_run, store, tmp_path):
-    broken = make_run("broken")
-    (broken.path / "config.json").write_text('{"method": 1}')
-    other = Store.open(tmp_path / "other", shipped=None)
-    with pytest.raises(StoreError, match=broken.id):
-        import_runs(other, store.home)
-    assert other.runs() == []
+@pytest.mark.parametrize("what", SMUGGLED)
+def test_links_and_special_files_do_not_travel_in_an_export(run, tmp_path, what):
+    key = tmp_path / "home of somebody" / "id_rsa"
+    key.parent.mkdir()
+    key.write_text("SECRET KEY")
+    put, reason = SMUGGLED[what]
+    name = PLACES.get(what, "extra")
+    put(run.path / name, key)
+    done = export_runs([run], tmp_path / "out")
+    assert [(item.name, item.reason) for item in done.left_out[run.id]] == [(name, reason)]
+    files = [file for file in (tmp_path / "out").rglob("*") if file.is_file()]
+    assert not any(file.is_symlink() or b"SECRET KEY" in file.read_bytes() for file in files)
+    assert (tmp_path / "out" / "left-out.txt").read_text() == f"{run.id}/{name}: {reason}\n"
+    assert (tmp_path / "out" / "runs" / run.id / "config.json").is_file()
 
 
-def test_links_in_a_foreign_folder_are_left_out(run, tmp_path):
-    secret = tmp_path / "secret"
-    secret.write_text("secret")
-    (run.path / "notes.txt").symlink_to(secret)
-    other = Store.open(tmp_path / "other", shipped=None)
-    (imported,) = import_runs(other, run.path).runs
-    assert not (imported.path / "notes.txt").exists()
+def test_a_run_that_is_itself_a_link_does_not_travel(run, store, tmp_path):
+    elsewhere = shutil.move(run.path, tmp_path / "elsewhere")
+    run.path.symlink_to(elsewhere)
+    with pytest.raises(ConfigError, match="is a link"):
+        export_runs([run], tmp_path / "out")
+    other = store.create(run.config, "other")
+    done = export_runs([run, other], tmp_path / "out")
+    assert [found.id for found in done.runs] == [other.id]
+    assert [item.reason for item in done.left_out[run.id]] == ["a link"]
+    assert [folder.name for folder in (tmp_path / "out" / "runs").iterdir()] == [other.id]
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "history.jsonl", "config.json"])
+def test_tables_of_an_export_say_nothing_of_what_a_link_points_to(run, make_run, tmp_path, name):
+    other = make_run("another")
+    append_rows(other.history_file, run.rows())
+    source = other.path / name
+    if not source.exists():
+        source.write_text("{}")
+    (run.path / name).unlink(missing_ok=True)
+    (run.path / name).symlink_to(source)
+    folder = exported(run, to=tmp_path)
+    assert not (folder / "runs" / run.id / name).exists()
+    if name != "manifest.json":
+        assert (folder / "epochs.csv").read_text() == ",".join(EPOCHS_COLUMNS) + "\n"

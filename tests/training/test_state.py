@@ -126,6 +126,64 @@ def test_a_damaged_state_is_a_sentence_and_changes_nothing(tmp_path: Path, damag
     assert same_tensors(state.model.state_dict(), a_state().model.state_dict())
 
 
+def other(**fields: object):
+    """Make a file that is a state of this network but for some fields."""
+
+    def change(whole: bytes) -> bytes:
+        content = torch.load(io.BytesIO(whole), weights_only=True)
+        return torch_bytes(content | fields)
+
+    return change
+
+
+def without(field: str):
+    def change(whole: bytes) -> bytes:
+        content = torch.load(io.BytesIO(whole), weights_only=True)
+        return torch_bytes({name: value for name, value in content.items() if name != field})
+
+    return change
+
+
+WEIGHTS = a_state().model.state_dict()
+FOREIGN = {
+    "a list": lambda whole: torch_bytes([1]),
+    "a number": lambda whole: torch_bytes(1),
+    "no network": without("model"),
+    "no knobs": without("knobs"),
+    "no epoch": without("epoch"),
+    "another network": other(model={"a": torch.ones(2)}),
+    "another shape": other(model={name: torch.ones(99) for name in WEIGHTS}),
+    "a network of text": other(model=dict.fromkeys(WEIGHTS, "x")),
+    "averages of another network": other(averages={"ema": {"a": torch.ones(2)}}),
+    "averages of text": other(averages="ema"),
+    "knobs of other classes": other(
+        knobs=dict.fromkeys(("eps", "clean_weight", "robust_weight"), torch.ones(9))
+    ),
+    "other knobs": other(knobs={"gift": torch.ones(4)}),
+    "knobs of text": other(knobs=dict.fromkeys(("eps", "clean_weight", "robust_weight"), "x")),
+    "counts of text": other(counts="x"),
+    "a rule's state of text": other(rule_state={"a": "x"}),
+    "an epoch of text": other(epoch="5"),
+    "half an epoch": other(epoch=0.5),
+    "best without an epoch": other(best={"online": (0.5,)}),
+    "best of text": other(best={"online": ("x", "y")}),
+    "scores of text": other(scores=7),
+    "no optimiser": other(optimizer=3),
+    "another optimiser": other(optimizer={"state": {}, "param_groups": []}),
+}
+
+
+@pytest.mark.parametrize("damage", FOREIGN.values(), ids=FOREIGN)
+def test_somebody_elses_state_is_refused_in_a_sentence(tmp_path: Path, damage) -> None:
+    file = tmp_path / "state.pt"
+    moved().save(file)
+    file.write_bytes(damage(file.read_bytes()))
+    state = a_state()
+    with pytest.raises(CheckpointError, match=r"state\.pt cannot be read; delete it to start the run again"):
+        state.restore(file)
+    assert (state.epoch, state.step) == (0, 0)
+
+
 def test_a_full_disk_leaves_the_state_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "state.pt"
     moved().save(file)
