@@ -8,7 +8,6 @@ import gc
 import json
 import os
 import shutil
-import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -103,8 +102,10 @@ from cfa.results.runs import Label, Manifest, RunFolder
 from cfa.results.statements import Statement
 from cfa.results.statements import statements as say
 from cfa.results.store import Store, default_home
+from cfa.results.trusted import Trusted
 from cfa.statistics import GROUPS, Group, images_needed, paired_images_needed, seeds_needed
 from cfa.training.estimate import Estimate, estimate_seconds
+from cfa.trust import allowing
 
 __all__ = [
     "GROUPS",
@@ -748,7 +749,8 @@ def test_images(found: Outcomes, images: Sequence[int]) -> np.ndarray:
     Raises:
         CfaError: The data set is not here, or is another than the one that was evaluated.
     """
-    stored, labels = _test_part(found.evaluation.dataset_to_load)
+    with Trusted.of(store()).allowing(found.run.id):
+        stored, labels = _test_part(found.evaluation.dataset_to_load)
     table = found.index.outcomes
     rows = np.searchsorted(table["image"], images)
     known = len(images) == 0 or max(images) < len(labels)
@@ -762,7 +764,6 @@ def test_images(found: Outcomes, images: Sequence[int]) -> np.ndarray:
 
 @st.cache_resource(max_entries=3, show_spinner="Loading test images")
 def _test_part(dataset: str) -> tuple[np.ndarray, np.ndarray]:
-    _make_importable()
     loaded = load_dataset(dataset, store().data_folder)
     return loaded.test_images.numpy(), loaded.test_labels.numpy()
 
@@ -775,14 +776,14 @@ def probabilities(found: Outcomes, images: np.ndarray) -> np.ndarray:
     """
     weights, checkpoint = found.evaluation.weights, found.evaluation.checkpoint
     stamp = _stamp(found.run.folder.weights_file(weights, checkpoint))
-    return _probabilities(str(found.run.folder.path), weights, checkpoint, stamp, images)
+    with Trusted.of(store()).allowing(found.run.id):
+        return _probabilities(str(found.run.folder.path), weights, checkpoint, stamp, images)
 
 
 @st.cache_data(max_entries=200, show_spinner=False)
 def _probabilities(
     path: str, weights: str, checkpoint: str, stamp: tuple[int, int], images: np.ndarray
 ) -> np.ndarray:
-    _make_importable()
     with torch.no_grad():
         logits = _model(path, weights, checkpoint, stamp)(torch.from_numpy(images))
     answer: np.ndarray = logits.softmax(dim=1).numpy()
@@ -1121,7 +1122,8 @@ def measure_evaluations(chosen: Sequence[Run], request: EvaluationRequest) -> No
         info = dataset_description(run.dataset)
         # Small batches on the CPU, where time is proportional to them: a page must not wait for minutes.
         small = replace(plan, batch_size=min(plan.batch_size, 32 if device.type == "cpu" else 500))
-        model = load_model(run.folder, weights, _checkpoint(weights, request), device)
+        with Trusted.of(store()).allowing(run.id):
+            model = load_model(run.folder, weights, _checkpoint(weights, request), device)
         shape = (info.channels, info.image_size, info.image_size)
         _evaluation_times()[key] = estimate_evaluation_seconds(
             model, shape, plan.count_images(info.test_images, info.classes), info.classes, small, device
@@ -1190,23 +1192,19 @@ def add_model(source: str, dataset: str, model: str, normalize: str, name: str) 
         raise ConfigError("no model is given; choose a file, or write its path or package.module:factory")
     file = Path(source.strip()).expanduser()
     factory = ":" in source and "/" not in source and not file.exists()
-    _make_importable()
-    if factory:
-        run = register_factory(store(), source.strip(), dataset, normalize or "none", name.strip() or None)
-    else:
-        if not file.is_file():
-            raise ConfigError(f"there is no file {source.strip()!r}; write the path of a weights file")
-        run = register_weights(
-            store(), file, dataset, model.strip() or None, normalize or "none", name.strip() or None
-        )
+    with allowing([source.strip(), dataset, model.strip()]):
+        if factory:
+            run = register_factory(
+                store(), source.strip(), dataset, normalize or "none", name.strip() or None
+            )
+        else:
+            if not file.is_file():
+                raise ConfigError(f"there is no file {source.strip()!r}; write the path of a weights file")
+            run = register_weights(
+                store(), file, dataset, model.strip() or None, normalize or "none", name.strip() or None
+            )
     forget_snapshots()
     return run
-
-
-def _make_importable() -> None:
-    """Let ``package.module:name`` mean here what it means in jobs: seen from where the dashboard started."""
-    if str(Path.cwd()) not in sys.path:
-        sys.path.append(str(Path.cwd()))
 
 
 @changes

@@ -1,14 +1,15 @@
 """CFA Studio: class-wise calibrated fair adversarial training, attacked properly and shown per class."""
 
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = (
+    False  # as typing has it; with `python -m cfa` nothing may be imported yet (`cfa.search_path`)
+)
 if TYPE_CHECKING:
     from cfa.api import evaluate, load, train
 
 __all__ = ["evaluate", "load", "train"]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     """Import the three calls when they are first used: torch is not needed to list jobs."""
     if name in __all__:
         from cfa import api

@@ -1,6 +1,9 @@
 """``python -m cfa`` is ``cfa``."""
 
-from cfa.cli import main
+from cfa.search_path import forget_working_folder
 
 if __name__ == "__main__":
+    forget_working_folder()  # before anything is imported that could lie there
+    from cfa.cli import main
+
     main()

@@ -5,6 +5,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from cfa import trust
 from cfa.config import RunConfig
 from cfa.data import Dataset
 from cfa.errors import CfaError, ConfigError
@@ -25,6 +26,7 @@ from cfa.progress import Observer
 from cfa.results.evaluations import Evaluation
 from cfa.results.runs import RunFolder
 from cfa.results.store import Store
+from cfa.results.trusted import Trusted, code_of
 
 
 def train(
@@ -50,7 +52,10 @@ def train(
     store = Store.open(home)
     queue = Queue(store.home)
     chosen = check_device(device, queued=False)
-    run, (job,) = submit_training(store, queue, config, name=name, device=chosen, test=test, foreground=True)
+    with trust.allowing(code_of(config)):  # whoever calls this from their code has named it there
+        run, (job,) = submit_training(
+            store, queue, config, name=name, device=chosen, test=test, foreground=True
+        )
     if run_job(store.home, job.id) != 0:
         ended = queue.get(job.id)
         raise CfaError(ended.message or f"training {run.name} was {ended.state}")
@@ -97,6 +102,7 @@ def load(
     *,
     device: str = "cpu",
     home: Path | None = None,
+    trust_code: bool = False,
 ) -> nn.Module:
     """Load a run's weights as a model that maps images in [0, 1] to logits, in eval mode.
 
@@ -106,8 +112,15 @@ def load(
         checkpoint: best or last.
         device: Where to put it.
         home: Where runs live; by default ``CFA_HOME``.
+        trust_code: Import the network that the run names as ``package.module:name``, also where the run was
+            not made in this store.
+
+    Raises:
+        Untrusted: The run comes from elsewhere and names somebody's code.
     """
     chosen = check_device(device, queued=False) or "cpu"
-    folder = Store.open(home).find(run)
+    store = Store.open(home)
+    folder = store.find(run)
     kind = default_weights(folder) if weights == "auto" else weights
-    return load_model(folder, kind, "file" if kind == "file" else checkpoint, chosen)
+    with Trusted.of(store).allowing(folder.id), trust.allowing(code_of(folder.config) if trust_code else ()):
+        return load_model(folder, kind, "file" if kind == "file" else checkpoint, chosen)

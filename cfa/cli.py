@@ -2,9 +2,8 @@
 
 import os
 import re
-import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from functools import wraps
@@ -13,12 +12,14 @@ from typing import TYPE_CHECKING, Annotated, Any, ParamSpec
 
 import typer
 
+from cfa import trust
 from cfa.config import AttackSettings, RunConfig, format_eps
 from cfa.errors import CfaError, ConfigError, DataError, UnknownName
 from cfa.jobs.folders import JobFolder, read_progress, run_state
 from cfa.jobs.queue import Job, Queue, seconds_until_empty
 from cfa.results.runs import RunFolder
 from cfa.results.store import Store
+from cfa.results.trusted import Trusted, code_of
 from cfa.statistics import GROUPS
 from cfa.terminal import TerminalListener, duration, note, print_json, print_table, size
 
@@ -55,6 +56,9 @@ Settings = Annotated[
     list[str], typer.Option("--set", metavar="KEY=VALUE", help="A setting; KEY=A,B,C makes a grid of runs.")
 ]
 DeviceName = Annotated[str | None, typer.Option(help="cuda:0, mps, cpu; by default the first that is free.")]
+TrustCode = Annotated[
+    bool, typer.Option("--trust-code", help="Run the package.module:name that the file or run names.")
+]
 ToQueue = Annotated[bool, typer.Option("--queue", help="Hand it to the queue and return at once.")]
 
 
@@ -63,18 +67,22 @@ app.add_typer(suite_app, name="suite")
 
 
 def command(
-    example: str, group: typer.Typer = app
+    example: str, group: typer.Typer = app, *, typed: Sequence[str] = (), named_in: str | None = None
 ) -> Callable[[Callable[Parameters, int | None]], Callable[Parameters, None]]:
     """Register a command; ``example`` ends its help.
 
-    What the function returns is the exit code, and a CfaError becomes one sentence on stderr.
+    What the function returns is the exit code, and a CfaError becomes one sentence on stderr. ``typed`` names
+    the parameters in which a person may name code of their own: only what stands there is imported, and with
+    ``--trust-code`` what the suite names that the parameter ``named_in`` holds.
     """
 
     def register(function: Callable[Parameters, int | None]) -> Callable[Parameters, None]:
         @wraps(function)
         def run(*args: Parameters.args, **kwargs: Parameters.kwargs) -> None:
             try:
-                code = function(*args, **kwargs) or DONE
+                files = [kwargs[named_in]] if named_in is not None and kwargs["trust_code"] else []
+                with trust.allowing([*_texts(kwargs[name] for name in typed), *_code_in(files)]):
+                    code = function(*args, **kwargs) or DONE
             except CfaError as error:
                 note(f"error: {error}")
                 code = BAD_USAGE if isinstance(error, ConfigError | UnknownName) else FAILED
@@ -87,10 +95,20 @@ def command(
     return register
 
 
+def _texts(values: Iterable[object]) -> Iterator[object]:
+    for value in values:
+        yield from value if isinstance(value, list) else (value,)
+
+
+def _code_in(suites: Sequence[object]) -> Iterator[str]:
+    for file in suites:
+        from cfa.jobs.suites import code_in
+
+        yield from code_in(Path(str(file)))
+
+
 def main() -> None:
-    """Run the command line, with ``package.module:name`` looked for in the working directory as well."""
-    if os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())
+    """Run the command line."""
     # Before torch is imported: threads that wait by spinning slow a worker down many times over as soon as
     # the dashboard or a browser wants one of its cores (on two cores: 7 to 109 s an epoch against 4 s).
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -100,7 +118,10 @@ def main() -> None:
 # Training --------------------------------------------------------------------------------------------------
 
 
-@command("cfa train --method trades-cfa --dataset fashion-mnist-mini --set rule.lambda_eps=0.3,0.5")
+@command(
+    "cfa train --method trades-cfa --dataset fashion-mnist-mini --set rule.lambda_eps=0.3,0.5",
+    typed=("method", "dataset", "model"),
+)
 def train(
     method: Method,
     dataset: DatasetName,
@@ -139,7 +160,10 @@ def train(
     return code
 
 
-@command("cfa estimate --method trades-cfa --dataset fashion-mnist-mini --epochs 50")
+@command(
+    "cfa estimate --method trades-cfa --dataset fashion-mnist-mini --epochs 50",
+    typed=("method", "dataset", "model"),
+)
 def estimate(
     method: Method,
     dataset: DatasetName,
@@ -177,10 +201,14 @@ def estimate(
 
 
 @command("cfa resume trades-cfa-fashion-mnist-mini-s0")
-def resume(job: Reference, queue: ToQueue = False, as_json: AsJson = False) -> int:
+def resume(
+    job: Reference, queue: ToQueue = False, trust_code: TrustCode = False, as_json: AsJson = False
+) -> int:
     """Go on with a paused, interrupted, failed or cancelled job, exactly where it stopped."""
     store, jobs = _open()
-    found = jobs.resume(jobs.find(job).id, foreground=not queue)
+    stopped = jobs.find(job)
+    _require_code(store, stopped, trust_code)
+    found = jobs.resume(stopped.id, foreground=not queue)
     code = DONE if queue else _carry_out(jobs, found)
     if found.kind == "train" and found.run_id:
         run = store.find(found.run_id)
@@ -192,7 +220,7 @@ def resume(job: Reference, queue: ToQueue = False, as_json: AsJson = False) -> i
     return code
 
 
-@command("cfa fetch cifar10")
+@command("cfa fetch cifar10", typed=("dataset",))
 def fetch(
     dataset: Annotated[str, typer.Argument(metavar="DATASET", help="See `cfa datasets`.")],
     queue: ToQueue = False,
@@ -211,7 +239,7 @@ def fetch(
 # Results ---------------------------------------------------------------------------------------------------
 
 
-@command("cfa evaluate my-run --attack pgd-20 --eps 8/255 --limit 1000")
+@command("cfa evaluate my-run --attack pgd-20 --eps 8/255 --limit 1000", typed=("attack", "dataset", "model"))
 def evaluate(
     references: Annotated[
         list[str],
@@ -246,12 +274,12 @@ def evaluate(
     seed: Annotated[int, typer.Option(min=0, help="Seed of random starts.")] = 0,
     device: DeviceName = None,
     queue: ToQueue = False,
+    trust_code: TrustCode = False,
     as_json: AsJson = False,
 ) -> int:
     """Attack runs, or a weights file, on test images and count what is still right, class by class."""
     from cfa.evaluation import NORMS, requested_plan, requested_sweep, requested_threat
     from cfa.jobs.devices import check_device
-    from cfa.jobs.submit import submit_evaluation
 
     store, jobs = _open()
     if norm is not None:
@@ -283,6 +311,31 @@ def evaluate(
         one if isinstance(one, RunFolder) else _register(store, jobs, one, dataset, model, normalize)
         for one in found
     ]
+    with trust.allowing(name for run in runs if trust_code for name in code_of(run.config)):
+        submitted, code = _evaluate_each(
+            store, jobs, runs, plans, weights, checkpoint, dataset, chosen, queue
+        )
+    if queue:
+        _print_jobs(submitted, as_json)
+    else:
+        _print_evaluated(store, submitted, as_json)
+    return code
+
+
+def _evaluate_each(
+    store: Store,
+    jobs: Queue,
+    runs: Sequence[RunFolder],
+    plans: "Sequence[EvaluationPlan]",
+    weights: str,
+    checkpoint: str,
+    dataset: str | None,
+    device: str | None,
+    queue: bool,
+) -> tuple[list[Job], int]:
+    """Submit an evaluation of every run and, unless it is for the queue, carry it out."""
+    from cfa.jobs.submit import submit_evaluation
+
     submitted, code = [], DONE
     for run, plan in zip(runs, plans, strict=True):
         job = submit_evaluation(
@@ -292,7 +345,7 @@ def evaluate(
             weights=weights,
             checkpoint=checkpoint,
             plan=plan,
-            device=chosen,
+            device=device,
             dataset=dataset,
             foreground=not queue,
         )
@@ -300,11 +353,7 @@ def evaluate(
         code = max(code, DONE if queue else _carry_out(jobs, job))
         if jobs.get(job.id).state in ("paused", "cancelled"):
             break
-    if queue:
-        _print_jobs(submitted, as_json)
-    else:
-        _print_evaluated(store, submitted, as_json)
-    return code
+    return submitted, code
 
 
 @command("cfa compare my-trades my-trades-cfa --out classes.csv")
@@ -570,9 +619,13 @@ def _read_suite(file: Path, dataset: str | None) -> "Suite":
     return suite.on(dataset) if dataset is not None else suite
 
 
-@command("cfa suite plan benchmarks/suites/demo.toml", suite_app)
+@command("cfa suite plan benchmarks/suites/demo.toml", suite_app, typed=("dataset",), named_in="file")
 def suite_plan(
-    file: SuiteFile, dataset: SuiteData = None, device: DeviceName = None, as_json: AsJson = False
+    file: SuiteFile,
+    dataset: SuiteData = None,
+    device: DeviceName = None,
+    trust_code: TrustCode = False,
+    as_json: AsJson = False,
 ) -> None:
     """List the runs and evaluations of a suite, what is done already, and what the rest takes here."""
     import torch
@@ -658,12 +711,13 @@ def _print_plan(
     print_table(rows, (title, "run", f"time on {device}", "disk"), "no runs")
 
 
-@command("cfa suite run benchmarks/suites/demo.toml", suite_app)
+@command("cfa suite run benchmarks/suites/demo.toml", suite_app, typed=("dataset",), named_in="file")
 def suite_run(
     file: SuiteFile,
     dataset: SuiteData = None,
     device: DeviceName = None,
     queue: ToQueue = False,
+    trust_code: TrustCode = False,
     as_json: AsJson = False,
 ) -> int:
     """Run what a suite still lacks: here, one after the other, or with --queue in the background."""
@@ -697,11 +751,17 @@ def _carry_out_all(queue: Queue, made: Sequence[Job]) -> int:
     return code
 
 
-@command("cfa suite report benchmarks/suites/demo.toml --out demo.md", suite_app)
+@command(
+    "cfa suite report benchmarks/suites/demo.toml --out demo.md",
+    suite_app,
+    typed=("dataset",),
+    named_in="file",
+)
 def suite_report(
     file: SuiteFile,
     dataset: SuiteData = None,
     out: Annotated[Path | None, typer.Option(metavar="FILE.md|.csv", help="Write the table there.")] = None,
+    trust_code: TrustCode = False,
     as_json: AsJson = False,
 ) -> None:
     """Print a suite's table beside the published numbers, also while the suite is unfinished."""
@@ -759,6 +819,16 @@ def run_job_command(job: str) -> None:
 def _open() -> tuple[Store, Queue]:
     store = Store.open()
     return store, Queue(store.home)
+
+
+def _require_code(store: Store, job: Job, trust_code: bool) -> None:
+    """Refuse to go on with a job whose run names code that neither this store knows nor a person trusts."""
+    if job.run_id is None:
+        return
+    names = code_of(store.find(job.run_id).config)
+    with trust.allowing(names if trust_code else ()):
+        Trusted.of(store).require(job.run_id, names)
+        Trusted.of(store).remember(job.run_id, names if trust_code else ())
 
 
 def _carry_out(queue: Queue, job: Job) -> int:
@@ -870,7 +940,8 @@ def _register(
         return register_weights(store, source, dataset, model, normalize)
     if model is not None:
         raise ConfigError(f"{source} makes a model already, and --model {model} names another; leave one out")
-    return register_factory(store, source, dataset, normalize)
+    with trust.allowing([source]):  # it is no run's name: that was looked for first
+        return register_factory(store, source, dataset, normalize)
 
 
 def _print_trained(

@@ -2,6 +2,7 @@
 
     CfaError
     ├── ConfigError      a setting outside its range, or settings that contradict each other
+    │   └── Untrusted    somebody's code that nobody named here
     ├── UnknownName      a name that no registry, run or job answers to (with the nearest choices)
     ├── DataError        a data set that is missing, broken or too small for what is asked
     ├── CheckpointError  a weights file that is corrupt, foreign or of another shape
@@ -19,6 +20,10 @@ class CfaError(Exception):
 
 class ConfigError(CfaError):
     """A setting is outside its range, or two settings contradict each other."""
+
+
+class Untrusted(ConfigError):
+    """A name of somebody's code stands in a file, and nobody named it in this command or form."""
 
 
 class UnknownName(CfaError, LookupError):

@@ -1,13 +1,16 @@
 """A registry is a dict with manners: it suggests the nearest names and admits a user's own code."""
 
 import difflib
-import importlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import TypeVar
 
-from cfa.errors import UnknownName
+from cfa import trust
+from cfa.errors import ConfigError, UnknownName
 
 Item = TypeVar("Item")
+
+Accept = Callable[[str, str, object], Item]
+"""Takes an import name, its module and what was found there; returns that, or a ConfigError says why not."""
 
 
 def unknown(kind: str, name: str, choices: list[str]) -> UnknownName:
@@ -25,14 +28,21 @@ def unknown(kind: str, name: str, choices: list[str]) -> UnknownName:
 class Registry(Mapping[str, Item]):
     """Named items of one kind, in the order in which they were registered.
 
-    A name of the form ``package.module:attribute`` is imported, so that a user's own method,
-    data set, model or attack works wherever a name is taken. A scheme takes precedence over that: where
-    ``folder`` is one, ``folder:PATH`` is a name that is made on the spot.
+    A name of the form ``package.module:attribute`` is imported where a person typed it (`cfa.trust`), so that
+    a user's own method, data set, model or attack works wherever a name is taken; it must be of the kind
+    that the registry holds. A scheme takes precedence over that: where ``folder`` is one, ``folder:PATH`` is
+    a name that is made on the spot.
     """
 
-    def __init__(self, kind: str) -> None:
-        """Start an empty registry; ``kind`` is the noun in its error messages."""
+    def __init__(self, kind: str, accept: "Accept[Item] | None" = None) -> None:
+        """Start an empty registry.
+
+        Args:
+            kind: The noun in its error messages.
+            accept: Checks what an import name stands for; without it no such names are taken.
+        """
         self.kind = kind
+        self._accept = accept
         self._items: dict[str, Item] = {}
         self._schemes: dict[str, Callable[[str], Item]] = {}
 
@@ -47,6 +57,10 @@ class Registry(Mapping[str, Item]):
         """Let ``make`` answer for every name ``scheme:REST``; it is given REST."""
         if scheme in self._schemes:
             raise ValueError(f"{self.kind} scheme {scheme!r} is registered twice")
+        if scheme not in trust.SCHEMES:
+            raise ValueError(
+                f"scheme {scheme!r} is not in cfa.trust.SCHEMES, so that it would be a module's name"
+            )
         self._schemes[scheme] = make
 
     def __getitem__(self, name: str) -> Item:
@@ -56,8 +70,8 @@ class Registry(Mapping[str, Item]):
         scheme, colon, rest = name.partition(":")
         if colon and scheme in self._schemes:
             return self._schemes[scheme](rest)
-        if ":" in name:
-            return self._import(name)
+        if ":" in name and self._accept is not None:
+            return self._imported(name, self._accept)
         raise unknown(self.kind, name, list(self._items))
 
     def __contains__(self, name: object) -> bool:
@@ -72,13 +86,26 @@ class Registry(Mapping[str, Item]):
         """Count the registered names."""
         return len(self._items)
 
-    def _import(self, name: str) -> Item:
-        module_name, _, attribute = name.partition(":")
-        try:
-            item: Item = getattr(importlib.import_module(module_name), attribute)
-        except (ImportError, AttributeError, ValueError, TypeError) as error:
+    def _imported(self, name: str, accept: "Accept[Item]") -> Item:
+        if trust.import_name(name) != name:
             raise UnknownName(
-                f"cannot import {self.kind} {name!r} ({error}); "
-                "write package.module:name of something importable from here"
-            ) from error
+                f"cannot import {self.kind} {name!r}; write package.module:name of something of yours"
+            )
+        module, item = trust.resolve(self.kind, name)
+        return accept(name, module, item)
+
+
+def instance_of(kind: type[Item], way_out: str) -> Accept[Item]:
+    """Make the check of a registry whose items are instances of one class.
+
+    Args:
+        kind: The class.
+        way_out: What to write instead of anything else.
+    """
+
+    def accept(name: str, module: str, item: object) -> Item:
+        if not isinstance(item, kind):
+            raise ConfigError(f"{name!r} is {type(item).__name__} and not a {kind.__name__}; {way_out}")
         return item
+
+    return accept

@@ -11,8 +11,9 @@ from tests.support.require import require
 
 TINY = """
 import torch
-from cfa.data import Dataset
+from cfa.data import Dataset, DatasetSource
 
+@DatasetSource
 def load(folder):
     generator = torch.Generator().manual_seed(0)
     labels = torch.arange(120) % 3
@@ -100,6 +101,15 @@ def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.syspath_prepend(str(tmp_path))
     sys.modules.pop("tiny_data", None)
     return "tiny_data:load"
+
+
+@pytest.fixture
+def typed(tiny: str):
+    """Let calls of the engine import the tiny data set, as within a command in which somebody typed it."""
+    from cfa.trust import allowing
+
+    with allowing([tiny]):
+        yield
 
 
 @pytest.fixture

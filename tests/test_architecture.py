@@ -13,7 +13,10 @@ ALLOWED: dict[str, set[str]] = {
     "cfa.errors": set(),
     "cfa.files": set(),
     "cfa.escaping": set(),
-    "cfa.registry": set(),
+    "cfa.home": set(),
+    "cfa.search_path": set(),
+    "cfa.trust": {"cfa.home"},
+    "cfa.registry": {"cfa.trust"},
     "cfa.config": set(),
     "cfa.progress": set(),
     "cfa.weights_identity": set(),
@@ -24,7 +27,7 @@ ALLOWED: dict[str, set[str]] = {
     "cfa.methods": {"cfa.registry", "cfa.config", "cfa.attacks"},
     "cfa.results": {
         *("cfa.registry", "cfa.config", "cfa.escaping", "cfa.files", "cfa.statistics"),
-        "cfa.weights_identity",
+        *("cfa.weights_identity", "cfa.home", "cfa.trust"),
     },
     "cfa.training": {
         *("cfa.registry", "cfa.config", "cfa.files", "cfa.progress", "cfa.attacks", "cfa.methods"),

@@ -10,6 +10,7 @@ An attack may say more about itself than how it is called (all optional):
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
@@ -25,7 +26,7 @@ from cfa.attacks.restarts import Restarts
 from cfa.attacks.torchattacks_plugin import KINDS, SCHEME, torchattacks_builder, torchattacks_installed
 from cfa.config import Norm, StepSize
 from cfa.errors import ConfigError, UnknownName
-from cfa.registry import Registry, unknown
+from cfa.registry import Registry, instance_of, unknown
 
 
 class Attack(Protocol):
@@ -45,7 +46,31 @@ class Attack(Protocol):
 
 
 AttackBuilder = Callable[[Norm], Attack]
-ATTACKS: Registry[AttackBuilder] = Registry("attack")
+
+
+@dataclass(frozen=True)
+class AttackSource:
+    """An attack that can be asked for by name: what builds it for a norm.
+
+    Somebody's own one is made by writing ``@AttackSource`` above the function that takes the norm.
+
+    Attributes:
+        build: Builds the attack for a norm, or raises a ConfigError where it has none for it.
+        summary: What it is, in a line.
+    """
+
+    build: AttackBuilder
+    summary: str = ""
+
+    def __call__(self, norm: Norm) -> Attack:
+        """Build the attack."""
+        return self.build(norm)
+
+
+ATTACKS: Registry[AttackBuilder] = Registry(
+    "attack",
+    instance_of(AttackSource, "write @cfa.attacks.AttackSource above the function that builds your attack"),
+)
 CLEAN = "clean"  # no attack at all; every evaluation has it
 _PGD = re.compile(r"(?P<loss>pgd|cw|kl)-(?P<steps>[1-9]\d{0,3})(?P<best>-best)?(?:-r(?P<restarts>[1-9]\d?))?")
 _LOSS_OF = {"pgd": "cross-entropy", "cw": "margin", "kl": "kl"}

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from cfa.data.splits import long_tailed_counts
 from cfa.errors import DataError, UnknownName
-from cfa.registry import Registry
+from cfa.registry import Registry, instance_of
 
 
 @dataclass(frozen=True)
@@ -206,16 +206,18 @@ def no_report(done: int, total: int) -> None:
 
 @dataclass(frozen=True)
 class DatasetSource:
-    """A data set that knows more than how to be loaded; itself a ``DatasetLoader``.
+    """A data set that can be asked for by name; itself a ``DatasetLoader``.
+
+    Somebody's own one is made by writing ``@DatasetSource`` above its loader.
 
     Attributes:
         load: reads it, with the folder of downloaded data sets as its argument.
-        describe: tells what it holds, cheaply.
+        describe: tells what it holds, cheaply; None where it has to be loaded for that.
         download: fetches it into the folder and reports how far it is; None where there is nothing to fetch.
     """
 
     load: DatasetLoader
-    describe: Callable[[Path], DatasetInfo]
+    describe: Callable[[Path], DatasetInfo] | None = None
     download: Callable[[Path, Report], None] | None = None
 
     def __call__(self, folder: Path) -> Dataset:
@@ -223,13 +225,13 @@ class DatasetSource:
         return self.load(folder)
 
 
-class Datasets(Registry[DatasetLoader]):
+class Datasets(Registry[DatasetSource]):
     """The registry of data sets, which also knows the long tail of each: ``NAME-lt``.
 
     What is registered under a name that ends so is that; a folder of that name is a folder.
     """
 
-    def __getitem__(self, name: str) -> DatasetLoader:
+    def __getitem__(self, name: str) -> DatasetSource:
         """Return the data set called ``name``, or the long tail of the one whose name this continues."""
         base = name.removesuffix(LONG_TAIL)
         twice = base.endswith(LONG_TAIL) and not _names_a_folder(base)
@@ -252,7 +254,7 @@ def _names_a_folder(name: str) -> bool:
     return scheme == FOLDER and bool(colon) and Path(path).expanduser().is_dir()
 
 
-def _long_tail(base: str, source: DatasetLoader) -> DatasetSource:
+def _long_tail(base: str, source: DatasetSource) -> DatasetSource:
     """Make the data set that is ``source`` in all but the ratio that it asks training for."""
     ratio = IMBALANCE_RATIOS.get(base, USUAL_IMBALANCE_RATIO)
 
@@ -271,11 +273,13 @@ def _long_tail(base: str, source: DatasetLoader) -> DatasetSource:
             info, name=info.name + LONG_TAIL, title=title, train_images=left, imbalance_ratio=ratio
         )
 
-    download = source.download if isinstance(source, DatasetSource) else None
-    return DatasetSource(load, describe, download)
+    return DatasetSource(load, describe, source.download)
 
 
-DATASETS = Datasets("data set")
+DATASETS = Datasets(
+    "data set",
+    instance_of(DatasetSource, "write @cfa.data.DatasetSource above the function that loads your data set"),
+)
 
 
 def full_name(name: str) -> str:
@@ -314,12 +318,12 @@ def download_dataset(name: str, folder: Path, report: Report = no_report) -> Non
         DataError: the download failed; the sentence says which files to put where instead.
     """
     source = DATASETS[name]
-    if isinstance(source, DatasetSource) and source.download is not None:
+    if source.download is not None:
         source.download(folder, report)
 
 
-def _describe(name: str, source: DatasetLoader, folder: Path) -> DatasetInfo:
-    if isinstance(source, DatasetSource):
+def _describe(name: str, source: DatasetSource, folder: Path) -> DatasetInfo:
+    if source.describe is not None:
         return source.describe(folder)
     data = _loaded(name, source, folder)
     return DatasetInfo(
@@ -335,7 +339,7 @@ def _describe(name: str, source: DatasetLoader, folder: Path) -> DatasetInfo:
     )
 
 
-def _loaded(name: str, source: DatasetLoader, folder: Path) -> Dataset:
+def _loaded(name: str, source: DatasetSource, folder: Path) -> Dataset:
     loaded: object = source(folder)
     if not isinstance(loaded, Dataset):
         raise DataError(

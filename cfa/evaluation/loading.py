@@ -62,8 +62,8 @@ def default_weights(run: RunFolder) -> str:
     kept = {weights for weights, _ in run.kept_weights()}
     # Runs that ship keep their results without the weights.
     kept |= {evaluation.weights for evaluation in read_evaluations(run)}
-    method = run.config.method
-    recipe = known_recipe(method)
-    if recipe is not None and recipe.gated and "fawa" in kept:
+    recipe, manifest = known_recipe(run.config.method), run.manifest
+    gated = recipe.gated if recipe is not None else manifest is not None and manifest.reported_with == "fawa"
+    if gated and "fawa" in kept:
         return "fawa"
-    return "file" if method == "external" else "online"
+    return "file" if run.config.method == "external" else "online"

@@ -25,6 +25,7 @@ from cfa.progress import StopReason
 from cfa.registry import unknown
 from cfa.results.runs import RunFolder, RunState, now
 from cfa.results.store import Store
+from cfa.results.trusted import Trusted
 
 __all__ = [
     "Direction",
@@ -139,9 +140,15 @@ class Queue:
         estimate_seconds: float | None = None,
         run_id: str | None = None,
         foreground: bool = False,
+        typed: Sequence[str] = (),
     ) -> Job:
-        """Add a job at the end; a foreground job counts as running from the start."""
+        """Add a job at the end; a foreground job counts as running from the start.
+
+        Import names among ``typed`` are remembered as this store's own, of the run or else of the job, before
+        anybody can take the job; an Untrusted where nobody typed them here.
+        """
         job_id = f"j{secrets.token_hex(4)}"
+        Trusted(self.home).remember(run_id or job_id, typed)
         row = dict.fromkeys(column.name for column in JOBS.columns) | {
             "id": job_id,
             "kind": kind,

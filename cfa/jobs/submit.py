@@ -7,11 +7,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cfa import trust
 from cfa.config import RunConfig
 from cfa.errors import ConfigError, DataError, StoreError
 from cfa.jobs.queue import Job, Queue
 from cfa.results.runs import RunFolder, require_weights
 from cfa.results.store import Store
+from cfa.results.trusted import Trusted, code_of
 
 if TYPE_CHECKING:
     from torch.nn import Module
@@ -54,18 +56,20 @@ def submit_training(
     Raises:
         ConfigError: The name is taken, or not usable.
         UnknownName: The data set, the model, or the run to start from does not exist.
+        Untrusted: It names somebody's code that nobody typed (`cfa.trust`).
     """
     config = check_names(store, config)
     run = store.create(config, name, tags)
     job = queue.submit(
         "train",
-        {"test": test, "import_from": str(Path.cwd())},
+        {"test": test},
         f"train {run.name}",
         after=after,
         device=device,
         estimate_seconds=estimate_seconds,
         run_id=run.id,
         foreground=foreground,
+        typed=code_of(config),
     )
     return run, [job]
 
@@ -126,21 +130,33 @@ def submit_evaluation(
 
     if weights not in ("auto", "file") and run.status.state == "finished":
         require_weights(run, weights, checkpoint)
-    return queue.submit(
-        "evaluate",
-        {
-            "weights": weights,
-            "checkpoint": checkpoint,
-            "plan": dataclasses.asdict(plan),
-            "dataset": dataset and full_name(dataset),
-            "import_from": str(Path.cwd()),
-        },
-        f"evaluate {run.name} ({', '.join(plan.attacks)})",
-        after=after,
-        device=device,
-        run_id=run.id,
-        foreground=foreground,
+    names = (
+        run.config.model,
+        dataset or run.config.dataset,
+        *plan.attacks,
+        *_model_of(store, plan.transfer_from),
     )
+    with Trusted.of(store).allowing(run.id, plan.transfer_from):
+        return queue.submit(
+            "evaluate",
+            {
+                "weights": weights,
+                "checkpoint": checkpoint,
+                "plan": dataclasses.asdict(plan),
+                "dataset": dataset and full_name(dataset),
+            },
+            f"evaluate {run.name} ({', '.join(plan.attacks)})",
+            after=after,
+            device=device,
+            run_id=run.id,
+            foreground=foreground,
+            typed=trust.import_names(names),
+        )
+
+
+def _model_of(store: Store, run_id: str | None) -> tuple[str, ...]:
+    """Return the model of the run that ``transfer`` takes images from, where there is one."""
+    return (store.find(run_id).config.model,) if run_id is not None else ()
 
 
 def submit_reproduction(
@@ -175,20 +191,18 @@ def submit_reproduction(
     if not images:
         raise ConfigError("no image is named; name at least one to make again")
     evaluation = read_evaluation(run, evaluation_id)
+    names = (run.config.model, evaluation.dataset_to_load, *evaluation.plan.get("attacks", ()))
     if not evaluation.plan or not outcomes_file(run, evaluation_id).with_name("batches.parquet").exists():
         raise StoreError(f"evaluation {evaluation_id} does not say how it was made; evaluate again")
-    return queue.submit(
-        "reproduce",
-        {
-            "evaluation": evaluation_id,
-            "column": column,
-            "images": [int(image) for image in images],
-            "import_from": str(Path.cwd()),
-        },
-        f"make {len(images)} images of {run.name} ({column}) again",
-        device=device,
-        run_id=run.id,
-    )
+    with Trusted.of(store).allowing(run.id):
+        return queue.submit(
+            "reproduce",
+            {"evaluation": evaluation_id, "column": column, "images": [int(image) for image in images]},
+            f"make {len(images)} images of {run.name} ({column}) again",
+            device=device,
+            run_id=run.id,
+            typed=trust.import_names(names),
+        )
 
 
 def submit_fetch(
@@ -220,10 +234,11 @@ def submit_fetch(
             return job
     return queue.submit(
         "fetch",
-        {"dataset": dataset, "import_from": str(Path.cwd())},
+        {"dataset": dataset},
         f"fetch {dataset} ({info.download_bytes / 1e6:,.0f} MB)",
         device=device,
         foreground=foreground,
+        typed=trust.import_names([dataset]),
     )
 
 
@@ -370,6 +385,7 @@ class _Foreign:
         if known is not None:
             return known
         run = _external_run(store, self.config, self.data, dataclasses.asdict(self.spec), name)
+        Trusted.of(store).remember(run.id, code_of(self.config))
         save_weights(run.weights_file("file", "file"), self.network.state_dict(), origin)
         run.write_status("finished", 0, f"weights from {source}")
         return run

@@ -29,7 +29,7 @@ evaluation made twice; what was interrupted goes on.
 """
 
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -37,6 +37,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import pydantic
 from pydantic import BaseModel, ConfigDict, Field
 
+from cfa import trust
 from cfa.config import CheckpointKind, RunConfig, eps_for
 from cfa.errors import CfaError, ConfigError
 from cfa.jobs.queue import RESUMABLE, Job, Queue
@@ -45,6 +46,7 @@ from cfa.registry import unknown
 from cfa.results.published import PublishedNumber, find_published
 from cfa.results.runs import RunFolder
 from cfa.results.store import Store
+from cfa.results.trusted import code_of
 
 if TYPE_CHECKING:
     from cfa.evaluation import EvaluationPlan
@@ -239,22 +241,49 @@ def _require(given: Iterable[str], choices: Sequence[str], kind: str) -> None:
             raise ValueError(str(unknown(kind, name, list(choices))))
 
 
-def read_suite(file: Path) -> Suite:
-    """Read a suite file and check all that can be checked before anything runs.
+def code_in(file: Path) -> tuple[str, ...]:
+    """Return the import names in a suite file, which are run only where a person trusts the file.
 
     Raises:
-        ConfigError: The file is missing or not TOML, or a key is unknown or has a value that does not fit.
+        ConfigError: The file is missing or not TOML.
     """
+    return trust.import_names(_texts(_toml(file)))
+
+
+def _texts(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from (key, *_texts(item))
+    elif isinstance(value, list):
+        for item in value:
+            yield from _texts(item)
+
+
+def _toml(file: Path) -> dict[str, Any]:
     try:
-        suite = Suite.model_validate(tomllib.loads(file.read_text(encoding="utf-8")))
-        for config in suite.configurations():
-            for evaluation in suite.evaluations:
-                evaluation.plan(config)
-        suite.published_numbers()
+        return tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"suite {file} cannot be read ({error.strerror}); give a .toml file") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"suite {file} is not TOML: {error}") from error
+
+
+def read_suite(file: Path) -> Suite:
+    """Read a suite file and check all that can be checked before anything runs.
+
+    Raises:
+        ConfigError: The file is missing or not TOML, or a key is unknown or has a value that does not fit; or
+            it names somebody's code, and nobody said that it is to be trusted.
+    """
+    given = _toml(file)
+    try:
+        suite = Suite.model_validate(given)
+        for config in suite.configurations():
+            for evaluation in suite.evaluations:
+                evaluation.plan(config)
+        suite.published_numbers()
     except pydantic.ValidationError as error:
         raise ConfigError(f"suite {file}: {_explain(error)}") from error
     except CfaError as error:
@@ -428,8 +457,14 @@ class _Submission:
             return self._going_on(jobs[-1])
         if run.status.state == "finished":
             return None
-        spec = {"test": True, "import_from": str(Path.cwd())}  # a folder that was copied here half-trained
-        return self.queue.submit("train", spec, f"train {run.name}", device=self.device, run_id=run.id)
+        return self.queue.submit(  # a folder that was copied here half-trained
+            "train",
+            {"test": True},
+            f"train {run.name}",
+            device=self.device,
+            run_id=run.id,
+            typed=code_of(run.config),
+        )
 
     def evaluations(self, planned: PlannedRun, run: RunFolder, after: Sequence[str]) -> list[Job]:
         """Make sure that a run is evaluated as the suite asks."""

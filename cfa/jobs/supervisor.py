@@ -20,13 +20,15 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from cfa.errors import CfaError, StoreError
+from cfa.home import PROJECT
 from cfa.jobs.devices import device_is_busy, devices
 from cfa.jobs.folders import JobFolder, device_lock_file, tail
 from cfa.jobs.queue import Job, Queue
 
 __all__ = ["WORKER_COMMAND", "Supervisors", "device_is_busy", "devices", "start_supervisors"]
 
-WORKER_COMMAND = (sys.executable, "-m", "cfa", "run-job")
+# -P: a module that lies in the folder where somebody started us is none of ours.
+WORKER_COMMAND = (sys.executable, "-P", "-m", "cfa", "run-job")
 POLL = 0.5  # seconds
 PATIENCE = 60.0  # seconds that a worker has to answer a request to cancel
 FAREWELL = 5.0  # seconds that a worker may take to exit once its job has ended
@@ -103,7 +105,8 @@ class Supervisor(threading.Thread):
             self._judge(job, process.returncode, folder)
 
     def _start(self, job: Job, folder: JobFolder) -> "subprocess.Popen[bytes]":
-        environment = os.environ | {"CFA_HOME": str(self.home)}
+        places = [*filter(None, [os.environ.get("PYTHONPATH")]), str(PROJECT)]
+        environment = os.environ | {"CFA_HOME": str(self.home), "PYTHONPATH": os.pathsep.join(places)}
         with folder.log_file.open("ab") as log:
             return subprocess.Popen(
                 [*self.command, job.id],

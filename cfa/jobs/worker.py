@@ -16,6 +16,7 @@ from cfa.jobs.queue import EndState, Job, Queue
 from cfa.progress import Progress, Stopped
 from cfa.results.runs import RunFolder
 from cfa.results.store import Store
+from cfa.results.trusted import Trusted
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -109,8 +110,10 @@ def _outcome(task: Task, stop: StopSignal) -> tuple[EndState, str]:
     """Carry out the job and say how it ended."""
     observer = task.observer
     try:
-        with occupied(task.store.home, task.device, observer, lambda message: _announce(task, message)):
-            _make_importable(task.job.spec)
+        with (
+            occupied(task.store.home, task.device, observer, lambda message: _announce(task, message)),
+            Trusted.of(task.store).allowing(*_owners(task.job)),
+        ):
             _KINDS[task.job.kind](task)
     except Stopped as stopped:
         state: EndState = "paused" if stopped.reason == "pause" else "cancelled"
@@ -154,11 +157,10 @@ def _sentence(error: Exception) -> str:
     return f"unexpected {type(error).__name__}: {error}; the log has the details"
 
 
-def _make_importable(spec: Mapping[str, Any]) -> None:
-    """Let ``package.module:name`` mean what it meant where the job was submitted."""
-    folder = spec.get("import_from")
-    if folder and folder not in sys.path:
-        sys.path.append(folder)
+def _owners(job: Job) -> tuple[str | None, ...]:
+    """Name whose code the job may run: its own, its run's, and that of the run that makes its images."""
+    plan = job.spec.get("plan")
+    return job.id, job.run_id, plan.get("transfer_from") if isinstance(plan, Mapping) else None
 
 
 def _train(task: Task) -> None:

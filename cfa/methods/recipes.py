@@ -10,11 +10,10 @@ from typing import Any
 
 from cfa.attacks import PGD
 from cfa.config import BatchNormMode, RunConfig
-from cfa.errors import UnknownName
 from cfa.methods.constraints import FairConstraints
 from cfa.methods.objectives import Objective, adversarial_cross_entropy, trades
 from cfa.methods.rules import Calibration, Rule
-from cfa.registry import Registry
+from cfa.registry import Registry, instance_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +103,9 @@ class Recipe:
         )
 
 
-METHODS: Registry[Recipe] = Registry("method")
+METHODS: Registry[Recipe] = Registry(
+    "method", instance_of(Recipe, "make a cfa.methods.Recipe of your method and name that")
+)
 
 _PGD_AT = Recipe(
     name="pgd-at",
@@ -184,12 +185,13 @@ for _recipe in (
 
 
 def known_recipe(method: str) -> Recipe | None:
-    """Return the recipe called ``method``, or ``None`` where nobody here knows it (foreign weights)."""
-    try:
-        recipe = METHODS[method]
-    except UnknownName:
+    """Return the recipe registered as ``method``; ``None`` for foreign weights and for somebody's own method.
+
+    A list or a table never imports anything (`cfa.trust`).
+    """
+    if method not in METHODS:
         return None
-    return recipe if isinstance(recipe, Recipe) else None
+    return METHODS[method]
 
 
 def display_name(method: str, weights: str) -> str:

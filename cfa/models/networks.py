@@ -59,7 +59,29 @@ class ModelSpec:
 ModelBuilder = Callable[[ModelSpec], nn.Module]
 """Builds the network behind the normalisation: it sees normalised images and returns logits."""
 
-MODELS: Registry[ModelBuilder] = Registry("model")
+
+def own_factory(name: str, module: str, item: object) -> ModelBuilder:
+    """Take somebody's own network class, or a function that stands in the very module that was named.
+
+    Raises:
+        ConfigError: It is something else, which nobody knows what calling it would do.
+    """
+    if isinstance(item, type) and issubclass(item, nn.Module):
+        return item
+    if not inspect.isfunction(item):
+        raise ConfigError(
+            f"{name!r} is {type(item).__name__}, not a function that returns a model; "
+            "write `def factory(): return model` and name that"
+        )
+    if item.__module__ != module:
+        raise ConfigError(
+            f"{name!r} is defined in {item.__module__}, not in {module}; name it there: "
+            f"{item.__module__}:{item.__qualname__}"
+        )
+    return item
+
+
+MODELS: Registry[ModelBuilder] = Registry("model", own_factory)
 
 
 def build_model(name: str, spec: ModelSpec, seed: int) -> NormalisedModel:
@@ -74,7 +96,7 @@ def build_model(name: str, spec: ModelSpec, seed: int) -> NormalisedModel:
             no network.
     """
     builder = MODELS[name]
-    _check_callable(name, builder)
+    _check_parameters(name, builder)
     # Devices are left alone: `torch.manual_seed` would reseed every GPU, which fork_rng then has to save.
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
@@ -100,13 +122,8 @@ def _required_parameters(builder: Callable[..., object]) -> list[inspect.Paramet
     return [p for p in parameters if p.default is inspect.Parameter.empty and p.kind not in passed]
 
 
-def _check_callable(name: str, builder: object) -> None:
-    """Refuse what a model cannot be made with, before torch gets to complain about it."""
-    if not callable(builder) or isinstance(builder, nn.Module):
-        raise ConfigError(
-            f"{name!r} is {type(builder).__name__}, not a function that returns a model; "
-            "write `def factory(): return model` and name that"
-        )
+def _check_parameters(name: str, builder: ModelBuilder) -> None:
+    """Refuse a factory that asks for more than it is given, before Python gets to complain about it."""
     required = _required_parameters(builder)
     if len(required) > 1 or any(p.kind is inspect.Parameter.KEYWORD_ONLY for p in required):
         wanted = ", ".join(parameter.name for parameter in required)

@@ -66,6 +66,7 @@ class Manifest:
     train_counts: tuple[int, ...]
     val_counts: tuple[int, ...]
     model: dict[str, Any]  # what `cfa.models.build_model` needs: channels, classes, image size, mean, std
+    reported_with: str = ""  # the method's own kind of weights: lists must not import it to ask
 
 
 def now() -> str:

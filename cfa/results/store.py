@@ -4,7 +4,6 @@ There is no index beside the folders that could go stale: listing a hundred runs
 files, and names are kept unique by a lock around the one place that gives them out.
 """
 
-import os
 import re
 import secrets
 from collections.abc import Iterator
@@ -17,19 +16,12 @@ from filelock import FileLock
 from cfa.config import RunConfig
 from cfa.errors import ConfigError, StoreError, UnknownName
 from cfa.files import replacing_folder
+from cfa.home import SHIPPED_RUNS, default_home
 from cfa.registry import unknown
 from cfa.results.runs import Label, RunFolder
 
-_PROJECT = Path(__file__).resolve().parents[2]
-SHIPPED_RUNS = _PROJECT / "checkpoints" / "demo"
 _NAME = re.compile(r"\w[\w .+:()-]{0,79}")
 MOST_TAGS, LONGEST_TAG, LONGEST_NOTES = 100, 80, 100_000
-
-
-def default_home() -> Path:
-    """Return ``CFA_HOME``, or the repository's ``checkpoints/`` wherever one starts from."""
-    configured = os.environ.get("CFA_HOME")
-    return Path(configured).expanduser().resolve() if configured else _PROJECT / "checkpoints"
 
 
 @dataclass(frozen=True)

@@ -210,6 +210,7 @@ class Trainer:
                 train_counts=tuple(self.train_images.counts(classes).tolist()),
                 val_counts=tuple(self.val_images.counts(classes).tolist()),
                 model=vars(spec),
+                reported_with="fawa" if METHODS[self.config.method].gated else "online",
             )
         )
         images = f"{len(self.train_images)} training and {len(self.val_images)} validation images"

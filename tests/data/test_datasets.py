@@ -1,6 +1,7 @@
 import dataclasses
 import sys
 import types
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,12 +11,14 @@ from cfa.data import (
     DATASETS,
     Augmentation,
     Dataset,
+    DatasetSource,
     dataset_info,
     download_dataset,
     fingerprint,
     load_dataset,
 )
-from cfa.errors import DataError, UnknownName
+from cfa.errors import ConfigError, DataError, UnknownName
+from cfa.trust import allowing
 
 
 def parts(**changes) -> dict:
@@ -92,12 +95,14 @@ def test_the_fingerprint_sees_every_pixel_label_and_shape() -> None:
 
 
 @pytest.fixture
-def user_module(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
+def user_module(monkeypatch: pytest.MonkeyPatch) -> Iterator[types.ModuleType]:
     module = types.ModuleType("my_sets")
-    module.tiny = lambda folder: Dataset(**parts())
-    module.wrong = lambda folder: parts()
+    module.tiny = DatasetSource(lambda folder: Dataset(**parts()))
+    module.wrong = DatasetSource(lambda folder: parts())
+    module.plain = lambda folder: Dataset(**parts())
     monkeypatch.setitem(sys.modules, "my_sets", module)
-    return module
+    with allowing(["my_sets:tiny", "my_sets:wrong", "my_sets:plain"]):
+        yield module
 
 
 @pytest.mark.usefixtures("user_module")
@@ -112,6 +117,8 @@ def test_a_users_own_data_set_is_loaded_and_described(tmp_path: Path) -> None:
 def test_a_loader_that_returns_something_else_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"'my_sets:wrong' returned dict"):
         load_dataset("my_sets:wrong", tmp_path)
+    with pytest.raises(ConfigError, match=r"'my_sets:plain' is function .*; write @cfa\.data\.DatasetSource"):
+        load_dataset("my_sets:plain", tmp_path)
 
 
 def test_an_unknown_name_suggests_the_nearest(tmp_path: Path) -> None:

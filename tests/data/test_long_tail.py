@@ -1,5 +1,6 @@
 import sys
 import types
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import torch
 from cfa.data import (
     DATASETS,
     Dataset,
+    DatasetSource,
     dataset_info,
     load_dataset,
     long_tailed_counts,
@@ -15,6 +17,7 @@ from cfa.data import (
     usual_imbalance_ratio,
 )
 from cfa.errors import DataError, UnknownName
+from cfa.trust import allowing
 from tests.data.test_folders import noise
 
 RATIOS = {
@@ -44,18 +47,21 @@ def test_long_tails_are_described_with_the_images_that_are_left(
 
 
 @pytest.fixture
-def own(monkeypatch: pytest.MonkeyPatch) -> Dataset:
+def own(monkeypatch: pytest.MonkeyPatch) -> Iterator[Dataset]:
     labels = torch.arange(4).repeat(100)
     images = torch.randint(256, (400, 1, 8, 8), dtype=torch.uint8)
     data = Dataset("tiny", tuple("abcd"), images, labels, images[:8], labels[:8])
     module = types.ModuleType("my_sets")
-    module.tiny = lambda folder: data
-    module.wrong = lambda folder: 5
-    module.test_only = lambda folder: Dataset(
-        "t", ("a", "b"), images[:0], labels[:0], images[:2], labels[:2], test_only=True
+    module.tiny = DatasetSource(lambda folder: data)
+    module.wrong = DatasetSource(lambda folder: 5)
+    module.test_only = DatasetSource(
+        lambda folder: Dataset(
+            "t", ("a", "b"), images[:0], labels[:0], images[:2], labels[:2], test_only=True
+        )
     )
     monkeypatch.setitem(sys.modules, "my_sets", module)
-    return data
+    with allowing(f"my_sets:{name}" for name in ("tiny", "wrong", "test_only", "nothing")):
+        yield data
 
 
 @pytest.mark.parametrize("name", ["fashion-mnist-mini", "my_sets:tiny"])

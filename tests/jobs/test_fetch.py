@@ -11,6 +11,7 @@ from cfa.jobs.queue import Queue
 from cfa.jobs.submit import register_weights, submit_fetch
 from cfa.jobs.worker import run_job
 from cfa.results.store import Store
+from cfa.trust import allowing
 
 SOURCE = """
 from dataclasses import replace
@@ -52,7 +53,8 @@ def far(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         sys.modules.pop("far_data", None)
         return "far_data:FAR"
 
-    return write
+    with allowing(["far_data:FAR"]):
+        yield write
 
 
 def test_a_job_fetches_it_and_says_how_much(store: Store, queue: Queue, far) -> None:

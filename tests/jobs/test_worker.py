@@ -31,6 +31,7 @@ from cfa.progress import Stopped
 from cfa.results.evaluations import read_evaluations
 from cfa.results.rows import Epoch
 from cfa.results.store import Store
+from cfa.trust import allowing
 
 
 class Ear(Listener):
@@ -51,7 +52,8 @@ def train(store: Store, queue: Queue, tiny_config):
 
     def submit(method: str = "trades-cfa", *, name=None, test=True, **changes):
         config = tiny_config(method, **changes)
-        run, (job,) = submit_training(store, queue, config, name=name, test=test, foreground=True)
+        with allowing([config.dataset]):
+            run, (job,) = submit_training(store, queue, config, name=name, test=test, foreground=True)
         return run, job.id
 
     return submit
@@ -201,6 +203,7 @@ def _without_time(rows):
     return [{**vars(row), **timeless} if isinstance(row, Epoch) else row for row in rows]
 
 
+@pytest.mark.usefixtures("typed")
 def test_a_job_that_was_cancelled_meanwhile_is_not_run(train, home, queue, store, tiny_config):
     run, (job,) = submit_training(store, queue, tiny_config())
     queue.cancel(job.id)
@@ -230,6 +233,7 @@ def test_two_jobs_cannot_train_one_run(train, home, queue, monkeypatch):
     assert "being trained by another process" in queue.get(job).message
 
 
+@pytest.mark.usefixtures("typed")
 def test_training_from_the_weights_of_a_run_or_a_file(train, home, store, queue, tiny_config, monkeypatch):
     source, job = train("trades", test=False)
     run_job(home, job, Ear())
@@ -247,6 +251,7 @@ def test_training_from_the_weights_of_a_run_or_a_file(train, home, store, queue,
         assert all(torch.equal(initial[name], weights[name]) for name in weights)
 
 
+@pytest.mark.usefixtures("typed")
 def test_unknown_names_leave_no_run_behind(store, queue, tiny_config):
     config = tiny_config()
     for change in ({"dataset": "cifar-11"}, {"model": "big-cnn"}, {"init": "nowhere"}, {"method": "cfaa"}):
@@ -333,6 +338,7 @@ def test_the_demo_is_four_trainings_then_a_comparison(store, queue):
     assert again[0].id != jobs[0].id
 
 
+@pytest.mark.usefixtures("typed")
 def test_foreign_weights_become_a_run_that_is_evaluated_like_any(train, home, store, queue, tiny, tmp_path):
     run, job = train("trades")
     run_job(home, job, Ear())
@@ -359,6 +365,7 @@ def test_foreign_weights_become_a_run_that_is_evaluated_like_any(train, home, st
     assert register_weights(store, file, tiny, "small-cnn", "dataset").id != external.id
 
 
+@pytest.mark.usefixtures("typed")
 def test_foreign_weights_that_do_not_fit_leave_nothing_behind(store, tiny, tmp_path):
     file = tmp_path / "other.safetensors"
     save_weights(file, {"w": torch.zeros(3)}, {})
@@ -369,6 +376,7 @@ def test_foreign_weights_that_do_not_fit_leave_nothing_behind(store, tiny, tmp_p
     assert store.runs() == []
 
 
+@pytest.mark.usefixtures("typed")
 def test_what_a_worker_prints_is_the_jobs_log(store, queue, tiny_config, home):
     from cfa.jobs.supervisor import Supervisor
 

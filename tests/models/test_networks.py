@@ -1,3 +1,4 @@
+import inspect
 import itertools
 import math
 import sys
@@ -10,6 +11,7 @@ from torch.nn import functional as F
 
 from cfa.errors import ConfigError, UnknownName
 from cfa.models import MODELS, ModelSpec, PreActResNet18, ResNet18, build_model, channel_statistics
+from cfa.trust import allowing
 from tests.support.preact import Names, assert_equals_by_hand
 
 
@@ -170,6 +172,16 @@ def test_images_that_are_too_small_are_refused(name: str) -> None:
         build_model(name, spec(image_size=7), seed=0)
 
 
+def own_models(monkeypatch: pytest.MonkeyPatch, **items: object) -> None:
+    """Put a module in place in which somebody wrote these, functions as if they stood in it."""
+    module = types.ModuleType("my_models")
+    for name, item in items.items():
+        if inspect.isfunction(item) and item.__module__ == __name__:
+            monkeypatch.setattr(item, "__module__", "my_models")
+        setattr(module, name, item)
+    monkeypatch.setitem(sys.modules, "my_models", module)
+
+
 WHOLE = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 5))
 
 
@@ -186,11 +198,10 @@ class Own(torch.nn.Module):
     "factory", [lambda: WHOLE, lambda pretrained=True: WHOLE, lambda *a, **k: WHOLE, Own]
 )
 def test_a_factory_that_asks_for_nothing_makes_a_whole_model(factory, monkeypatch) -> None:
-    module = types.ModuleType("my_models")
-    module.make = factory
-    monkeypatch.setitem(sys.modules, "my_models", module)
+    own_models(monkeypatch, make=factory)
     none = ModelSpec(1, 5, 8, mean=(0.0,), std=(1.0,))
-    model = build_model("my_models:make", none, seed=0)
+    with allowing(["my_models:make"]):
+        model = build_model("my_models:make", none, seed=0)
     x = torch.rand(3, 1, 8, 8)
     assert torch.equal(model(x), model.network(x))  # nothing is done to the images
     assert model.network is WHOLE or isinstance(model.network, Own)
@@ -207,28 +218,28 @@ def test_a_factory_that_asks_for_nothing_makes_a_whole_model(factory, monkeypatc
         ),
         (lambda *, path: WHOLE, "asks for path"),
         (lambda: {"state_dict": 1}, "returned dict; return an nn.Module"),
-        (int, "returned int"),
+        (int, "is type, not a function"),
+        (torch.hub.load, r"is defined in torch\.hub, not in my_models; name it there: torch\.hub:load"),
     ],
 )
 def test_what_makes_no_model_is_refused(factory, reason: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    module = types.ModuleType("my_models")
-    module.make = factory
-    monkeypatch.setitem(sys.modules, "my_models", module)
-    with pytest.raises(ConfigError, match=reason):
+    own_models(monkeypatch, make=factory)
+    with allowing(["my_models:make"]), pytest.raises(ConfigError, match=reason):
         build_model("my_models:make", spec(1, 5, 8), seed=0)
 
 
 def test_a_users_own_network_is_built_or_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    module = types.ModuleType("my_networks")
-    module.linear = lambda s: torch.nn.Sequential(
-        torch.nn.Flatten(), torch.nn.Linear(s.channels * s.image_size**2, s.num_classes)
-    )
-    module.wrong = lambda s: "a network"
-    monkeypatch.setitem(sys.modules, "my_networks", module)
-    model = build_model("my_networks:linear", spec(1, 5, 8), seed=0)
-    assert model(torch.rand(2, 1, 8, 8)).shape == (2, 5)
-    with pytest.raises(ConfigError, match="'my_networks:wrong' returned str"):
-        build_model("my_networks:wrong", spec(), seed=0)
+    def linear(s: ModelSpec) -> torch.nn.Module:
+        return torch.nn.Sequential(
+            torch.nn.Flatten(), torch.nn.Linear(s.channels * s.image_size**2, s.num_classes)
+        )
+
+    own_models(monkeypatch, linear=linear, wrong=lambda s: "a network")
+    with allowing(["my_models:linear", "my_models:wrong"]):
+        model = build_model("my_models:linear", spec(1, 5, 8), seed=0)
+        assert model(torch.rand(2, 1, 8, 8)).shape == (2, 5)
+        with pytest.raises(ConfigError, match="'my_models:wrong' returned str"):
+            build_model("my_models:wrong", spec(), seed=0)
 
 
 def test_an_unknown_network_suggests_the_nearest() -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import torch
 
-from cfa.data import Dataset
+from cfa.data import Dataset, DatasetSource
 from cfa.models import SmallCNN
 
 SIDE = 18
@@ -94,6 +94,7 @@ def _image(patch: str, mean: float, generator: torch.Generator) -> torch.Tensor:
     return image.to(torch.uint8)
 
 
+@DatasetSource
 def load(folder: Path) -> Dataset:
     """Load the images where a name of the form ``package.module:name`` is taken."""
     return staged_dataset()

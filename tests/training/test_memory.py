@@ -17,6 +17,7 @@ from cfa.training import fit
 from cfa.training.memory import OutOfMemory, fits, is_out_of_memory, largest_batch
 from cfa.training.step import DeviceKnobs, Step
 from cfa.training.validation import count_correct
+from cfa.trust import allowing
 from tests.support.networks import images_and_labels
 from tests.support.tiny import CPU, tiny_config, tiny_dataset, tiny_run
 
@@ -39,7 +40,8 @@ def large(spec: ModelSpec) -> nn.Module:
 @pytest.fixture(autouse=True)
 def _room() -> Iterator[None]:
     torch.set_num_threads(1)
-    yield
+    with allowing(["tests.training.test_memory:large"]):
+        yield
     ROOM.update(train=10**9, eval=10**9)
 
 

@@ -1,0 +1,13 @@
+"""Where everything that a user made lives, and what ships with the project."""
+
+import os
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parents[1]
+SHIPPED_RUNS = PROJECT / "checkpoints" / "demo"
+
+
+def default_home() -> Path:
+    """Return ``CFA_HOME``, or the repository's ``checkpoints/`` wherever one starts from."""
+    configured = os.environ.get("CFA_HOME")
+    return Path(configured).expanduser().resolve() if configured else PROJECT / "checkpoints"

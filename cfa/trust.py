@@ -1,0 +1,207 @@
+"""Whose code runs is decided by a person: an import name is resolved where somebody typed it, nowhere else.
+
+``package.module:name`` stands for somebody's own method, data set, model or attack. In a stored
+configuration, a job, a suite or an address it is a text. It becomes code only within :func:`allowing`, which
+commands and buttons open around what a person typed, and which the store opens for runs that were made in
+it (`cfa.results.trusted`).
+"""
+
+import importlib
+import importlib.util
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from importlib.machinery import ModuleSpec, PathFinder
+from pathlib import Path
+
+from cfa.errors import ConfigError, UnknownName, Untrusted
+from cfa.home import SHIPPED_RUNS, default_home
+
+SCHEMES = frozenset({"folder", "timm", "torchattacks"})
+"""What stands before a colon and is no module: ``folder:PATH``, ``timm:NAME``, ``torchattacks:NAME``."""
+
+# A long tail (`mine:set-lt`) and a budget (`mine:attack@8/255`) may stand behind the name itself.
+_IMPORT_NAME = re.compile(r"([^\W\d]\w*(?:\.[^\W\d]\w*)*:[^\W\d]\w*)(?:-lt|@[^@]*)?")
+_OF_A_RUN = ("manifest.json", "status.json", "label.json", "history.jsonl")
+
+
+def import_name(text: object) -> str | None:
+    """Return the ``package.module:name`` that a name of anything begins with; ``None`` where it is none."""
+    found = _IMPORT_NAME.fullmatch(text) if isinstance(text, str) else None
+    return None if found is None or found[1].partition(":")[0] in SCHEMES else found[1]
+
+
+def is_import_name(text: object) -> bool:
+    """Tell whether a text names somebody's code."""
+    return import_name(text) is not None
+
+
+def import_names(texts: Iterable[object]) -> tuple[str, ...]:
+    """Return the import names among some texts, each once, in their order."""
+    return tuple(dict.fromkeys(name for text in texts if (name := import_name(text)) is not None))
+
+
+@dataclass(frozen=True)
+class _Allowed:
+    """What may be imported at this moment, and the folders in which modules are looked for last."""
+
+    names: frozenset[str] = frozenset()
+    folders: tuple[Path, ...] = ()
+
+
+# Each thread and each session of the dashboard has its own: what one person typed is nobody else's.
+_ALLOWED: ContextVar[_Allowed] = ContextVar("what may be imported", default=_Allowed())  # noqa: B039 (frozen)
+
+
+@contextmanager
+def allowing(texts: Iterable[object], folder: Path | None = None) -> Iterator[None]:
+    """Let import names be resolved that a person typed just now, or that the store knows to be its own.
+
+    Args:
+        texts: What was typed; all that is no import name is of no account.
+        folder: Where modules are looked for that are found nowhere else; by default the working folder.
+    """
+    names = import_names(texts)
+    before = _ALLOWED.get()
+    folders = (*before.folders, (folder or Path.cwd()).resolve()) if names else before.folders
+    token = _ALLOWED.set(_Allowed(before.names | set(names), tuple(dict.fromkeys(folders))))
+    try:
+        yield
+    finally:
+        _ALLOWED.reset(token)
+
+
+def is_allowed(text: object) -> bool:
+    """Tell whether a text is no import name, or one that may be resolved here."""
+    name = import_name(text)
+    return name is None or name in _ALLOWED.get().names
+
+
+def require_allowed(kind: str, text: object) -> None:
+    """Refuse an import name that nobody typed.
+
+    Raises:
+        Untrusted: With the way out.
+    """
+    if not is_allowed(text):
+        raise Untrusted(
+            f"the {kind} {text!r} is somebody's code, and nobody named it here; name it in the command "
+            "itself, or look at that code and add --trust-code to run what a run, a job or a suite names"
+        )
+
+
+def resolve(kind: str, name: str) -> tuple[str, object]:
+    """Import what an import name stands for.
+
+    Args:
+        kind: The noun in errors: ``model``, ``data set``, ...
+        name: The import name, without anything behind it.
+
+    Returns:
+        The module's name, and what it has under that name.
+
+    Raises:
+        Untrusted: Nobody typed it; nothing was imported.
+        ConfigError: The module is part of Python, or lies where runs are kept; nothing was imported. Or it
+            failed while it was imported.
+        UnknownName: There is no such module, or nothing of that name in it.
+    """
+    require_allowed(kind, name)
+    module_name, _, attribute = name.partition(":")
+    if module_name.partition(".")[0] in sys.stdlib_module_names:
+        raise ConfigError(
+            f"the {kind} {name!r} is of Python's own library, which has none; name a module of yours"
+        )
+    importlib.invalidate_caches()  # the file may have been written a moment ago
+    _find(kind, name, module_name)
+    try:
+        module = importlib.import_module(module_name)
+    except KeyboardInterrupt:
+        raise
+    except ImportError as error:
+        raise _not_importable(kind, name, error) from error
+    # Whatever somebody's module does while it is imported, `sys.exit()` included: it gets a sentence.
+    except BaseException as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        raise ConfigError(
+            f"the {kind} {name!r} cannot be used, its module fails ({reason}); mend it"
+        ) from error
+    try:
+        return module_name, getattr(module, attribute)
+    except AttributeError as error:
+        raise _not_importable(kind, name, error) from error
+
+
+def _not_importable(kind: str, name: str, error: object) -> UnknownName:
+    return UnknownName(
+        f"cannot import {kind} {name!r} ({error}); "
+        "write package.module:name of something importable from here"
+    )
+
+
+def _find(kind: str, name: str, module_name: str) -> None:
+    """Find a module and its packages, refuse some by their place, and extend the path if it takes that."""
+    if module_name in sys.modules:
+        file = getattr(sys.modules[module_name], "__file__", None)
+        _refuse_places(kind, name, [file] if file else [])
+        return
+    parts = module_name.split(".")
+    folder = None
+    spec = _top_level(parts[0])
+    if spec is None:
+        for folder in _ALLOWED.get().folders:
+            if (spec := PathFinder.find_spec(parts[0], [str(folder)])) is not None:
+                break
+    where = _places_of(spec)
+    for number in range(2, len(parts) + 1):
+        if spec is None or spec.submodule_search_locations is None:
+            spec = None
+            break
+        # Without importing the package: its `__init__` would run before anybody knows where it lies.
+        spec = PathFinder.find_spec(".".join(parts[:number]), spec.submodule_search_locations)
+        where += _places_of(spec)
+    if spec is None:
+        raise _not_importable(kind, name, f"No module named {module_name!r}")
+    _refuse_places(kind, name, where)
+    if folder is not None and str(folder) not in sys.path:
+        sys.path.append(str(folder))
+
+
+def _top_level(name: str) -> ModuleSpec | None:
+    try:
+        return importlib.util.find_spec(name)
+    except ValueError:  # loaded by hand, without a specification
+        return None
+
+
+def _places_of(spec: ModuleSpec | None) -> list[str]:
+    if spec is None:
+        return []
+    return [
+        *([spec.origin] if spec.has_location and spec.origin else []),
+        *(spec.submodule_search_locations or ()),
+    ]
+
+
+def _refuse_places(kind: str, name: str, places: Iterable[str]) -> None:
+    for place in map(Path, places):
+        for at in {place.absolute(), place.resolve()}:
+            if _is_where_runs_are(at):
+                raise ConfigError(
+                    f"the {kind} {name!r} lies in {place}, where runs are kept, which come from others, "
+                    "and is not imported from there; move your code to a folder of its own"
+                )
+
+
+def _is_where_runs_are(place: Path) -> bool:
+    """Tell whether something lies under ``CFA_HOME``, among the shipped runs, or in any run's folder."""
+    kept = (default_home(), SHIPPED_RUNS)
+    if any(place.is_relative_to(home) or place.is_relative_to(home.resolve()) for home in kept):
+        return True
+    return any(
+        (folder / "config.json").exists() and any((folder / name).exists() for name in _OF_A_RUN)
+        for folder in (place, *place.parents)
+    )
