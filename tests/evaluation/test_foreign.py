@@ -330,7 +330,7 @@ def test_an_attack_of_torchattacks_is_judged_like_any_other(
         (["--attack", "pgd-3", "--norm", "l2"], "--norm l2 needs a budget of its own"),
         (["--attack", "pgd-3", "--norm", "l3", "--eps", "1"], "unknown --norm 'l3'"),
         (["--attack", "pgd-3", "--norm", "l2", "--eps", "much"], "eps='much' is not a number"),
-        (["--attack", "pgd-3", "--norm", "l2", "--eps", "-1"], "eps=-1.0 is not a positive number"),
+        (["--attack", "pgd-3", "--norm", "l2", "--eps", "-1"], "eps='-1' is not a positive number"),
         (["--attack", "pgd-3", "--norm", "l0", "--eps", "3"], "pgd-3 does not exist for l0"),
     ],
 )
