@@ -13,6 +13,8 @@ from dataclasses import dataclass
 
 import streamlit as st
 
+from app import texts
+
 
 @dataclass(frozen=True)
 class Visitor:
@@ -56,5 +58,6 @@ def require_login() -> None:
         st.stop()
     who = visitor()
     with st.container(horizontal=True, horizontal_alignment="right", vertical_alignment="center"):
-        st.caption(who.name if who.may_start else f"{who.name} · may look, not start", width="content")
+        says = who.name if who.may_start else f"{who.name} · may look, not start"
+        st.caption(texts.plain(says), width="content")
         st.button("Sign out", icon=":material/logout:", key="sign_out", on_click=st.logout)

@@ -10,7 +10,7 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
-from app import chart_tables, charts, services, wording
+from app import chart_tables, charts, services, texts, wording
 from app.live_chart import live_chart
 
 CHART_CONFIG = {"displaylogo": False, "modeBarButtonsToRemove": ["lasso2d", "select2d", "autoScale2d"]}
@@ -40,15 +40,15 @@ def explained_errors() -> Iterator[None]:
 
 
 def sentence(message: object) -> str:
-    """Write an error, or its message, as a sentence; names such as ``pgd-at`` keep their case."""
-    text = services.without_places(str(message).strip())
+    """Write an error, or its message, as a sentence in Markdown; names such as ``pgd-at`` keep their case."""
+    text = services.without_places(texts.readable(message))
     if text.partition(" ")[0].isalpha():
         text = text[:1].upper() + text[1:]
-    return text if text.endswith((".", "!", "?")) else f"{text}."
+    return texts.plain(text if text.endswith((".", "!", "?")) else f"{text}.")
 
 
 def attempt(action: Callable[..., Any], *arguments: Any, done: str = "") -> None:
-    """Run a button's action; a refusal is shown on the next drawing of the page. For ``on_click``."""
+    """Run a button's action; a refusal, or ``done`` (Markdown), is shown on the next drawing of the page."""
     try:
         action(*arguments)
     except services.CfaError as error:
@@ -75,7 +75,7 @@ def heading(title: str, says: str) -> None:
 
 @dataclass(frozen=True)
 class Card:
-    """A chart, its title and a line on what it shows.
+    """A chart, its title and a line on what it shows; texts, in which nothing is read as Markdown.
 
     Attributes:
         title: Above it.
@@ -96,12 +96,12 @@ class Card:
     @cached_property
     def spec(self) -> str:
         """The figure as plotly's JSON; a card may be shown to many."""
-        return self.figure.to_json() if self.figure is not None else ""
+        return charts.harmless(self.figure).to_json() if self.figure is not None else ""
 
     @property
     def description(self) -> str:
         """Name the chart for screen readers."""
-        return f"{self.title}. {self.says}"
+        return texts.readable(f"{self.title}. {self.says}")
 
 
 def show_card(card: Card, view: str | None = None, on_click: Callable[[], None] | None = None) -> None:
@@ -113,14 +113,14 @@ def show_card(card: Card, view: str | None = None, on_click: Callable[[], None] 
         on_click: What a click on a point does; not for charts with ``view``.
     """
     if card.figure is None:
-        st.caption(f"**{card.title}**: {card.empty or 'nothing to show yet.'}")
+        st.caption(f"**{texts.plain(card.title)}**: {texts.plain(card.empty or 'nothing to show yet.')}")
         return
-    st.markdown(f"**{card.title}**")
-    st.caption(card.says)
+    st.markdown(f"**{texts.plain(card.title)}**")
+    st.caption(texts.plain(card.says))
     height = card.figure.layout.height
     if view is None or not live_chart(card.spec, height, card.key, card.description, view):
         st.plotly_chart(
-            card.figure,
+            charts.harmless(card.figure),
             key=card.key,
             config=CHART_CONFIG,
             theme="streamlit",
@@ -160,9 +160,9 @@ def show_cards(cards: Sequence[Card], view: str | None = None) -> None:
 
 
 def state_badge(state: str) -> None:
-    """Show a job's or a run's state."""
+    """Show a job's or a run's state; what is none of ours is not repeated."""
     colour, icon = STATES.get(state, ("gray", ":material/help:"))
-    st.badge(state, icon=icon, color=colour)
+    st.badge(state if state in STATES else "unknown", icon=icon, color=colour)
 
 
 def percent_column(title: str, template: str = "%.1f %%") -> Any:
@@ -225,9 +225,9 @@ def job_line(job: services.Job, title: str, note: str = "") -> None:
     """Show a job in one line (its state, a title, a note), with its bar below while it runs."""
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         state_badge(job.state)
-        st.markdown(f"**{title}**", width="content")
+        st.markdown(f"**{texts.plain(title)}**", width="content")
         if note:
-            st.caption(note, width="content")
+            st.caption(texts.plain(note), width="content")
     if job.state == "running":
         job_progress(job, services.progress().get(job.id))
     elif message := services.job_message(job):
@@ -242,7 +242,7 @@ def missing_dataset(name: str) -> None:
         return
     info = services.dataset_description(name)
     way = services.without_places(info.how_to_get)
-    st.warning(f"{info.title} is not here yet. {way}", icon=":material/download:")
+    st.warning(texts.plain(f"{info.title} is not here yet. {way}"), icon=":material/download:")
     if job is not None and (message := services.job_message(job)):
         st.caption(f"The last attempt failed: {sentence(message)}")
     if info.download_bytes:
@@ -267,14 +267,14 @@ def _fetching(job_id: str, drawn: tuple[tuple[str, str], ...]) -> None:
 def job_progress(job: services.Job, progress: services.JobProgress | None) -> None:
     """Show how far a job is: bar, epoch, phase, rate, time left."""
     if progress is None:
-        st.progress(0.0, text=job.message or ("starting" if job.state == "running" else job.state))
+        st.progress(0.0, text=texts.plain(job.message or {"running": "starting"}.get(job.state, job.state)))
         return
     share = min(1.0, progress.done / progress.total) if progress.total else 0.0
     st.progress(share, text=progress_words(job, progress))
 
 
 def progress_words(job: services.Job, progress: services.JobProgress) -> str:
-    """Say how far a job is in one line."""
+    """Say in one line of Markdown how far a job is."""
     words = []
     if progress.epoch is not None:
         words.append(f"epoch {progress.epoch} of {progress.epochs}")
@@ -286,7 +286,7 @@ def progress_words(job: services.Job, progress: services.JobProgress) -> str:
             words.append(f"{wording.duration(progress.seconds_left)} left")
         if progress.memory_total:
             words.append(device_words(job, progress))
-    return " · ".join(words)
+    return texts.plain(" · ".join(words))
 
 
 def device_words(job: services.Job, progress: services.JobProgress) -> str:

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from app import elements, services
+from app import elements, services, texts
 
 SOURCES = {"path": "File on this machine", "upload": "Upload", "factory": "Python"}
 USUAL = "the data set's usual one"
@@ -41,7 +41,10 @@ def own_model(*, expanded: bool) -> None:
                 else:
                     run = services.add_model(source, dataset, model, normalize, name)
                 st.session_state["evaluate_next"] = [run.name]
-                st.session_state["notice"] = ("success", f"{run.name} is a run now, and chosen below.")
+                st.session_state["notice"] = (
+                    "success",
+                    texts.plain(f"{run.name} is a run now, and chosen below."),
+                )
                 st.rerun()
 
 

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
+from app.texts import readable
+
 SIDE = 96  # pixels on the screen: three beside each other fit a phone
 GREY = 0.5
 
@@ -69,8 +71,12 @@ _BAR = "height:4px;border-radius:2px;background:#3C96FF"
 
 def _block(title: str, rows: Sequence[tuple[str, float]]) -> str:
     lines = [
-        f'<div style="{_ROW}"><span>{html.escape(name)}</span><span>{100 * share:.1f}&nbsp;%</span></div>'
+        f'<div style="{_ROW}"><span>{_text(name)}</span><span>{100 * share:.1f}&nbsp;%</span></div>'
         f'<div style="{_TRACK}"><div style="{_BAR};width:{100 * share:.1f}%"></div></div>'
         for name, share in rows
     ]
-    return f'<div><div style="opacity:.7">{html.escape(title)}</div>{"".join(lines)}</div>'
+    return f'<div><div style="opacity:.7">{_text(title)}</div>{"".join(lines)}</div>'
+
+
+def _text(text: str) -> str:
+    return html.escape(readable(text, 80))

@@ -158,7 +158,8 @@ def measured(report: Any) -> list[tables.Condition]:
 
 
 def _plain(figure: go.Figure) -> go.Figure:
-    """Give a figure the look that Streamlit's theme gives it on the screen."""
+    """Give a figure the look that Streamlit's theme gives it on the screen; its texts are only texts."""
+    figure = charts.harmless(figure)
     figure.update_layout(
         template="plotly_white", paper_bgcolor="white", plot_bgcolor="white", font={"size": 13}
     )

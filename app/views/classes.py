@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app import charts, elements, outcomes, pictures, services, tables, wording
+from app import charts, elements, outcomes, pictures, services, tables, texts, wording
 
 MOST_CLASSES = 20
 PER_PAGE = 8
@@ -208,6 +208,7 @@ def show_matrix(
     framed = st.session_state.get("classes_framed")
     if framed is None or framed[0] != of:
         st.session_state["classes_framed"] = framed = (of, cell)
+    st.session_state["classes_names"] = found.class_names
     card = elements.Card(
         "Confusion",
         "classes_confusion",
@@ -222,8 +223,9 @@ def take_click() -> None:
     """Choose the cell that was clicked; a second click on it, which plotly takes as taking back, as well."""
     points = st.session_state["classes_confusion"]["selection"]["points"]
     if points:
-        st.session_state["classes_clicked"] = points[0]["customdata"][:2]
-    for key, name in zip(CELL, st.session_state.get("classes_clicked", ()), strict=False):
+        st.session_state["classes_clicked"] = points[0]["y"], points[0]["x"]
+    for key, index in zip(CELL, st.session_state.get("classes_clicked", ()), strict=False):
+        name = st.session_state["classes_names"][int(index)]
         st.session_state[f"classes_{key}"] = st.query_params[key] = name
 
 
@@ -264,7 +266,8 @@ def show_cell(
     """Show a cell's images, page by page; live while some are made again."""
     elements.rerun_when_states_change(drawn)
     names, rows = found.class_names, found.cell(column, *cell)
-    st.subheader(f"{names[cell[0]]} → {names[cell[1]]}: {wording.count(len(rows), 'image')}")
+    title = f"{names[cell[0]]} → {names[cell[1]]}: {wording.count(len(rows), 'image')}"
+    st.subheader(texts.plain(title))
     if len(rows) == 0:
         st.caption("No image is in this cell.")
         return
@@ -273,7 +276,7 @@ def show_cell(
     page = st.pagination(pages, key=key) if pages > 1 else 1
     first = (page - 1) * PER_PAGE
     shown = outcomes.pictures(found.index, column, rows[first : first + PER_PAGE])
-    st.caption(page_caption(found, column, first, shown, len(rows)))
+    st.caption(texts.plain(page_caption(found, column, first, shown, len(rows))))
     offer_again(found, outcomes.pictures(found.index, column, rows), shown)
     try:
         originals = services.test_images(found, [picture.image for picture in shown])
@@ -366,30 +369,31 @@ def ask_model(
         before = services.probabilities(found, originals)
         return before, services.probabilities(found, np.stack(adversarial)) if adversarial else None
     except services.CfaError as error:
-        st.caption(f"The model cannot be asked for its probabilities: {error}.")
+        st.caption(f"The model cannot be asked for its probabilities: {elements.sentence(error)}")
         return None, None
 
 
 def picture_title(found: services.Outcomes, picture: outcomes.Picture) -> str:
-    """Say which image it is and what became of it."""
+    """Say in Markdown which image it is and what became of it."""
     names = found.class_names
     table = found.index.outcomes
     if picture.state == "clean":
         return f"Image {picture.image}"
     if picture.state == "wrong":
         clean = names[table[outcomes.CLEAN][picture.row]]
-        return f"Image {picture.image} · taken for {clean} without an attack"
+        return f"Image {picture.image} · taken for {texts.plain(clean)} without an attack"
     if picture.state == "held":
         return f"Image {picture.image} · {HELD}"
     broken = table[picture.source][picture.row] != table["label"][picture.row]
     title = wording.attack_title(picture.attack) + (
         f" at {at}" if (at := picture.source.partition("@")[2]) else ""
     )
-    words = f"Image {picture.image} · {'broken by' if broken else 'holds against'} **{title}**"
+    verdict = "broken by" if broken else "holds against"
+    words = f"Image {picture.image} · {verdict} **{texts.plain(title)}**"
     if picture.state == "remade":
-        words += " · made again" + (
-            f", :orange[came out differently this time: {names[picture.now or 0]}]" if picture.differs else ""
-        )
+        now = texts.plain(names[picture.now or 0])
+        differs = f", :orange[came out differently this time: {now}]" if picture.differs else ""
+        words += f" · made again{differs}"
     return words
 
 

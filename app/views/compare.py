@@ -7,7 +7,7 @@ from functools import partial
 import pandas as pd
 import streamlit as st
 
-from app import charts, elements, services, tables, wording
+from app import charts, elements, services, tables, texts, wording
 
 KINDS = {"online": "Online", "ema": "EMA", "fawa": "FAWA", "own": "Each method's own"}
 MOST_CLASSES = 20
@@ -133,12 +133,12 @@ def say_what_is_not_alike(runs: list[services.Run], summary: pd.DataFrame) -> No
         here = all(not run.read_only for run in missing)
         way = "Evaluate can do it." if here else "What ships with CFA Studio stays as it is."
         names = ", ".join(run.name for run in missing)
-        st.warning(f"Not measured like this: {names}. {way}", icon=":material/warning:")
+        st.warning(f"Not measured like this: {texts.plain(names)}. {way}", icon=":material/warning:")
     if images.nunique() > 1:
         fewest = ", ".join(run.name for run in runs if images.get(run.id) == images.min())
         st.warning(
-            f"Not all on the same images: from {images.min():,} ({fewest}) to {images.max():,}. Of each run, "
-            "the newest evaluation counts.",
+            f"Not all on the same images: from {images.min():,} ({texts.plain(fewest)}) to "
+            f"{images.max():,}. Of each run, the newest evaluation counts.",
             icon=":material/warning:",
         )
 
@@ -213,7 +213,7 @@ def summary_section(comparison: Comparison) -> None:
         ):
             elements.csv_button(label, services.csv(frame), file, f"compare_{file}")
     for finding in services.findings(comparison.runs):
-        st.warning(finding, icon=":material/info:")
+        st.warning(elements.sentence(finding), icon=":material/info:")
 
 
 REPORTS = {
@@ -229,7 +229,7 @@ def reports_section(comparison: Comparison) -> None:
     """Offer the comparison as documents; they are made when they are asked for."""
     st.subheader("Take it along")
     if problem := services.report_problem(comparison.runs):
-        st.caption(f"There is no report: {problem}.")
+        st.caption(f"There is no report. {elements.sentence(problem)}")
         return
     base = comparison.baseline.members[0].run_id
     drawn = services.has_browser()
@@ -249,7 +249,8 @@ def reports_section(comparison: Comparison) -> None:
             )
     names = shlex.join(run.name for run in comparison.runs)
     against = shlex.quote(comparison.baseline.members[0].run_name)
-    st.caption(f"The same from a terminal: `cfa compare {names} --baseline {against} --out report.html`")
+    st.caption("The same from a terminal:")
+    st.code(f"cfa compare {names} --baseline {against} --out report.html", language=None, wrap_lines=True)
 
 
 def certain_section(comparison: Comparison) -> None:
@@ -273,18 +274,18 @@ def certain_section(comparison: Comparison) -> None:
             "One run of each compares two checkpoints; classes by exact McNemar tests on the same images "
             "(Fisher's without them), Holm over classes; the worst class's interval holds when classes tie."
         )
-    st.caption(f"{comparison.condition.title}. {how}")
+    st.caption(f"{texts.plain(comparison.condition.title)}. {how}")
     claim(comparison)
 
 
 def said(comparison: Comparison, group: tables.Group) -> str:
-    """Put the statements about one group into a list; empty where there is none to make."""
+    """Put the statements about one group into a list in Markdown; empty where there is none to make."""
     sides = [runs_of(comparison, side) for side in (comparison.baseline, group)]
-    title = f"**{group.title}** against {comparison.baseline.title}"
+    title = f"**{texts.plain(group.title)}** against {texts.plain(comparison.baseline.title)}"
     statements = services.statements(*sides, comparison.condition)
     if statements:
-        lines = [f"- {s.weights[:1].upper()}{s.weights[1:]}: {s.words}. ({s.basis})" for s in statements]
-        return "\n".join([title, *lines])
+        lines = [f"{s.weights[:1].upper()}{s.weights[1:]}: {s.words}. ({s.basis})" for s in statements]
+        return "\n".join([title, *(f"- {texts.plain(line)}" for line in lines)])
     if len(sides[0]) != len(sides[1]):
         return f"{title}: nothing can be said; it takes several seeds of both, or one run of each."
     return ""
@@ -463,7 +464,7 @@ def eps_section(comparison: Comparison) -> None:
     if others:
         each = [f"{run.title} ({wording.eps_255(run.folder.config.attack.eps)})" for run in others]
         kept = ", ".join(dict.fromkeys(each))  # seeds of one method are said once
-        st.caption(f"One eps for all classes: {kept}.")
+        st.caption(f"One eps for all classes: {texts.plain(kept)}.")
     if not drawn:
         st.caption("None of these runs has an eps per class to show.")
         return

@@ -3,7 +3,7 @@
 import pandas as pd
 import streamlit as st
 
-from app import charts, elements, services, tables, wording
+from app import charts, elements, services, tables, texts, wording
 from app.own_model import own_model
 
 KINDS = {"auto": "Each method's own", "online": "Online", "ema": "EMA", "fawa": "FAWA"}
@@ -217,7 +217,7 @@ def show_plan(own: list[services.Run], request: services.EvaluationRequest) -> N
         else "time not measured yet"
     )
     st.info(
-        f"{shown}.  \nIf every image holds to the end: {cost.passes:,} forward passes "
+        f"{texts.plain(shown)}.  \nIf every image holds to the end: {cost.passes:,} forward passes "
         f"({cost.images:,} images), {time}.",
         icon=":material/list_alt:",
     )
@@ -305,11 +305,11 @@ def show_evaluations(chosen: list[services.Run]) -> None:
     found = [(run, evaluation) for run in chosen for evaluation in services.evaluations(run)]
     found.sort(key=lambda pair: pair[1].created, reverse=True)
     for finding in services.findings(chosen):
-        st.warning(finding, icon=":material/info:")
+        st.warning(elements.sentence(finding), icon=":material/info:")
     for run, evaluation in found[:MOST_EVALUATIONS]:
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-            name = f"**{run.name}** · " if len(chosen) > 1 else ""
-            st.markdown(name + elements.evaluation_title(evaluation), width="content")
+            name = f"**{texts.plain(run.name)}** · " if len(chosen) > 1 else ""
+            st.markdown(name + texts.plain(elements.evaluation_title(evaluation)), width="content")
             st.page_link(
                 "views/sweep.py" if services.is_sweep(evaluation) else "views/classes.py",
                 label="Sweep" if services.is_sweep(evaluation) else "Classes and images",
@@ -339,13 +339,13 @@ def show_checks(evaluation: services.Evaluation) -> None:
         st.success(f"All {wording.count(len(made), 'check')} passed.", icon=":material/verified_user:")
     rows = [
         {
-            "What should hold": check.name[:1].upper() + check.name[1:],
+            "What should hold": texts.plain(check.name[:1].upper() + check.name[1:]),
             "Verdict": VERDICTS[check.passed],
             "Accuracies": ", ".join(
-                f"{wording.attack_title(name)} {wording.percent(share)}"
+                f"{texts.plain(wording.attack_title(name))} {wording.percent(share)}"
                 for name, share in check.numbers.items()
             ),
-            "A failure means": check.meaning,
+            "A failure means": texts.plain(check.meaning),
         }
         for check in evaluation.checks
     ]

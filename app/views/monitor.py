@@ -3,7 +3,7 @@
 import pandas as pd
 import streamlit as st
 
-from app import charts, elements, services, tables, wording
+from app import charts, elements, services, tables, texts, wording
 
 CURRENT = "whatever is running, else the newest"
 MOST_ROWS = 12  # jobs shown with buttons; the rest is a table
@@ -49,17 +49,17 @@ def job_row(job: services.Job, progress: services.JobProgress | None) -> None:
     with st.container(border=True, key=f"job_{job.id}"):
         what, how_far, buttons = st.columns([4, 4, 5], vertical_alignment="center")
         with what, st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
-            st.markdown(f"**{job.title}**", width="content")
+            st.markdown(f"**{texts.plain(job.title)}**", width="content")
             elements.state_badge(job.state)
             if len(services.devices()) > 1:
-                st.caption(job.ran_on or job.device or "any device", width="content")
+                st.caption(texts.plain(job.ran_on or job.device or "any device"), width="content")
         with how_far:
             if job.state in ("running", "paused", "interrupted"):
                 elements.job_progress(job, progress)
             if message := services.job_message(job):
                 st.caption(elements.sentence(message))
             if job.requested:
-                st.caption(f"Asked to {job.requested}; it saves its state first.")
+                st.caption(f"Asked to {texts.plain(job.requested)}; it saves its state first.")
         with buttons, st.container(horizontal=True, horizontal_alignment="right"):
             job_buttons(job)
 
@@ -176,7 +176,7 @@ def run_section() -> None:
     )
     shown = current_run(available) if chosen == CURRENT else services.find_run(chosen)
     if shown is None:
-        st.info(f"Run {chosen!r} is gone; choose another.")
+        st.info(texts.plain(f"Run {chosen!r} is gone; choose another."))
         return
     live = shown.state == "running" and follow.toggle(
         "Live", value=True, key="monitor_live", help="Off holds everything still; zoom is kept either way."
@@ -228,9 +228,9 @@ def cards(run_id: str, weights: str, stamp: tuple[int, int]) -> list[elements.Ca
 
 def run_header(run: services.Run, job: services.Job | None) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown(f"**{run.name}**")
+        st.markdown(f"**{texts.plain(run.name)}**")
         elements.state_badge(run.state)
-        st.caption(f"{run.title} · {run.dataset} · {run.model} · seed {run.seed}")
+        st.caption(texts.plain(f"{run.title} · {run.dataset} · {run.model} · seed {run.seed}"))
     if job is not None and job.state in ("running", "paused", "interrupted"):
         elements.job_progress(job, services.progress().get(job.id))
     if run.state in ("failed", "interrupted") and run.message:
@@ -246,13 +246,16 @@ def run_metrics(run: services.Run, validation: pd.DataFrame, epochs: pd.DataFram
         if len(block):
             last, title = block.iloc[-1], charts.WEIGHTS_TITLES[weights]
             cells.append((f"{title}, mean", wording.percent(last["mean"])))
-            cells.append((f"{title}, {last['worst_class']} (worst)", wording.percent(last["worst"])))
+            worst = texts.plain(f"{title}, {last['worst_class']} (worst)")
+            cells.append((worst, wording.percent(last["worst"])))
     if pd.notna(rate := epochs["images_per_second"].iloc[-1]):
         cells.append(("Images per second", f"{rate:,.0f}"))
     with st.container(horizontal=True):
         for label, value in cells:
             st.metric(label, value, border=True, width=165)
-    words = [f"Accuracy on validation images under {wording.attack_title(attack)}."] if attack else []
+    words = []
+    if attack:
+        words.append(f"Accuracy on validation images under {texts.plain(wording.attack_title(attack))}.")
     if epochs["seconds"].notna().any():
         so_far = "" if run.state == "finished" else " so far"
         words.append(f"{wording.duration(epochs['seconds'].sum())} of training{so_far}.")

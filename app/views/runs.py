@@ -1,11 +1,12 @@
 """Runs: find one, look at how it was made, take its weights along, or start a new one like it."""
 
+import json
 from functools import partial
 
 import pandas as pd
 import streamlit as st
 
-from app import charts, elements, services, tables, wording
+from app import charts, elements, services, tables, texts, wording
 
 COLUMNS = {
     "name": "Name",
@@ -185,7 +186,7 @@ def confirm_delete(chosen: list[services.Run]) -> None:
     st.write(
         f"This deletes {wording.count(len(chosen), 'run')} ({wording.file_size(size)}), weights included:"
     )
-    st.markdown("\n".join(f"- {run.name}" for run in chosen[:10]))
+    st.markdown("\n".join(f"- {texts.plain(run.name)}" for run in chosen[:10]))
     if len(chosen) > 10:
         st.caption(f"and {len(chosen) - 10} more")
     with st.container(horizontal=True):
@@ -223,7 +224,7 @@ def downloads(chosen: list[services.Run], key: str) -> None:
 
 def show_run(run: services.Run) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.subheader(run.name)
+        st.subheader(texts.plain(run.name))
         elements.state_badge(run.state)
         if run.read_only:
             st.badge("ships with CFA Studio", icon=":material/lock:", color="gray")
@@ -233,8 +234,10 @@ def show_run(run: services.Run) -> None:
             confirm_delete([run])
         return
     st.caption(
-        f"{run.title} · {run.dataset} · {run.model} · preset {run.preset} · seed {run.seed} · "
-        f"epoch {run.epoch} of {run.epochs} · {wording.file_size(services.disk_use(run))} · id {run.id}"
+        texts.plain(
+            f"{run.title} · {run.dataset} · {run.model} · preset {run.preset} · seed {run.seed} · "
+            f"epoch {run.epoch} of {run.epochs} · {wording.file_size(services.disk_use(run))} · id {run.id}"
+        )
     )
     if run.message:
         (st.error if run.state == "failed" else st.info)(elements.sentence(run.message))
@@ -301,7 +304,7 @@ def show_results(run: services.Run) -> None:
         )
     )
     for finding in services.findings([run]):
-        st.warning(finding, icon=":material/info:")
+        st.warning(elements.sentence(finding), icon=":material/info:")
 
 
 def edit_label(run: services.Run) -> None:
@@ -323,10 +326,10 @@ def show_configuration(run: services.Run) -> None:
     differences = services.config_differences(run.folder.config)
     rows = [(name, str(preset), str(own)) for name, (preset, own) in differences.items()]
     if rows:
-        st.markdown(f"What differs from the preset {run.preset}:")
+        st.markdown(f"What differs from the preset {texts.plain(run.preset)}:")
         st.dataframe(pd.DataFrame(rows, columns=["setting", "preset", "this run"]), hide_index=True)
     else:
-        st.caption(f"Nothing differs from the preset {run.preset}.")
+        st.caption(f"Nothing differs from the preset {texts.plain(run.preset)}.")
     st.code(run.folder.config.to_json(), language="json", height=320)
 
 
@@ -347,12 +350,13 @@ def show_weights(run: services.Run) -> None:
         st.caption("No weights are kept yet: the first are written after the first epoch.")
         return
     st.markdown("Load them by name:")
-    st.code(f'import cfa\n\nmodel = cfa.load("{run.name}")  # images in [0, 1] to logits', language="python")
+    name = json.dumps(run.name, ensure_ascii=False)  # whatever the name, it stays a name in the code
+    st.code(f"import cfa\n\nmodel = cfa.load({name})  # images in [0, 1] to logits", language="python")
     st.markdown("Or take a file along; it is plain safetensors, with the normalisation as the first layer:")
     with st.container(horizontal=True):
         for weights, checkpoint in run.kept:
             st.download_button(
-                f"{checkpoint} {charts.WEIGHTS_TITLES.get(weights, weights)}",
+                texts.plain(f"{checkpoint} {charts.WEIGHTS_TITLES.get(weights, weights)}"),
                 partial(services.weights_bytes, run, weights, checkpoint),
                 f"{run.name}-{checkpoint}-{weights}.safetensors",
                 "application/octet-stream",

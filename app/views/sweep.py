@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app import charts, elements, services, wording
+from app import charts, elements, services, texts, wording
 
 MOST_CLASSES = 20
 GRID_POINTS = 61
@@ -213,7 +213,7 @@ def show_lengths(swept: Swept) -> None:
     statistics = summarise(lengths)
     none_found, wrong = int(statistics["none_found"].sum()), int(statistics["wrong"].sum())
     st.caption(
-        f"**{swept.title}** · {elements.evaluation_title(swept.evaluation)}. Of "
+        f"**{texts.plain(swept.title)}** · {texts.plain(elements.evaluation_title(swept.evaluation))}. Of "
         f"{wording.count(len(lengths), 'image')}, {wrong} are wrong without a perturbation (0), and for "
         f"{none_found} none was found (infinite); the boxes are of the others."
     )

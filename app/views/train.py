@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from app import drafts, elements, services, wording
+from app import drafts, elements, services, texts, wording
 
 MANY_RUNS = 40
 BLANK = "–"
@@ -20,7 +20,10 @@ def prefill() -> None:
     st.session_state["train_prefilled"] = reference
     run = services.find_run(reference)
     if run is None or run.problem or run.method not in services.METHODS:
-        st.session_state["notice"] = ("error", f"Run {reference!r} cannot serve as a model for a new one.")
+        st.session_state["notice"] = (
+            "error",
+            texts.plain(f"Run {reference!r} cannot serve as a model for a new one."),
+        )
         return
     for name in services.setting_names():
         st.session_state.pop(setting_key(name), None)
@@ -102,7 +105,7 @@ def preset_options(model: str) -> list[str]:
 def describe(dataset: str, preset: str) -> None:
     info = services.dataset_description(dataset)
     st.caption(
-        f"{info.title}: {info.train_images:,} training and {info.test_images:,} test images, "
+        f"{texts.plain(info.title)}: {info.train_images:,} training and {info.test_images:,} test images, "
         f"{info.classes} classes, {info.image_size} × {info.image_size} pixels."
     )
     if not info.available:

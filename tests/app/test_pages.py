@@ -1,6 +1,5 @@
 """Every page with a filled store, an empty one and broken files: no exception, and what it should say."""
 
-import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -15,44 +14,7 @@ from cfa.results.comparison import compare
 from cfa.results.evaluations import new_id, read_evaluations, save_evaluation
 from cfa.results.runs import now
 from cfa.results.store import Store
-
-MAIN = Path(services.__file__).with_name("main.py")
-PAGES = ("home", "train", "monitor", "runs", "evaluate", "classes", "sweep", "compare", "leaderboard")
-
-
-def open_page(name, **query):
-    app = AppTest.from_file(str(MAIN), default_timeout=60)
-    if name != "home":
-        app.run()
-        app.switch_page(f"views/{name}.py")
-    for key, value in query.items():
-        app.query_params[key] = value
-    app.run()
-    assert_sound(app)
-    return app
-
-
-def assert_sound(app):
-    """No exception box, no error box, and no chart without points."""
-    assert not app.exception, app.exception[0].value
-    assert not app.error, app.error[0].value
-    for figure in figures(app):
-        assert figure["data"]
-        assert all("x" in trace and "y" in trace for trace in figure["data"])
-
-
-def figures(app):
-    live = [json.loads(json.loads(chart.proto.json)["figure"]) for chart in app.get("bidi_component")]
-    return [json.loads(chart.proto.spec) for chart in app.get("plotly_chart")] + live
-
-
-def words(app):
-    kinds = ("title", "subheader", "markdown", "caption", "info", "warning", "success")
-    return re.sub(r"[*\u00a0]", " ", " ".join(str(item.value) for kind in kinds for item in app.get(kind)))
-
-
-def button(app, label):
-    return next(item for item in app.button if item.label == label)
+from tests.app.pages import MAIN, PAGES, as_read, assert_sound, button, errors, figures, open_page, words
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -161,7 +123,7 @@ def test_a_bad_value_is_one_sentence_and_starts_nothing(empty_home, key, typed, 
     app.text_input(key=key).set_value(typed).run()
     assert not app.exception
     assert len(app.error) == 1
-    assert says.lower() in app.error[0].value.lower()
+    assert says.lower() in errors(app)[0].lower()
     assert not [item for item in app.button if item.key == "start"]
 
 
@@ -203,7 +165,7 @@ def test_monitor_draws_one_run_class_by_class(example_home):
     traces = [len(figure["data"]) for figure in figures(app)]
     # Clean and robust accuracy; lines and heatmap per class; eps; beta; gate; speed.
     assert traces == [6, 6, 10, 1, 10, 10, 3, 1]
-    assert "Shirt (worst)" in " ".join(metric.label for metric in app.metric)
+    assert "Shirt (worst)" in " ".join(as_read(metric.label) for metric in app.metric)
     values = [metric.value.replace("\u00a0", " ") for metric in app.metric]
     assert "10 of 10" in values
     assert any(re.fullmatch(r"\d+\.\d %", value) for value in values)
@@ -226,12 +188,12 @@ def test_monitor_draws_a_hundred_classes(example_home):
 
 def test_monitor_says_why_a_chart_is_missing(example_home):
     run = next(run for run in services.runs() if run.method == "fat")
-    app = AppTest.from_file(str(MAIN), default_timeout=60).run()
+    app = AppTest.from_file(MAIN, default_timeout=60).run()
     app.switch_page("views/monitor.py")
     app.query_params["run"] = run.name
     app.run()
     assert not app.exception
-    assert "The loss is not finite in epoch 4" in app.error[0].value
+    assert "The loss is not finite in epoch 4" in errors(app)[0]
     assert "there is no beta" in words(app)
     assert "averaging starts in epoch 8" in words(app)
 
@@ -256,7 +218,7 @@ def test_a_refused_action_is_one_sentence(empty_home):
     services.remove(job.id)  # someone else was faster
     next(item for item in app.button if item.key == f"pause_{job.id}").click().run()
     assert not app.exception
-    assert job.id in app.error[0].value
+    assert job.id in errors(app)[0]
 
 
 # --- Runs -----------------------------------------------------------------------------------------
@@ -329,7 +291,7 @@ def test_a_bad_eps_is_one_sentence(example_home):
     app = open_page("evaluate", evaluate=run.name)
     app.text_input(key="evaluate_eps").set_value("300/255").run()
     assert not app.exception
-    assert "outside (0, 1]" in app.error[0].value
+    assert "outside (0, 1]" in errors(app)[0]
 
 
 def method(name):
@@ -403,7 +365,7 @@ def test_a_bad_plan_is_one_sentence_before_the_start(example_home, key, typed, s
     field.set_value(typed).run()
     assert not app.exception
     assert len(app.error) == 1
-    assert says.lower() in app.error[0].value.lower()
+    assert says.lower() in errors(app)[0].lower()
     assert not [item for item in app.button if item.key == "start_evaluation"]
 
 
@@ -432,13 +394,13 @@ def test_the_time_is_measured_on_demand_and_adds_up(example_home, monkeypatch):
 
 
 def test_findings_and_verdicts_stand_beside_the_numbers(example_home):
-    app = AppTest.from_file(str(MAIN), default_timeout=60).run()
+    app = AppTest.from_file(MAIN, default_timeout=60).run()
     app.switch_page("views/evaluate.py")
     app.query_params["evaluate"] = method("trades-cfa").name
     app.run()
     assert not app.exception
     assert "Square beat the gradient attacks" in words(app)
-    assert "of 5 checks failed" in app.error[0].value
+    assert "of 5 checks failed" in errors(app)[0]
     table = app.table[0].value
     assert len(table) == 6
     verdicts = set(table["Verdict"])
@@ -472,7 +434,7 @@ def test_a_model_that_cannot_be_read_is_one_sentence(own_home, path, says):
     app.text_input(key="own_path").set_value(path)
     button(app, "Add this model").click().run()
     assert not app.exception
-    assert [says in item.value for item in app.error] == [True]
+    assert [says in error for error in errors(app)] == [True]
 
 
 # --- Classes --------------------------------------------------------------------------------------
@@ -506,7 +468,7 @@ def test_a_cell_shows_as_many_images_as_it_counts(example_home):
     app, found = open_images(attack="pgd-20", true="Coat", predicted="Shirt")
     table = found.index.outcomes
     count = int(((table["label"] == 4) & (table["pgd-20"] == 6)).sum())
-    assert f"Coat → Shirt: {count} images" in [item.value for item in app.subheader]
+    assert f"Coat → Shirt: {count} images" in [as_read(item.value) for item in app.subheader]
     assert len([item for item in app.markdown if item.value.startswith("Image ")]) == 8
     assert re.search("broken by +PGD-20", words(app))
     assert "Images 1 to 8" in words(app)
@@ -517,7 +479,7 @@ def test_the_boxes_choose_a_cell_as_well(example_home):
     app.selectbox(key="classes_true").set_value("Trouser")
     app.selectbox(key="classes_predicted").set_value("Bag").run()
     assert_sound(app)
-    assert "Trouser → Bag: 0 images" in [item.value for item in app.subheader]
+    assert "Trouser → Bag: 0 images" in [as_read(item.value) for item in app.subheader]
     assert "No image is in this cell." in words(app)
     assert app.query_params["true"] == "Trouser"
 
@@ -553,12 +515,12 @@ def test_a_damaged_evaluation_is_one_sentence(own_home, file):
     run = method("trades-cfa")
     found = example_of(run, "images")
     (run.folder.path / "evaluations" / found.id / file).write_bytes(b"nothing")
-    app = AppTest.from_file(str(MAIN), default_timeout=60).run()
+    app = AppTest.from_file(MAIN, default_timeout=60).run()
     app.switch_page("views/classes.py")
     app.query_params.update({"run": run.name, "evaluation": found.id})
     app.run()
     assert not app.exception
-    assert "evaluate again" in app.error[0].value
+    assert "evaluate again" in errors(app)[0]
 
 
 def test_a_hundred_classes_keep_names_and_numbers(example_home):
@@ -655,7 +617,7 @@ def test_compare_says_which_run_was_not_measured_alike(example_home):
 
 def test_runs_that_share_no_evaluation_make_no_report(example_home):
     app = open_page("compare", runs=[*chosen_runs("trades"), "hundred-classes"])
-    assert "There is no report: runs " in words(app)
+    assert "There is no report. Runs " in words(app)
     assert "cfa evaluate" in words(app)
     assert not any(item.label == "HTML" for item in app.get("download_button"))
 
@@ -670,9 +632,9 @@ def test_compare_takes_all_runs_with_a_tag(example_home):
 
 def test_no_folder_of_this_machine_is_on_the_screen(example_home, monkeypatch):
     said = elements.sentence(f"cannot read {example_home}/runs/x, nor {Path.home()}/data")
-    assert said == "Cannot read CFA_HOME/runs/x, nor ~/data."
+    assert as_read(said) == "Cannot read CFA_HOME/runs/x, nor ~/data."
     monkeypatch.setenv("HOME", "/")
-    assert elements.sentence("eps 8/255 is too much") == "Eps 8/255 is too much."
+    assert as_read(elements.sentence("eps 8/255 is too much")) == "Eps 8/255 is too much."
 
 
 def test_compare_says_when_runs_were_measured_on_different_images(own_home):

@@ -1,0 +1,62 @@
+"""The dashboard's pages without a browser: open one, press, and read what is on it."""
+
+import json
+import re
+
+from streamlit.testing.v1 import AppTest
+
+from app import services
+
+MAIN = services.__file__.replace("services.py", "main.py")
+PAGES = ("home", "train", "monitor", "runs", "evaluate", "classes", "sweep", "compare", "leaderboard")
+
+
+def visit(name, **query):
+    """Open a page with an address, whatever it then says."""
+    app = AppTest.from_file(MAIN, default_timeout=60)
+    if name != "home":
+        app.run()
+        app.switch_page(f"views/{name}.py")
+    for key, value in query.items():
+        app.query_params[key] = value
+    return app.run()
+
+
+def open_page(name, **query):
+    """Open a page on which nothing is wrong."""
+    app = visit(name, **query)
+    assert_sound(app)
+    return app
+
+
+def assert_sound(app):
+    """No exception box, no error box, and no chart without points."""
+    assert not app.exception, app.exception[0].value
+    assert not app.error, app.error[0].value
+    for figure in figures(app):
+        assert figure["data"]
+        assert all("x" in trace and "y" in trace for trace in figure["data"])
+
+
+def figures(app):
+    live = [json.loads(json.loads(chart.proto.json)["figure"]) for chart in app.get("bidi_component")]
+    return [json.loads(chart.proto.spec) for chart in app.get("plotly_chart")] + live
+
+
+def as_read(markdown):
+    """Read a text in Markdown as it stands on the screen: no escapes, emphasis or unusual spaces."""
+    shown = re.sub(r"\\([!-/:-@\[-`{-~])|[*\u2060]", r"\1", markdown)
+    return shown.replace("\u00a0", " ")
+
+
+def words(app):
+    kinds = ("title", "subheader", "markdown", "caption", "info", "warning", "success")
+    return " ".join(as_read(str(item.value)) for kind in kinds for item in app.get(kind))
+
+
+def errors(app):
+    return [as_read(item.value) for item in app.error]
+
+
+def button(app, label):
+    return next(item for item in app.button if item.label == label)
