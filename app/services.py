@@ -7,6 +7,7 @@ about a second, frames until their file changes. Jobs are in the store, never in
 import gc
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
@@ -1211,9 +1212,14 @@ def add_model(source: str, dataset: str, model: str, normalize: str, name: str) 
 def add_uploaded_model(
     file_name: str, content: bytes, dataset: str, model: str, normalize: str, name: str
 ) -> RunFolder:
-    """Take an uploaded weights file into the store; see :func:`add_model`."""
+    """Take an uploaded weights file into the store; see :func:`add_model`.
+
+    Of the name that the visitor's browser sends only what may stand in a run's name is kept.
+    """
+    last = re.split(r"[/\\]", file_name)[-1]
+    kept = re.sub(r"[^\w.+-]+", "-", last)[-60:].strip("-.") or "weights"
     with tempfile.TemporaryDirectory() as scratch:
-        file = Path(scratch) / (Path(file_name).name or "weights")
+        file = Path(scratch) / kept
         file.write_bytes(content)
         try:
             return add_model(str(file), dataset, model, normalize, name)

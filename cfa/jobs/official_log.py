@@ -7,12 +7,16 @@ makes them again from the second row, as it does in training.
 """
 
 import dataclasses
-import json
 import pickle
+import re
+import reprlib
+import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
+
+import pydantic
 
 from cfa.config import RunConfig
 from cfa.errors import CheckpointError, ConfigError, StoreError
@@ -62,6 +66,14 @@ METHOD_OF = {
     ("FAT", False, False): "fat",
     ("FAT", True, False): "fat-cfa",
 }
+
+
+LARGEST_LOG, LARGEST_CONFIG, MOST_EPOCHS = 64 * 10**6, 10**6, 100_000
+_ARGUMENTS = pydantic.TypeAdapter(dict[str, Any])
+_UNREADABLE = (
+    *(OSError, RuntimeError, EOFError, ValueError, TypeError, KeyError, AttributeError, IndexError),
+    pickle.UnpicklingError,
+)
 
 
 @dataclass(frozen=True)
@@ -117,7 +129,8 @@ def import_official_log(store: Store, log: OfficialLog, name: str | None = None)
     for run in store.runs():
         if run.config == log.config and run.rows() == rows:
             return run
-    run = store.create(log.config, name or store.free_name(log.source.resolve().parent.name), ("external",))
+    usual = re.sub(r"[^\w.+-]+", "-", log.source.resolve().parent.name).strip("-.")[:60] or "log"
+    run = store.create(log.config, name or store.free_name(usual), ("external",))
     run.write_manifest(
         Manifest(
             created=now(),
@@ -141,13 +154,15 @@ def import_official_log(store: Store, log: OfficialLog, name: str | None = None)
 def _read(file: Path) -> "Tensor":
     import torch
 
+    if _bytes_held(file) > LARGEST_LOG:
+        raise CheckpointError(f"{file} is larger than any log of the official code; check the path")
     try:
         found = torch.load(file, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
+    except _UNREADABLE as error:
         raise CheckpointError(
             f"{file} cannot be read as a log of the official code; copy it again"
         ) from error
-    if not isinstance(found, torch.Tensor) or found.ndim != 3 or found.shape[1:] != (6, len(CLASS_NAMES)):
+    if not _is_log(found):
         shape = tuple(found.shape) if isinstance(found, torch.Tensor) else type(found).__name__
         raise CheckpointError(
             f"{file} holds {shape}, not a tensor of (epochs, 6, 10) as cw_log.pth does; weights are taken by "
@@ -158,22 +173,57 @@ def _read(file: Path) -> "Tensor":
     return found.double()
 
 
+def _bytes_held(file: Path) -> int:
+    """Return the size of a file, or of what is packed in it where that is more."""
+    try:
+        if not zipfile.is_zipfile(file):
+            return file.stat().st_size
+        with zipfile.ZipFile(file) as packed:
+            return max(file.stat().st_size, sum(part.file_size for part in packed.infolist()))
+    except (OSError, zipfile.BadZipFile) as error:
+        raise CheckpointError(
+            f"{file} cannot be read as a log of the official code; copy it again"
+        ) from error
+
+
+def _is_log(found: object) -> TypeGuard["Tensor"]:
+    import torch
+
+    return (
+        isinstance(found, torch.Tensor)
+        and found.layout == torch.strided
+        and found.is_floating_point()
+        and found.ndim == 3
+        # A few stored bytes can stand for any number of epochs.
+        and found.shape[0] <= MOST_EPOCHS
+        and found.shape[1:] == (len(PARTS), len(CLASS_NAMES))
+    )
+
+
 def _arguments(file: Path) -> dict[str, Any]:
     """Read the arguments of the official script; empty where they are not there."""
     folder = file.resolve().parent
-    for candidate in (folder / "config.json", folder.parents[1] / "logs" / folder.name / "config.json"):
+    for candidate in (folder / "config.json", folder.parent.parent / "logs" / folder.name / "config.json"):
         if candidate.is_file():
             try:
-                found = json.loads(candidate.read_text(encoding="utf-8"))
-            except ValueError as error:
-                raise StoreError(f"{candidate} is no JSON; delete it and name the method instead") from error
-            return found if isinstance(found, dict) else {}
+                with candidate.open("rb") as opened:
+                    return _ARGUMENTS.validate_json(opened.read(LARGEST_CONFIG))
+            except (OSError, pydantic.ValidationError) as error:
+                raise StoreError(
+                    f"{candidate} is not the JSON that the official code writes; delete it and name the "
+                    "method instead"
+                ) from error
     return {}
 
 
 def _method(arguments: Mapping[str, Any], file: Path) -> str:
-    mode, ccm = arguments.get("mode"), bool(arguments.get("ccm"))
-    ccr = mode == "TRADES" and bool(arguments.get("ccr"))  # it ignores the flag for the others
+    mode, ccm, ccr = (arguments.get(name, False) for name in ("mode", "ccm", "ccr"))
+    for name, flag in (("ccm", ccm), ("ccr", ccr)):
+        if flag not in (True, False):
+            raise ConfigError(
+                f"{name}={reprlib.repr(flag)} in the log's config.json is neither true nor false; correct it"
+            )
+    ccr = ccr and mode == "TRADES"  # it ignores the flag for the others
     try:
         return METHOD_OF[str(mode), ccm, ccr]
     except KeyError as error:

@@ -28,11 +28,13 @@ A run that exists already with the same configuration is recognised and not trai
 evaluation made twice; what was interrupted goes on.
 """
 
+import math
+import reprlib
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 import pydantic
 from pydantic import BaseModel, ConfigDict, Field
@@ -42,6 +44,7 @@ from cfa.config import CheckpointKind, RunConfig, eps_for
 from cfa.errors import CfaError, ConfigError
 from cfa.jobs.queue import RESUMABLE, Job, Queue
 from cfa.jobs.submit import check_names, submit_evaluation, submit_training
+from cfa.jobs.suite_words import LARGEST_FILE, MOST_RUNS, DatasetWord, Prefix, Word
 from cfa.registry import unknown
 from cfa.results.published import PublishedNumber, find_published
 from cfa.results.runs import RunFolder
@@ -65,8 +68,8 @@ class SuiteEvaluation(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    attacks: tuple[str, ...] = Field(min_length=1)
-    methods: tuple[str, ...] | None = None
+    attacks: tuple[Word, ...] = Field(min_length=1)
+    methods: tuple[Word, ...] | None = None
     weights: tuple[SuiteWeights, ...] = ("auto",)
     checkpoints: tuple[CheckpointKind, ...] = ("best",)
     eps: float | int | str | None = None  # judged with the norm of each run
@@ -106,18 +109,18 @@ class Suite(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    title: str
-    datasets: tuple[str, ...] = Field(min_length=1)
-    methods: tuple[str, ...] = Field(min_length=1)
-    seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
-    model: str | None = None
-    preset: str | None = None
-    prefix: str | None = None
-    published: tuple[str, ...] = ()
+    title: Annotated[str, Field(max_length=500)]
+    datasets: tuple[DatasetWord, ...] = Field(min_length=1, max_length=200)
+    methods: tuple[Word, ...] = Field(min_length=1, max_length=200)
+    seeds: tuple[int, ...] = Field(default=(0,), min_length=1, max_length=1000)
+    model: Word | None = None
+    preset: Word | None = None
+    prefix: Prefix | None = None
+    published: tuple[Word, ...] = ()
     settings: dict[str, Any] = {}
     by_method: dict[str, dict[str, Any]] = {}
     by_dataset: dict[str, dict[str, Any]] = {}
-    init: dict[str, str] = {}
+    init: dict[str, Annotated[str, Field(max_length=4096)]] = {}
     evaluations: tuple[SuiteEvaluation, ...] = ()
 
     @pydantic.model_validator(mode="before")
@@ -150,6 +153,7 @@ class Suite(BaseModel):
     def members(self) -> list[Member]:
         """List the runs: every data set and method, every combination of settings, every seed."""
         self._refuse_unused_settings()
+        self._refuse_too_many_runs()
         members: dict[str, Member] = {}
         found: list[Member] = []
         for dataset in self.datasets:
@@ -171,13 +175,9 @@ class Suite(BaseModel):
         return find_published(self.published, PUBLISHED)
 
     def _configurations(self, dataset: str, method: str) -> Iterable[tuple[RunConfig, dict[str, Any]]]:
-        from cfa.methods import METHODS, configure, grid, unused_settings
+        from cfa.methods import configure, grid
 
-        unused = unused_settings(METHODS[method])
-        common = {**self.settings, **self.by_dataset.get(dataset, {})}
-        usable = {key: value for key, value in common.items() if key not in unused}
-        usable |= self.by_method.get(method, {})
-        listed = {key: value if isinstance(value, list) else [value] for key, value in usable.items()}
+        listed = self._listed_settings(dataset, method)
         source = self.init.get(method)
         for overrides in grid(listed):
             for seed in self.seeds:
@@ -191,6 +191,26 @@ class Suite(BaseModel):
                     overrides=overrides,
                 )
                 yield config, {key: overrides[key] for key in listed if len(listed[key]) > 1}
+
+    def _listed_settings(self, dataset: str, method: str) -> dict[str, list[Any]]:
+        """Return the settings of a method's runs on a data set, each with all the values that it takes."""
+        from cfa.methods import METHODS, unused_settings
+
+        unused = unused_settings(METHODS[method])
+        common = {**self.settings, **self.by_dataset.get(dataset, {})}
+        usable = {key: value for key, value in common.items() if key not in unused}
+        usable |= self.by_method.get(method, {})
+        return {key: value if isinstance(value, list) else [value] for key, value in usable.items()}
+
+    def _refuse_too_many_runs(self) -> None:
+        combinations = (
+            math.prod(map(len, self._listed_settings(dataset, method).values()))
+            for dataset in self.datasets
+            for method in self.methods
+        )
+        runs = sum(combinations) * len(self.seeds)
+        if runs > MOST_RUNS:
+            raise ConfigError(f"the suite asks for {runs:,} runs; split it, {MOST_RUNS:,} are the most")
 
     def _start(self, found: Sequence[Member], config: RunConfig, variant: Mapping[str, Any]) -> Member | None:
         """Find the member that a run starts from: same data set, seed, and settings of the grid."""
@@ -263,6 +283,8 @@ def _texts(value: object) -> Iterator[str]:
 
 def _toml(file: Path) -> dict[str, Any]:
     try:
+        if file.stat().st_size > LARGEST_FILE:
+            raise ConfigError(f"suite {file} has more than {LARGEST_FILE:,} bytes; give one written by hand")
         return tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"suite {file} cannot be read ({error.strerror}); give a .toml file") from error
@@ -301,8 +323,11 @@ def _explain(error: pydantic.ValidationError) -> str:
         return str(unknown("key", str(item["loc"][-1]), choices)) + (f" (in {where})" if "." in where else "")
     if item["type"] == "missing":
         return f"{'dataset' if where == 'datasets' else where} is missing; add it"
-    message = item["msg"].removeprefix("Value error, ").replace("Input should", "should")
-    return f"{where}={item['input']!r} {message}" if where else message
+    message = item["msg"].removeprefix("Value error, ").removeprefix("Input ").removeprefix("String ")
+    if item["type"] == "string_pattern_mismatch":
+        message = "is no name; write a word such as trades or cifar10, and no path"
+    given = reprlib.repr(item["input"])  # of any length
+    return f"{where}={given} {message}" if where else message
 
 
 @dataclass(frozen=True)

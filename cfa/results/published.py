@@ -8,18 +8,35 @@
 Accuracies are fractions. ``method`` and ``weights`` are our names, left out where we have no such method.
 """
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
 import pydantic
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from cfa.config import WeightsKind
 from cfa.errors import ConfigError, StoreError
 from cfa.registry import unknown
 
 Share = Annotated[float, Field(ge=0, le=1)]
+_SCHEME = re.compile(
+    r"(?:\b([a-z][a-z0-9+.-]*)://|\b(javascript|data|vbscript|file|mailto):(?=\S))", re.IGNORECASE
+)
+
+
+def _is_text(text: str) -> str:
+    """Refuse what is no line of text, and addresses that are not https: tables and charts show it."""
+    if not text.isprintable():
+        raise ValueError("should be a line of text without control characters")
+    schemes = {(found[1] or found[2]).lower() for found in _SCHEME.finditer(text)} - {"https"}
+    if schemes:
+        raise ValueError(f"holds a link to {min(schemes)}:; only https: is taken")
+    return text
+
+
+Text = Annotated[str, Field(max_length=4000), AfterValidator(_is_text)]
 
 
 class PublishedNumber(BaseModel):
@@ -50,26 +67,26 @@ class PublishedNumber(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    table: str
-    label: str
-    method: str | None = None
+    table: Text
+    label: Text
+    method: Text | None = None
     weights: WeightsKind | None = None
-    dataset: str
-    model: str
+    dataset: Text
+    model: Text
     checkpoint: Literal["best", "last", "unstated"]
-    attack: str
+    attack: Text
     eps: Share = 8 / 255
     mean: Share | None = None
     mean_spread: Share | None = None
     worst: Share | None = None
     worst_spread: Share | None = None
     runs: Annotated[int, Field(ge=1)] | None = None
-    settings: dict[str, float] = {}
+    settings: dict[Text, float] = {}
     unverified: bool = False
-    note: str = ""
-    paper: str = ""
-    venue: str = ""
-    read_from: str = ""
+    note: Text = ""
+    paper: Text = ""
+    venue: Text = ""
+    read_from: Text = ""
 
     @pydantic.model_validator(mode="after")
     def _is_possible(self) -> Self:
@@ -97,11 +114,11 @@ class PublishedTable(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    paper: str
-    venue: str
+    paper: Text
+    venue: Text
     read_from: Literal["paper", "figure", "log", "review", "benchmark page"]
-    spread: str = ""
-    note: str = ""
+    spread: Text = ""
+    note: Text = ""
     numbers: tuple[PublishedNumber, ...] = Field(min_length=1)
 
     @pydantic.model_validator(mode="after")

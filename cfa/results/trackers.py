@@ -1,19 +1,20 @@
 """Rows of runs in other programs: TensorBoard's event files and an MLflow tracking store."""
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from cfa.errors import ConfigError, StoreError
+from cfa.escaping import fenced, markdown, name_part
+from cfa.results.contents import RUN_ID
 from cfa.results.frames import newest_scores
 from cfa.results.rows import Epoch, Knobs, Scores
 from cfa.results.runs import RunFolder
+from cfa.results.store import is_usable_name
 
 RUN_TAG = "cfa.run_id"  # by which a run is found again in a tracking store
 BATCH = 1000  # metrics that MLflow takes at once
-_FORBIDDEN = re.compile(r"[^\w\-. /]")  # in a metric's name, by MLflow
 
 
 @dataclass(frozen=True)
@@ -30,41 +31,38 @@ def scalars(run: RunFolder) -> Iterator[Scalar]:
     names = run.class_names
     for row in run.rows():
         if isinstance(row, Scores):
-            yield from _of_scores(row, f"{row.split}/{row.attack}/{row.weights}", names)
+            yield from _of_scores(row, name_part(row.weights), names)
         elif isinstance(row, Knobs):
             for title, values in (("eps", row.eps), ("beta", row.beta)):
                 for name, value in zip(_classes(names, len(values)), values, strict=True):
                     if value is not None:
-                        yield _scalar(f"{title}/{name}", row.epoch, value)
+                        yield Scalar(f"{title}/{name_part(name)}", row.epoch, value)
         else:
             yield from _of_epoch(row)
     for evaluation, scores in newest_scores(run):
-        where = f"test/{scores.attack}/{scores.weights} ({evaluation.checkpoint})"
-        yield from _of_scores(scores, where, evaluation.class_names or names)
+        weights = f"{name_part(scores.weights)} _{name_part(evaluation.checkpoint)}_"
+        yield from _of_scores(scores, weights, evaluation.class_names or names)
 
 
-def _of_scores(row: Scores, prefix: str, names: Sequence[str]) -> Iterator[Scalar]:
+def _of_scores(row: Scores, weights: str, names: Sequence[str]) -> Iterator[Scalar]:
     accuracy = [correct / total for correct, total in zip(row.correct, row.total, strict=True) if total]
     if not accuracy:
         return
-    yield _scalar(f"{prefix}/mean", row.epoch, sum(accuracy) / len(accuracy))
-    yield _scalar(f"{prefix}/worst", row.epoch, min(accuracy))
+    prefix = f"{name_part(row.split)}/{name_part(row.attack)}/{weights}"
+    yield Scalar(f"{prefix}/mean", row.epoch, sum(accuracy) / len(accuracy))
+    yield Scalar(f"{prefix}/worst", row.epoch, min(accuracy))
     if len(accuracy) == len(row.total):
         for name, value in zip(_classes(names, len(accuracy)), accuracy, strict=True):
-            yield _scalar(f"{prefix}/class/{name}", row.epoch, value)
+            yield Scalar(f"{prefix}/class/{name_part(name)}", row.epoch, value)
 
 
 def _of_epoch(row: Epoch) -> Iterator[Scalar]:
     for name in ("learning_rate", "loss", "seconds", "images_per_second", "gate_worst"):
         value = getattr(row, name)
         if value is not None:
-            yield _scalar(f"epoch/{name}", row.epoch, value)
+            yield Scalar(f"epoch/{name}", row.epoch, float(value))
     if row.gate_accepted is not None:
-        yield _scalar("epoch/gate_accepted", row.epoch, float(row.gate_accepted))
-
-
-def _scalar(name: str, epoch: int, value: float) -> Scalar:
-    return Scalar(_FORBIDDEN.sub("_", name), epoch, float(value))
+        yield Scalar("epoch/gate_accepted", row.epoch, float(row.gate_accepted))
 
 
 def _classes(names: Sequence[str], classes: int) -> list[str]:
@@ -74,17 +72,26 @@ def _classes(names: Sequence[str], classes: int) -> list[str]:
 def to_tensorboard(runs: Sequence[RunFolder], folder: Path) -> list[Path]:
     """Write event files, a folder per run; a run that is there already is written anew.
 
+    Args:
+        runs: The runs; one whose name is not usable, or another's, gets a folder called by its id.
+        folder: Nothing is written or deleted outside of it.
+
     Raises:
         ConfigError: TensorBoard is not installed.
-        StoreError: The folder cannot be written.
+        StoreError: The folder cannot be written, or holds a link in the place of a run's folder.
     """
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
         raise ConfigError(f"TensorBoard is not installed ({error}); pip install tensorboard") from error
-    written = []
+    written: list[Path] = []
     for run in runs:
-        target = folder / run.name
+        target = folder / (run.name if is_usable_name(run.name) else run.id)
+        target = folder / run.id if target in written else target
+        if target.is_symlink():
+            raise StoreError(
+                f"{target} is a link to another folder; delete the link, or choose another folder"
+            )
         try:
             for old in target.glob("events.out.tfevents.*"):
                 old.unlink()
@@ -92,7 +99,7 @@ def to_tensorboard(runs: Sequence[RunFolder], folder: Path) -> list[Path]:
         except OSError as error:
             raise StoreError(f"cannot write {target} ({error.strerror}); choose another folder") from error
         with writer:
-            writer.add_text("configuration", f"```\n{run.config.to_json()}\n```")
+            writer.add_text("configuration", fenced(run.config.to_json()))
             for scalar in scalars(run):
                 writer.add_scalar(scalar.name, scalar.value, scalar.epoch)
         written.append(target)
@@ -125,13 +132,15 @@ def to_mlflow(runs: Sequence[RunFolder], uri: str, experiment: str = "CFA Studio
         where = found.experiment_id if found else client.create_experiment(experiment)
         written = []
         for run in runs:
+            if not RUN_ID.fullmatch(run.id):  # it stands in a question to the store
+                raise ConfigError(f"run {run.name!r} has no usable id; rename its folder {run.id!r}")
             if client.search_runs([where], filter_string=f"tags.`{RUN_TAG}` = '{run.id}'"):
                 continue
             begun = client.create_run(where, run_name=run.name, tags={RUN_TAG: run.id})
             params = [Param(name, str(value)) for name, value in run.config.flat().items()]
             tags = [
                 RunTag("cfa.tags", ", ".join(run.label.tags)),
-                RunTag("mlflow.note.content", run.label.notes),
+                RunTag("mlflow.note.content", "\n\n".join(map(markdown, run.label.notes.splitlines()))),
             ]
             client.log_batch(begun.info.run_id, params=params, tags=tags)
             metrics = [Metric(s.name, s.value, 0, s.epoch) for s in scalars(run)]

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from app import services
-from cfa.errors import ConfigError, StoreError
+from cfa.errors import CfaError, ConfigError, StoreError
 from cfa.results.frames import PER_CLASS_COLUMNS, SUMMARY_COLUMNS
 
 
@@ -138,6 +138,40 @@ def test_a_log_that_is_a_link_is_not_shown(own_home, tmp_path):
     (tmp_path / "id_rsa").write_text("SECRET")
     run.folder.log_file.symlink_to(tmp_path / "id_rsa")
     assert services.run_log(run) == ""
+
+
+UPLOADS = {
+    "../../evil.safetensors": "evil",
+    "/etc/passwd": "passwd",
+    "C:\\somewhere\\mine.pt": "mine",
+    "..": "weights",
+    "...": "weights",
+    "": "weights",
+    "a\0b.pt": "a-b",
+    "\x1b[2J.pt": "2J",
+    "=cmd|x.pt": "cmd-x",
+    "![](x).pt": "x",
+    "a\nb.pt": "a-b",
+    "a:b.pt": "a-b",
+    "猫" * 300 + ".pt": "猫" * 57,
+}
+
+
+@pytest.mark.parametrize(("sent", "name"), UPLOADS.items(), ids=[repr(sent)[:20] for sent in UPLOADS])
+def test_the_name_of_an_upload_leads_nowhere(own_home, tmp_path, monkeypatch, sent, name):
+    scratch = tmp_path / "scratch" / "deep"
+    scratch.mkdir(parents=True)
+    monkeypatch.setattr("tempfile.tempdir", str(scratch))
+    content = run_called("trades-cfa").folder.weights_file("fawa", "best").read_bytes()
+    made = services.add_uploaded_model(sent, content, "fashion-mnist-mini", "small-cnn", "none", "")
+    assert made.name == name
+    assert list((tmp_path / "scratch").iterdir()) == [scratch]
+    assert list(scratch.iterdir()) == []
+    assert made.path.parent == services.store().runs_folder
+    with pytest.raises(CfaError) as raised:
+        services.add_uploaded_model(sent, b"garbage", "fashion-mnist-mini", "small-cnn", "none", "")
+    assert str(scratch) not in str(raised.value)
+    assert str(raised.value).isprintable()
 
 
 def test_the_demo_is_one_chain_that_can_be_found_again(empty_home, monkeypatch):

@@ -111,6 +111,15 @@ TABLE = {"paper": "P", "venue": "V", "read_from": "paper"}
         ([{**NUMBER, "mean": 0.4, "method": "trades"}], "method and weights go together"),
         ([{**NUMBER, "men": 0.4}], "numbers.0.men: Extra inputs are not permitted"),
         ([], "numbers: Tuple should have at least 1 item"),
+        ([{**NUMBER, "mean": 0.4, "note": "http://a.test/x"}], "numbers.0.note: holds a link to http:"),
+        ([{**NUMBER, "mean": 0.4, "note": "see HTTP://a.test"}], "holds a link to http:"),
+        ([{**NUMBER, "mean": 0.4, "table": "[1](javascript:alert(1))"}], "holds a link to javascript:"),
+        ([{**NUMBER, "mean": 0.4, "label": "data:text/html,x"}], "holds a link to data:"),
+        ([{**NUMBER, "mean": 0.4, "model": "file:///etc/passwd"}], "holds a link to file:"),
+        ([{**NUMBER, "mean": 0.4, "note": "ftp://a.test and https://b.test"}], "holds a link to ftp:"),
+        ([{**NUMBER, "mean": 0.4, "note": "a\nb"}], "numbers.0.note: should be a line of text"),
+        ([{**NUMBER, "mean": 0.4, "note": "a\u202eb"}], "numbers.0.note: should be a line of text"),
+        ([{**NUMBER, "mean": 0.4, "note": "x" * 5000}], "should have at most 4000 characters"),
     ],
 )
 def test_what_cannot_be_is_refused(tmp_path: Path, numbers: list, sentence: str) -> None:
@@ -120,6 +129,14 @@ def test_what_cannot_be_is_refused(tmp_path: Path, numbers: list, sentence: str)
         read_published(file)
     assert sentence in str(caught.value)
     assert str(caught.value).startswith("published numbers bad.json: ")
+
+
+def test_a_link_that_is_https_is_taken(tmp_path: Path) -> None:
+    file = tmp_path / "good.json"
+    notes = ["https://a.test/x?y=1", "Table 3, training data: all", "mean: worst"]
+    numbers = [{**NUMBER, "mean": 0.4, "label": f"{i}", "note": note} for i, note in enumerate(notes)]
+    file.write_text(json.dumps({**TABLE, "numbers": numbers}))
+    assert [number.note for number in read_published(file)] == notes
 
 
 def test_an_unknown_table_gets_the_nearest() -> None:

@@ -1,0 +1,107 @@
+"""Suite files of others: names are words, and none leads out of the place that it is meant for."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from cfa.errors import ConfigError
+from cfa.jobs.suites import read_suite
+
+BASE = {"title": '"T"', "dataset": '"cifar10"', "methods": '["trades"]'}
+MANY = list(range(1, 200))
+NOT_WORDS = {
+    "a path up": "../../secret",
+    "an absolute path": "/etc/passwd",
+    "a path down": "below/secret",
+    "a home": "~/secret",
+    "a Windows path": "..\\\\secret",
+    "dots": "..",
+    "an address": "https://a.test/x",
+    "a line break": "trades\\nx",
+    "a zero": "trades\\u0000",
+    "an escape": "\\u001b[2J",
+    "a mark of direction": "a\\u202eb",
+    "nothing": "",
+    "a space": "trades cfa",
+    "very long": "x" * 10_000,
+}
+FIELDS = {  # what is in the file, with the name in the place of %s
+    "dataset": {"dataset": '"%s"'},
+    "method": {"methods": '["trades", "%s"]'},
+    "model": {"model": '"%s"'},
+    "preset": {"preset": '"%s"'},
+    "published": {"published": '["cfa-table1", "%s"]'},
+    "attack": {"evaluations": '[{attacks = ["%s"]}]'},
+    "method of an evaluation": {"evaluations": '[{attacks = ["pgd-2"], methods = ["%s"]}]'},
+}
+
+
+def suite(tmp_path: Path, **fields: str) -> Path:
+    file = tmp_path / "suites" / "s.toml"
+    file.parent.mkdir(exist_ok=True)
+    file.write_text("".join(f"{key} = {value}\n" for key, value in (BASE | fields).items()))
+    return file
+
+
+@pytest.mark.parametrize("field", FIELDS)
+@pytest.mark.parametrize("name", NOT_WORDS.values(), ids=NOT_WORDS)
+def test_what_is_no_word_is_refused_in_a_short_sentence(tmp_path: Path, field: str, name: str) -> None:
+    (key, form), *_ = FIELDS[field].items()
+    with pytest.raises(ConfigError) as raised:
+        read_suite(suite(tmp_path, **{key: form % name}))
+    assert len(str(raised.value)) < 400
+    assert str(raised.value).isprintable()
+    assert re.search("is no name|should have at most (200|4096) characters", str(raised.value))
+
+
+def test_published_numbers_are_read_from_their_folder_alone(tmp_path: Path) -> None:
+    secret = Path(__file__).resolve().parents[2] / "benchmarks" / "results" / "speed.json"
+    assert secret.is_file()
+    with pytest.raises(ConfigError, match="is no name"):
+        read_suite(suite(tmp_path, published='["../results/speed"]'))
+
+
+@pytest.mark.parametrize(
+    "path", ["../outside", "images/../../outside", "/data/../etc", "a\\nb", "a\\u202eb", "x" * 5000]
+)
+def test_a_folder_of_images_goes_nowhere_but_down(tmp_path: Path, path: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        read_suite(suite(tmp_path, dataset=f'"folder:{path}"'))
+    assert "without `..`" in str(raised.value) or "at most" in str(raised.value)
+    assert len(str(raised.value)) < 400
+
+
+@pytest.mark.parametrize("path", ["images/birds", "/data/birds", "birds of prey"])
+def test_other_folders_of_images_are_taken(tmp_path: Path, path: str) -> None:
+    assert read_suite(suite(tmp_path, dataset=f'"folder:{path}"')).datasets == (f"folder:{path}",)
+
+
+@pytest.mark.parametrize("prefix", ["../x", "-x", "a/b", "", "x" * 41, "a\\nb", "=1"])
+def test_a_prefix_that_no_run_may_be_called_by_is_refused_before_anything_is_queued(tmp_path, prefix) -> None:
+    with pytest.raises(ConfigError, match="prefix="):
+        read_suite(suite(tmp_path, prefix=f'"{prefix}"'))
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"settings": f'{{"train.epochs" = {MANY}, "attack.steps" = {MANY}}}'},
+        {"seeds": str(list(range(2000)))},
+        {"methods": str(["trades"] * 500).replace("'", '"')},
+        {"title": '"%s"' % ("x" * 600)},
+        {"published": '["%s"]' % ("x" * 2_000_000)},
+    ],
+    ids=["a grid of many runs", "many seeds", "many methods", "a long title", "a large file"],
+)
+def test_a_suite_has_bounds(tmp_path: Path, fields: dict[str, str]) -> None:
+    with pytest.raises(ConfigError) as raised:
+        read_suite(suite(tmp_path, **fields))
+    assert len(str(raised.value)) < 400
+
+
+@pytest.mark.parametrize(
+    "attack", ["pgd-20", "pgd-20-best", "autoattack(apgd-ce, square)", "torchattacks:PGD", "autoattack-plus"]
+)
+def test_attacks_that_are_words_are_taken(tmp_path: Path, attack: str) -> None:
+    assert read_suite(suite(tmp_path, evaluations=f'[{{attacks = ["{attack}"]}}]')).evaluations
