@@ -1,6 +1,15 @@
 """Data sets, stratified seeded splits and device-resident batches."""
 
-from cfa.data.batches import Images, Offsets, apply_offsets, augment, batch_slices, draw_offsets, to_float
+from cfa.data.batches import (
+    Images,
+    Offsets,
+    apply_offsets,
+    augment,
+    batch_slices,
+    clean_batches,
+    draw_offsets,
+    to_float,
+)
 from cfa.data.cifar import load_cifar10, load_cifar100
 from cfa.data.datasets import (
     DATASETS,
@@ -47,6 +56,7 @@ __all__ = [
     "apply_offsets",
     "augment",
     "batch_slices",
+    "clean_batches",
     "dataset_info",
     "download_dataset",
     "download_fashion_mnist",

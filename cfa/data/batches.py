@@ -1,5 +1,6 @@
 """Batches are cut from a uint8 tensor that lives on the device, and augmented there, whole."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -103,3 +104,9 @@ def _pad(images: Tensor, augmentation: Augmentation) -> Tensor:
     positions = torch.arange(-padding, side + padding, device=images.device).abs()
     mirrored = (side - 1) - ((side - 1) - positions).abs()
     return images.index_select(2, mirrored).index_select(3, mirrored)
+
+
+def clean_batches(images: Images, batch_size: int) -> Iterator[Tensor]:
+    """Give images in file order, unvaried, as float batches in [0, 1]; the last may be smaller."""
+    for indices in batch_slices(torch.arange(len(images), device=images.labels.device), batch_size):
+        yield to_float(images.subset(indices).images)

@@ -283,8 +283,6 @@ class Queue:
             raise ConfigError(f"job {job.id} waits for {', '.join(job.after)}; resume those first")
         return self._move_to(job, "running" if foreground else "queued", "")
 
-    retry = resume
-
     def move(self, job_id: str, direction: Direction) -> Job:
         """Move a queued job up, down, to the top or to the bottom of those that are queued."""
         job = self.get(job_id)

@@ -11,6 +11,7 @@ from time import monotonic
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import update_bn
 
 from cfa.config import RunConfig
 from cfa.data import (
@@ -18,7 +19,7 @@ from cfa.data import (
     Dataset,
     Images,
     Split,
-    batch_slices,
+    clean_batches,
     long_tailed_split,
     to_float,
 )
@@ -345,7 +346,7 @@ class Trainer:
         """Load averaged weights into the shadow, re-estimating BatchNorm statistics where that is set."""
         self.shadow.load_state_dict(self.state.averages[kind])
         if self.config.averaging.batch_norm == "re-estimate":
-            reestimate_batch_norm(self.shadow, self.train_images, self.config.train.batch_size)
+            update_bn(clean_batches(self.train_images, self.config.train.batch_size), self.shadow)
         return self.shadow
 
     def _calibrate_first(self) -> None:
@@ -489,22 +490,6 @@ class Trainer:
                 f"from epoch {settings.start_epoch} on): online weights are reported."
             )
         return ""
-
-
-def reestimate_batch_norm(model: nn.Module, images: Images, batch_size: int) -> None:
-    """Set BatchNorm statistics to their average over the clean training images, in file order."""
-    norms = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
-    momenta = [norm.momentum for norm in norms]
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None  # a cumulative average
-    model.train()
-    with torch.no_grad():
-        for indices in batch_slices(torch.arange(len(images), device=images.labels.device), batch_size):
-            model(to_float(images.subset(indices).images))
-    model.eval()
-    for norm, momentum in zip(norms, momenta, strict=True):
-        norm.momentum = momentum
 
 
 def _check_batch(config: RunConfig, images: int) -> None:

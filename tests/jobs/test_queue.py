@@ -83,7 +83,7 @@ def test_a_job_after_one_that_did_not_end_well_is_blocked_and_says_so(queue: Que
     assert queue.claim("cpu") is None
     with pytest.raises(ConfigError, match=second):
         queue.remove(first)
-    queue.retry(first)
+    queue.resume(first)
     assert queue.get(second).blocked_by == ()
 
 

@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch.optim.swa_utils import update_bn
 
 from cfa.config import RunConfig
-from cfa.data import NO_AUGMENTATION, Images
+from cfa.data import NO_AUGMENTATION, Images, clean_batches
 from cfa.errors import CheckpointError, ConfigError, DataError, Diverged
 from cfa.evaluation import default_weights, load_model
 from cfa.methods import METHODS, Averager
@@ -20,7 +21,6 @@ from cfa.progress import Observer
 from cfa.results.rows import Epoch, Knobs, Row, Scores
 from cfa.results.runs import RunFolder
 from cfa.training import fit, split_images
-from cfa.training.fit import reestimate_batch_norm
 from cfa.training.validation import count_correct
 from tests.support.tiny import (
     CLASSES,
@@ -264,7 +264,7 @@ def test_batch_norm_is_reestimated_where_that_is_set(tmp_path: Path) -> None:
     train = Images(DATA.train_images, DATA.train_labels).subset(split_images(again.config, DATA).train)
     model = load_model(averaged, "ema", "last")
     expected = copy.deepcopy(model)
-    reestimate_batch_norm(expected, train, 32)
+    update_bn(clean_batches(train, 32), expected)
     found = load_weights(again.weights_file("ema", "last"))
     for name, value in expected.state_dict().items():
         torch.testing.assert_close(found[name], value, msg=name)

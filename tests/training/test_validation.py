@@ -1,18 +1,16 @@
 """Validation counts, the selection score, and BatchNorm re-estimation."""
 
 import copy
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from sklearn.metrics import confusion_matrix
-from torch import nn
+from torch.optim.swa_utils import update_bn
 
 from cfa.attacks import named_attack, predict
-from cfa.data import Images, to_float
+from cfa.data import Images, clean_batches, to_float
 from cfa.training import validation
-from cfa.training.fit import reestimate_batch_norm
 from cfa.training.validation import Counts, count_correct, score_rows
 from tests.support.networks import batch_norm_network, buffers_of, same_tensors
 from tests.support.tiny import tiny_config
@@ -80,7 +78,7 @@ def test_rows_carry_what_was_counted() -> None:
 def test_reestimated_statistics_are_the_average_over_batches(batch_size: int) -> None:
     model, images = batch_norm_network(), some_images(90)
     untouched = copy.deepcopy(model)
-    reestimate_batch_norm(model, images, batch_size)
+    update_bn(clean_batches(images, batch_size), model)
     with torch.no_grad():
         features = untouched[0](images.images.double().float() / 255)
     chunks = [chunk.transpose(0, 1).reshape(6, -1).double().numpy() for chunk in features.split(batch_size)]
@@ -90,14 +88,6 @@ def test_reestimated_statistics_are_the_average_over_batches(batch_size: int) ->
     np.testing.assert_allclose(model[1].running_var.numpy(), expected_var, rtol=1e-4)
     assert int(model[1].num_batches_tracked) == len(chunks)
     assert model[1].momentum == untouched[1].momentum == 0.1
-    assert not model.training
+    assert model.training == untouched.training
     for (name, one), (_, other) in zip(model.named_parameters(), untouched.named_parameters(), strict=True):
         assert torch.equal(one, other), name
-
-
-def test_reestimation_needs_no_batch_norm() -> None:
-    model = nn.Sequential(nn.Flatten(), nn.Linear(36, 4))
-    before = buffers_of(model)
-    reestimate_batch_norm(model, some_images(), 30)
-    assert same_tensors(before, buffers_of(model))
-    assert SimpleNamespace(training=model.training).training is False
