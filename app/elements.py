@@ -202,7 +202,8 @@ def evaluation_title(evaluation: services.Evaluation) -> str:
     title = charts.WEIGHTS_TITLES.get(evaluation.weights, evaluation.weights)
     checkpoint = "" if evaluation.checkpoint == "file" else f", {evaluation.checkpoint}"
     whose = f"{title} weights{checkpoint}"
-    return f"{wording.moment(evaluation.created)} · {words} · {images:,} images · {whose}"
+    parts = [wording.moment(evaluation.created), words, f"{images:,} images", whose, evaluation.arithmetic]
+    return " · ".join(part for part in parts if part)
 
 
 def csv_button(

@@ -8,10 +8,11 @@ from functools import partial
 import torch
 from torch import nn
 
-from cfa.attacks import PGD, Attack, Member, Restarts, model_mode
+from cfa.attacks import PGD, Attack, Member, Restarts
+from cfa.evaluation.conditions import reported
 from cfa.evaluation.plan import EvaluationPlan
 from cfa.evaluation.trials import trials
-from cfa.models import repeatable, wait_for
+from cfa.models import wait_for
 
 SHORT = 2  # steps of the two timings whose difference is the cost of a step
 LONG = 6
@@ -38,7 +39,7 @@ def estimate_evaluation_seconds(
     """
     batch = min(plan.batch_size, images)
     x = torch.rand(batch, *shape, generator=torch.Generator().manual_seed(0)).to(device)
-    with torch.no_grad(), model_mode(model, training=False), repeatable():
+    with torch.no_grad(), reported(device, model):
         y = model(x).argmax(dim=1)
         forward = _seconds(partial(model, x), device)
         total = forward

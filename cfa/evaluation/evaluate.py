@@ -1,7 +1,8 @@
 """Carry out a plan: the predicted class of every image under every attack, resumable batch by batch.
 
 A figure is only as good as its judge: whatever an attack claims, an image counts as broken when the
-perturbed image is misclassified in a float32 forward pass of ours in eval mode.
+perturbed image is misclassified in a float32 forward pass of ours in eval mode: IEEE float32, on GPUs too,
+where convolutions would otherwise use TF32.
 """
 
 import dataclasses
@@ -11,10 +12,11 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from cfa.attacks import CLEAN, model_mode
+from cfa.attacks import CLEAN
 from cfa.data import Dataset, Images, to_float
 from cfa.errors import CheckpointError
 from cfa.evaluation.adversarial import save_outcomes
+from cfa.evaluation.conditions import ARITHMETIC, reported
 from cfa.evaluation.judge import check_finite
 from cfa.evaluation.loading import LoadedWeights, default_weights, load_kept
 from cfa.evaluation.outcomes import Outcomes
@@ -177,6 +179,7 @@ def summarise(
         limit=plan.limit,
         scores=scores_of(outcomes, plan, dataset.num_classes, epoch=epoch, weights=weights),
         settings={name: plan.settings(name, dataset.num_classes) for name in plan.attacks},
+        arithmetic=ARITHMETIC,
         findings=(*findings, *outcomes.findings),
         class_names=dataset.class_names,
         weights_hash=weights_hash,
@@ -211,7 +214,7 @@ def scores_of(
 
 def _check_logits(model: nn.Module, images: Images, num_classes: int) -> None:
     """Refuse a model that answers with another number of classes, or not with numbers."""
-    with torch.no_grad(), model_mode(model, training=False):
+    with torch.no_grad(), reported(images.images.device, model):
         try:
             logits = model(to_float(images.images[:2]))
         except RuntimeError as error:

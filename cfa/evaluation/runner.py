@@ -1,7 +1,6 @@
 """The loop: attack by attack, batch by batch, on the images that still hold; remembered after every batch."""
 
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,17 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from cfa.attacks import (
-    CLEAN,
-    Attack,
-    Member,
-    finds_minimum,
-    frozen_parameters,
-    model_mode,
-)
+from cfa.attacks import CLEAN, Attack, Member, finds_minimum
 from cfa.data import Images, to_float
 from cfa.errors import CheckpointError, UnknownName
 from cfa.evaluation import findings as said
+from cfa.evaluation.conditions import ARITHMETIC, reported
 from cfa.evaluation.judge import Judgement, check_finite, judge, largest_length
 from cfa.evaluation.kept import Keeper, joined, within_budget
 from cfa.evaluation.meter import Meter
@@ -28,7 +21,6 @@ from cfa.evaluation.outcomes import NOT_RUN, AdversarialImages, Outcomes
 from cfa.evaluation.plan import EvaluationPlan
 from cfa.evaluation.state import Part, Partition, Scratch
 from cfa.evaluation.trials import Step, Trial, trials
-from cfa.models import repeatable
 from cfa.progress import Observer
 
 
@@ -118,15 +110,8 @@ class Runner:
             predicted, _, _ = self._judged(step.attack, trial.eps, x, x_adv, images.labels)
         return x_adv.clamp(0, 1).float().cpu().numpy(), predicted
 
-    @contextmanager
-    def _ready(self) -> Iterator[None]:
-        """Hold models in eval mode, parameters without gradients, and the device to repeatable numbers."""
-        with ExitStack() as stack:
-            stack.enter_context(repeatable())
-            for model in (self._raw, self._transfer):
-                stack.enter_context(model_mode(model, training=False))
-                stack.enter_context(frozen_parameters(model))
-            yield
+    def _ready(self) -> AbstractContextManager[None]:
+        return reported(self._images.images.device, self._raw, self._transfer)
 
     def _clean(self) -> None:
         everyone = np.arange(len(self._label))
@@ -393,4 +378,4 @@ def _halved(batches: Partition) -> Partition:
 
 def _identity(plan: EvaluationPlan, identity: str) -> dict[str, Any]:
     settings = {name: value for name, value in vars(plan).items() if name != "keep_megabytes"}
-    return {**settings, "identity": identity}
+    return {**settings, "identity": identity, "arithmetic": ARITHMETIC}

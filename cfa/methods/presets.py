@@ -269,7 +269,7 @@ SETTING_HELP: Mapping[str, str] = {
     "train.epochs": "Passes over the training images.",
     "train.batch_size": "Images per step.",
     "train.batch_parts": "Compute a step in so many parts, for memory; BatchNorm sees parts: marked.",
-    "train.precision": "float32, or bf16 autocast in training on GPUs; evaluation is always float32.",
+    "train.precision": "float32, or bf16 autocast in training on GPUs; evaluation is always IEEE float32.",
     "train.compile": "torch.compile the network for training.",
     "train.keep_every": "Also keep the online weights every n epochs; 0 keeps best and last only.",
     "train.select_on": "Split that picks the best checkpoint; test is the papers' protocol and is marked.",

@@ -9,7 +9,7 @@ from cfa.models.checkpoints import (
     save_weights,
     weights_hash,
 )
-from cfa.models.device import repeatable, wait_for
+from cfa.models.device import ieee_float32, repeatable, wait_for
 from cfa.models.networks import MODELS, ModelBuilder, ModelSpec, build_model, for_training, wants_spec
 from cfa.models.normalise import Normalise, NormalisedModel, channel_statistics
 from cfa.models.preact_resnet import PreActResNet18
@@ -31,6 +31,7 @@ __all__ = [
     "build_model",
     "channel_statistics",
     "for_training",
+    "ieee_float32",
     "load_into",
     "load_metadata",
     "load_weights",

@@ -1,7 +1,8 @@
-"""What is asked of a GPU: the same numbers every time, and to be done."""
+"""What is asked of a device: the same numbers every time, all digits of float32, and to be done."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from typing import Any
 
 import torch
 
@@ -19,6 +20,33 @@ def repeatable() -> Iterator[None]:
         yield
     finally:
         torch.backends.cudnn.deterministic = before
+
+
+@contextmanager
+def ieee_float32(device: torch.device) -> Iterator[None]:
+    """Compute in float32 as IEEE 754 has it, whatever was asked of torch before.
+
+    On NVIDIA GPUs convolutions round their inputs to TF32 (10 bits) unless told otherwise, matrix products do
+    where someone asked for speed, and on some CPUs both may use bfloat16. Autocast around the call is off
+    inside of it; what a model casts by itself it still casts.
+
+    Args:
+        device: Where is computed, for autocast.
+    """
+    # Only torch's newer switches: after one of them is set, reading the older (`allow_tf32`) is an error.
+    backends: Any = torch.backends
+    general: list[Any] = [backends, backends.cudnn]
+    single: list[Any] = [
+        *(backends.cuda.matmul, backends.cudnn.conv, backends.cudnn.rnn),
+        *(backends.mkldnn.matmul, backends.mkldnn.conv, backends.mkldnn.rnn),
+    ]
+    with ExitStack() as stack:
+        # The general first: as long as they say something, an operation that says nothing repeats it.
+        for switch, wanted in [*((s, "none") for s in general), *((s, "ieee") for s in single)]:
+            stack.callback(setattr, switch, "fp32_precision", switch.fp32_precision)
+            switch.fp32_precision = wanted
+        stack.enter_context(torch.autocast(device.type, enabled=False))
+        yield
 
 
 def wait_for(device: torch.device) -> None:
