@@ -472,6 +472,8 @@ def import_(
     store, _ = _open()
     if folder.is_file():
         log = read_official_log(folder, method=method, overrides=_settings(settings))
+        for argument in log.left_out:
+            note(f"left out of the log's settings, since nothing here is called so: {argument}")
         imported = Imported((import_official_log(store, log, name),))
     elif method or settings or name:
         raise ConfigError("--method, --set and --name belong to a cw_log.pth; leave them out for a folder")

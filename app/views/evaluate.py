@@ -78,9 +78,10 @@ def choose_attacks() -> tuple[str, ...]:
         default=["pgd-20"],
         accept_new_options=True,
         key="evaluate_attacks",
-        help="Any pgd-N, cw-N (margin), kl-N, with -best (judged at every step: never weaker, faster) and "
-        "-rR (restarts); pgd-20@16/255 has an eps of its own; autoattack(apgd-ce,square) is a list of "
-        "members; fab-min looks for the smallest perturbation; package.module:name is an attack of your own.",
+        help="Any pgd-N, cw-N (margin), kl-N, with -best (same start, judged at every step: never weaker, "
+        "faster) and -rR (restarts); pgd-20@16/255 has an eps of its own; autoattack(apgd-ce,square) is a "
+        "list of members; fab-min looks for the smallest perturbation; package.module:name is an attack of "
+        "your own.",
     )
     return tuple(chosen)
 

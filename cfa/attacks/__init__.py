@@ -11,6 +11,8 @@ from cfa.attacks.named import (
     CLEAN,
     Attack,
     AttackSource,
+    StartsPerImage,
+    check_images,
     described,
     finds_minimum,
     named_attack,
@@ -18,11 +20,13 @@ from cfa.attacks.named import (
     pgd,
     predict,
     predict_under,
+    starts_per_image,
     survivors_only,
 )
 from cfa.attacks.noise import Noise
 from cfa.attacks.pgd import PGD
 from cfa.attacks.restarts import Restarts
+from cfa.attacks.starts import ImageNoise, Source
 from cfa.attacks.torchattacks_plugin import torchattacks_installed, torchattacks_title
 
 __all__ = [
@@ -37,11 +41,15 @@ __all__ = [
     "AttackSource",
     "AutoAttack",
     "Geometry",
+    "ImageNoise",
     "Member",
     "Model",
     "Noise",
     "Restarts",
     "SmallestPerturbation",
+    "Source",
+    "StartsPerImage",
+    "check_images",
     "described",
     "finds_minimum",
     "frozen_parameters",
@@ -58,6 +66,7 @@ __all__ = [
     "predict",
     "predict_under",
     "quiet_logger",
+    "starts_per_image",
     "survivors_only",
     "torchattacks_installed",
     "torchattacks_title",

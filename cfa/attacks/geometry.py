@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from cfa.attacks.starts import Source, normal, uniform
 from cfa.registry import Registry
 
 
@@ -27,17 +28,13 @@ def per_sample(value: float | Tensor, like: Tensor) -> Tensor:
 class Geometry:
     """The three operations that carry a norm; ``eps`` is shaped by :func:`per_sample`."""
 
-    random_start: Callable[[Tensor, Tensor, torch.Generator | None], Tensor]  # (x, eps, generator) -> delta
+    random_start: Callable[[Tensor, Tensor, Source], Tensor]  # (x, eps, random numbers) -> delta
     steepest: Callable[[Tensor], Tensor]  # gradient -> unit step that raises the loss fastest
     project: Callable[[Tensor, Tensor], Tensor]  # (delta, eps) -> delta inside the ball
 
 
-def _uniform(x: Tensor, generator: torch.Generator | None) -> Tensor:
-    return torch.rand(x.shape, dtype=x.dtype, device=x.device, generator=generator)
-
-
-def _linf_start(x: Tensor, eps: Tensor, generator: torch.Generator | None) -> Tensor:
-    return (2 * _uniform(x, generator) - 1) * eps
+def _linf_start(x: Tensor, eps: Tensor, source: Source) -> Tensor:
+    return (2 * uniform(x, source) - 1) * eps
 
 
 def _linf_project(delta: Tensor, eps: Tensor) -> Tensor:
@@ -53,11 +50,10 @@ def l2_norm(delta: Tensor) -> Tensor:
 _TINY = 1e-12  # keeps a zero gradient a zero step instead of NaN
 
 
-def _l2_start(x: Tensor, eps: Tensor, generator: torch.Generator | None) -> Tensor:
+def _l2_start(x: Tensor, eps: Tensor, source: Source) -> Tensor:
     # Uniform in the ball: a normal direction, and a radius whose d-th power is uniform.
-    direction = torch.randn(x.shape, dtype=x.dtype, device=x.device, generator=generator)
-    radius = torch.rand(len(x), dtype=x.dtype, device=x.device, generator=generator)
-    radius = radius ** (1 / x[0].numel())
+    direction = normal(x, source)
+    radius = uniform(x.new_empty(len(x)), source) ** (1 / x[0].numel())
     return direction / l2_norm(direction).clamp_min(_TINY) * per_sample(radius, x) * eps
 
 

@@ -3,7 +3,9 @@
 An attack may say more about itself than how it is called (all optional):
 
 - ``survivors_only``: true where an image that is wrong already need not be attacked;
+- ``starts_per_image``: true where ``generator`` may also be `ImageNoise`, random numbers for each image;
 - ``minimum_norm``: true where it looks for the smallest perturbation, whatever ``eps`` is;
+- ``check_images(channels, side, num_classes)``: refuses, before anything runs, images that it cannot take;
 - ``passes(num_classes)``: the forward passes that an image takes at most, for progress and estimates;
 - ``described()``: its settings for the result, where ``vars()`` does not tell them.
 """
@@ -11,7 +13,7 @@ An attack may say more about itself than how it is called (all optional):
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeGuard
 
 import torch
 from torch import Tensor
@@ -23,6 +25,7 @@ from cfa.attacks.modes import model_mode
 from cfa.attacks.noise import Noise
 from cfa.attacks.pgd import PGD
 from cfa.attacks.restarts import Restarts
+from cfa.attacks.starts import Source
 from cfa.attacks.torchattacks_plugin import KINDS, SCHEME, torchattacks_builder, torchattacks_installed
 from cfa.config import Norm, StepSize
 from cfa.errors import ConfigError, UnknownName
@@ -40,6 +43,22 @@ class Attack(Protocol):
         eps: float | Tensor,
         *,
         generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """Return adversarial examples of ``x``."""
+        ...
+
+
+class StartsPerImage(Attack, Protocol):
+    """An attack whose random starts can belong to images, not to the batch that they are in."""
+
+    def __call__(
+        self,
+        model: Model,
+        x: Tensor,
+        y: Tensor,
+        eps: float | Tensor,
+        *,
+        generator: Source = None,
     ) -> Tensor:
         """Return adversarial examples of ``x``."""
         ...
@@ -179,9 +198,25 @@ def survivors_only(attack: Attack | None) -> bool:
     return bool(getattr(attack, "survivors_only", False))
 
 
+def starts_per_image(attack: Attack) -> TypeGuard[StartsPerImage]:
+    """Tell whether an attack takes random numbers for each image."""
+    return bool(getattr(attack, "starts_per_image", False))
+
+
 def finds_minimum(attack: Attack | None) -> bool:
     """Tell whether an attack is judged by the norm that it needed."""
     return bool(getattr(attack, "minimum_norm", False))
+
+
+def check_images(attack: Attack | None, channels: int, side: int, num_classes: int) -> None:
+    """Refuse images that an attack cannot take, before hours are spent.
+
+    Raises:
+        ConfigError: It does not exist for such images.
+    """
+    check = getattr(attack, "check_images", None)
+    if check is not None:
+        check(channels, side, num_classes)
 
 
 def passes_of(attack: Attack | None, num_classes: int) -> int:

@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from cfa.attacks.geometry import NORMS, per_sample
 from cfa.attacks.losses import Model
+from cfa.attacks.starts import Source
 from cfa.config import Norm
 
 
@@ -16,6 +16,8 @@ class Noise:
 
     norm: Norm
 
+    starts_per_image = True
+
     def __call__(
         self,
         model: Model,
@@ -23,7 +25,7 @@ class Noise:
         y: Tensor,
         eps: float | Tensor,
         *,
-        generator: torch.Generator | None = None,
+        generator: Source = None,
     ) -> Tensor:
         """Return noisy images; the model is not asked."""
         return (x + NORMS[self.norm].random_start(x, per_sample(eps, x), generator)).clamp(0, 1)

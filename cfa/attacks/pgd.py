@@ -12,6 +12,7 @@ from torch import Tensor
 from cfa.attacks.geometry import NORMS, per_sample
 from cfa.attacks.losses import LOSSES, Model, SampleLoss
 from cfa.attacks.modes import model_mode
+from cfa.attacks.starts import Source, normal
 from cfa.config import BatchNormMode, Norm, StepSize
 
 Start = Literal["uniform", "normal", "none"]
@@ -49,6 +50,8 @@ class PGD:
     official_loop: bool = False
     shared_step: bool = False
 
+    starts_per_image = True
+
     @property
     def survivors_only(self) -> bool:
         """Tell an attack that stops at the first success: what is wrong already need not be attacked."""
@@ -65,7 +68,8 @@ class PGD:
         y: Tensor,
         eps: float | Tensor,
         *,
-        generator: torch.Generator | None = None,
+        generator: Source = None,
+        largest_eps: Tensor | None = None,
     ) -> Tensor:
         """Return adversarial examples of ``x``.
 
@@ -75,33 +79,36 @@ class PGD:
             y: True classes, shape (batch,).
             eps: Radius of the ball, a number or one per sample, shape (batch,).
             generator: Source of the random start, on the device of ``x``.
+            largest_eps: With ``shared_step`` the largest ``eps`` of the batch that ``x`` is a part of; by
+                default that of ``x``.
         """
         # Once, not every step: to hand a GPU a number is to wait for it.
         eps = torch.as_tensor(eps, dtype=x.dtype, device=x.device)
+        largest = eps.max() if largest_eps is None else largest_eps
         with model_mode(model, training=self.bn_mode == "train"):
             loss = LOSSES[self.loss](model, x, y)
             x_adv = self._start(x, per_sample(eps, x), generator)
             if self.tau is None and not self.stop_when_broken:
                 for _ in range(self.steps):
-                    x_adv, _ = self._step(model, loss, x, x_adv, eps)
+                    x_adv, _ = self._step(model, loss, x, x_adv, eps, largest)
                 return x_adv
-            return self._early_stopped(model, loss, x, y, x_adv, eps)
+            return self._early_stopped(model, loss, x, y, x_adv, eps, largest)
 
-    def _start(self, x: Tensor, eps: Tensor, generator: torch.Generator | None) -> Tensor:
+    def _start(self, x: Tensor, eps: Tensor, source: Source) -> Tensor:
         if self.start == "none":
             return x.clone()
         if self.start == "normal":
-            noise = torch.randn(x.shape, dtype=x.dtype, device=x.device, generator=generator)
-            return x + NORMAL_START * noise
-        return (x + NORMS[self.norm].random_start(x, eps, generator)).clamp(0, 1)
+            return x + NORMAL_START * normal(x, source)
+        return (x + NORMS[self.norm].random_start(x, eps, source)).clamp(0, 1)
 
     def _step(
-        self, model: Model, loss: SampleLoss, x: Tensor, x_adv: Tensor, eps: Tensor
+        self, model: Model, loss: SampleLoss, x: Tensor, x_adv: Tensor, eps: Tensor, largest: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Step, project, clip; also return the logits that the gradient came from."""
         geometry = NORMS[self.norm]
         radius = per_sample(eps, x)
-        step = self.step_size.value * (self._step_unit(radius) if self.step_size.relative else 1)
+        unit = (largest if self.shared_step else radius) if self.step_size.relative else 1
+        step = self.step_size.value * unit
         x_adv = x_adv.detach().requires_grad_()
         with torch.enable_grad():
             logits = model(x_adv)
@@ -111,11 +118,15 @@ class PGD:
             moved = geometry.project(moved.sub_(x), radius).add_(x)
             return moved.clamp_(0, 1), logits.detach()
 
-    def _step_unit(self, radius: Tensor) -> Tensor:
-        return radius.max() if self.shared_step else radius
-
     def _early_stopped(
-        self, model: Model, loss: SampleLoss, x: Tensor, y: Tensor, x_adv: Tensor, eps: Tensor
+        self,
+        model: Model,
+        loss: SampleLoss,
+        x: Tensor,
+        y: Tensor,
+        start: Tensor,
+        eps: Tensor,
+        largest: Tensor,
     ) -> Tensor:
         """Run the steps, leaving finished samples where they are.
 
@@ -127,9 +138,9 @@ class PGD:
         rows = torch.arange(len(x), device=x.device)  # whose samples x, y, eps, now and patience hold
         eps = eps.expand(len(x))
         drop = self.bn_mode == "eval" and (self.stop_when_broken or x.device.type == "cpu")
-        now = x_adv
+        now, x_adv = start, start.clone()
         for _ in range(self.steps):
-            moved, logits = self._step(model, loss, x, now, eps)
+            moved, logits = self._step(model, loss, x, now, eps, largest)
             wrong = logits.argmax(dim=1) != y
             goes_on = ~wrong if self.stop_when_broken else patience > 0
             patience = patience - (wrong & goes_on).to(patience.dtype)

@@ -9,6 +9,7 @@ from torch import Tensor
 from cfa.attacks.losses import Model
 from cfa.attacks.modes import model_mode
 from cfa.attacks.pgd import PGD
+from cfa.attacks.starts import Source, of_rows
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class Restarts:
     restarts: int
 
     survivors_only = True
+    starts_per_image = True
 
     def __call__(
         self,
@@ -32,7 +34,7 @@ class Restarts:
         y: Tensor,
         eps: float | Tensor,
         *,
-        generator: torch.Generator | None = None,
+        generator: Source = None,
     ) -> Tensor:
         """Return, per image, the first start's result that broke it, else the last start's."""
         eps = torch.as_tensor(eps, dtype=x.dtype, device=x.device).expand(len(x))
@@ -40,7 +42,8 @@ class Restarts:
         for _ in range(self.restarts):
             if len(holds) == 0:
                 break
-            found = self.attack(model, x[holds], y[holds], eps[holds], generator=generator)
+            noise = of_rows(generator, holds)
+            found = self.attack(model, x[holds], y[holds], eps[holds], generator=noise)
             x_adv[holds] = found
             with torch.no_grad(), model_mode(model, training=False):
                 holds = holds[model(found).argmax(dim=1) == y[holds]]

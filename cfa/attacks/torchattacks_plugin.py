@@ -27,6 +27,7 @@ from cfa.registry import unknown
 SCHEME = "torchattacks"
 INSTALL = "pip install --no-deps torchattacks"
 PACKAGE_NORMS = {"linf": "Linf", "l2": "L2"}
+COLOURS = 3
 TARGETS = 9  # runners-up that a targeted attack tries: the package would try 99 at 100 classes
 
 Measure = Literal["linf", "l2", "l1", "l0"]
@@ -43,6 +44,8 @@ class Kind:
         chooses_norm: Whether a parameter ``norm`` says which of the norms.
         targeted: Whether it tries one runner-up after another, so that ``passes`` is for each of them.
         least_classes: The classes that its loss needs.
+        colours: The channels that its code takes: ``any``, ``three``, or three that it treats ``alike``: then
+            it is the same attack on a grey image that is shown as three equal channels.
     """
 
     norms: tuple[Measure, ...]
@@ -51,6 +54,7 @@ class Kind:
     chooses_norm: bool = False
     targeted: bool = False
     least_classes: int = 2
+    colours: Literal["any", "alike", "three"] = "any"
 
 
 _EITHER: tuple[Measure, ...] = ("linf", "l2")
@@ -67,7 +71,7 @@ KINDS: dict[str, Kind] = {
     "APGD": Kind(_EITHER, 12, chooses_norm=True),
     "APGDT": Kind(_EITHER, 12, chooses_norm=True, targeted=True, least_classes=4),
     "DIFGSM": Kind(("linf",), 10),
-    "TIFGSM": Kind(("linf",), 10),
+    "TIFGSM": Kind(("linf",), 10, colours="alike"),
     "Jitter": Kind(("linf",), 10),
     "NIFGSM": Kind(("linf",), 10),
     "PGDRS": Kind(("linf",), 50),
@@ -75,8 +79,8 @@ KINDS: dict[str, Kind] = {
     "VMIFGSM": Kind(("linf",), 60),
     "VNIFGSM": Kind(("linf",), 60),
     "SPSA": Kind(("linf",), 256),
-    "PIFGSM": Kind(("linf",), 11, budget="max_epsilon"),
-    "PIFGSMPP": Kind(("linf",), 11, budget="max_epsilon"),
+    "PIFGSM": Kind(("linf",), 11, budget="max_epsilon", colours="alike"),
+    "PIFGSMPP": Kind(("linf",), 11, budget="max_epsilon", colours="three"),  # smooths each in its own way
     "CW": Kind(("l2",), 50, budget=""),
     "PGDL2": Kind(("l2",), 10),
     "DeepFool": Kind(("l2",), 50, budget=""),
@@ -221,20 +225,45 @@ class TorchAttack:
             generator: Source of everything random.
 
         Raises:
-            ConfigError: The model has too few classes, or ``eps`` differs between images.
+            ConfigError: It does not exist for such images or classes, or ``eps`` differs between images.
         """
         seed = _draw_seed(generator)
+        channels = x.shape[1]
         with (
             model_mode(model, training=False),
             frozen_parameters(model),
             _fenced(x.device, seed),
             torch.enable_grad(),
         ):
-            seen = _Seen(model, x.device)
-            self._check_side(x.shape[-1])
-            attack = self._build(seen, _classes(seen, x), _one_budget(eps), seed)
-            x_adv: Tensor = attack(x.clone().detach(), y.clone().detach())
-        return x_adv.detach().to(device=x.device, dtype=x.dtype)
+            seen = _Seen(model, x.device, channels)
+            classes = _classes(seen, x)
+            self.check_images(channels, x.shape[-1], classes)
+            attack = self._build(seen, classes, _one_budget(eps), seed)
+            shown = x.repeat(1, COLOURS, 1, 1) if self._shows_three(channels) else x.clone()
+            x_adv: Tensor = attack(shown.detach(), y.clone().detach())
+        return x_adv[:, :channels].detach().to(device=x.device, dtype=x.dtype)
+
+    def _shows_three(self, channels: int) -> bool:
+        return channels == 1 and KINDS[self.name].colours == "alike"
+
+    def check_images(self, channels: int, side: int, classes: int) -> None:
+        """Refuse images that the package's code fails on.
+
+        Raises:
+            ConfigError: It needs other channels, another side, or more classes.
+        """
+        kind = KINDS[self.name]
+        if kind.colours != "any" and channels != COLOURS and not self._shows_three(channels):
+            raise ConfigError(
+                f"{SCHEME}:{self.name} takes images of {COLOURS} channels and these have {channels}; choose "
+                "another attack"
+            )
+        if classes < kind.least_classes:
+            raise ConfigError(
+                f"{SCHEME}:{self.name} needs {kind.least_classes} classes and the model has {classes}; "
+                "use `autoattack`, which leaves out what does not exist for few classes"
+            )
+        self._check_side(side)
 
     def _check_side(self, side: int) -> None:
         """Refuse sides for which the first pattern of Square in l2 runs over the edge (a bug of theirs)."""
@@ -250,11 +279,6 @@ class TorchAttack:
         import torchattacks
 
         kind = KINDS[self.name]
-        if classes < kind.least_classes:
-            raise ConfigError(
-                f"{SCHEME}:{self.name} needs {kind.least_classes} classes and the model has {classes}; "
-                "use `autoattack`, which leaves out what does not exist for few classes"
-            )
         settings: dict[str, Any] = {kind.budget: eps} if kind.budget else {}
         known = _defaults(self.name)
         if (ratio := _step_ratio(self.name)) is not None:
@@ -278,14 +302,15 @@ class _Seen(nn.Module):
     its class's name: neither reaches the model behind.
     """
 
-    def __init__(self, model: Model, device: torch.device) -> None:
+    def __init__(self, model: Model, device: torch.device, channels: int) -> None:
         super().__init__()
+        self._channels = channels  # of the model's images; the attack may see more, all equal
         self._answer = [model]  # in a list: a module as attribute would be a child, whose mode is switched
         self.device_of = nn.Parameter(torch.empty(0, device=device), requires_grad=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the model's logits."""
-        return self._answer[0](x)
+        return self._answer[0](x[:, : self._channels])
 
 
 def _defaults(name: str) -> dict[str, Any]:

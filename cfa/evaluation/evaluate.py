@@ -56,10 +56,11 @@ def attack_images(
     Raises:
         Stopped: The observer asked for it; finished batches are remembered.
         CheckpointError: The logits are not finite, of another number of classes, or never right.
-        ConfigError: An attack does not exist for so few classes.
+        ConfigError: An attack does not exist for such images, or for so few classes.
     """
     chosen = chosen_images(dataset.test_labels, dataset.num_classes, plan.limit)
     images = Images(dataset.test_images, dataset.test_labels).subset(chosen).to(device)
+    plan.check_images(dataset.channels, dataset.image_size, dataset.num_classes)
     _check_logits(model, images, dataset.num_classes)
     runner = Runner(
         model,

@@ -7,11 +7,12 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from cfa.attacks import CLEAN, AutoAttack, described, named_attack
+from cfa.attacks import CLEAN, AutoAttack, check_images, described, named_attack
 from cfa.config import Norm, eps_for, format_eps, parse_fraction
 from cfa.errors import ConfigError
 
 Mode = Literal["reference", "fast"]
+Starts = Literal["image", "batch"]
 TRANSFER = "transfer"  # adversarial images made on another run's model
 
 
@@ -25,12 +26,14 @@ class EvaluationPlan:
         eps: Budget: in (0, 1] for linf, a positive length for l2 and l1.
         limit: About how many images: the first limit/classes of each class in file order; ``None`` is all.
         seed: Seed of random starts.
-        batch_size: Images per batch; random starts depend on it.
+        batch_size: Images per batch; what is random in foreign attacks depends on it.
         mode: How AutoAttack runs: ``reference`` is pyautoattack's image for image, ``fast`` drops broken
             images from batches, so that a few images may come out differently.
         eps_sweep: Attack at each of these budgets instead of ``eps``, smallest first; an image that is broken
             at one counts as broken at every larger one.
         keep_megabytes: How much room the adversarial images may take that are kept for looking at.
+        starts: Whether a random start belongs to its ``image``, so that ``pgd-20-best`` starts as ``pgd-20``,
+            or to its place in the ``batch``, as in evaluations that do not say.
         transfer_from: Id of the run whose model makes the adversarial images of ``transfer``.
     """
 
@@ -44,6 +47,7 @@ class EvaluationPlan:
     eps_sweep: tuple[float, ...] = ()
     keep_megabytes: float = 20.0
     transfer_from: str | None = None
+    starts: Starts = "image"
 
     def __post_init__(self) -> None:
         """Put ``clean`` first and refuse what cannot be carried out, before hours are spent."""
@@ -56,6 +60,10 @@ class EvaluationPlan:
             raise ConfigError(f"batch_size={self.batch_size} is not positive")
         if self.mode not in ("reference", "fast"):
             raise ConfigError(f"mode={self.mode!r} is unknown; use 'reference' or 'fast'")
+        if self.starts not in ("image", "batch"):
+            raise ConfigError(f"starts={self.starts!r} is unknown; use 'image' or 'batch'")
+        if not 0 <= self.seed < 2**31:
+            raise ConfigError(f"seed={self.seed} lies outside of 0 to 2147483647; take a smaller one")
         if not self.keep_megabytes >= 0:
             raise ConfigError(f"keep_megabytes={self.keep_megabytes} is negative; use 0 to keep no images")
         self._check_names()
@@ -79,7 +87,7 @@ class EvaluationPlan:
     @classmethod
     def of(cls, fields: Mapping[str, Any]) -> "EvaluationPlan":
         """Read a plan back from JSON, which has lists for tuples."""
-        return cls(**{**fields, "attacks": tuple(fields["attacks"])})
+        return cls(**{"starts": "batch", **fields, "attacks": tuple(fields["attacks"])})
 
     def count_images(self, test_images: int, num_classes: int) -> int:
         """Count the images that are attacked, of a test part with as many of every class.
@@ -90,6 +98,17 @@ class EvaluationPlan:
         if self.limit is None:
             return test_images
         return min(test_images, _per_class(self.limit, num_classes) * num_classes)
+
+    def check_images(self, channels: int, side: int, num_classes: int) -> None:
+        """Refuse images that one of the attacks cannot take.
+
+        Raises:
+            ConfigError: It does not exist for such images.
+        """
+        for name in self.attacks:
+            base, _ = split_eps(name)
+            if base != TRANSFER:
+                check_images(named_attack(base, self.norm), channels, side, num_classes)
 
     def settings(self, name: str, num_classes: int | None = None) -> dict[str, Any]:
         """Describe an attack of the plan in full, as results store it.

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from cfa.attacks import CLEAN, Attack, Member, finds_minimum
+from cfa.attacks import CLEAN, Attack, ImageNoise, Member, finds_minimum, starts_per_image
 from cfa.data import Images, to_float
 from cfa.errors import CheckpointError, UnknownName
 from cfa.evaluation import findings as said
@@ -106,7 +106,7 @@ class Runner:
         assert step.attack is not None
         with self._ready():
             x = to_float(images.images)
-            x_adv = self._attacked(step.attack, x, images.labels, trial.eps, batch, said.Listener())
+            x_adv = self._attacked(step.attack, x, images.labels, trial.eps, batch, members, said.Listener())
             predicted, _, _ = self._judged(step.attack, trial.eps, x, x_adv, images.labels)
         return x_adv.clamp(0, 1).float().cpu().numpy(), predicted
 
@@ -215,7 +215,7 @@ class Runner:
             keeper.count(label[part.kept], part.predicted[part.kept], self._image_bytes())
             return part
         try:
-            part = self._compute(step, trial, batch, self._images.subset(indices), keeper)
+            part = self._compute(step, trial, batch, np.array(members), keeper)
         except torch.OutOfMemoryError:
             if len(members) == 1:
                 raise
@@ -226,7 +226,10 @@ class Runner:
         self._scratch.keep_part(number, batch, part)
         return part
 
-    def _compute(self, step: Step, trial: Trial | None, batch: int, images: Images, keeper: Keeper) -> Part:
+    def _compute(
+        self, step: Step, trial: Trial | None, batch: int, members: np.ndarray, keeper: Keeper
+    ) -> Part:
+        images = self._images.subset(torch.from_numpy(members))
         before, x = self._meter.done, to_float(images.images)
         if trial is None or step.attack is None:
             with torch.no_grad():
@@ -236,7 +239,7 @@ class Runner:
             predicted = logits.argmax(dim=1).cpu().numpy().astype(np.int16)
             return Part(predicted, nothing, nothing.astype(np.int32), nothing, self._meter.done - before)
         heard = said.Listener()
-        x_adv = self._attacked(step.attack, x, images.labels, trial.eps, batch, heard)
+        x_adv = self._attacked(step.attack, x, images.labels, trial.eps, batch, members, heard)
         predicted, verdict, length = self._judged(step.attack, trial.eps, x, x_adv, images.labels)
         label = images.labels.cpu().numpy()
         changed = (verdict.allowed & (verdict.length > 0)).cpu().numpy()
@@ -268,13 +271,25 @@ class Runner:
         return predicted.astype(np.int16), verdict, length
 
     def _attacked(
-        self, attack: Attack, x: Tensor, y: Tensor, eps: float, batch: int, heard: said.Listener
+        self,
+        attack: Attack,
+        x: Tensor,
+        y: Tensor,
+        eps: float,
+        batch: int,
+        members: np.ndarray,
+        heard: said.Listener,
     ) -> Tensor:
+        """Attack one batch; an image's start depends on the plan's seed and on its place in the test part."""
+        seed = self._plan.seed * 1_000_003
+        if self._plan.starts == "image" and starts_per_image(attack):
+            seeds = [seed + place for place in self._positions[members].tolist()]
+            return attack(self._meter, x, y, eps, generator=ImageNoise.seeded(seeds))
         noise = torch.Generator(device=x.device)
         if isinstance(attack, Member):
             noise.manual_seed(self._plan.seed)  # pyautoattack seeds every batch alike
             return attack(self._meter, x, y, eps, generator=noise, logger=heard)
-        noise.manual_seed(self._plan.seed * 1_000_003 + batch)
+        noise.manual_seed(seed + batch)
         return attack(self._meter, x, y, eps, generator=noise)
 
     def _write_down(

@@ -2,10 +2,20 @@
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 
-from cfa.attacks import CLEAN, Attack, AutoAttack, Model, named_attack, passes_of, survivors_only
+from cfa.attacks import (
+    CLEAN,
+    Attack,
+    AutoAttack,
+    Model,
+    Source,
+    StartsPerImage,
+    named_attack,
+    passes_of,
+    starts_per_image,
+    survivors_only,
+)
 from cfa.config import format_eps
 from cfa.errors import ConfigError
 from cfa.evaluation.columns import by_of, part_of
@@ -62,7 +72,9 @@ class Transfer:
     """Make the adversarial images on another model."""
 
     source: nn.Module
-    attack: Attack
+    attack: StartsPerImage
+
+    starts_per_image = True
 
     def __call__(
         self,
@@ -71,7 +83,7 @@ class Transfer:
         y: Tensor,
         eps: float | Tensor,
         *,
-        generator: torch.Generator | None = None,
+        generator: Source = None,
     ) -> Tensor:
         """Attack the source; the model itself is not asked."""
         return self.attack(self.source, x, y, eps, generator=generator)
@@ -136,6 +148,7 @@ def _attack(name: str, plan: EvaluationPlan, transfer: nn.Module | None) -> Atta
             raise ConfigError("transfer needs another run's model; name the run in transfer_from")
         direct = named_attack("pgd-20", plan.norm)
         assert direct is not None
+        assert starts_per_image(direct)
         return Transfer(transfer, direct)
     attack = named_attack(name, plan.norm)
     assert attack is not None

@@ -43,6 +43,7 @@ NOTES = (
     "per class were computed again. It chose checkpoints on test. It keeps no loss and no time."
 )
 # Its arguments, and the settings that they are here; lambdas and the loss's constants only where they count.
+# Until March 2025 the threshold was misspelt.
 ARGUMENTS = {
     "epochs": "train.epochs",
     "lr_max": "optimizer.lr",
@@ -50,12 +51,17 @@ ARGUMENTS = {
     "begin": "rule.warmup_epochs",
     "decay_rate": "averaging.decay",
     "threshold": "averaging.threshold",
+    "thershold": "averaging.threshold",
     "beta": "objective.beta",
     "tau": "objective.tau",
     "lambda_1": "rule.lambda_eps",
     "lambda_2": "rule.lambda_beta",
 }
 IN_255 = {"epsilon": "attack.eps", "pgd_alpha": "attack.step_size"}
+# Arguments that say which method it is, or that the official script reads without using them.
+OTHERS = ("mode", "ccm", "ccr", "batch_size", "norm", "fname", "device", "debug")
+LARGEST = 1e6  # of its numbers
+NETWORK = "PRN"  # the official code lacks its other network, WRN
 METHOD_OF = {
     ("AT", False, False): "pgd-at",
     ("AT", True, False): "pgd-at-cfa",
@@ -84,11 +90,13 @@ class OfficialLog:
         accuracy: Shape (epochs, 6, 10), in [0, 1].
         config: The settings, as ours.
         source: The file.
+        left_out: Arguments in its settings that nothing here is called by.
     """
 
     accuracy: "Tensor"
     config: RunConfig
     source: Path
+    left_out: tuple[str, ...] = ()
 
 
 def read_official_log(
@@ -103,7 +111,7 @@ def read_official_log(
 
     Raises:
         CheckpointError: The file is damaged, or holds something else.
-        ConfigError: Nothing says which method it was.
+        ConfigError: Nothing says which method it was, or its settings are not those of the official code.
     """
     from cfa.methods import METHODS, configure, unused_settings
 
@@ -114,7 +122,8 @@ def read_official_log(
     told = {name: value for name, value in _settings(arguments).items() if name not in unused}
     settings = {**told, **(overrides or {}), "train.epochs": len(accuracy)}
     config = configure(chosen, "cifar10", model="preact-resnet18", preset="official-code", overrides=settings)
-    return OfficialLog(accuracy, config, file)
+    known = {*ARGUMENTS, *IN_255, *OTHERS, "model"}
+    return OfficialLog(accuracy, config, file, tuple(name[:40] for name in arguments if name not in known))
 
 
 def import_official_log(store: Store, log: OfficialLog, name: str | None = None) -> RunFolder:
@@ -146,7 +155,10 @@ def import_official_log(store: Store, log: OfficialLog, name: str | None = None)
         )
     )
     append_rows(run.history_file, rows)
-    store.relabel(run, dataclasses.replace(run.label, notes=NOTES))
+    left_out = (
+        f" Left out, since nothing here is called so: {', '.join(log.left_out)}." if log.left_out else ""
+    )
+    store.relabel(run, dataclasses.replace(run.label, notes=NOTES + left_out))
     run.write_status("finished", len(log.accuracy), f"history of {log.source.name}, without weights")
     return run
 
@@ -233,8 +245,23 @@ def _method(arguments: Mapping[str, Any], file: Path) -> str:
 
 
 def _settings(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    found = {ours: arguments[theirs] for theirs, ours in ARGUMENTS.items() if theirs in arguments}
-    return found | {ours: arguments[theirs] / 255 for theirs, ours in IN_255.items() if theirs in arguments}
+    if (network := arguments.get("model", NETWORK)) != NETWORK:
+        raise ConfigError(f"the log is of a network {network!r}; only those of {NETWORK} can be imported")
+    found: dict[str, Any] = {}
+    for theirs, ours in (ARGUMENTS | IN_255).items():
+        if theirs not in arguments:
+            continue
+        value = arguments[theirs]
+        if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < LARGEST:
+            raise ConfigError(
+                f"{theirs}={value!r} in the log's config.json is no such number; correct it there"
+            )
+        value = value / 255 if theirs in IN_255 else value
+        if found.setdefault(ours, value) != value:
+            raise ConfigError(
+                f"the log's config.json gives {ours} twice, as {found[ours]} and {value}; keep one"
+            )
+    return found
 
 
 def _rows(log: OfficialLog) -> Iterator[Row]:

@@ -118,7 +118,8 @@ def submit_evaluation(
         foreground: The caller carries out the job itself.
 
     Raises:
-        ConfigError: The run ships with the project and cannot be written to.
+        ConfigError: The run ships with the project and cannot be written to, or an attack cannot take the
+            images.
         UnknownName: The run has finished without weights of this kind.
     """
     if run.read_only:
@@ -128,6 +129,10 @@ def submit_evaluation(
         )
     from cfa.data import full_name
 
+    if dataset is None and run.manifest is not None:
+        channels, side, classes = map(run.manifest.model.get, ("channels", "image_size", "num_classes"))
+        if isinstance(channels, int) and isinstance(side, int) and isinstance(classes, int):
+            plan.check_images(channels, side, classes)
     if weights not in ("auto", "file") and run.status.state == "finished":
         require_weights(run, weights, checkpoint)
     names = (

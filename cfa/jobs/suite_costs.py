@@ -76,11 +76,13 @@ class SuiteCosts:
 
 
 def _alike(config: RunConfig) -> RunConfig:
-    """Return a configuration that costs the same: the base method, without seed, start and calibration."""
-    from cfa.methods import METHODS
+    """Return a configuration that costs the same: without seed and start, of our methods the plain one."""
+    from cfa.methods import METHODS, title_of_ours
 
-    recipe = METHODS[config.method]
-    base = next((name for name, other in METHODS.items() if other.title == recipe.title), config.method)
-    changes = {"method": base, "seed": 0, "init": None, "rule": RuleSettings()}
+    alike = config.model_copy(update={"seed": 0, "init": None})
+    title = title_of_ours(METHODS[config.method])
+    if title is None:
+        return alike
+    base = next(name for name, other in METHODS.items() if other.title == title)
     attack = config.attack.model_copy(update={"eps": 8 / 255})
-    return config.model_copy(update={**changes, "attack": attack})
+    return alike.model_copy(update={"method": base, "rule": RuleSettings(), "attack": attack})

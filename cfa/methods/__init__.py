@@ -15,9 +15,15 @@ from cfa.methods.presets import (
     grid,
     preset_settings,
     train_command,
+)
+from cfa.methods.recipes import (
+    METHODS,
+    Recipe,
+    display_name,
+    known_recipe,
+    title_of_ours,
     unused_settings,
 )
-from cfa.methods.recipes import METHODS, Recipe, display_name, known_recipe
 from cfa.methods.rules import Calibration, ClassKnobs, ClassStats, Rule
 
 __all__ = [
@@ -46,6 +52,7 @@ __all__ = [
     "known_recipe",
     "preset_settings",
     "tail_classes",
+    "title_of_ours",
     "train_command",
     "unused_settings",
 ]

@@ -5,6 +5,7 @@ Averages never influence training; both are tracked in every run.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from math import ceil
 
 import numpy as np
@@ -59,6 +60,8 @@ class Averager:
 def gate_statistic(gate: Gate, correct: ArrayLike, total: ArrayLike, tail: ArrayLike | None = None) -> float:
     """Reduce validation robustness per class to the number that the gate compares with its threshold.
 
+    It is computed in whole numbers and rounded once, so that a mean of exactly the threshold reaches it.
+
     Args:
         gate: ``worst`` class (the paper's), mean of the ``worst-10-percent`` of classes (at least one),
             mean of the ``tail`` classes, or ``mean`` of all.
@@ -66,16 +69,16 @@ def gate_statistic(gate: Gate, correct: ArrayLike, total: ArrayLike, tail: Array
         total: Validation images per class.
         tail: Which classes are the tail, boolean, for gate ``tail``.
     """
-    accuracy = np.asarray(correct, dtype=float) / np.asarray(total, dtype=float)
+    accuracy = [Fraction(int(k), int(n)) for k, n in zip(np.asarray(correct), np.asarray(total), strict=True)]
     if gate == "worst":
-        return float(accuracy.min())
-    if gate == "worst-10-percent":
-        return float(np.sort(accuracy)[: ceil(len(accuracy) / 10)].mean())
-    if gate == "tail":
+        accuracy = [min(accuracy)]
+    elif gate == "worst-10-percent":
+        accuracy = sorted(accuracy)[: ceil(len(accuracy) / 10)]
+    elif gate == "tail":
         if tail is None:
             raise ConfigError("averaging.gate=tail needs to know the tail classes; choose another gate")
-        return float(accuracy[np.asarray(tail, dtype=bool)].mean())
-    return float(accuracy.mean())
+        accuracy = [one for one, is_tail in zip(accuracy, np.asarray(tail), strict=True) if is_tail]
+    return float(sum(accuracy) / len(accuracy))
 
 
 def tail_classes(train_counts: ArrayLike) -> np.ndarray:

@@ -12,7 +12,7 @@ from typing import Any
 
 from cfa.config import RunConfig, nest, setting_names, validated
 from cfa.errors import ConfigError
-from cfa.methods.recipes import METHODS, Recipe
+from cfa.methods.recipes import METHODS, NEEDED, Recipe, title_of_ours, unused_settings
 from cfa.registry import Registry, unknown
 
 
@@ -24,7 +24,7 @@ class Preset:
         title: For people.
         summary: One line on what it is for.
         settings: Values for every method.
-        by_method: Values for methods whose title (``PGD-AT``, ``TRADES``, ``FAT``) is the key.
+        by_method: Values for our own methods whose title (``PGD-AT``, ``TRADES``, ``FAT``) is the key.
         notes: Where values come from that the source does not state.
     """
 
@@ -278,16 +278,6 @@ SETTING_HELP: Mapping[str, str] = {
 }
 
 
-OF_CONSTRAINTS = (
-    "rule.clean_bound",
-    "rule.boundary_bound",
-    "rule.weight_rate",
-    "rule.eps_rate",
-    "rule.weight_limit",
-)
-
-# Settings that may be ``None`` in a configuration, but only for methods that have no use for them.
-NEEDED = ("objective.beta", "objective.tau", "rule.lambda_eps", "rule.lambda_beta")
 WORD_NONE = ("attack.start",)  # here `none` is a choice and not the absence of one
 
 
@@ -309,28 +299,10 @@ def preset_settings(recipe: Recipe, preset_name: str) -> dict[str, Any]:
         **official,
         **preset.settings,
         **recipe.settings,
-        **preset.by_method.get(recipe.title, {}),
+        **preset.by_method.get(title_of_ours(recipe) or "", {}),
     }
     unused = unused_settings(recipe)
     return {name: value for name, value in settings.items() if name not in unused}
-
-
-def unused_settings(recipe: Recipe) -> set[str]:
-    """List the settings that a method has no use for."""
-    unused = set()
-    if not recipe.uses_beta:
-        unused.add("objective.beta")
-    if not recipe.uses_tau:
-        unused.add("objective.tau")
-    if not recipe.ccm:
-        unused |= {"rule.lambda_eps", "rule.eps_min", "rule.eps_max"}
-    if not recipe.ccr:
-        unused.add("rule.lambda_beta")
-    if not (recipe.ccm or recipe.ccr):
-        unused.add("rule.warmup_epochs")
-    if not recipe.constrained:
-        unused |= set(OF_CONSTRAINTS)
-    return unused
 
 
 def configure(
@@ -356,7 +328,8 @@ def configure(
 
     Raises:
         UnknownName: No method or preset has that name.
-        ConfigError: A setting does not exist, is out of range, or means nothing to the method.
+        ConfigError: A setting does not exist, is out of range, means nothing to the method, or is missing: no
+            preset knows the numbers of somebody's own method.
     """
     recipe = METHODS[method]
     chosen_model = model or default_model(dataset)
@@ -365,24 +338,32 @@ def configure(
     _refuse_unusable(recipe, overrides)
     settings = preset_settings(recipe, chosen_preset) | {k: _plain(k, v) for k, v in overrides.items()}
     identity = {"method": method, "dataset": dataset, "model": chosen_model, "preset": chosen_preset}
-    return validated({**identity, "seed": seed, "init": init, **nest(settings)})
+    config = validated({**identity, "seed": seed, "init": init, **nest(settings)})
+    recipe.require_settings(config)
+    return config
 
 
 def config_differences(config: RunConfig) -> dict[str, tuple[Any, Any]]:
     """Return the settings in which a configuration differs from its preset: ``{name: (preset, own)}``.
 
-    Empty for a method or a preset that is not known here.
+    Empty for a preset that is not known here. Of a method that is not, the preset is what it says of all
+    methods, and what the method has no use for is left out.
     """
-    if config.method not in METHODS or config.preset not in PRESETS:
+    if config.preset not in PRESETS:
         return {}
-    preset = configure(
-        config.method, config.dataset, model=config.model, preset=config.preset, seed=config.seed
-    )
+    known = config.method in METHODS
+    if known:
+        preset = configure(
+            config.method, config.dataset, model=config.model, preset=config.preset, seed=config.seed
+        )
+    else:
+        identity = config.model_dump(include={"method", "dataset", "model", "preset"})
+        preset = validated({**identity, **nest(PRESETS[config.preset].settings)})
     plain = preset.flat()
     return {
         name: (plain[name], value)
         for name, value in config.flat().items()
-        if plain[name] != value and name in setting_names()
+        if plain[name] != value and name in setting_names() and (known or value is not None)
     }
 
 

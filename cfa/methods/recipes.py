@@ -4,21 +4,41 @@ Weight averages are no part of a recipe: every run carries online, EMA and FAWA 
 `trades` with its EMA weights and "TRADES + CFA" is `trades-cfa` (CCM + CCR) with its FAWA weights.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from cfa.attacks import PGD
-from cfa.config import BatchNormMode, RunConfig
+from cfa.attacks import CLEAN, LOSSES, PGD, named_attack
+from cfa.config import BatchNormMode, RunConfig, setting_names
+from cfa.errors import ConfigError
 from cfa.methods.constraints import FairConstraints
 from cfa.methods.objectives import Objective, adversarial_cross_entropy, trades
 from cfa.methods.rules import Calibration, Rule
-from cfa.registry import Registry, instance_of
+from cfa.registry import Registry, instance_of, unknown
+
+OF_CONSTRAINTS = (
+    "rule.clean_bound",
+    "rule.boundary_bound",
+    "rule.weight_rate",
+    "rule.eps_rate",
+    "rule.weight_limit",
+)
+# Settings that may be ``None`` in a configuration, but only for methods that have no use for them; each with
+# a usual value.
+NEEDED: Mapping[str, str] = {
+    "objective.beta": "6",
+    "objective.tau": "3",
+    "rule.lambda_eps": "0.5",
+    "rule.lambda_beta": "0.5",
+}
+PASSES = ("clean", "logging")  # extra forward passes that training knows
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
     """The parts of a method.
+
+    Parts that contradict each other are refused with a ConfigError: one of them would do nothing.
 
     Attributes:
         name: Registry key.
@@ -38,9 +58,12 @@ class Recipe:
         batch_weights: Each loss term is divided by the sum of its weights in the batch (FRL), not by the
             number of images.
         shared_step: A relative step is relative to the largest ``eps`` in the batch (FRL).
-        settings: What the method's official code does whatever is trained; presets may say otherwise.
-        official_passes: Extra forward passes of the official code, ``("clean",)`` after the loss; made only
-            where `train.official_passes` asks for them.
+        settings: What the method's official code does whatever is trained; of our methods presets may say
+            otherwise.
+        validation_attack: What validation images are attacked with after every epoch: for the gate, for
+            choosing checkpoints, and where the rule reads them.
+        official_passes: Extra forward passes of the method's official code, ``clean`` with the loss and
+            ``logging`` after the step; made only where `train.official_passes` asks for them.
         official_loop: The official code's attack has a loop of its own, followed where they are asked for.
     """
 
@@ -60,11 +83,59 @@ class Recipe:
     batch_weights: bool = False
     shared_step: bool = False
     settings: Mapping[str, Any] = field(default_factory=dict)
+    validation_attack: str = "pgd-10"  # at the nominal eps, step eps/4, as most papers validate
     official_passes: tuple[str, ...] = ()
     official_loop: bool = False
 
+    def __post_init__(self) -> None:
+        """Refuse parts that contradict each other, or that do not exist."""
+        named_attack(self.validation_attack, "linf")
+        for sentence in self._contradictions():
+            raise ConfigError(f"recipe {self.name!r}: {sentence}")
+
+    def _contradictions(self) -> Iterator[str]:
+        if self.ccr and not self.uses_beta:
+            yield "ccr calibrates beta, and there is none; set uses_beta=True or leave ccr out"
+        if self.constrained and not self.uses_beta:
+            yield "constrained weighs a clean term against a robust one; set uses_beta=True"
+        if self.constrained and (self.ccm or self.ccr):
+            yield "constrained sets eps and weights of each class by itself; leave ccm and ccr out"
+        if self.official_loop and not self.uses_tau:
+            yield "official_loop is FAT's, which stops early; set uses_tau=True"
+        if self.validation_attack == CLEAN:
+            yield "validation_attack is clean; name an attack such as pgd-10"
+        if self.attack_loss not in LOSSES:
+            yield str(unknown("attack_loss", self.attack_loss, list(LOSSES)))
+        for name in self.official_passes:
+            if name not in PASSES:
+                yield str(unknown("official pass", name, list(PASSES)))
+        for name in self.settings:
+            if name not in setting_names():
+                yield str(unknown("setting", name, setting_names()))
+            elif name in unused_settings(self):
+                yield f"its settings give {name}, for which its flags have no use; set the flag that uses it"
+
+    def require_settings(self, config: RunConfig) -> None:
+        """Refuse a configuration without a number that the method needs: it would train as another method.
+
+        Raises:
+            ConfigError: One is missing.
+        """
+        flat, unused = config.flat(), unused_settings(self)
+        for name, usual in NEEDED.items():
+            if name not in unused and flat[name] is None:
+                raise ConfigError(
+                    f"{config.method} needs {name}, which neither its recipe nor the preset "
+                    f"{config.preset!r} gives it; set it, for example --set {name}={usual}"
+                )
+
     def attack(self, config: RunConfig) -> PGD:
-        """Build the training attack."""
+        """Build the training attack.
+
+        Raises:
+            ConfigError: A setting that the method needs is missing.
+        """
+        self.require_settings(config)
         settings = config.attack
         return PGD(
             norm=settings.norm,
@@ -79,10 +150,15 @@ class Recipe:
         )
 
     def rule(self, config: RunConfig) -> Rule:
-        """Build the calibration rule."""
+        """Build the calibration rule.
+
+        Raises:
+            ConfigError: A setting that the method needs is missing.
+        """
+        self.require_settings(config)
         settings = config.rule
         if self.constrained:
-            assert config.objective.beta is not None  # `configure` refuses a constrained method without one
+            assert config.objective.beta is not None  # it is required
             return FairConstraints(
                 eps=config.attack.eps,
                 beta=config.objective.beta,
@@ -103,6 +179,24 @@ class Recipe:
         )
 
 
+def unused_settings(recipe: Recipe) -> set[str]:
+    """List the settings that a method has no use for."""
+    unused = set()
+    if not recipe.uses_beta:
+        unused.add("objective.beta")
+    if not recipe.uses_tau:
+        unused.add("objective.tau")
+    if not recipe.ccm:
+        unused |= {"rule.lambda_eps", "rule.eps_min", "rule.eps_max"}
+    if not recipe.ccr:
+        unused.add("rule.lambda_beta")
+    if not (recipe.ccm or recipe.ccr):
+        unused.add("rule.warmup_epochs")
+    if not recipe.constrained:
+        unused |= set(OF_CONSTRAINTS)
+    return unused
+
+
 METHODS: Registry[Recipe] = Registry(
     "method", instance_of(Recipe, "make a cfa.methods.Recipe of your method and name that")
 )
@@ -112,6 +206,7 @@ _PGD_AT = Recipe(
     title="PGD-AT",
     summary="Cross-entropy on PGD examples (Madry et al. 2018)",
     objective=adversarial_cross_entropy,
+    official_passes=("logging",),
 )
 _TRADES = Recipe(
     name="trades",
@@ -122,7 +217,7 @@ _TRADES = Recipe(
     start="normal",
     bn_mode="eval",
     uses_beta=True,
-    official_passes=("clean",),
+    official_passes=("clean", "logging"),
 )
 _FAT = Recipe(
     name="fat",
@@ -130,6 +225,7 @@ _FAT = Recipe(
     summary="PGD-AT that stops tau steps after a sample is misclassified (Zhang et al. 2020)",
     objective=adversarial_cross_entropy,
     uses_tau=True,
+    official_passes=("logging",),
     official_loop=True,
 )
 _FRL = Recipe(
@@ -151,7 +247,8 @@ _FRL = Recipe(
         "optimizer.milestones": (),
         "train.epochs": 40,
     },
-    official_passes=("clean",),
+    validation_attack="pgd-20",  # their step of 2/255 is a quarter of 8/255
+    official_passes=("clean",),  # they count nothing while they train, so that there is no logging pass
 )
 
 
@@ -182,6 +279,11 @@ for _recipe in (
     _FRL,
 ):
     METHODS.register(_recipe.name, _recipe)
+
+
+def title_of_ours(recipe: Recipe) -> str | None:
+    """Return the title of one of our own methods; somebody's own recipe may have the same by accident."""
+    return recipe.title if recipe.name in METHODS and METHODS[recipe.name] is recipe else None
 
 
 def known_recipe(method: str) -> Recipe | None:

@@ -6,6 +6,7 @@ from time import perf_counter
 
 import torch
 
+from cfa.attacks import named_attack, passes_of
 from cfa.config import RunConfig
 from cfa.data import DatasetInfo, Images, to_float
 from cfa.errors import DataError
@@ -18,7 +19,7 @@ from cfa.training.validation import count_correct
 
 LONG_ENOUGH = 0.3  # seconds; a probe that takes this long is worth scaling up from
 KINDS = 3  # online, EMA and FAWA
-CLOSING_TEST = 2.0  # PGD-20 and clean against PGD-10 and clean
+CLOSING_TEST = "pgd-20"
 BYTES_PER_CLASS_AND_EPOCH = 7 * 2 * 8  # seven rows of two counts, about eight characters each
 
 
@@ -68,7 +69,7 @@ def estimate_seconds(config: RunConfig, info: DatasetInfo, device: torch.device)
     epoch = steps * config.train.batch_size * per_image + validation
     if config.train.test_probe or config.train.select_on == "test":
         epoch += kinds * info.test_images * per_checked
-    closing = kinds * info.test_images * per_checked * CLOSING_TEST
+    closing = kinds * info.test_images * per_checked * _closing_share(config, info.classes)
     weights = sum(value.numel() * value.element_size() for value in model.state_dict().values())
     rows = config.train.epochs * info.classes * BYTES_PER_CLASS_AND_EPOCH
     snapshots = config.train.epochs // config.train.keep_every if config.train.keep_every else 0
@@ -110,10 +111,21 @@ def _seconds_per_training_image(
 def _seconds_per_validated_image(
     config: RunConfig, spec: ModelSpec, model: torch.nn.Module, device: torch.device
 ) -> float:
+    attack = METHODS[config.method].validation_attack
+
     def probe(count: int) -> None:
-        count_correct(model, _images(spec, count, device), config, spec.num_classes)
+        count_correct(model, _images(spec, count, device), config, spec.num_classes, attack)
 
     return _seconds_per_image(probe, config.train.batch_size, device)
+
+
+def _closing_share(config: RunConfig, classes: int) -> float:
+    """Return what an image of the closing test costs, over one of a validation; both predict it clean too."""
+    of_closing, of_validation = (
+        1 + passes_of(named_attack(name, config.attack.norm), classes)
+        for name in (CLOSING_TEST, METHODS[config.method].validation_attack)
+    )
+    return of_closing / of_validation
 
 
 def _seconds_per_image(probe: Callable[[int], None], largest: int, device: torch.device) -> float:

@@ -315,10 +315,7 @@ class Trainer:
         splits = {"val": self.val_images}
         if self.test_images is not None:
             splits["test"] = self.test_images
-        counts = {
-            split: count_correct(model, images, self.config, self.dataset.num_classes)
-            for split, images in splits.items()
-        }
+        counts = {split: self._count(model, images) for split, images in splits.items()}
         self.state.scores[kind] = {split: vars(count) for split, count in counts.items()}
         score = counts[self.config.train.select_on].selection_score
         if score > self.state.best.get(kind, (-1.0, 0))[0]:
@@ -329,6 +326,12 @@ class Trainer:
             for split, count in counts.items()
             for row in score_rows(count, self.config, epoch=epoch, split=split, weights=kind)
         ]
+
+    def _count(self, model: nn.Module, images: Images) -> Counts:
+        """Count what is right under the method's attack; a resumed run goes on with that of its start."""
+        before = self.state.scores.get("online")
+        attack = Counts(**before["val"]).attack if before else METHODS[self.config.method].validation_attack
+        return count_correct(model, images, self.config, self.dataset.num_classes, attack)
 
     def _rows_of_unchanged(self, kind: str, epoch: int) -> list[Row]:
         return [
@@ -356,7 +359,7 @@ class Trainer:
                 f"{self.config.method} is made to go on from a robust network, and this run starts from "
                 "random weights; name a trained run as init (--init RUN)"
             )
-        counts = count_correct(self.state.model, self.val_images, self.config, self.dataset.num_classes)
+        counts = self._count(self.state.model, self.val_images)
         self.state.scores["online"] = {"val": vars(counts)}
         self._calibrate(0)
 

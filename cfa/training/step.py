@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from cfa.attacks import PGD
 from cfa.config import RunConfig
-from cfa.methods import ClassKnobs, Objective
+from cfa.errors import ConfigError
+from cfa.methods import ClassKnobs, Objective, Terms
 from cfa.methods.recipes import Recipe
 
 
@@ -37,6 +38,7 @@ class Step:
         objective: The loss terms.
         autocast: Arithmetic of the forward passes (bf16 on GPUs, if asked for).
         extra_passes: Forward passes of the official code that only move BatchNorm statistics.
+        has_clean_term: Whether the objective has a clean term.
         batch_weights: Divide each loss term by the sum of its weights in the batch.
         parts: Attack and gradients are computed for the batch in so many parts.
         model: What is called (the network, possibly compiled).
@@ -46,6 +48,7 @@ class Step:
     objective: Objective
     autocast: bool
     extra_passes: tuple[str, ...]
+    has_clean_term: bool
     batch_weights: bool
     parts: int
     model: Callable[[Tensor], Tensor]
@@ -54,12 +57,13 @@ class Step:
     def of(cls, recipe: Recipe, config: RunConfig, model: nn.Module) -> "Step":
         """Put the parts of a recipe together."""
         called: Callable[[Tensor], Tensor] = torch.compile(model) if config.train.compile else model
-        extra = (*recipe.official_passes, "logging") if config.train.official_passes else ()
+        extra = recipe.official_passes if config.train.official_passes else ()
         return cls(
             attack=recipe.attack(config),
             objective=recipe.objective,
             autocast=config.train.precision == "bf16",
             extra_passes=extra,
+            has_clean_term=recipe.uses_beta,
             batch_weights=recipe.batch_weights,
             parts=config.train.batch_parts,
             model=called,
@@ -80,10 +84,11 @@ class Step:
             correctly before the update, shape (batch,), boolean.
         """
         optimizer.zero_grad(set_to_none=True)
-        parts = [
-            self._add_gradients(xs, ys, len(y), knobs, generator)
-            for xs, ys in zip(x.chunk(self.parts), y.chunk(self.parts), strict=True)
-        ]
+        # Sums and maxima over the batch are taken here, where all of it is, and not in its parts.
+        clean, robust = (self._weights(of, y) for of in (knobs.clean_weight, knobs.robust_weight))
+        whole = _Samples(x, y, knobs.eps[y], clean, robust)
+        largest = whole.eps.max()
+        parts = [self._add_gradients(part, len(y), largest, generator) for part in whole.chunk(self.parts)]
         optimizer.step()
         if "logging" in self.extra_passes:
             self._statistics_pass(x)
@@ -91,20 +96,28 @@ class Step:
         return torch.stack(losses).sum(), torch.cat(correct)
 
     def _add_gradients(
-        self, x: Tensor, y: Tensor, batch: int, knobs: DeviceKnobs, generator: torch.Generator
+        self, part: "_Samples", batch: int, largest_eps: Tensor, generator: torch.Generator
     ) -> tuple[Tensor, Tensor]:
         """Add a part of a batch to the gradients; return its share of the loss and who was right."""
+        x, y = part.x, part.y
         with torch.autocast(x.device.type, torch.bfloat16, enabled=self.autocast):
-            x_adv = self.attack(self.model, x, y, knobs.eps[y], generator=generator)
+            x_adv = self.attack(self.model, x, y, part.eps, generator=generator, largest_eps=largest_eps)
             terms = self.objective(self.model, x, x_adv, y)
             if "clean" in self.extra_passes:
                 self._statistics_pass(x)
-        loss = self._weights(knobs.robust_weight, y) * terms.robust
+        self._refuse_other_terms(terms)
+        loss = part.robust_weight * terms.robust
         if terms.clean is not None:
-            loss = loss + self._weights(knobs.clean_weight, y) * terms.clean
+            loss = loss + part.clean_weight * terms.clean
         loss = loss.mean() * (len(y) / batch)
         torch.autograd.backward(loss)
         return loss.detach(), terms.logits_adv.detach().argmax(dim=1) == y
+
+    def _refuse_other_terms(self, terms: Terms) -> None:
+        """Refuse a clean term that would weigh nothing, and a beta that has none to weigh against."""
+        if (terms.clean is not None) != self.has_clean_term:
+            says, has = self.has_clean_term, "no clean term" if terms.clean is None else "a clean term"
+            raise ConfigError(f"the recipe says uses_beta={says} and its objective has {has}; set {not says}")
 
     def _weights(self, of_class: Tensor, y: Tensor) -> Tensor:
         """Weigh the samples, with ``batch_weights`` so that their mean in the batch is that over classes."""
@@ -114,3 +127,18 @@ class Step:
     def _statistics_pass(self, x: Tensor) -> None:
         with torch.no_grad():
             self.model(x)
+
+
+@dataclass(frozen=True)
+class _Samples:
+    """A batch, and for each sample the knobs of its class."""
+
+    x: Tensor
+    y: Tensor
+    eps: Tensor
+    clean_weight: Tensor
+    robust_weight: Tensor
+
+    def chunk(self, parts: int) -> "list[_Samples]":
+        columns = (column.chunk(parts) for column in vars(self).values())
+        return [_Samples(*row) for row in zip(*columns, strict=True)]

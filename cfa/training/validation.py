@@ -1,6 +1,7 @@
-"""Counts of correct images per class, clean and under PGD-10, for the gate and for choosing checkpoints."""
+"""Counts of correct images per class, clean and attacked, for the gate and for choosing checkpoints."""
 
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import torch
@@ -13,43 +14,45 @@ from cfa.results.rows import Scores
 from cfa.training.memory import OutOfMemory, fits
 from cfa.training.randomness import generator
 
-VALIDATION_ATTACK = "pgd-10"  # at the nominal eps, step eps/4, as the papers validate
 BATCH_SIZE = 500
 
 
 @dataclass(frozen=True)
 class Counts:
-    """Correct and total images per class."""
+    """Correct and total images per class; ``robust`` under ``attack``."""
 
     clean: tuple[int, ...]
     robust: tuple[int, ...]
     total: tuple[int, ...]
+    attack: str = "pgd-10"  # saved states that do not say which
 
     @property
     def selection_score(self) -> float:
         """Mean plus worst-class robust accuracy, what CFA's code keeps checkpoints by."""
-        accuracy = [k / n for k, n in zip(self.robust, self.total, strict=True)]
-        return sum(accuracy) / len(accuracy) + min(accuracy)
+        accuracy = [Fraction(k, n) for k, n in zip(self.robust, self.total, strict=True)]
+        return float(sum(accuracy) / len(accuracy) + min(accuracy))  # rounded once: equal scores stay equal
 
 
-def count_correct(model: nn.Module, images: Images, config: RunConfig, num_classes: int) -> Counts:
-    """Count correct predictions of ``model`` per class, clean and under the validation attack.
+def count_correct(
+    model: nn.Module, images: Images, config: RunConfig, num_classes: int, attack: str
+) -> Counts:
+    """Count correct predictions of ``model`` per class, clean and under an attack at the run's budget.
 
     The attack's noise depends on the run's seed and the batch alone, so equal weights give equal counts.
     Where memory does not hold a batch it is halved, as often as needed; its noise then is another.
     """
     device = images.labels.device
-    attack = named_attack(VALIDATION_ATTACK, config.attack.norm)
+    named = named_attack(attack, config.attack.norm)
     sums = torch.zeros(2, num_classes, dtype=torch.int64, device=device)
     batches = batch_slices(torch.arange(len(images), device=device), BATCH_SIZE)
     for number, indices in enumerate(batches):
         batch = images.subset(indices)
         noise = generator(config.seed, "validation", number, device=device)
-        for row, under in enumerate((None, attack)):
+        for row, under in enumerate((None, named)):
             correct = _correct(model, under, batch, config.attack.eps, noise)
             sums[row].index_add_(0, batch.labels, correct.to(torch.int64))
     clean, robust = (tuple(row) for row in sums.tolist())
-    return Counts(clean, robust, tuple(images.counts(num_classes).tolist()))
+    return Counts(clean, robust, tuple(images.counts(num_classes).tolist()), attack)
 
 
 def _correct(
@@ -74,8 +77,8 @@ def _correct(
 def score_rows(counts: Counts, config: RunConfig, *, epoch: int, split: str, weights: str) -> list[Scores]:
     """Turn counts into rows."""
     common: dict[str, Any] = {"epoch": epoch, "split": split, "weights": weights, "total": counts.total}
-    attack = config.attack
+    budget = config.attack
     return [
         Scores(attack=CLEAN, norm="none", eps=0.0, correct=counts.clean, **common),
-        Scores(attack=VALIDATION_ATTACK, norm=attack.norm, eps=attack.eps, correct=counts.robust, **common),
+        Scores(attack=counts.attack, norm=budget.norm, eps=budget.eps, correct=counts.robust, **common),
     ]

@@ -291,3 +291,37 @@ def test_a_plain_function_can_be_attacked() -> None:
     weight = torch.randn(36, 4, generator=seeded())
     found = PGD(steps=3)(lambda z: z.flatten(1) @ weight, x, y, EPS, generator=seeded())
     assert (found - x).abs().max() > 0.01
+
+
+# The official loop -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("bn_mode", ["train", "eval"])
+@pytest.mark.parametrize("tau", [0, 1])
+def test_fat_without_patience_trains_on_its_starts(bn_mode: str, tau: int) -> None:
+    """With tau 0 the official loop ends before its first step, after one look; more would move BatchNorm."""
+    model, (x, y) = batch_norm_network(), images_and_labels(24)
+    attack = PGD(steps=8, step_size=TWO, bn_mode=bn_mode, tau=tau, official_loop=True)
+    before = int(model[1].num_batches_tracked)
+    found = attack(model, x, y, per_class_eps(y), generator=seeded())
+    noise = 2 * torch.rand(x.shape, generator=seeded()) - 1
+    start = (x + noise * per_class_eps(y).view(-1, 1, 1, 1)).clamp(0, 1)
+    assert torch.equal(found, start) == (tau == 0)
+    if bn_mode == "train" and tau == 0:
+        assert int(model[1].num_batches_tracked) == before + 1
+
+
+@pytest.mark.parametrize("parts", [1, 2, 3])
+@pytest.mark.parametrize("extra", [{}, {"tau": 1}, {"stop_when_broken": True}])
+def test_a_shared_step_is_that_of_the_whole_batch(parts: int, extra: dict) -> None:
+    """FRL steps by a quarter of the batch's largest eps, also where it is computed in parts, or shrinks."""
+    model, (x, y) = batch_norm_network().eval(), images_and_labels(24)
+    eps = per_class_eps(y)
+    shared = PGD(steps=4, step_size=QUARTER, start="none", shared_step=True, **extra)
+    absolute = PGD(steps=4, step_size=StepSize(value=float(eps.max()) / 4), start="none", **extra)
+    expected = absolute(model, x, y, eps)
+    found = [
+        shared(model, xs, ys, radius, largest_eps=eps.max())
+        for xs, ys, radius in zip(x.chunk(parts), y.chunk(parts), eps.chunk(parts), strict=True)
+    ]
+    torch.testing.assert_close(torch.cat(found), expected, atol=1e-6, rtol=0)

@@ -7,10 +7,12 @@ import warnings
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 from cfa.attacks import ATTACKS, named_attack, perturbation_norm, torchattacks_title
 from cfa.attacks.torchattacks_plugin import INSTALL, KINDS, NO_ATTACKS, TorchAttack, torchattacks_builder
 from cfa.errors import ConfigError, UnknownName
+from cfa.evaluation import EvaluationPlan
 from cfa.models import ModelSpec, build_model
 from tests.support.networks import buffers_of, same_tensors
 from tests.support.require import require
@@ -304,3 +306,89 @@ def test_a_result_states_the_settings() -> None:
         "title": "torchattacks:CW", "norm": "l2", "c": 1, "kappa": 0, "steps": 50, "lr": 0.01,
     }  # fmt: skip
     assert TorchAttack("AutoAttack", "l2").described()["title"] == "torchattacks AA, 10 steps, not comparable"
+
+
+# Grey images -------------------------------------------------------------------------------------------
+
+
+def grey_network(classes: int = 5, side: int = 15) -> torch.nn.Module:
+    model = build_model("small-cnn", ModelSpec(1, classes, side, (0.5,), (0.25,)), seed=0).eval()
+    with torch.no_grad():
+        model.network.linear.weight.mul_(8)
+    return model
+
+
+@pytest.mark.usefixtures("package")
+@pytest.mark.parametrize(("name", "norm"), CASES)
+def test_grey_images_are_attacked_or_refused_in_a_sentence(name: str, norm: str) -> None:
+    model = grey_network()
+    x = torch.rand(1 if name in SLOW else 3, 1, 15, 15, generator=torch.Generator().manual_seed(3))
+    attack = named_attack(f"torchattacks:{name}", norm)
+    if name == "PIFGSMPP":
+        with pytest.raises(
+            ConfigError, match=r"PIFGSMPP takes images of 3 channels and these have 1; choose"
+        ):
+            attack(model, x, predict(model, x), EPS[norm], generator=noise())
+        with pytest.raises(ConfigError, match="these have 1"):
+            EvaluationPlan(attacks=(f"torchattacks:{name}",), norm=norm).check_images(1, 15, 5)
+        return
+    x_adv = attack(model, x, predict(model, x), EPS[norm], generator=noise())
+    assert x_adv.shape == x.shape
+    assert bool(torch.isfinite(x_adv).all())
+    assert 0 <= float(x_adv.min()) <= float(x_adv.max()) <= 1
+    if not attack.minimum_norm:
+        assert float(perturbation_norm(x, x_adv, norm).max()) <= EPS[norm] * (1 + 1e-5) + 1e-6
+    EvaluationPlan(attacks=(f"torchattacks:{name}",), norm=norm, eps=EPS[norm]).check_images(1, 15, 5)
+
+
+@pytest.mark.usefixtures("package")
+@pytest.mark.parametrize("name", ["TIFGSM", "PIFGSM", "PIFGSMPP"])
+def test_other_numbers_of_channels_are_refused_where_three_are_needed(name: str) -> None:
+    with pytest.raises(ConfigError, match=f"{name} takes images of 3 channels and these have 4"):
+        named_attack(f"torchattacks:{name}", "linf").check_images(4, 15, 5)
+
+
+def gaussian(length: int, sigmas: int) -> torch.Tensor:
+    line = torch.exp(-(torch.linspace(-sigmas, sigmas, length) ** 2) / 2)
+    return (torch.outer(line, line) / line.sum() ** 2)[None, None]
+
+
+def gradient_of(model: torch.nn.Module, z: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    z = z.clone().requires_grad_(True)
+    return torch.autograd.grad(F.cross_entropy(model(z), y), z)[0]
+
+
+def grey_tifgsm(model: torch.nn.Module, x: torch.Tensor, y: torch.Tensor, eps: float) -> torch.Tensor:
+    """Write Dong et al. 2019 for one channel: the sign of a gradient smoothed by a Gaussian of 15 pixels."""
+    z, kernel = x, gaussian(15, 3)
+    for _ in range(10):
+        smooth = F.conv2d(gradient_of(model, z, y), kernel, padding="same")
+        z = (x + (z + eps / 4 * smooth.sign() - x).clamp(-eps, eps)).clamp(0, 1)
+    return z
+
+
+def grey_pifgsm(model: torch.nn.Module, x: torch.Tensor, y: torch.Tensor, eps: float) -> torch.Tensor:
+    """Write Gao et al. 2020 for one channel: amplified steps, what the ball cuts off goes to neighbours."""
+    around = torch.full((1, 1, 3, 3), 1 / 8)
+    around[..., 1, 1] = 0
+    z, sums = x, torch.zeros_like(x)
+    for _ in range(10):
+        step = eps * gradient_of(model, z, y).sign()  # ten times a tenth
+        sums = sums + step
+        cut = (sums.abs() - eps).clamp_min(0) * sums.sign()
+        spread = eps * F.conv2d(cut, around, padding=1).sign()
+        sums = sums + spread
+        z = (z + step + spread).clamp((x - eps).clamp(0, 1), (x + eps).clamp(0, 1))
+    return z
+
+
+@pytest.mark.parametrize(("name", "by_hand"), [("TIFGSM", grey_tifgsm), ("PIFGSM", grey_pifgsm)])
+def test_a_grey_image_shown_in_three_channels_is_attacked_as_one(package, monkeypatch, name, by_hand) -> None:
+    if name == "TIFGSM":  # its diversity is random and has its own parameter; none here
+        monkeypatch.setattr(package.TIFGSM, "input_diversity", lambda self, x: x)
+    model = grey_network()
+    x = torch.rand(4, 1, 15, 15, generator=torch.Generator().manual_seed(3))
+    y = predict(model, x)
+    found = named_attack(f"torchattacks:{name}", "linf")(model, x, y, 0.04, generator=noise())
+    torch.testing.assert_close(found, by_hand(model, x, y, 0.04), rtol=0, atol=1e-6)
+    assert float((found - x).abs().max()) > 0.03

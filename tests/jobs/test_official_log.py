@@ -119,6 +119,56 @@ def test_flags_are_methods(tmp_path: Path, mode: str, ccm: bool, ccr: bool, meth
     assert config.objective.tau == (3 if mode == "FAT" else None)
 
 
+@pytest.mark.parametrize(
+    ("spelling", "threshold"), [("thershold", 0.3), ("threshold", 0.3), ("neither", 0.24)]
+)
+def test_the_threshold_counts_in_both_spellings_of_the_official_code(
+    tmp_path: Path, store: Store, spelling: str, threshold: float
+) -> None:
+    """Its commit 071f333 of March 2025 corrected `--thershold`; logs of before say that."""
+    arguments = {name: value for name, value in ARGUMENTS.items() if name != "threshold"}
+    log = read_official_log(write_log(tmp_path, {**arguments, spelling: 0.3}))
+    assert log.config.averaging.threshold == threshold
+    run = import_official_log(store, log)
+    worst = counts(4)[:, 3].min(dim=1).values / 100
+    accepted = [row.gate_accepted for row in run.rows() if isinstance(row, Epoch)]
+    assert accepted == (worst >= threshold).tolist()
+
+
+def test_both_spellings_may_stand_there_if_they_agree(tmp_path: Path) -> None:
+    log = read_official_log(write_log(tmp_path, {**ARGUMENTS, "thershold": 0.24}))
+    assert log.config.averaging.threshold == 0.24
+    assert log.left_out == ()
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"thershold": 0.3}, r"gives averaging\.threshold twice, as 0\.24 and 0\.3; keep one"),
+        ({"epsilon": "8"}, "epsilon='8' in the log's config.json is no such number"),
+        ({"beta": None}, "beta=None in the log's config.json is no such number"),
+        ({"tau": True}, "tau=True in the log's config.json is no such number"),
+        ({"epsilon": 10**400}, "is no such number"),
+        ({"pgd_alpha": float("nan")}, "pgd_alpha=nan in the log's config.json is no such number"),
+        ({"model": "WRN"}, "the log is of a network 'WRN'; only those of PRN can be imported"),
+    ],
+)
+def test_settings_that_are_not_the_official_ones_are_refused(
+    tmp_path: Path, changes: dict[str, Any], says: str
+) -> None:
+    with pytest.raises(ConfigError, match=says):
+        read_official_log(write_log(tmp_path, {**ARGUMENTS, **changes}))
+
+
+def test_an_argument_that_nothing_here_is_called_by_is_said(tmp_path: Path, store: Store, cfa: Any) -> None:
+    file = write_log(tmp_path, {**ARGUMENTS, "model": "PRN", "debug": False, "lambda_3": 0.1})
+    log = read_official_log(file)
+    assert log.left_out == ("lambda_3",)
+    run = import_official_log(store, log)
+    assert run.label.notes.endswith("Left out, since nothing here is called so: lambda_3.")
+    assert "nothing here is called so: lambda_3" in cfa("import", str(file)).stderr
+
+
 def test_without_settings_the_method_must_be_said(tmp_path: Path) -> None:
     file = write_log(tmp_path)
     with pytest.raises(ConfigError, match="name it: --method"):

@@ -1,6 +1,7 @@
 """EMA and FAWA (eq. 8, Algorithm 1) against the recursion written out in numpy."""
 
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -145,3 +146,48 @@ def test_the_tail_gate_needs_a_tail() -> None:
 )
 def test_the_tail_is_the_third_with_the_fewest_images(counts: list[int], tail: list[int]) -> None:
     assert np.flatnonzero(tail_classes(counts)).tolist() == tail
+
+
+# Robust images of ten classes of 100, whose mean is the threshold in whole numbers and not in floats.
+AT_ITS_THRESHOLD = [
+    (gate, threshold, correct)
+    for gate, threshold, correct in (
+        ("worst", 0.29, [29] + [50] * 9),
+        ("worst-10-percent", 0.07, [1, 13] + [60] * 18),
+        ("worst-10-percent", 0.29, [27, 31] + [60] * 18),
+        ("tail", 0.2, [10, 20, 30] + [60] * 6),
+        ("tail", 0.7, [60, 70, 80] + [90] * 6),
+        ("mean", 0.7, [60, 70, 80]),
+        ("mean", 0.14, [3, 25, 6, 22, 9, 19, 12, 16, 14, 14]),
+        ("mean", 1 / 3, [20, 40, 40]),
+    )
+]
+
+
+@pytest.mark.parametrize(("gate", "threshold", "correct"), AT_ITS_THRESHOLD)
+def test_a_statistic_of_exactly_the_threshold_opens_the_gate(
+    gate, threshold: float, correct: list[int]
+) -> None:
+    averager = Averager(decay=DECAY, start_epoch=1, threshold=threshold)
+    tail = np.arange(len(correct)) < len(correct) // 3
+    assert averager.accepts(1, gate_statistic(gate, correct, [100] * len(correct), tail))
+    less = [max(0, k - 1) for k in correct]
+    assert not averager.accepts(1, gate_statistic(gate, less, [100] * len(correct), tail))
+
+
+@pytest.mark.parametrize("gate", ["worst-10-percent", "tail", "mean"])
+def test_every_mean_reaches_the_threshold_that_is_its_own_value(gate) -> None:
+    """Whatever is averaged: the threshold is the decimal or the fraction that whole numbers give."""
+    draws = np.random.default_rng(0)
+    for _ in range(300):
+        classes, images = int(draws.integers(2, 40)), int(draws.integers(20, 101))
+        correct = draws.integers(0, images + 1, classes)
+        tail = np.arange(classes) < max(1, classes // 3)
+        chosen = {
+            "worst-10-percent": np.sort(correct)[: math.ceil(classes / 10)],
+            "tail": correct[tail],
+            "mean": correct,
+        }[gate]
+        threshold = float(Fraction(int(chosen.sum()), len(chosen) * images))
+        statistic = gate_statistic(gate, correct, [images] * classes, tail)
+        assert Averager(decay=DECAY, start_epoch=1, threshold=threshold).accepts(1, statistic)

@@ -18,7 +18,16 @@ from cfa.training import fit
 from cfa.training.fit import _model, _model_spec, split_images
 from cfa.training.step import DeviceKnobs, Step
 from cfa.training.validation import count_correct
-from tests.support.tiny import CPU, Stopper, tiny_config, tiny_dataset, tiny_run, trained, weights_of
+from tests.support.tiny import (
+    CPU,
+    Stopper,
+    stopped,
+    tiny_config,
+    tiny_dataset,
+    tiny_run,
+    trained,
+    weights_of,
+)
 
 EPS, BETA = 8 / 255, 1.5
 RULE = FairConstraints(eps=EPS, beta=BETA)
@@ -169,14 +178,46 @@ def test_epoch_1_has_the_knobs_of_the_network_that_it_starts_from(tmp_path: Path
     split = split_images(config, data)
     images = Images(data.train_images, data.train_labels)
     model = _model(config, _model_spec(data, images.subset(split.train)), CPU, start)
-    counts = count_correct(model, images.subset(split.validation), config, 4)
+    counts = count_correct(model, images.subset(split.validation), config, 4, "pgd-20")
     total = list(counts.total)
     state, knobs = rule(state, stats(list(counts.clean), list(counts.robust), total, 0))
     assert first.eps == pytest.approx(knobs.eps.tolist())
     assert first.clean_weight == pytest.approx(knobs.clean_weight.tolist())
-    _, knobs = rule(state, stats(list(val["clean"].correct), list(val["pgd-10"].correct), total, 1))
+    _, knobs = rule(state, stats(list(val["clean"].correct), list(val["pgd-20"].correct), total, 1))
     assert second.eps == pytest.approx(knobs.eps.tolist())
     assert second.robust_weight == pytest.approx(knobs.robust_weight.tolist())
+
+
+def test_its_authors_validate_with_twenty_steps(tmp_path: Path) -> None:
+    """utils_frl2.py: PGD-20 for the constraints; ours also counts with it for the gate and the checkpoint."""
+    plain = tiny_run(tmp_path / "plain", tiny_config("trades", train__epochs=1))
+    frl = tiny_run(tmp_path / "frl", tiny_config("frl", train__epochs=1, train__test_probe="true"))
+    for run in (plain, frl):
+        fit(run, tiny_dataset(spread=2.0), CPU, Observer())
+    attacks = [
+        {(row.split, row.attack) for row in run.rows() if isinstance(row, Scores) and row.attack != "clean"}
+        for run in (plain, frl)
+    ]
+    assert attacks == [
+        {("train", "training"), ("val", "pgd-10")},
+        {("train", "training"), ("val", "pgd-20"), ("test", "pgd-20")},
+    ]
+
+
+def test_a_run_that_began_with_ten_steps_goes_on_with_ten(tmp_path: Path) -> None:
+    """As one that was stopped before the authors' twenty were known here: one history, one attack."""
+    config = tiny_config("frl", train__epochs=2)
+    run = tiny_run(tmp_path, config)
+    stopped(run, tiny_dataset(spread=2.0), after=7)
+    state = torch.load(run.state_file, weights_only=True)
+    for splits in state["scores"].values():
+        for counts in splits.values():
+            del counts["attack"]
+    torch.save(state, run.state_file)
+    before = len(list(run.rows()))
+    fit(run, tiny_dataset(spread=2.0), CPU, Observer())
+    later = [row.attack for row in run.rows()[before:] if isinstance(row, Scores) and row.split == "val"]
+    assert set(later) == {"clean", "pgd-10"}
 
 
 def test_a_start_from_random_weights_is_remarked_on(tmp_path: Path) -> None:

@@ -308,7 +308,7 @@ def test_stored_best_weights_score_what_their_row_says(tmp_path: Path) -> None:
     run = trained(tmp_path, tiny_config("trades-cfa"))
     val = Images(DATA.train_images, DATA.train_labels).subset(split_images(run.config, DATA).validation)
     for kind, epoch in best_epochs(run, "val").items():
-        counts = count_correct(load_model(run, kind, "best"), val, run.config, 4)
+        counts = count_correct(load_model(run, kind, "best"), val, run.config, 4, "pgd-10")
         row = scores(run, split="val", weights=kind, attack="pgd-10", epoch=epoch)[0]
         assert counts.robust == row.correct
         clean = scores(run, split="val", weights=kind, attack="clean", epoch=epoch)[0]
@@ -436,7 +436,7 @@ def test_images_are_augmented_where_that_is_set_and_validation_images_never(tmp_
     assert_same_weights(plain, same)
     assert timeless(plain.rows()) != timeless(varied.rows())
     val = Images(DATA.train_images, DATA.train_labels).subset(split_images(varied.config, DATA).validation)
-    counts = count_correct(load_model(varied, "online", "last"), val, varied.config, 4)
+    counts = count_correct(load_model(varied, "online", "last"), val, varied.config, 4, "pgd-10")
     assert counts.robust == scores(varied, split="val", weights="online", attack="pgd-10", epoch=4)[0].correct
 
 

@@ -120,14 +120,14 @@ def test_validation_halves_its_batches_where_they_do_not_fit() -> None:
     images = Images(pixels, torch.randint(4, (90,), generator=generator))
     torch.manual_seed(0)
     model, config = Large(1, 4, 8).eval(), tiny_config()
-    whole = count_correct(model, images, config, 4)
+    whole = count_correct(model, images, config, 4, "pgd-10")
     ROOM["eval"] = 25
-    halved = count_correct(model, images, config, 4)
+    halved = count_correct(model, images, config, 4, "pgd-10")
     assert (halved.clean, halved.total) == (whole.clean, whole.total)
     assert sum(halved.robust) == pytest.approx(sum(whole.robust), abs=4)  # other noise
     ROOM["eval"] = 0
     with pytest.raises(OutOfMemory, match="not even one image"):
-        count_correct(model, images, config, 4)
+        count_correct(model, images, config, 4, "pgd-10")
 
 
 @pytest.mark.parametrize("parts", [1, 2, 3, 16])

@@ -98,6 +98,8 @@ def test_a_step_of_trades_weighs_both_terms_per_class() -> None:
         ("trades", False, 2),
         ("trades", True, 4),  # clean, adversarial, clean again, logging; attack in eval mode
         ("trades-cfa", True, 4),
+        ("frl", False, 2),
+        ("frl", True, 3),  # clean, adversarial, clean again: its authors count nothing while they train
     ],
 )
 def test_official_passes_move_the_statistics_as_often_as_the_official_code(
@@ -138,3 +140,29 @@ def test_the_model_is_in_train_mode_afterwards_and_the_callers_noise_untouched(
             ("eval", False): 1,
         }[(bn_mode, METHODS[method].uses_beta)]
     )
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("parts", [2, 3, 5])
+def test_a_batch_in_parts_takes_the_step_of_the_whole_one(method: str, parts: int) -> None:
+    """BatchNorm and the attack's draws apart, which see parts: eval mode, and a start at the image.
+
+    FRL divides by the sum of weights in the batch, and steps by a quarter of the largest eps in it.
+    """
+    start = batch_norm_network().double()
+    found = []
+    x, y = images_and_labels(16)
+    y = y.sort().values  # so that parts hold other classes than the whole
+    for number in (1, parts):
+        model = copy.deepcopy(start).eval()  # nothing puts it into train mode here
+        config = config_of(method, attack__start="none", attack__bn_mode="eval", train__batch_parts=number)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        knobs = DeviceKnobs(*(value.double() for value in vars(KNOBS).values()))
+        step = Step.of(METHODS[method], config, model)
+        loss, correct = step(optimizer, x.double(), y, knobs, torch.Generator().manual_seed(0))
+        found.append((loss, correct, model.state_dict()))
+    (one_loss, one_correct, one), (loss, correct, weights) = found
+    torch.testing.assert_close(loss, one_loss, rtol=1e-9, atol=0)
+    assert torch.equal(correct, one_correct)
+    for name, value in one.items():
+        torch.testing.assert_close(weights[name], value, rtol=1e-7, atol=1e-10, msg=name)

@@ -25,7 +25,7 @@ def some_images(count: int = 90) -> Images:
 def test_counts_equal_the_diagonal_of_a_confusion_matrix() -> None:
     model, images = batch_norm_network().eval(), some_images()
     labels = images.labels.numpy()
-    counts = count_correct(model, images, tiny_config(), 4)
+    counts = count_correct(model, images, tiny_config(), 4, "pgd-10")
     predicted = predict(model, to_float(images.images)).numpy()
     matrix = confusion_matrix(labels, predicted, labels=range(4))
     assert counts.clean == tuple(matrix.diagonal())
@@ -34,8 +34,9 @@ def test_counts_equal_the_diagonal_of_a_confusion_matrix() -> None:
     assert sum(counts.robust) < sum(counts.clean)
 
 
-def test_it_is_pgd_10_at_the_nominal_eps_and_depends_on_weights_and_seed_alone(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize("attack", ["pgd-10", "pgd-20"])
+def test_it_attacks_at_the_nominal_eps_and_depends_on_weights_and_seed_alone(
+    monkeypatch: pytest.MonkeyPatch, attack: str
 ) -> None:
     model, images, config = batch_norm_network().train(), some_images(), tiny_config()
     seen = []
@@ -46,18 +47,19 @@ def test_it_is_pgd_10_at_the_nominal_eps_and_depends_on_weights_and_seed_alone(
 
     monkeypatch.setattr(validation, "named_attack", spy)
     before, state = buffers_of(model), torch.get_rng_state()
-    first = count_correct(model, images, config, 4)
+    first = count_correct(model, images, config, 4, attack)
     torch.manual_seed(99)
-    assert count_correct(model, images, config, 4) == first
+    assert count_correct(model, images, config, 4, attack) == first
     torch.set_rng_state(state)
-    assert seen == [("pgd-10", "linf")] * 2
+    assert seen == [(attack, "linf")] * 2
+    assert first.attack == attack
     assert same_tensors(before, buffers_of(model))
     assert model.training
 
 
 def test_the_last_small_batch_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(validation, "BATCH_SIZE", 40)
-    counts = count_correct(batch_norm_network().eval(), some_images(90), tiny_config(), 4)
+    counts = count_correct(batch_norm_network().eval(), some_images(90), tiny_config(), 4, "pgd-10")
     assert sum(counts.total) == 90
 
 
@@ -66,11 +68,18 @@ def test_the_selection_score_is_mean_plus_worst_class() -> None:
     assert counts.selection_score == pytest.approx((0.5 + 0.1 + 0.5) / 3 + 0.1)
 
 
+def test_scores_that_are_equal_in_whole_numbers_are_equal() -> None:
+    """So that the first of them is kept, whatever order rounding would give them."""
+    shares = [(60, 70, 80), (80, 60, 70), (70, 60, 80)]
+    scores = {Counts((0,) * 3, robust, (100,) * 3).selection_score for robust in shares}
+    assert scores == {1.3}
+
+
 def test_rows_carry_what_was_counted() -> None:
-    counts, config = Counts((3, 4), (1, 2), (5, 6)), tiny_config()
+    counts, config = Counts((3, 4), (1, 2), (5, 6), "pgd-20"), tiny_config()
     clean, robust = score_rows(counts, config, epoch=7, split="val", weights="ema")
     assert (clean.attack, clean.norm, clean.eps, clean.correct) == ("clean", "none", 0.0, (3, 4))
-    assert (robust.attack, robust.norm, robust.eps) == ("pgd-10", "linf", config.attack.eps)
+    assert (robust.attack, robust.norm, robust.eps) == ("pgd-20", "linf", config.attack.eps)
     assert (robust.correct, robust.total, robust.epoch, robust.weights) == ((1, 2), (5, 6), 7, "ema")
 
 
