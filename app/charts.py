@@ -43,6 +43,7 @@ BRIGHT = 0.45  # from this part of HEAT on, black is easier to read than white
 MOST_NUMBERED = 30  # classes up to which the cells of a confusion matrix are wide enough for numbers
 MOST_LINES = 100  # classes that are drawn as lines, all of them
 LOWEST_LINES = 20  # of more: those that end lowest
+LONGEST_TICK = 30  # characters of a name on an axis; hover boxes and tables have the whole
 
 
 @dataclass(frozen=True)
@@ -183,7 +184,7 @@ def class_heatmap(frame: pd.DataFrame, column: str) -> go.Figure:
         autorange="reversed",
         showgrid=False,
         tickvals=list(range(0, len(names), step)),
-        ticktext=names[::step],
+        ticktext=list(map(_short, names[::step])),
     )
     return figure
 
@@ -261,9 +262,11 @@ def class_bars(scores: pd.DataFrame, colours: Mapping[str, str]) -> go.Figure:
             marker_color=colours.get(group, CLASS_COLOURS[0]),
             error_y=_whiskers(block["accuracy"], block["low"], block["high"]),
             customdata=block[["low", "high"]].to_numpy().tolist(),
-            hovertemplate="%{x}: %{y:.1%} (%{customdata[0]:.1%} – %{customdata[1]:.1%})"
+            hovertext=block["class_name"].tolist(),
+            hovertemplate="%{hovertext}: %{y:.1%} (%{customdata[0]:.1%} – %{customdata[1]:.1%})"
             "<extra>%{fullData.name}</extra>",
         )
+    _shorten_ticks(figure)
     figure.update_layout(barmode="group", bargap=0.25)
     figure.update_yaxes(range=[0, max(0.05, float(scores["high"].max()) * 1.03)])
     return figure
@@ -286,8 +289,10 @@ def class_differences(differences: pd.DataFrame, colours: Mapping[str, str]) -> 
                 "color": colours.get(group, CLASS_COLOURS[0]),
                 "opacity": [1.0 if clear else 0.45 for clear in block["clear"]],
             },
-            hovertemplate="%{x}: %{y:+.1f} points<extra>%{fullData.name}</extra>",
+            hovertext=block["class_name"].tolist(),
+            hovertemplate="%{hovertext}: %{y:+.1f} points<extra>%{fullData.name}</extra>",
         )
+    _shorten_ticks(figure)
     figure.update_layout(barmode="group", bargap=0.25)
     figure.update_yaxes(zeroline=True, zerolinecolor="rgba(128,134,150,0.8)")
     return figure
@@ -418,6 +423,7 @@ def averaging(summary: pd.DataFrame, measure: str) -> go.Figure:
             customdata=block["series"].tolist(),
             hovertemplate="%{customdata}: %{y:.1%}<extra>%{fullData.name}</extra>",
         )
+    _shorten_ticks(figure)
     figure.update_layout(barmode="group", bargap=0.3)
     return figure
 
@@ -462,7 +468,8 @@ def confusion(counts: np.ndarray, names: Sequence[str], chosen: tuple[int, int] 
         showlegend=False,
     )
     step = 1 if classes <= 40 else 5
-    ticks = {"tickvals": list(range(0, classes, step)), "ticktext": list(names[::step]), "showgrid": False}
+    ticks = {"tickvals": list(range(0, classes, step)), "showgrid": False}
+    ticks["ticktext"] = list(map(_short, names[::step]))
     figure.update_xaxes(**ticks, range=[-0.5, classes - 0.5], tickangle=-45, zeroline=False)
     figure.update_yaxes(**ticks, range=[classes - 0.5, -0.5], zeroline=False)
     figure.update_layout(hovermode="closest", hoverdistance=-1 if named else 20, clickmode="event+select")
@@ -567,6 +574,7 @@ def smallest_perturbations(frame: pd.DataFrame, unit: Unit) -> go.Figure:
             showlegend=False,
             hoverinfo="y",
         )
+    _shorten_ticks(figure)
     figure.update_yaxes(rangemode="tozero", hoverformat=".3~g")
     return figure
 
@@ -584,8 +592,10 @@ def eps_range(frames: Sequence[pd.DataFrame]) -> tuple[float, float]:
 
 def harmless(figure: go.Figure) -> go.Figure:
     """Return a figure whose texts are shown as they are, where plotly would read HTML in them."""
-    traces = [_rewritten(trace, ("name", "meta", "customdata", "x", "y")) for trace in figure.data]
-    axes = [_rewritten(axis, ("ticktext",)) for axis in (figure.layout.xaxis, figure.layout.yaxis)]
+    traces = [
+        _rewritten(trace, ("name", "meta", "customdata", "hovertext", "x", "y")) for trace in figure.data
+    ]
+    axes = [_rewritten(axis, ("ticktext", "tickvals")) for axis in (figure.layout.xaxis, figure.layout.yaxis)]
     if not any([*traces, *axes]):
         return figure  # the usual case, and a copy takes a quarter of a second for a hundred classes
     shown = go.Figure(figure)
@@ -673,7 +683,7 @@ def _figure(
         x_title: Of the axis, as drawn.
         y: What goes up.
         height: In pixels.
-        across: What the other axis holds, where its ticks say it and it has no title.
+        across: What the other axis holds, where its ticks are names and it has no title.
         told: What the entries of ``customdata`` are, for the table of the figure's numbers.
     """
     figure = go.Figure()
@@ -688,8 +698,21 @@ def _figure(
         plot_bgcolor="rgba(0,0,0,0)",
     )
     figure.update_xaxes(title=x_title or None, showgrid=False, automargin=True)
+    if across:  # names, also those that look like a date or a number
+        figure.update_xaxes(type="category")
     figure.update_yaxes(title=y.title or None, tickformat=y.ticks, gridcolor=GRID, automargin=True)
     return figure
+
+
+def _shorten_ticks(figure: go.Figure) -> None:
+    """Leave room for what is drawn, however long the names on the axis are."""
+    names = list(dict.fromkeys(name for trace in figure.data for name in trace.x))
+    if any(len(name) > LONGEST_TICK for name in names):
+        figure.update_xaxes(tickvals=names, ticktext=list(map(_short, names)))
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= LONGEST_TICK else f"{name[: LONGEST_TICK - 1]}…"
 
 
 def _epochs_axis(figure: go.Figure, epochs: pd.Series) -> None:

@@ -4,10 +4,10 @@ Called by the engine through the entry points in pyproject.toml, with a `cfa.res
 file carries plotly with it and asks for nothing: it opens offline.
 """
 
+import base64
 import html
-import shutil
-import subprocess
-import tempfile
+import re
+import urllib.parse
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,12 +15,11 @@ from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
-import plotly.offline
 
 from app import charts, tables, wording
-from app.browsers import find_browser
+from app.browsers import print_page, run_page
+from app.offline_page import chart_page, picture_page
 
-NO_BROWSER = "it takes a Chromium or Chrome; install one (on Debian: apt-get install chromium) and try again"
 MOST_CLASSES = 20
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #1c2333; max-width: 1100px; margin: 2rem auto }
@@ -49,42 +48,29 @@ def write_pdf(report: Any, file: Path) -> None:
     Raises:
         ValueError: There is none, or it failed.
     """
-    browser = _browser()
-    with tempfile.TemporaryDirectory() as folder:
-        source, target = Path(folder) / "report.html", Path(folder) / "report.pdf"
-        write_html(report, source)
-        command = [browser, "--headless", "--no-sandbox", "--disable-gpu", "--no-pdf-header-footer"]
-        command += [f"--user-data-dir={folder}/profile", "--virtual-time-budget=10000"]
-        command += [f"--print-to-pdf={target}", source.as_uri()]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=180, check=False)
-        if not target.exists():
-            raise ValueError(f"{browser} printed nothing: {done.stderr.strip()[-300:]}")
-        shutil.copyfile(target, file)
+    print_page(page(report), file)
 
 
 def write_charts(report: Any, file: Path) -> None:
-    """Write every chart as PNG and SVG into a zip, drawn by kaleido with the machine's Chromium.
+    """Write every chart as PNG and SVG into a zip, drawn by plotly in the machine's Chromium.
 
     Raises:
-        ValueError: There is no Chromium.
+        ValueError: There is none, or it failed.
     """
-    _browser()
-    drawn = figures(report)
-    with tempfile.TemporaryDirectory() as folder:
-        files = [Path(folder) / f"{name}.{kind}" for name in drawn for kind in ("png", "svg")]
-        pictures = [figure for _, _, figure in drawn.values() for _ in ("png", "svg")]
-        # One browser for all of them: starting it takes seconds.
-        plotly.io.write_images(pictures, files, width=1000, height=480, scale=2)
-        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as packed:
-            for picture in files:
-                packed.write(picture, picture.name)
+    drawn = {name: figure.to_json() for name, (_, _, figure) in figures(report).items()}
+    made = run_page(picture_page(drawn))
+    pictures = dict(re.findall(r'<pre id="([\w-]+\.(?:png|svg))">data:([^<]*)</pre>', made))
+    if len(pictures) != 2 * len(drawn):
+        raise ValueError(f"the browser drew {len(pictures)} of {2 * len(drawn)} pictures; try again")
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as packed:
+        for name, address in pictures.items():
+            packed.writestr(name, _content(html.unescape(address)))
 
 
-def _browser() -> str:
-    found = find_browser()
-    if found is None:
-        raise ValueError(NO_BROWSER)
-    return found
+def _content(address: str) -> bytes:
+    """Read what a `data:` address holds."""
+    kind, _, text = address.partition(",")
+    return base64.b64decode(text) if kind.endswith(";base64") else urllib.parse.unquote_to_bytes(text)
 
 
 # --- charts ---------------------------------------------------------------------------------------
@@ -183,7 +169,7 @@ def page(report: Any) -> str:
         "checkpoints; only several seeds of both say something about the methods.</p>",
         _statements(report),
         "<h2>Charts</h2>",
-        *(_chart(title, says, figure) for title, says, figure in shown.values()),
+        *(_chart(name, title, says) for name, (title, says, _) in shown.items()),
         "<h2>Every class</h2>",
         _table(classes(report)),
         "<h2>Fairness metrics</h2>",
@@ -191,12 +177,8 @@ def page(report: Any) -> str:
         "<h2>Again</h2>",
         f"<pre>{_text(chr(10).join(report.commands))}</pre>",
     ]
-    return (
-        "<!doctype html><html lang='en'><head><meta charset='utf-8'>"
-        f"<meta name='viewport' content='width=device-width'><title>{_text(report.title)}</title>"
-        f"<style>{STYLE}</style><script>{plotly.offline.get_plotlyjs()}</script></head>"
-        f"<body>{''.join(parts)}</body></html>"
-    )
+    drawn = {f"chart-{name}": figure.to_json() for name, (_, _, figure) in shown.items()}
+    return chart_page(report.title, STYLE, "".join(parts), drawn)
 
 
 def about() -> str:
@@ -269,9 +251,11 @@ def _statements(report: Any) -> str:
     return f"<ul>{''.join(lines)}</ul>" if lines else "<p>Nothing: the sides were not measured alike.</p>"
 
 
-def _chart(title: str, says: str, figure: go.Figure) -> str:
-    drawn = figure.to_html(full_html=False, include_plotlyjs=False, config={"displaylogo": False})
-    return f"<div class='chart'><h3>{_text(title)}</h3><p class='says'>{_text(says)}</p>{drawn}</div>"
+def _chart(name: str, title: str, says: str) -> str:
+    return (
+        f"<div class='chart'><h3>{_text(title)}</h3><p class='says'>{_text(says)}</p>"
+        f"<div id='chart-{name}'></div></div>"
+    )
 
 
 def _table(frame: pd.DataFrame) -> str:

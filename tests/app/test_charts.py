@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from app import charts
+from app import chart_tables, charts
 
 EPOCHS = 6
 # Machado, Oliveira and Fernandes 2009, severity 1, on linear RGB.
@@ -349,3 +349,71 @@ def test_two_hundred_classes_are_the_lowest_lines_and_a_band():
     assert median.y[-1] == pytest.approx(np.median(last["accuracy"]))
     assert band.y[len(median.x) - 1] == pytest.approx(np.quantile(last["accuracy"], 0.1))
     assert sum(trace.showlegend is not False for trace in figure.data) == 4  # band, median, lowest, highest
+
+
+# --- names are names ------------------------------------------------------------------------------
+
+LOOKS = {
+    "numbers": ("007", "7", "7.0", "1e5", "100000", "-0.5"),
+    "dates": ("2024-01-01", "2024-01", "2024", "2023-12-31", "10:30", "2024-01-01 00:00"),
+    "words": ("NaN", "true", "Infinity", "None", "null", "1,000"),
+}
+
+
+def named(frame, names, column="class_name"):
+    return frame.assign(
+        **{column: frame[column].map(dict(zip(dict.fromkeys(frame[column]), names, strict=False)))}
+    )
+
+
+def boxes(names):
+    rows = [
+        {"class_index": k, "class_name": name, "length": 0.1 * n}
+        for k, name in enumerate(names)
+        for n in (1, 2)
+    ]
+    return pd.DataFrame(rows)
+
+
+ACROSS = {
+    "class bars": lambda names: charts.class_bars(named(scores(classes=6), names), COLOURS),
+    "differences": lambda names: charts.class_differences(named(scores(classes=6), names), COLOURS),
+    "averaging": lambda names: charts.averaging(named(models(), names, "title"), "worst"),
+    "smallest perturbations": lambda names: charts.smallest_perturbations(boxes(names), charts.EPS),
+}
+
+
+@pytest.mark.parametrize("names", LOOKS.values(), ids=LOOKS)
+@pytest.mark.parametrize("name", ACROSS)
+def test_no_axis_takes_names_for_dates_or_numbers(name, names):
+    figure = ACROSS[name](names)
+    drawn = list(dict.fromkeys(x for trace in figure.data for x in trace.x))
+    assert drawn == list(names[: len(drawn)])
+    assert figure.layout.xaxis.type == "category"
+    table = chart_tables.numbers_of(figure)
+    across = figure.layout.meta["across"]
+    assert list(dict.fromkeys(table[across])) == drawn  # and as they are in the table below
+
+
+@pytest.mark.parametrize("name", [name for name in FIGURES if name not in ACROSS])
+def test_axes_of_numbers_stay_axes_of_numbers(name):
+    assert FIGURES[name][0]().layout.xaxis.type is None
+
+
+def test_long_names_leave_room_for_what_is_drawn():
+    long = [f"{k} {'x' * 300}" for k in range(3)]
+    frame = scores(groups=1, classes=3).assign(class_name=long)
+    figure = charts.class_bars(frame, COLOURS)
+    assert list(figure.layout.xaxis.tickvals) == long
+    assert [len(text) for text in figure.layout.xaxis.ticktext] == [30] * 3
+    assert list(figure.data[0].hovertext) == long
+    assert charts.class_bars(scores(), COLOURS).layout.xaxis.tickvals is None
+    matrix = charts.confusion(np.eye(3, dtype=int), long, None)
+    assert all(len(text) <= 30 for text in matrix.layout.xaxis.ticktext)
+
+
+def test_texts_with_markup_keep_their_ticks():
+    long = [f"<b>{k}</b> & {'x' * 40}" for k in range(3)]
+    figure = charts.harmless(charts.class_bars(scores(groups=1).assign(class_name=long), COLOURS))
+    assert list(figure.layout.xaxis.tickvals) == list(figure.data[0].x)  # else plotly finds none of them
+    assert not any("<b>" in text for text in [*figure.layout.xaxis.ticktext, *figure.data[0].hovertext])
