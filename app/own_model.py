@@ -24,7 +24,7 @@ def own_model(*, expanded: bool) -> None:
             key="own_source",
         )
         with st.form("own_model", border=False):
-            source, uploaded = _ask_for_source(kind or "path")
+            source, uploaded, key = _ask_for_source(kind or "path")
             dataset, model, normalize, name = _ask_for_reading(kind or "path")
             missing = services.is_missing(dataset)
             sent = st.form_submit_button("Add this model", icon=":material/add:")
@@ -36,23 +36,32 @@ def own_model(*, expanded: bool) -> None:
                     raise services.ConfigError("no file is chosen; choose the weights file to upload")
                 if uploaded is not None and kind == "upload":
                     run = services.add_uploaded_model(
-                        uploaded.name, uploaded.getvalue(), dataset, model, normalize, name
+                        uploaded.name, uploaded.getvalue(), dataset, model, normalize, name, key
                     )
                 else:
                     run = services.add_model(source, dataset, model, normalize, name)
                 st.session_state["evaluate_next"] = [run.name]
                 st.session_state["notice"] = (
                     "success",
-                    texts.plain(f"{run.name} is a run now, and chosen below."),
+                    texts.plain(f"{run.name} is a run now, and chosen below: {run.status.message}."),
                 )
                 st.rerun()
 
 
-def _ask_for_source(kind: str) -> tuple[str, object]:
+def _ask_for_source(kind: str) -> tuple[str, object, str]:
+    """Ask for a path or a factory, for an upload, and for the branch of an upload."""
     if kind == "upload":
-        return "", st.file_uploader(
+        uploaded = st.file_uploader(
             "Weights file", type=["pt", "pth", "safetensors"], key="own_upload", help="Up to 200 MB."
         )
+        branch = st.text_input(
+            "Branch",
+            placeholder="the one that fits",
+            key="own_branch",
+            help="Where a file holds several sets of weights (raw and EMA, best and last): what stands "
+            "before their names, such as ema or best/model.",
+        )
+        return "", uploaded, branch.strip()
     if kind == "factory":
         text = st.text_input(
             "Factory",
@@ -61,8 +70,14 @@ def _ask_for_source(kind: str) -> tuple[str, object]:
             help="Importable from the folder that the dashboard was started in. It takes nothing and returns "
             "a model that maps images in [0, 1] to logits.",
         )
-        return text, None
-    return st.text_input("Path", placeholder="/path/to/weights.pt", key="own_path"), None
+        return text, None, ""
+    path = st.text_input(
+        "Path",
+        placeholder="/path/to/weights.pt",
+        key="own_path",
+        help="Where a file holds several sets of weights (raw and EMA, best and last), FILE#ema names one.",
+    )
+    return path, None, ""
 
 
 def _ask_for_reading(kind: str) -> tuple[str, str, str, str]:

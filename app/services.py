@@ -81,7 +81,7 @@ from cfa.methods.presets import (
     unused_settings,
 )
 from cfa.methods.recipes import METHODS, Recipe, display_name
-from cfa.models import MODELS
+from cfa.models import MODELS, WeightsFile
 from cfa.results.comparison import shared_scores
 from cfa.results.evaluations import Evaluation, outcomes_file, read_evaluations
 from cfa.results.exports import export_runs
@@ -1184,22 +1184,22 @@ def attack_names() -> list[str]:
 
 @changes
 def add_model(source: str, dataset: str, model: str, normalize: str, name: str) -> RunFolder:
-    """Take someone's own model into the store: a weights file, or ``package.module:factory``.
+    """Take someone's own model into the store: ``FILE``, ``FILE#branch``, or ``package.module:factory``.
 
     Raises:
         CfaError: It cannot be read, or does not fit.
     """
     if not source.strip():
         raise ConfigError("no model is given; choose a file, or write its path or package.module:factory")
-    file = Path(source.strip()).expanduser()
-    factory = ":" in source and "/" not in source and not file.exists()
+    file = WeightsFile.of(source.strip())
+    factory = ":" in source and "/" not in source and not file.path.exists()
     with allowing([source.strip(), dataset, model.strip()]):
         if factory:
             run = register_factory(
                 store(), source.strip(), dataset, normalize or "none", name.strip() or None
             )
         else:
-            if not file.is_file():
+            if not file.path.is_file():
                 raise ConfigError(f"there is no file {source.strip()!r}; write the path of a weights file")
             run = register_weights(
                 store(), file, dataset, model.strip() or None, normalize or "none", name.strip() or None
@@ -1210,9 +1210,9 @@ def add_model(source: str, dataset: str, model: str, normalize: str, name: str) 
 
 @changes
 def add_uploaded_model(
-    file_name: str, content: bytes, dataset: str, model: str, normalize: str, name: str
+    file_name: str, content: bytes, dataset: str, model: str, normalize: str, name: str, key: str = ""
 ) -> RunFolder:
-    """Take an uploaded weights file into the store; see :func:`add_model`.
+    """Take an uploaded weights file, or a branch of it, into the store; see :func:`add_model`.
 
     Of the name that the visitor's browser sends only what may stand in a run's name is kept.
     """
@@ -1222,7 +1222,7 @@ def add_uploaded_model(
         file = Path(scratch) / kept
         file.write_bytes(content)
         try:
-            return add_model(str(file), dataset, model, normalize, name)
+            return add_model(str(WeightsFile(file, key)), dataset, model, normalize, name)
         except CfaError as error:  # it names a path that nobody knows
             raise type(error)(str(error).replace(str(file), file.name)) from error
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from cfa.evaluation import EvaluationPlan
     from cfa.jobs.suite_costs import SuiteCosts
     from cfa.jobs.suites import PlannedEvaluation, PlannedRun, Suite
+    from cfa.models import WeightsFile
     from cfa.results.evaluations import Verdict
 
 DONE, FAILED, BAD_USAGE = 0, 1, 2
@@ -244,7 +245,8 @@ def evaluate(
     references: Annotated[
         list[str],
         typer.Argument(
-            metavar="RUN...|WEIGHTS", help="Runs, weights files, or package.module:factory of a model."
+            metavar="RUN...|WEIGHTS",
+            help="Runs, weights files (FILE#KEY: a branch of one), or package.module:factory of a model.",
         ),
     ],
     attack: Annotated[list[str] | None, typer.Option(help="See `cfa attacks`; may be repeated.")] = None,
@@ -908,15 +910,19 @@ def _check_choice(option: str, value: str, choices: tuple[str, ...]) -> None:
         raise unknown(f"--{option}", value, list(choices))
 
 
-def _run_or_file(store: Store, reference: str) -> RunFolder | Path | str:
+def _run_or_file(store: Store, reference: str) -> "RunFolder | WeightsFile | str":
     """Find what a reference means: a run, a weights file, or the import name of a factory."""
-    file = Path(reference).expanduser()
-    if file.is_file():
+    from cfa.models import WeightsFile
+
+    file = WeightsFile.of(reference)
+    if file.path.is_file():
         return file
     try:
         return store.find(reference)
     except UnknownName:
-        if file.suffix in (".pt", ".pth", ".safetensors"):
+        if file.path.is_dir():
+            raise ConfigError(f"{reference} is a folder; name a weights file in it, or a run") from None
+        if file.path.suffix in (".pt", ".pth", ".safetensors"):
             raise ConfigError(f"there is no weights file {reference}; check the path") from None
         if re.fullmatch(r"[\w.]+:\w+", reference):
             return reference
@@ -924,22 +930,29 @@ def _run_or_file(store: Store, reference: str) -> RunFolder | Path | str:
 
 
 def _register(
-    store: Store, queue: Queue, source: Path | str, dataset: str | None, model: str | None, normalize: str
+    store: Store,
+    queue: Queue,
+    source: "WeightsFile | str",
+    dataset: str | None,
+    model: str | None,
+    normalize: str,
 ) -> RunFolder:
     """Take a weights file, or what a factory makes, into the store as a run; fetch its data set before."""
     from cfa.data import dataset_info
     from cfa.jobs.submit import register_factory, register_weights, submit_fetch
 
     if dataset is None:
-        what = "a weights file" if isinstance(source, Path) else "a model"
+        what = "a model" if isinstance(source, str) else "a weights file"
         raise ConfigError(f"{source} is {what}; say which data set it is for: --dataset cifar10, for example")
     info = dataset_info(dataset, store.data_folder)
     if not info.available and info.download_bytes:
         job = submit_fetch(store, queue, dataset, foreground=True)
         if _carry_out(queue, job) != DONE:
             raise DataError(f"data set {dataset!r} was not fetched: {queue.get(job.id).message}")
-    if isinstance(source, Path):
-        return register_weights(store, source, dataset, model, normalize)
+    if not isinstance(source, str):
+        run = register_weights(store, source, dataset, model, normalize)
+        note(f"{run.name}: {run.status.message}")
+        return run
     if model is not None:
         raise ConfigError(f"{source} makes a model already, and --model {model} names another; leave one out")
     with trust.allowing([source]):  # it is no run's name: that was looked for first

@@ -20,9 +20,10 @@ if TYPE_CHECKING:
 
     from cfa.data import Dataset
     from cfa.evaluation import EvaluationPlan
-    from cfa.models import ModelSpec
+    from cfa.models import ModelSpec, Reading, WeightsFile
 
 DEMO_DATASET = "fashion-mnist-mini"
+SAME_NORMALISATION = 0.005  # pixels in [0, 1]: the field writes 0.4914 where others have 0.49139968
 DEMO_METHODS = ("pgd-at", "pgd-at-cfa", "trades", "trades-cfa")
 
 
@@ -78,15 +79,18 @@ def check_names(store: Store, config: RunConfig) -> RunConfig:
     """Return the configuration with its start fixed; unknown names are errors before anything is made."""
     from cfa.data import DATASETS, full_name
     from cfa.methods import METHODS
-    from cfa.models import MODELS
+    from cfa.models import MODELS, WeightsFile
 
     config = config.model_copy(update={"dataset": full_name(config.dataset)})
     for registry, name in ((METHODS, config.method), (DATASETS, config.dataset), (MODELS, config.model)):
         registry[name]
     if config.init is None:
         return config
-    file = Path(config.init).expanduser()
-    start = str(file.resolve()) if file.is_file() else store.find(config.init).id
+    file = WeightsFile.of(config.init)
+    if file.path.is_file():
+        start = str(WeightsFile(file.path.resolve(), file.key))
+    else:
+        start = store.find(config.init).id
     return config.model_copy(update={"init": start})
 
 
@@ -291,7 +295,7 @@ def submit_demo(
 
 def register_weights(
     store: Store,
-    file: Path,
+    file: "WeightsFile",
     dataset: str,
     model: str | None = None,
     normalize: str = "none",
@@ -300,7 +304,7 @@ def register_weights(
     """Take someone else's weights into the store, as a run with one kind of weights and checkpoint, ``file``.
 
     The file is checked against the network before anything is written. The same file, read in the same way,
-    is the run that it became before.
+    is the run that it became before. What was taken from it is the message of the run's status.
 
     Args:
         store: Where runs are.
@@ -313,16 +317,20 @@ def register_weights(
 
     Raises:
         CheckpointError: The file is damaged, or does not fit the network.
-        ConfigError: ``normalize`` cannot be read, or the name is taken.
+        ConfigError: ``normalize`` cannot be read, or is not what the file does; or the name is taken.
         DataError: ``normalize`` asks for training images and the data set has none.
     """
     from cfa.methods import default_model
     from cfa.models import load_into, load_weights
 
     foreign = _Foreign.of(store, dataset, model or default_model(dataset), normalize)
-    load_into(foreign.network, load_weights(file), str(file), normalise_missing_ok=True)
-    digest = hashlib.sha256(file.read_bytes()).hexdigest()
-    return foreign.registered(store, file.name, digest, name or _free_name(store, file.stem))
+    weights = load_weights(file.path)
+    reading = load_into(foreign.network, weights, str(file), key=file.key, normalise_missing_ok=True)
+    foreign.check_normalisation(reading, file.path)
+    with file.path.open("rb") as content:
+        digest = hashlib.file_digest(content, "sha256").hexdigest()
+    free = _free_name(store, f"{file.path.stem}-{file.key}" if file.key else file.path.stem)
+    return foreign.registered(store, file.path.name, digest, name or free, reading)
 
 
 def register_factory(
@@ -381,18 +389,39 @@ class _Foreign:
         config = RunConfig(method="external", dataset=dataset, model=model, preset="external")
         return cls(config, data, spec, normalize, build_model(model, spec, 0))
 
-    def registered(self, store: Store, source: str, digest: str, name: str) -> RunFolder:
+    def check_normalisation(self, reading: "Reading", file: Path) -> None:
+        """Refuse a normalisation that was asked for and is not the one that the file keeps."""
+        if reading.mean is None or reading.std is None or self.normalize == "none":
+            return
+        pairs = zip((*reading.mean, *reading.std), (*self.spec.mean, *self.spec.std), strict=True)
+        if any(abs(own - asked) > SAME_NORMALISATION for own, asked in pairs):
+            own, asked = (
+                "/".join(",".join(f"{value:.4g}" for value in values) for values in pair)
+                for pair in ((reading.mean, reading.std), (self.spec.mean, self.spec.std))
+            )
+            raise ConfigError(
+                f"{file} normalises images itself, by {own}, and normalize={self.normalize!r} asks for "
+                f"{asked}; leave that out, or choose none"
+            )
+
+    def registered(
+        self, store: Store, source: str, digest: str, name: str, reading: "Reading | None" = None
+    ) -> RunFolder:
         """Write it down as a run, or find the run that it became before."""
         from cfa.models import save_weights
 
         origin = {"source": source, "sha256": digest, "normalize": self.normalize}
+        said = ""
+        if reading is not None:
+            said = reading.said(source)
+            origin |= {"branch": reading.branch, "reading": said}
         known = _registered(store, self.config, origin)
         if known is not None:
             return known
         run = _external_run(store, self.config, self.data, dataclasses.asdict(self.spec), name)
         Trusted.of(store).remember(run.id, code_of(self.config))
         save_weights(run.weights_file("file", "file"), self.network.state_dict(), origin)
-        run.write_status("finished", 0, f"weights from {source}")
+        run.write_status("finished", 0, "; ".join(filter(None, (f"weights from {source}", said))))
         return run
 
 
@@ -443,7 +472,9 @@ def _registered(store: Store, config: RunConfig, origin: Mapping[str, str]) -> R
         file = run.weights_file("file", "file")
         if file.exists() and run.config == config:
             metadata = load_metadata(file)
-            if all(metadata.get(key) == origin[key] for key in ("sha256", "normalize")):
+            same = all(metadata.get(key) == origin[key] for key in ("sha256", "normalize"))
+            # Of older runs nobody wrote down the branch; a file had to have one only.
+            if same and metadata.get("branch", origin.get("branch")) == origin.get("branch"):
                 return run
     return None
 

@@ -185,10 +185,10 @@ def _initial_weights(task: Task, run: RunFolder) -> "Mapping[str, Tensor] | None
     if run.config.init is None or run.state_file.exists():
         return None
     from cfa.evaluation import default_weights
-    from cfa.models import load_weights
+    from cfa.models import WeightsFile, load_weights
     from cfa.results.runs import require_weights
 
-    file = Path(run.config.init)
+    file = WeightsFile.of(run.config.init).path
     if not file.is_file():
         source = task.store.find(run.config.init)
         file = require_weights(source, default_weights(source), "best")

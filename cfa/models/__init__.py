@@ -1,20 +1,14 @@
 """Networks that take images in [0, 1], and their weights in files."""
 
-from cfa.models.checkpoints import (
-    all_finite,
-    load_into,
-    load_metadata,
-    load_weights,
-    read_weights,
-    save_weights,
-    weights_hash,
-)
+from cfa.models.checkpoints import all_finite, save_weights, weights_hash
 from cfa.models.device import ieee_float32, repeatable, wait_for
 from cfa.models.networks import MODELS, ModelBuilder, ModelSpec, build_model, for_training, wants_spec
 from cfa.models.normalise import Normalise, NormalisedModel, channel_statistics
 from cfa.models.preact_resnet import PreActResNet18
 from cfa.models.resnet import ResNet18
 from cfa.models.small_cnn import SmallCNN
+from cfa.models.state_dicts import Reading, load_into
+from cfa.models.weights_files import WeightsFile, load_metadata, load_weights, read_weights
 from cfa.models.wide_resnet import WideResNet
 
 __all__ = [
@@ -24,8 +18,10 @@ __all__ = [
     "Normalise",
     "NormalisedModel",
     "PreActResNet18",
+    "Reading",
     "ResNet18",
     "SmallCNN",
+    "WeightsFile",
     "WideResNet",
     "all_finite",
     "build_model",

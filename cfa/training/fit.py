@@ -27,6 +27,7 @@ from cfa.errors import CfaError, ConfigError, DataError, Diverged
 from cfa.methods import METHODS, Averager, ClassStats, gate_statistic, tail_classes
 from cfa.models import (
     ModelSpec,
+    WeightsFile,
     all_finite,
     build_model,
     channel_statistics,
@@ -141,7 +142,7 @@ class Trainer:
         _check_batch(config, len(train))
         averagers = _averagers(config, val.counts(dataset.num_classes), observer)
         spec = _model_spec(dataset, train)
-        model = _model(config, spec, device, initial)
+        model = _model(config, spec, device, initial, observer)
         recipe = METHODS[config.method]
         rule_state, knobs = recipe.rule(config).initial(dataset.num_classes)
         optimizer = torch.optim.SGD(
@@ -529,9 +530,16 @@ def _model_spec(dataset: Dataset, train: Images) -> ModelSpec:
 
 
 def _model(
-    config: RunConfig, spec: ModelSpec, device: torch.device, initial: Mapping[str, Tensor] | None
+    config: RunConfig,
+    spec: ModelSpec,
+    device: torch.device,
+    initial: Mapping[str, Tensor] | None,
+    observer: Observer,
 ) -> nn.Module:
     model: nn.Module = build_model(config.model, spec, config.seed)
     if initial is not None:
-        load_into(model, initial, config.init or "the initial weights")
+        start = WeightsFile.of(config.init or "the initial weights")
+        said = load_into(model, initial, str(start), key=start.key).said(start.path.name)
+        if said and start.path.is_file():
+            observer.log(f"starting from {start}; {said}")
     return for_training(model, device)

@@ -10,6 +10,7 @@ from cfa.jobs.folders import JobFolder, read_progress
 from cfa.jobs.queue import Queue
 from cfa.jobs.submit import register_weights, submit_fetch
 from cfa.jobs.worker import run_job
+from cfa.models import WeightsFile
 from cfa.results.store import Store
 from cfa.trust import allowing
 
@@ -98,7 +99,7 @@ def test_without_a_download_it_says_what_to_do(store: Store, queue: Queue, far) 
 
 def test_weights_do_not_start_a_download_behind_ones_back(store: Store, far, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="fetch it first: cfa fetch far_data:FAR"):
-        register_weights(store, tmp_path / "weights.pt", far())
+        register_weights(store, WeightsFile(tmp_path / "weights.pt"), far())
     assert not store.data_folder.exists() or not any(store.data_folder.iterdir())
 
 

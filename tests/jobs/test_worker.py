@@ -26,7 +26,7 @@ from cfa.jobs.submit import (
     submit_training,
 )
 from cfa.jobs.worker import run_job
-from cfa.models import load_weights, save_weights
+from cfa.models import WeightsFile, load_weights, save_weights
 from cfa.progress import Stopped
 from cfa.results.evaluations import read_evaluations
 from cfa.results.rows import Epoch
@@ -347,7 +347,8 @@ def test_foreign_weights_become_a_run_that_is_evaluated_like_any(train, home, st
     file = tmp_path / "theirs.pth"
     torch.save({"state_dict": {f"module.{name}": tensor for name, tensor in bare.items()}}, file)
     mean, std = (own[f"normalise.{name}"].flatten().tolist() for name in ("mean", "std"))
-    external = register_weights(store, file, tiny, "small-cnn", f"{mean[0]}/{std[0]}")
+    how = (tiny, "small-cnn", f"{mean[0]}/{std[0]}")
+    external = register_weights(store, WeightsFile(file), *how)
     assert (external.name, external.config.method) == ("theirs", "external")
     assert external.kept_weights() == [("file", "file")]
     plan = EvaluationPlan(attacks=("pgd-20",), eps=run.config.attack.eps)
@@ -361,8 +362,10 @@ def test_foreign_weights_become_a_run_that_is_evaluated_like_any(train, home, st
     assert (made.weights, made.checkpoint) == ("file", "file")
     assert [s.correct for s in made.scores] == [s.correct for s in expected.scores]
     # The same file again is the same run, whatever it is called by then.
-    assert register_weights(store, file, tiny, "small-cnn", f"{mean[0]}/{std[0]}").id == external.id
-    assert register_weights(store, file, tiny, "small-cnn", "dataset").id != external.id
+    assert (
+        register_weights(store, WeightsFile(file), tiny, "small-cnn", f"{mean[0]}/{std[0]}").id == external.id
+    )
+    assert register_weights(store, WeightsFile(file), tiny, "small-cnn", "dataset").id != external.id
 
 
 @pytest.mark.usefixtures("typed")
@@ -370,9 +373,9 @@ def test_foreign_weights_that_do_not_fit_leave_nothing_behind(store, tiny, tmp_p
     file = tmp_path / "other.safetensors"
     save_weights(file, {"w": torch.zeros(3)}, {})
     with pytest.raises(CheckpointError, match="does not fit"):
-        register_weights(store, file, tiny, "small-cnn")
+        register_weights(store, WeightsFile(file), tiny, "small-cnn")
     with pytest.raises(ConfigError, match="normalize='half'"):
-        register_weights(store, file, tiny, "small-cnn", "half")
+        register_weights(store, WeightsFile(file), tiny, "small-cnn", "half")
     assert store.runs() == []
 
 

@@ -88,7 +88,9 @@ def test_foreign_files_are_read_without_pickle(tmp_path: Path, key: str | None, 
     path = tmp_path / "foreign.pth"
     content = weights if key is None else {"epoch": 3, key: weights, "optimizer": {"lr": 0.1}}
     torch.save(content, path, _use_new_zipfile_serialization=not legacy)
-    assert same(load_weights(path), weights)
+    model = small(1)
+    load_into(model, load_weights(path), str(path))
+    assert same(model.state_dict(), weights)
     assert load_metadata(path) == {}
 
 
@@ -109,7 +111,7 @@ def valid_torch(tmp_path: Path, content: object = None, legacy: bool = False) ->
 
 
 BROKEN = {
-    "empty": (lambda t: b"", "not a weights file, or is truncated"),
+    "empty": (lambda t: b"", "is empty, not a weights file"),
     "text": (lambda t: b"hello, this is not a weights file", "not a weights file"),
     "web page": (lambda t: b"\n<!DOCTYPE html><html>Quota exceeded</html>", "is a web page, not weights"),
     "web page, old": (lambda t: b"<HTML><HEAD>Virus scan warning</HEAD></HTML>", "is a web page"),
@@ -162,7 +164,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
     for read in (load_weights, load_metadata):
         with pytest.raises(CheckpointError, match=r"nothing\.pt \(No such file"):
             read(tmp_path / "nothing.pt")
-        with pytest.raises(CheckpointError, match="Is a directory"):
+        with pytest.raises(CheckpointError, match="is a folder, not a weights file"):
             read(tmp_path)
 
 
@@ -308,7 +310,7 @@ def test_prefixes_are_stripped_and_the_normalisation_stays(prefix: str) -> None:
 def test_a_normalisation_of_other_channels_is_the_first_mismatch() -> None:
     weights = wrapped("sequential, with buffers") | {"0.mean": torch.rand(3), "0.std": torch.rand(3)}
     model, before = small(0), dict(small(0).state_dict())
-    with pytest.raises(CheckpointError, match=r"'normalise\.mean' has shape \(1, 3, 1, 1\) there"):
+    with pytest.raises(CheckpointError, match=r"its normalisation '0\.mean' has 3 values for 1 channels"):
         load_into(model, weights, "theirs.pt", normalise_missing_ok=True)
     assert same(dict(model.state_dict()), before)
 

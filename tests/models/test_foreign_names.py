@@ -152,7 +152,7 @@ def deepmind() -> dict[str, Tensor]:
         (
             "preact-resnet18",
             lambda: ours("preact-resnet18-mair", 1).network.state_dict(),
-            r"no 'network\.bn\.weight'; .*choose preact-resnet18-mair, or preact-resnet18-wong2020",
+            r"no 'bn\.weight'; .*choose preact-resnet18-mair, or preact-resnet18-wong2020",
         ),
         (
             "preact-resnet18",
@@ -162,17 +162,17 @@ def deepmind() -> dict[str, Tensor]:
         (
             "preact-resnet18-mair",
             lambda: ours("preact-resnet18", 1).network.state_dict(),
-            r"'network\.bn\.weight', which this network has not",
+            r"'bn\.weight', which this network has not",
         ),
         (
             "wide",
             lambda: WideResNet(3, 100, depth=10, widen=1).state_dict(),
-            r"'network\.fc\.weight' has shape \(100, 64\) there and \(4, 64\) here",
+            r"'fc\.weight' has shape \(100, 64\) there and \(4, 64\) here",
         ),
         (
             "wide",
             lambda: WideResNet(3, 4, depth=16, widen=1).state_dict(),
-            r"it has 'network\.block1\.layer\.1\.bn1\.weight', which this network has not",
+            r"it has 'block1\.layer\.1\.bn1\.weight', which this network has not",
         ),
     ],
     ids=["DeepMind", "no last norm", "another network", "a norm too many", "classes", "depth"],
