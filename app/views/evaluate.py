@@ -377,6 +377,9 @@ chosen = [run for name in names if (run := services.find_run(name))]
 if not chosen:
     st.info("Choose at least one run.")
     st.stop()
+for run in chosen:
+    if run.method == "external" and run.message:  # what was taken from a file of others
+        st.caption(texts.plain(f"{run.name}: {run.message}."))
 with elements.explained_errors():
     request = choose_request()
     if request is not None:

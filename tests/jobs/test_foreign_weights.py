@@ -39,6 +39,7 @@ def seed_of(run: Any) -> int | None:
     return next((s for s in (1, 2) if all(torch.equal(network[n], w) for n, w in bare(s).items())), None)
 
 
+@pytest.mark.usefixtures("typed")
 def test_a_run_keeps_what_was_taken_and_a_key_takes_another(
     store: Store, tiny: str, checkpoint: Path
 ) -> None:
@@ -57,6 +58,7 @@ def test_a_run_keeps_what_was_taken_and_a_key_takes_another(
         assert register_weights(store, WeightsFile(checkpoint, reference), tiny, "small-cnn").id == run.id
 
 
+@pytest.mark.usefixtures("typed")
 def test_a_key_that_is_not_there_leaves_nothing_behind(store: Store, tiny: str, checkpoint: Path) -> None:
     with pytest.raises(
         CheckpointError, match=r"theirs\.pt#best holds no weights below 'best'; its names begin"
@@ -65,6 +67,7 @@ def test_a_key_that_is_not_there_leaves_nothing_behind(store: Store, tiny: str, 
     assert store.runs() == []
 
 
+@pytest.mark.usefixtures("typed")
 def test_a_files_own_normalisation_is_said_and_not_contradicted(
     store: Store, tiny: str, tmp_path: Path
 ) -> None:
@@ -83,6 +86,7 @@ def test_a_files_own_normalisation_is_said_and_not_contradicted(
         assert load_model(run, "file", "file").normalise.mean.item() == pytest.approx(0.4914)
 
 
+@pytest.mark.usefixtures("typed")
 def test_a_run_of_an_older_version_is_found_again(
     store: Store, tiny: str, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
