@@ -35,8 +35,9 @@ def print_page(page: str, file: Path) -> None:
         ValueError: There is no browser, or it failed.
     """
     with tempfile.TemporaryDirectory() as folder:
-        target = Path(folder) / "page.pdf"
-        _run(page, Path(folder), "--no-pdf-header-footer", f"--print-to-pdf={target}")
+        source, target = Path(folder) / "page.html", Path(folder) / "page.pdf"
+        source.write_text(page, encoding="utf-8")
+        _run(source, "--no-pdf-header-footer", f"--print-to-pdf={target}")
         if not target.exists():
             raise ValueError("the browser printed nothing; try again")
         shutil.copyfile(target, file)
@@ -49,16 +50,17 @@ def run_page(page: str) -> str:
         ValueError: There is no browser, or it failed.
     """
     with tempfile.TemporaryDirectory() as folder:
-        return _run(page, Path(folder), "--dump-dom")
+        source = Path(folder) / "page.html"
+        source.write_text(page, encoding="utf-8")
+        return _run(source, "--dump-dom")
 
 
-def _run(page: str, folder: Path, *options: str) -> str:
+def _run(source: Path, *options: str) -> str:
     browser = find_browser()
     if browser is None:
         raise ValueError(NO_BROWSER)
-    source = folder / "page.html"
-    source.write_text(page, encoding="utf-8")
-    command = [browser, *ALONE, f"--user-data-dir={folder / 'profile'}", *options, source.as_uri()]
+    profile = source.with_name("profile")
+    command = [browser, *ALONE, f"--user-data-dir={profile}", *options, source.as_uri()]
     try:
         done = subprocess.run(command, capture_output=True, timeout=SECONDS, check=False)
     except subprocess.TimeoutExpired as error:

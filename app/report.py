@@ -16,7 +16,7 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
-from app import charts, tables, wording
+from app import charts, tables, texts, wording
 from app.browsers import print_page, run_page
 from app.offline_page import chart_page, picture_page
 
@@ -175,7 +175,7 @@ def page(report: Any) -> str:
         "<h2>Fairness metrics</h2>",
         _table(metrics(report)),
         "<h2>Again</h2>",
-        f"<pre>{_text(chr(10).join(report.commands))}</pre>",
+        f"<pre>{chr(10).join(map(_text, report.commands))}</pre>",
     ]
     drawn = {f"chart-{name}": figure.to_json() for name, (_, _, figure) in shown.items()}
     return chart_page(report.title, STYLE, "".join(parts), drawn)
@@ -266,4 +266,4 @@ def _table(frame: pd.DataFrame) -> str:
 
 
 def _text(value: object) -> str:
-    return html.escape(str(value))
+    return html.escape(texts.readable(value))

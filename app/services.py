@@ -84,7 +84,7 @@ from cfa.methods.recipes import METHODS, Recipe, display_name
 from cfa.models import MODELS, WeightsFile
 from cfa.results.comparison import shared_scores
 from cfa.results.evaluations import Evaluation, outcomes_file, read_evaluations
-from cfa.results.exports import export_runs
+from cfa.results.exports import csv_text, export_runs
 from cfa.results.frames import (
     add_group_means,
     epochs_frame,
@@ -1342,8 +1342,8 @@ def has_browser() -> bool:
 
 
 def csv(table: pd.DataFrame) -> str:
-    """Write a table as CSV, columns as they are in the contract."""
-    return table.to_csv(index=False, lineterminator="\n")
+    """Write a table as CSV, columns as they are in the contract; no spreadsheet runs a text in it."""
+    return csv_text(table)
 
 
 def pretty_json(text_or_object: Any) -> str:

@@ -21,7 +21,7 @@ from cfa.results.runs import RunFolder
 from cfa.results.store import Store
 from cfa.results.trusted import Trusted, code_of
 from cfa.statistics import GROUPS
-from cfa.terminal import TerminalListener, duration, note, print_json, print_table, size
+from cfa.terminal import TerminalListener, duration, note, print_json, print_table, say, size
 
 if TYPE_CHECKING:
     from cfa.evaluation import EvaluationPlan
@@ -450,7 +450,8 @@ def export(
     if as_json:
         print_json(document)
     else:
-        print("\n".join(lines))
+        for line in lines:
+            say(line)
 
 
 @command("cfa import results")
@@ -651,7 +652,7 @@ def suite_plan(
         print_json({"runs": runs, "evaluations": evaluations, **totals})
         return
     _print_plan(suite.title, runs, evaluations, chosen)
-    print(
+    say(
         f"{len(runs)} trainings, {len(evaluations)} evaluations besides their closing tests; "
         f"for what is left {duration(seconds)} (evaluations at most) and {size(disk_bytes)}"
     )
@@ -783,9 +784,9 @@ def suite_report(
         print_json(report.document())
         return
     headings, rows = report.table()
-    print(report.title)
+    say(report.title)
     print_table(rows, headings, "no runs")
-    print(f"{report.progress}; percent, with the standard deviation over runs and 95 % intervals over images")
+    say(f"{report.progress}; percent, with the standard deviation over runs and 95 % intervals over images")
 
 
 @command("cfa prune --dry-run")
@@ -805,7 +806,7 @@ def prune(
         return
     for leftover in found:
         note(f"{size(leftover.size):>9}  {leftover.path}  ({leftover.reason})")
-    print(f"{size(freed)} {'would be freed' if dry_run else 'freed'}")
+    say(f"{size(freed)} {'would be freed' if dry_run else 'freed'}")
 
 
 @app.command(name="run-job", hidden=True)

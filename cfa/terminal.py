@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
+from cfa.escaping import harmless_json, printable
 from cfa.jobs.folders import JobProgress
 from cfa.jobs.observer import Listener
 
@@ -33,23 +34,23 @@ class TerminalListener(Listener):
     def progress(self, progress: JobProgress) -> None:
         """Rewrite the line of progress; where that is no terminal, print one every few seconds."""
         if self._rewrites:
-            self._stream.write(f"\r\x1b[2K{describe(progress)}")
+            self._stream.write(f"\r\x1b[2K{printable(describe(progress))}")
             self._stream.flush()
             self._line_is_open = True
         elif self._clock() - self._shown >= QUIET:
             self._shown = self._clock()
-            print(describe(progress), file=self._stream, flush=True)
+            print(printable(describe(progress)), file=self._stream, flush=True)
 
     def log(self, line: str) -> None:
         """Print a line and keep it."""
         self._close_line()
-        print(line, file=self._stream, flush=True)
+        print(printable(line), file=self._stream, flush=True)
         self._keep(line)
 
     def failed(self, message: str) -> None:
         """Print the error as every command does."""
         self._close_line()
-        print(f"error: {message}", file=self._stream, flush=True)
+        print(printable(f"error: {message}"), file=self._stream, flush=True)
         self._keep(f"failed: {message}")
 
     def close(self) -> None:
@@ -63,7 +64,7 @@ class TerminalListener(Listener):
 
     def _keep(self, line: str) -> None:
         with self._log_file.open("a", encoding="utf-8") as file:
-            file.write(line + "\n")
+            file.write(printable(line) + "\n")
 
 
 def describe(progress: JobProgress) -> str:
@@ -102,8 +103,8 @@ def size(count: float) -> str:
 
 
 def print_json(document: object) -> None:
-    """Print one JSON document on stdout."""
-    print(json.dumps(document, indent=2, ensure_ascii=False))
+    """Print one JSON document on stdout, in which no text moves the cursor of a terminal."""
+    print(harmless_json(json.dumps(document, indent=2, ensure_ascii=False)))
 
 
 def print_table(rows: Sequence[Sequence[Any]], headings: Sequence[str], empty: str) -> None:
@@ -111,12 +112,17 @@ def print_table(rows: Sequence[Sequence[Any]], headings: Sequence[str], empty: s
     if not rows:
         print(empty)
         return
-    texts = [[str(cell) for cell in row] for row in [headings, *rows]]
+    texts = [[printable(str(cell)) for cell in row] for row in [headings, *rows]]
     widths = [max(len(row[column]) for row in texts) for column in range(len(headings))]
     for row in texts:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
 def note(message: str) -> None:
-    """Say something beside the result, on stderr."""
-    print(message, file=sys.stderr, flush=True)
+    """Say something beside the result in a line on stderr."""
+    print(printable(message), file=sys.stderr, flush=True)
+
+
+def say(line: str) -> None:
+    """Print a line of the result on stdout."""
+    print(printable(line))

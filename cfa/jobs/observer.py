@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from types import FrameType
 
+from cfa.escaping import printable
 from cfa.jobs.devices import DeviceUse
 from cfa.jobs.folders import JobFolder, JobProgress, write_progress
 from cfa.jobs.queue import Queue
@@ -27,11 +28,11 @@ class Listener:
 
     def log(self, line: str) -> None:
         """Receive one line, time stamp included."""
-        print(line, flush=True)
+        print(printable(line), flush=True)
 
     def failed(self, message: str) -> None:
         """Receive the sentence with which the job failed; the last thing that is heard."""
-        print(f"failed: {message}", flush=True)
+        print(printable(f"failed: {message}"), flush=True)
 
 
 class StopSignal:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from cfa.config import parse_fraction
+from cfa.escaping import csv_cell, markdown_text
 from cfa.jobs.suites import (
     PlannedEvaluation,
     Suite,
@@ -127,18 +128,18 @@ class SuiteReport:
     def markdown(self) -> str:
         """Write the table as Markdown, with what its numbers are."""
         headings, rows = self.table()
-        lines = [headings, ("---",) * len(headings), *rows]
+        lines = [headings, ("---",) * len(headings), *(map(markdown_text, row) for row in rows)]
         body = "\n".join("| " + " | ".join(line) + " |" for line in lines)
         papers = dict.fromkeys(
             f"{c.published.paper} ({c.published.venue}; read from: {c.published.read_from})"
             for c in self.cells
             if c.published
         )
-        published = "".join(f"\nPublished: {paper}." for paper in papers)
+        published = "".join(f"\nPublished: {markdown_text(paper)}." for paper in papers)
         return (
-            f"# {self.title}\n\n{self.progress}. Percent; mean over classes and worst class, averaged over "
-            "runs, with the standard deviation over runs and in brackets the 95 % interval over test images "
-            f"(ends averaged over runs).\n\n{body}\n{published}\n"
+            f"# {markdown_text(self.title)}\n\n{self.progress}. Percent; mean over classes and worst class, "
+            "averaged over runs, with the standard deviation over runs and in brackets the 95 % interval "
+            f"over test images (ends averaged over runs).\n\n{body}\n{published}\n"
         )
 
     def csv(self) -> str:
@@ -158,7 +159,8 @@ class SuiteReport:
             intervals = [*(cell.mean_interval or ("", "")), *(cell.worst_interval or ("", ""))]
             published = [getattr(cell.published, name) if cell.published else "" for name in theirs]
             of_groups = [cell.groups.get(name, "") for name in GROUPS]
-            writer.writerow([*(fields[name] for name in own), *intervals, *of_groups, *published])
+            row = [*(fields[name] for name in own), *intervals, *of_groups, *published]
+            writer.writerow([csv_cell(value) if isinstance(value, str) else value for value in row])
         return text.getvalue()
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from cfa.errors import ConfigError
+from cfa.escaping import csv_cell
 from cfa.files import make_folder, replacing_folder, write_text
 from cfa.results.frames import (
     EPOCHS_COLUMNS,
@@ -34,8 +35,27 @@ class Exported:
 
 
 def write_csv(frame: pd.DataFrame, file: Path) -> None:
-    """Write a table as CSV atomically; floats read back to the same number."""
-    write_text(file, frame.to_csv(index=False, lineterminator="\n"))
+    """Write a table as CSV atomically, as :func:`csv_text` does."""
+    write_text(file, csv_text(frame))
+
+
+def csv_text(frame: pd.DataFrame) -> str:
+    """Write a table as CSV: floats read back to the same number, and no spreadsheet runs a text.
+
+    An apostrophe stands before texts that a spreadsheet would run; how to take it away again says
+    `cfa.escaping.csv_cell`.
+    """
+    columns = [_harmless(frame.iloc[:, place]) for place in range(frame.shape[1])]
+    table = pd.concat(columns, axis=1) if columns else frame
+    return table.set_axis([csv_cell(str(name)) for name in frame.columns], axis=1).to_csv(
+        index=False, lineterminator="\n"
+    )
+
+
+def _harmless(column: pd.Series) -> pd.Series:
+    if pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column):
+        return column
+    return column.map(lambda value: csv_cell(value) if isinstance(value, str) else value)
 
 
 def write_tables(runs: Sequence[RunFolder], folder: Path) -> None:

@@ -9,6 +9,7 @@ import pandas as pd
 
 from cfa.config import RunConfig, format_eps
 from cfa.errors import ConfigError
+from cfa.escaping import LATEX_UNKNOWN, fenced, latex_text, markdown_text, printable
 from cfa.results.comparison import Comparison, compare
 from cfa.results.frames import add_group_means, fairness_frame
 from cfa.results.runs import RunFolder, now
@@ -240,24 +241,28 @@ def _best(report: Report) -> list[tuple[float, float]]:
 def markdown(report: Report) -> str:
     """Write a report as Markdown: the table, what is certain, marks, commands."""
     heads = [condition_title(*condition) for condition in conditions(report)]
-    columns = ["Model", *(f"{head}: {part}" for head in heads for part in ("mean", "worst"))]
+    columns = ["Model", *(f"{markdown_text(head)}: {part}" for head in heads for part in ("mean", "worst"))]
     lines = [columns, ["---"] * len(columns)]
     for label, cells in table(report):
-        lines.append([label, *(text for cell in cells for text in _plain(cell))])
+        lines.append([markdown_text(label), *(text for cell in cells for text in _plain(cell))])
     body = "\n".join("| " + " | ".join(line) + " |" for line in lines)
     said = "\n".join(
-        f"- {label}, {condition_title(s.attack, s.norm, s.eps)}, {s.weights}: {s.words} ({s.basis})"
+        "- "
+        + markdown_text(
+            f"{label}, {condition_title(s.attack, s.norm, s.eps)}, {s.weights}: {s.words} ({s.basis})"
+        )
         for label, found in report.statements.items()
         for s in found
     )
-    marks = "".join(f"\n- {mark}" for mark in report.marks)
-    commands = "\n".join(report.commands)
+    marks = "".join(f"\n- {markdown_text(mark)}" for mark in report.marks)
+    commands = fenced("\n".join(map(printable, report.commands)))
     return (
-        f"# {report.title}\n\n{ABOUT}\n\n{body}\n\n## What is certain, against {report.baseline.label}\n\n"
+        f"# {markdown_text(report.title)}\n\n{ABOUT}\n\n{body}\n\n"
+        f"## What is certain, against {markdown_text(report.baseline.label)}\n\n"
         f"Differences in percentage points, with 95 % intervals. One run of each compares two checkpoints; "
         f"only several seeds of both say something about the methods.\n\n{said or 'Nothing.'}\n"
         + (f"\n## How runs were made\n{marks}\n" if marks else "")
-        + f"\n## Again\n\n```\n{commands}\n```\n"
+        + f"\n## Again\n\n{commands}\n"
     )
 
 
@@ -269,36 +274,25 @@ def _plain(cell: Cell | None) -> tuple[str, str]:
     return one, other
 
 
-_ESCAPES = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"} | {
-    character: f"\\{character}" for character in "&%$#_{}"
-}
-
-
-def escaped(text: str) -> str:
-    """Write text so that LaTeX prints it."""
-    plain = "".join(_ESCAPES.get(character, character) for character in text)
-    return plain.replace("±", r"$\pm$").replace("·", r"$\cdot$").replace("\N{MINUS SIGN}", "$-$")
-
-
 def latex(report: Report) -> str:
     """Write the table for a paper: booktabs, best of each column bold, spread over seeds."""
     heads = conditions(report)
     if not heads:
         raise ConfigError("there is nothing to tabulate; the runs share no evaluation")
-    top = " & ".join(rf"\multicolumn{{2}}{{c}}{{{escaped(condition_title(*head))}}}" for head in heads)
+    top = " & ".join(rf"\multicolumn{{2}}{{c}}{{{latex_text(condition_title(*head))}}}" for head in heads)
     rules = " ".join(rf"\cmidrule(lr){{{2 * i + 2}-{2 * i + 3}}}" for i in range(len(heads)))
     below = " & ".join("Mean & Worst" for _ in heads)
     best = _best(report)
     rows = [
         " & ".join(
-            [escaped(label), *(_tex_cell(cell, *ends) for cell, ends in zip(cells, best, strict=True))]
+            [latex_text(label), *(_tex_cell(cell, *ends) for cell, ends in zip(cells, best, strict=True))]
         )
         + r" \\"
         for label, cells in table(report)
     ]
-    marks = "".join(f" {escaped(mark)}." for mark in report.marks)
+    marks = "".join(f" {latex_text(mark)}." for mark in report.marks)
     spread = r", mean $\pm$ standard deviation over seeds" if _has_seeds(report) else ""
-    return "\n".join(
+    lines = "\n".join(
         [
             "% needs \\usepackage{booktabs}",
             r"\begin{table}",
@@ -317,6 +311,7 @@ def latex(report: Report) -> str:
             "",
         ]
     )
+    return f"{LATEX_UNKNOWN}\n{lines}" if r"\cfachar" in lines else lines
 
 
 def _has_seeds(report: Report) -> bool:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from cfa.errors import ConfigError, StoreError
-from cfa.escaping import fenced, markdown, name_part
+from cfa.escaping import fenced, markdown_text, name_part
 from cfa.results.contents import RUN_ID
 from cfa.results.frames import newest_scores
 from cfa.results.rows import Epoch, Knobs, Scores
@@ -140,7 +140,7 @@ def to_mlflow(runs: Sequence[RunFolder], uri: str, experiment: str = "CFA Studio
             params = [Param(name, str(value)) for name, value in run.config.flat().items()]
             tags = [
                 RunTag("cfa.tags", ", ".join(run.label.tags)),
-                RunTag("mlflow.note.content", "\n\n".join(map(markdown, run.label.notes.splitlines()))),
+                RunTag("mlflow.note.content", "\n\n".join(map(markdown_text, run.label.notes.splitlines()))),
             ]
             client.log_batch(begun.info.run_id, params=params, tags=tags)
             metrics = [Metric(s.name, s.value, 0, s.epoch) for s in scalars(run)]

@@ -58,6 +58,11 @@ CONFIGS: dict[str, str] = {
     "a flag of nothing": json.dumps(ARGUMENTS | {"ccr": None}),
     "a mode of another type": json.dumps(ARGUMENTS | {"mode": ["AT"]}),
     "a mode that there is not": json.dumps(ARGUMENTS | {"mode": "x" * 5000}),
+    "eps of text": json.dumps(ARGUMENTS | {"epsilon": "8"}),
+    "eps of nothing": json.dumps(ARGUMENTS | {"epsilon": None}),
+    "eps of yes": json.dumps(ARGUMENTS | {"epsilon": True}),
+    "eps that is no number": json.dumps(ARGUMENTS | {"epsilon": float("nan")}),
+    "eps without end": json.dumps(ARGUMENTS | {"epsilon": 10**400}),
     "lambda of a list": json.dumps(ARGUMENTS | {"lambda_1": [0.5]}),
     "many epochs of warm-up": json.dumps(ARGUMENTS | {"begin": -1}),
 }

@@ -1,12 +1,19 @@
 """Suite files of others: names are words, and none leads out of the place that it is meant for."""
 
+import csv
+import io
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from markdown_it import MarkdownIt
 
 from cfa.errors import ConfigError
+from cfa.jobs.suite_report import report_suite
 from cfa.jobs.suites import read_suite
+from cfa.results.store import Store
+from tests.test_escaping import read
 
 BASE = {"title": '"T"', "dataset": '"cifar10"', "methods": '["trades"]'}
 MANY = list(range(1, 200))
@@ -105,3 +112,15 @@ def test_a_suite_has_bounds(tmp_path: Path, fields: dict[str, str]) -> None:
 )
 def test_attacks_that_are_words_are_taken(tmp_path: Path, attack: str) -> None:
     assert read_suite(suite(tmp_path, evaluations=f'[{{attacks = ["{attack}"]}}]')).evaluations
+
+
+def test_a_report_of_a_suite_shows_texts_as_they_are(tmp_path: Path, store: Store) -> None:
+    title = 'T | <img src="http://a.test/x"> ![x](http://a.test) `c`'
+    report = report_suite(store, read_suite(suite(tmp_path, title=f"'{title}'", published='["cfa-table1"]')))
+    said, tags = read(MarkdownIt("commonmark").enable("table").render(report.markdown()))
+    assert title in said
+    assert tags == {"h1", "p", "table", "thead", "tbody", "tr", "th", "td"}
+    assert report.cells
+    formula = replace(report, cells=tuple(replace(cell, label="=1+1", method="@x") for cell in report.cells))
+    rows = list(csv.DictReader(io.StringIO(formula.csv())))
+    assert {(row["label"], row["method"]) for row in rows} == {("'=1+1", "'@x")}

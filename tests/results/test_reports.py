@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cfa.methods import display_name
-from cfa.results.reports import build_report, condition_title, conditions, escaped, latex, markdown, table
+from cfa.results.reports import build_report, condition_title, conditions, latex, markdown, table
 from tests.support.require import require
 
 
@@ -81,12 +81,6 @@ def test_unequal_numbers_of_images_are_marked(make_run, evaluated) -> None:
     evaluated(b, {"pgd-20": (1, 2, 3)}, total=(10, 10, 10))
     report = build_report([a, b], a, online, display_name, command)
     assert report.marks == ("pgd-20, 8/255: not all on the same images (from 30 to 300 of them)",)
-
-
-def test_text_is_escaped_for_latex() -> None:
-    assert escaped(r"50% of A&B_c #1 {x} ~ ^ \ ± −1") == (
-        r"50\% of A\&B\_c \#1 \{x\} \textasciitilde{} \textasciicircum{} \textbackslash{} $\pm$ $-$1"
-    )
 
 
 @pytest.mark.parametrize(
