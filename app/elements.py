@@ -256,6 +256,31 @@ def missing_dataset(name: str) -> None:
         )
 
 
+def offer_look(name: str) -> None:
+    """Say that a data set is a folder or somebody's code, and offer to look at it: nothing else opens it."""
+    st.info(sentence(services.NOT_LOOKED_AT.format(name=name)), icon=":material/folder_eye:")
+    if services.may_start():
+        st.button(
+            "Look at it",
+            icon=":material/visibility:",
+            key=f"look_at_{name}",
+            on_click=attempt,
+            args=(services.look_at, name),
+            help="Reads the folder, or imports that module and runs it.",
+        )
+
+
+def word_for(code: Sequence[str], key: str) -> bool:
+    """Ask for a person's word that code may run which runs name that were copied here; true without any."""
+    if not code or not services.may_start():
+        return not code
+    st.warning(
+        f"These runs were copied here and name code: {texts.plain(', '.join(code))}. Look at it first.",
+        icon=":material/code:",
+    )
+    return st.checkbox("I know that code; it may run here", key=f"{key}_{'_'.join(code)}")
+
+
 def _fetching(job_id: str, drawn: tuple[tuple[str, str], ...]) -> None:
     if states_signature() != drawn:
         services.forget_datasets()

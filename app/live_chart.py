@@ -46,16 +46,25 @@ def live_chart(spec: str, height: int, key: str, says: str, view: str) -> bool:
     return True
 
 
-@st.cache_resource(show_spinner=False)
 def library_address() -> str | None:
+    """Say where plotly's library is served; ``None`` where it could not be put into ``static/``."""
+    served = _served()
+    return f"app/static/{served.name}" if served.is_file() else None
+
+
+def put_library_in_place() -> None:
     """Put plotly's library where Streamlit serves files from, once for each version."""
-    served = STATIC / f"plotly-{plotly.__version__}.min.js"
-    if not served.is_file() or served.stat().st_size != LIBRARY.stat().st_size:
-        try:
-            STATIC.mkdir(exist_ok=True)
-            # Another dashboard may do the same at this moment: each writes a file of its own and renames it.
-            with tempfile.TemporaryDirectory(dir=STATIC) as scratch:
-                os.replace(shutil.copyfile(LIBRARY, Path(scratch) / served.name), served)
-        except OSError:
-            return None
-    return f"app/static/{served.name}"
+    served = _served()
+    if served.is_file() and served.stat().st_size == LIBRARY.stat().st_size:
+        return
+    try:
+        STATIC.mkdir(exist_ok=True)
+        # Another dashboard may do the same at this moment: each writes a file of its own and renames it.
+        with tempfile.TemporaryDirectory(dir=STATIC) as scratch:
+            os.replace(shutil.copyfile(LIBRARY, Path(scratch) / served.name), served)
+    except OSError:  # a read-only installation: charts are drawn anew instead
+        return
+
+
+def _served() -> Path:
+    return STATIC / f"plotly-{plotly.__version__}.min.js"

@@ -1,35 +1,17 @@
-"""The dashboard: `streamlit run app/main.py`, from any folder. One page a file in views/."""
+"""The dashboard: `streamlit run app/main.py`, from any folder."""
 
+import sys
 from pathlib import Path
 
-import streamlit as st
+from cfa.search_path import forget_working_folder
 
-from app import access, elements, services
+# Streamlit puts this folder first, in which `tables` and `texts` would be modules for everybody; behind it is
+# the folder that somebody stands in, where a `psutil.py` may lie that must not be run.
+sys.path[:] = [place for place in sys.path if Path(place or ".").resolve() != Path(__file__).resolve().parent]
+forget_working_folder()
 
-st.set_page_config(
-    page_title="CFA Studio", page_icon=str(Path(__file__).with_name("icon.svg")), layout="wide"
-)
+from streamlit.starlette import App  # noqa: E402
 
-st.html(Path(__file__).with_name("style.css"))
+from app import server  # noqa: E402
 
-page = st.navigation(
-    [
-        st.Page("views/home.py", title="Home", icon=":material/home:", default=True),
-        st.Page("views/train.py", title="Train", icon=":material/model_training:"),
-        st.Page("views/monitor.py", title="Monitor", icon=":material/monitor_heart:"),
-        st.Page("views/runs.py", title="Runs", icon=":material/folder_open:"),
-        st.Page("views/evaluate.py", title="Evaluate", icon=":material/shield:"),
-        st.Page("views/classes.py", title="Classes", icon=":material/grid_on:"),
-        st.Page("views/sweep.py", title="Sweep", icon=":material/show_chart:"),
-        st.Page("views/compare.py", title="Compare", icon=":material/compare_arrows:"),
-        st.Page("views/leaderboard.py", title="Leaderboard", icon=":material/leaderboard:"),
-    ],
-    position="top",
-)
-
-with elements.explained_errors():
-    access.require_login()
-    services.supervisors()
-    services.spare_what_stays()
-    elements.show_notices()
-    page.run()
+app = App("pages.py", lifespan=server.lifespan, middleware=server.MIDDLEWARE)

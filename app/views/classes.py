@@ -278,6 +278,9 @@ def show_cell(
     shown = outcomes.pictures(found.index, column, rows[first : first + PER_PAGE])
     st.caption(texts.plain(page_caption(found, column, first, shown, len(rows))))
     offer_again(found, outcomes.pictures(found.index, column, rows), shown)
+    if closed := services.closed_parts(found):
+        offer_to_open(found, closed)
+        return
     try:
         originals = services.test_images(found, [picture.image for picture in shown])
     except services.CfaError as error:
@@ -286,6 +289,24 @@ def show_cell(
         )
         return
     show_pictures(found, shown, originals)
+
+
+def offer_to_open(found: services.Outcomes, closed: tuple[str, ...]) -> None:
+    """Name the folder and the code that images and model are, and open them for whoever may start."""
+    st.info(
+        f"Images and model are a folder or somebody's code ({texts.plain(', '.join(closed))}), opened once "
+        "somebody who may start asks for it.",
+        icon=":material/folder_eye:",
+    )
+    if services.may_start():
+        st.button(
+            "Open them",
+            icon=":material/visibility:",
+            key="open_parts",
+            on_click=elements.attempt,
+            args=(services.open_parts, found),
+            help="Reads the folder, or imports that module and runs it.",
+        )
 
 
 def page_caption(

@@ -232,20 +232,26 @@ def reports_section(comparison: Comparison) -> None:
         st.caption(f"There is no report. {elements.sentence(problem)}")
         return
     base = comparison.baseline.members[0].run_id
-    drawn = services.has_browser()
+    hindrance = ""
+    if not services.may_start():
+        hindrance = "It starts a browser on the dashboard's machine; only those who may start can ask for it."
+    elif not services.has_browser():
+        hindrance = "It takes a Chromium on the dashboard's machine; install one."
     with st.container(horizontal=True):
         for ending, (label, kind, says) in REPORTS.items():
-            missing = ending in (".pdf", ".zip") and not drawn
+            printed = ending in services.PRINTED
+            missing = bool(printed and hindrance)
+            make = services.print_report if printed and not missing else partial(partial, services.report)
             st.download_button(
                 label,
-                partial(services.report, comparison.runs, base, ending),
+                b"" if missing else make(comparison.runs, base, ending),
                 f"comparison{ending}",
                 kind,
                 icon=":material/description:",
                 key=f"report_{ending[1:]}",
                 on_click="ignore",
                 disabled=missing,
-                help="It takes a Chromium on the dashboard's machine; install one." if missing else says,
+                help=hindrance if missing else says,
             )
     names = shlex.join(run.name for run in comparison.runs)
     against = shlex.quote(comparison.baseline.members[0].run_name)

@@ -165,6 +165,9 @@ def start_section(chosen: list[services.Run], request: services.EvaluationReques
     planned = services.planned_evaluations(own, request)
     if own and not planned:
         st.caption("None of these runs kept such weights.")
+    for dataset in dict.fromkeys(run.dataset for run, _ in planned):
+        if services.waits_for_a_look(dataset):
+            elements.offer_look(dataset)
     missing = services.missing_data([run for run, _ in planned])
     for dataset, problem in missing:
         if problem:
@@ -174,6 +177,8 @@ def start_section(chosen: list[services.Run], request: services.EvaluationReques
     ready = bool(planned) and not any(problem for _, problem in missing)
     if ready:
         show_plan(own, request)
+    code = services.untrusted_code(own)
+    ready &= elements.word_for(code, "evaluate_word")
     device = None
     with st.container(horizontal=True, vertical_alignment="bottom"):
         if len(services.devices()) > 1:
@@ -199,11 +204,11 @@ def start_section(chosen: list[services.Run], request: services.EvaluationReques
             help="Times a few steps of every attack on this machine.",
         )
     if begin:  # no callback: that would start what was asked for when the button was drawn
-        elements.attempt(start, own, request, device)
+        elements.attempt(start, own, request, device, code)
         st.rerun()
     if measure:
         with st.spinner("Timing a few steps of every attack"):
-            services.measure_evaluations(own, request)
+            services.measure_evaluations(own, request, code)
         st.rerun()
 
 
@@ -219,13 +224,19 @@ def show_plan(own: list[services.Run], request: services.EvaluationRequest) -> N
     )
     st.info(
         f"{texts.plain(shown)}.  \nIf every image holds to the end: {cost.passes:,} forward passes "
-        f"({cost.images:,} images), {time}.",
+        f"({cost.images:,} images), {time}."
+        + (f" Not counted: {texts.plain(', '.join(cost.unknown))}." if cost.unknown else ""),
         icon=":material/list_alt:",
     )
 
 
-def start(chosen: list[services.Run], request: services.EvaluationRequest, device: str | None) -> None:
-    begun = services.start_evaluations(chosen, request, device)
+def start(
+    chosen: list[services.Run],
+    request: services.EvaluationRequest,
+    device: str | None,
+    trusted: tuple[str, ...],
+) -> None:
+    begun = services.start_evaluations(chosen, request, device, trusted)
     st.session_state["notice"] = ("success", f"{wording.count(len(begun), 'evaluation')} queued.")
 
 

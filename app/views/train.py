@@ -18,6 +18,7 @@ def prefill() -> None:
     if reference is None or filled:
         return
     st.session_state["train_prefilled"] = reference
+    st.session_state["train_code"] = ()
     run = services.find_run(reference)
     if run is None or run.problem or run.method not in services.METHODS:
         st.session_state["notice"] = (
@@ -40,6 +41,7 @@ def prefill() -> None:
         known[setting_key(name)] = [text] if drafts.choices(name) else text
     for key, value in known.items():
         st.session_state[key] = value
+    st.session_state["train_code"] = services.untrusted_code([run])
 
 
 def setting_key(name: str) -> str:
@@ -103,19 +105,26 @@ def preset_options(model: str) -> list[str]:
 
 
 def describe(dataset: str, preset: str) -> None:
-    info = services.dataset_description(dataset)
-    st.caption(
-        f"{texts.plain(info.title)}: {info.train_images:,} training and {info.test_images:,} test images, "
-        f"{info.classes} classes, {info.image_size} × {info.image_size} pixels."
-    )
-    if not info.available:
-        elements.missing_dataset(dataset)
+    if services.waits_for_a_look(dataset):
+        elements.offer_look(dataset)
+    else:
+        describe_dataset(dataset)
     chosen = services.PRESETS[preset]
     st.caption(f"Preset {chosen.title}: {chosen.summary}.")
     if chosen.notes:
         with st.popover("Where the preset's values come from", icon=":material/menu_book:"):
             for note in chosen.notes:
                 st.markdown(f"- {note}")
+
+
+def describe_dataset(name: str) -> None:
+    info = services.dataset_description(name)
+    st.caption(
+        f"{texts.plain(info.title)}: {info.train_images:,} training and {info.test_images:,} test images, "
+        f"{info.classes} classes, {info.image_size} × {info.image_size} pixels."
+    )
+    if not info.available:
+        elements.missing_dataset(name)
 
 
 # --- settings -------------------------------------------------------------------------------------
@@ -199,6 +208,8 @@ def start_section(draft: drafts.Draft, name: str, device: str | None) -> None:
     for said in dict.fromkeys(text for config in configs for text in services.never_happens(config)):
         st.warning(said, icon=":material/warning:")
     cost(configs)
+    brought = [name for name in st.session_state.get("train_code", ()) if name in named_in(configs)]
+    ready = elements.word_for(brought, "train_word")
     number = wording.count(len(configs), "run")
     with st.container(horizontal=True):
         started = st.button(
@@ -206,12 +217,13 @@ def start_section(draft: drafts.Draft, name: str, device: str | None) -> None:
             type="primary",
             icon=":material/play_arrow:",
             key="start",
-            disabled=not services.may_start(),
+            disabled=not ready or not services.may_start(),
         )
         st.button(
             "Estimate the time",
             icon=":material/timer:",
             key="estimate",
+            disabled=not ready,
             on_click=elements.attempt,
             args=(measure, configs),
             help="Measures a few real training steps on this machine.",
@@ -223,6 +235,10 @@ def start_section(draft: drafts.Draft, name: str, device: str | None) -> None:
     if started:
         begun = services.start_training(configs, name, device)
         st.switch_page("views/monitor.py", query_params={"run": begun[0].name})
+
+
+def named_in(configs: list[services.RunConfig]) -> set[str]:
+    return {name for config in configs for name in services.code_of(config)}
 
 
 def measure(configs: list[services.RunConfig]) -> None:

@@ -1,4 +1,4 @@
-"""Stores for the pages, and the dashboard without supervisors: no test starts a worker by accident."""
+"""Stores for the pages, and the dashboard without its server: no test starts a worker by accident."""
 
 import shutil
 
@@ -6,7 +6,14 @@ import pytest
 import streamlit as st
 
 from app import services
+from app.live_chart import put_library_in_place
 from tests.app.example_store import fill
+
+
+@pytest.fixture(scope="session", autouse=True)
+def library():
+    """What the server does when it starts: charts that change in place find plotly's library."""
+    put_library_in_place()
 
 
 @pytest.fixture(scope="session")
@@ -22,7 +29,6 @@ def dashboard(monkeypatch):
 
     def point_at(home, shipped=None):
         monkeypatch.setenv("CFA_HOME", str(home))
-        monkeypatch.setattr(services, "start_supervisors", lambda home: None)
         monkeypatch.setattr(services.Store, "open", _shipping(services.Store.open, shipped))
         st.cache_resource.clear()
         return home

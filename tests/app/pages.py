@@ -7,7 +7,7 @@ from streamlit.testing.v1 import AppTest
 
 from app import services
 
-MAIN = services.__file__.replace("services.py", "main.py")
+MAIN = services.__file__.replace("services.py", "pages.py")
 PAGES = ("home", "train", "monitor", "runs", "evaluate", "classes", "sweep", "compare", "leaderboard")
 
 

@@ -9,6 +9,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from app import elements, live_chart, services
+from app.engine import evaluating
 from cfa.evaluation import default_weights
 from cfa.results.comparison import compare
 from cfa.results.evaluations import new_id, read_evaluations, save_evaluation
@@ -174,9 +175,8 @@ def test_monitor_draws_one_run_class_by_class(example_home):
 def test_monitor_draws_where_nothing_can_be_written_beside_the_program(example_home, tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setattr(live_chart, "STATIC", tmp_path / "file" / "static")
-    live_chart.library_address.clear()
+    live_chart.put_library_in_place()
     app = open_page("monitor", run="hundred-classes")
-    live_chart.library_address.clear()
     assert not app.get("bidi_component")
     assert len(app.get("plotly_chart")) == 7
 
@@ -384,7 +384,7 @@ def test_the_time_is_measured_on_demand_and_adds_up(example_home, monkeypatch):
         asked.append((shape, images, classes))
         return 45.0
 
-    monkeypatch.setattr(services, "estimate_evaluation_seconds", measured)
+    monkeypatch.setattr(evaluating, "estimate_evaluation_seconds", measured)
     app = open_page("evaluate", evaluate=[method("trades").name, method("pgd-at").name])
     assert "time not measured yet" in words(app)
     next(item for item in app.button if item.key == "estimate_evaluation").click().run()

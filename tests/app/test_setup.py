@@ -1,6 +1,5 @@
 """Safe by default, readable in both themes, and started from any folder."""
 
-import ast
 import json
 import subprocess
 import sys
@@ -48,19 +47,3 @@ def test_both_themes_are_complete(theme):
 def test_no_module_shadows_the_standard_library():
     """`streamlit run app/main.py` puts app/ first on the path."""
     assert not {file.stem for file in APP.glob("*.py")} & set(sys.stdlib_module_names)
-
-
-def test_pages_reach_the_engine_through_services_alone():
-    for file in APP.rglob("*.py"):
-        imports = {
-            name.split(".")[0]
-            for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
-            for name in _imported(node)
-        }
-        assert "cfa" not in imports or file.name == "services.py", file.name
-
-
-def _imported(node):
-    if isinstance(node, ast.Import):
-        return [alias.name for alias in node.names]
-    return [node.module] if isinstance(node, ast.ImportFrom) and node.module else []

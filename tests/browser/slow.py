@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from cfa import trust
 from cfa.jobs.queue import Job, Queue
 from cfa.jobs.submit import submit_training
 from cfa.methods import configure
 from cfa.results.rows import Epoch
 from cfa.results.runs import RunFolder
 from cfa.results.store import Store
+from cfa.results.trusted import code_of
 from tests.browser.dashboard import wait_for, workers
 from tests.conftest import SETTINGS, TINY
 
@@ -69,7 +71,7 @@ class Workshop:
         settings = SETTINGS | {"train.epochs": str(EPOCHS)}
         settings |= {setting.replace("__", "."): value for setting, value in changes.items()}
         config = configure("trades-cfa", f"{MODULE}:load", model=model, preset="demo", overrides=settings)
-        with self.importable():
+        with self.importable(), trust.allowing(code_of(config)):
             run, (job,) = submit_training(self.store, self.queue, config, name=name)
         return run, job
 

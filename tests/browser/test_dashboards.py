@@ -1,5 +1,8 @@
 """The dashboard dies, and there may be several: jobs live on, with one worker for the device."""
 
+import urllib.error
+import urllib.request
+
 import psutil
 import pytest
 
@@ -14,6 +17,26 @@ def workshop(tmp_path):
     (tmp_path / "home").mkdir()
     (tmp_path / "work").mkdir()
     return Workshop(tmp_path / "home", tmp_path / "work")
+
+
+def test_a_queued_job_starts_with_the_server_and_not_with_the_first_visitor(workshop, open_dashboard):
+    hurry(workshop.home)
+    run, job = workshop.submit("unseen", train__epochs="2")
+    dashboard = open_dashboard(workshop.home)
+    wait_for(lambda: workshop.state(job) == "done", "the end of a job that nobody looked at")
+    assert workshop.epochs(run) == [1, 2]
+    assert answer(dashboard, "127.0.0.1") == 200
+    assert answer(dashboard, "evil.example") == 403
+
+
+def answer(dashboard, host):
+    """Ask for a page as a browser does to which a foreign name was given for this machine."""
+    asked = urllib.request.Request(f"{dashboard.address}/", headers={"Host": host})
+    try:
+        with urllib.request.urlopen(asked, timeout=10) as response:
+            return response.status
+    except urllib.error.HTTPError as error:
+        return error.code
 
 
 def test_a_worker_outlives_a_killed_dashboard_and_the_next_one_finds_it(workshop, open_dashboard, open_tab):

@@ -1,0 +1,240 @@
+"""An evaluation image by image: what became of each, how it looks, and what the model says of it.
+
+Where the images lie in some folder, or images or network are somebody's code, nothing is opened to draw a
+page: a person who may start opens them, by a button that names them.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+import torch
+
+from app.engine.opened import store
+from app.engine.outside import NotLookedAt, is_outside
+from app.engine.rights import acts, looks
+from app.engine.snapshots import Run
+from app.engine.stamps import Stamps, stamp_of
+from app.outcomes import NOT_RUN, Column, columns
+from cfa.attacks import CLEAN
+from cfa.config import parse_fraction
+from cfa.data import load_dataset, to_float
+from cfa.errors import StoreError
+from cfa.evaluation import AdversarialIndex, confusion, load_adversarial, load_model, worst_case
+from cfa.home import default_home
+from cfa.results.evaluations import Evaluation, outcomes_file
+from cfa.results.frames import evaluations_frame
+from cfa.results.rows import Scores
+from cfa.results.runs import RunFolder
+from cfa.results.trusted import Trusted
+from cfa.trust import allowing, import_names
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """One evaluation of a run, image by image."""
+
+    run: Run
+    evaluation: Evaluation
+    index: AdversarialIndex
+    columns: list[Column]
+    stamp: Stamps
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Name the classes."""
+        count = len(self.evaluation.scores[0].total)
+        names = self.evaluation.class_names or self.run.folder.class_names
+        return names if len(names) == count else tuple(f"class {index}" for index in range(count))
+
+    @property
+    def weights_kept(self) -> bool:
+        """Tell whether the model is there to be asked."""
+        return (self.evaluation.weights, self.evaluation.checkpoint) in self.run.kept
+
+    @property
+    def repeatable(self) -> bool:
+        """Tell whether adversarial images can be made again."""
+        return bool(self.evaluation.plan and self.index.batches and not self.run.read_only) and (
+            self.weights_kept
+        )
+
+    def predicted(self, column: Column) -> np.ndarray:
+        """Return the predicted class of every image; -1 where a member was not run."""
+        table = self.index.outcomes
+        if not column.worst:
+            return table[column.name]
+        return worst_case(table["label"], {part: table[part] for part in (CLEAN, *column.parts)})
+
+    def confusion(self, column: Column) -> np.ndarray:
+        """Count images by true class (rows) and predicted class (columns)."""
+        return confusion(self.index.outcomes["label"], self.predicted(column), len(self.class_names))
+
+    def cell(self, column: Column, true: int, predicted: int) -> np.ndarray:
+        """Return the rows of the images of a cell, ascending."""
+        label = self.index.outcomes["label"]
+        return np.flatnonzero((label == true) & (self.predicted(column) == predicted))
+
+    def scores(self, columns: Sequence[Column]) -> pd.DataFrame:
+        """Tabulate accuracy per class in the contracted columns, one block a column."""
+        return evaluations_frame(
+            [(self.run.folder, replace(self.evaluation, scores=tuple(map(self._scores, columns))))]
+        )
+
+    def per_image(self) -> pd.DataFrame:
+        """Tabulate all outcomes, one row an image; classes are numbers, and named for the label."""
+        table = pd.DataFrame(dict(self.index.outcomes))
+        names = [self.class_names[label] for label in table["label"]]
+        table.insert(list(table.columns).index("label") + 1, "class_name", names)
+        return table
+
+    def _scores(self, column: Column) -> Scores:
+        table = self.index.outcomes
+        counts, predicted = len(self.class_names), self.predicted(column)
+        ran = predicted != NOT_RUN
+        label = table["label"]
+        norm, eps = self.threat(column)
+        return Scores(
+            epoch=self.evaluation.epoch,
+            split=self.evaluation.split,
+            weights=self.evaluation.weights,
+            attack=column.attack,
+            norm=norm,
+            eps=eps,
+            correct=tuple(np.bincount(label[ran & (predicted == label)], minlength=counts).tolist()),
+            total=tuple(np.bincount(label[ran], minlength=counts).tolist()),
+        )
+
+    def threat(self, column: Column) -> tuple[str, float]:
+        """Return norm and budget of a column."""
+        if column.name == CLEAN:
+            return "none", 0.0
+        attacked = [row for row in self.evaluation.scores if row.attack != CLEAN]
+        named = [row for row in attacked if row.attack in (column.attack, column.parent.partition("@")[0])]
+        own = parse_fraction(column.eps) if column.eps else None
+        whole = self.evaluation.plan.get("eps", max(row.eps for row in attacked))
+        eps = own if isinstance(own, float) else named[0].eps if named else float(whole)
+        return attacked[0].norm, eps
+
+
+@looks
+def outcomes(run: Run, evaluation: Evaluation) -> Outcomes:
+    """Read what became of every image of an evaluation; cached until one of its files changes.
+
+    Raises:
+        StoreError: A file is missing or damaged.
+    """
+    folder = outcomes_file(run.folder, evaluation.id).parent
+    stamp = tuple((file.name, *stamp_of(file)) for file in sorted(folder.glob("*.*")))
+    index = _index(str(run.folder.path), evaluation.id, stamp)
+    return Outcomes(run, evaluation, index, columns(index.outcomes), stamp)
+
+
+@st.cache_resource(max_entries=12, show_spinner=False)
+def _index(path: str, evaluation_id: str, stamp: Stamps) -> AdversarialIndex:
+    return load_adversarial(RunFolder(Path(path)), evaluation_id)
+
+
+@looks
+def closed_parts(found: Outcomes) -> tuple[str, ...]:
+    """Name the folder and the code that images and network are, until a person has opened them."""
+    opened = _opened(str(default_home()))
+    return tuple(name for name in _outside_of(found) if (found.run.id, name) not in opened)
+
+
+@acts
+def open_parts(found: Outcomes) -> None:
+    """Read the folder and import the code of an evaluation, all of which the page has named.
+
+    Raises:
+        CfaError: They cannot be opened.
+    """
+    names = _outside_of(found)
+    with Trusted.of(store()).allowing(found.run.id), allowing(names):
+        _test_part(found.evaluation.dataset_to_load)
+        if found.weights_kept:
+            _model(*_weights_of(found))
+    _opened(str(default_home())).update((found.run.id, name) for name in names)
+
+
+def _outside_of(found: Outcomes) -> tuple[str, ...]:
+    dataset = found.evaluation.dataset_to_load
+    return (*((dataset,) if is_outside(dataset) else ()), *import_names([found.run.model]))
+
+
+@st.cache_resource(show_spinner=False)
+def _opened(home: str) -> set[tuple[str, str]]:
+    return set()
+
+
+@contextmanager
+def _open(found: Outcomes) -> Iterator[None]:
+    """Use what a person has opened in this process; nothing else is."""
+    if closed := closed_parts(found):
+        raise NotLookedAt(f"{' and '.join(closed)}: opened only when somebody who may start asks for it")
+    with Trusted.of(store()).allowing(found.run.id), allowing(_outside_of(found)):
+        yield
+
+
+@looks
+def test_images(found: Outcomes, images: Sequence[int]) -> np.ndarray:
+    """Return original test images, float32 in [0, 1], shape (images, channels, side, side).
+
+    Raises:
+        NotLookedAt: They are in a folder, or somebody's code, that nobody has opened.
+        CfaError: The data set is not here, or is another than the one that was evaluated.
+    """
+    with _open(found):
+        stored, labels = _test_part(found.evaluation.dataset_to_load)
+    table = found.index.outcomes
+    rows = np.searchsorted(table["image"], images)
+    known = len(images) == 0 or max(images) < len(labels)
+    if not known or (labels[list(images)] != table["label"][rows]).any():
+        raise StoreError(
+            f"the test images of {found.evaluation.dataset} are not those that were evaluated; "
+            "evaluate again to see images"
+        )
+    return to_float(torch.from_numpy(stored[list(images)])).numpy()
+
+
+@st.cache_resource(max_entries=3, show_spinner="Loading test images")
+def _test_part(dataset: str) -> tuple[np.ndarray, np.ndarray]:
+    loaded = load_dataset(dataset, store().data_folder)
+    return loaded.test_images.numpy(), loaded.test_labels.numpy()
+
+
+@looks
+def probabilities(found: Outcomes, images: np.ndarray) -> np.ndarray:
+    """Ask the evaluated model on the CPU, shape (images, classes); cached.
+
+    Raises:
+        NotLookedAt: It is somebody's code that nobody has opened.
+        CfaError: Its weights are missing or damaged.
+    """
+    with _open(found):
+        return _probabilities(*_weights_of(found), images)
+
+
+def _weights_of(found: Outcomes) -> tuple[str, str, str, tuple[int, int]]:
+    weights, checkpoint = found.evaluation.weights, found.evaluation.checkpoint
+    stamp = stamp_of(found.run.folder.weights_file(weights, checkpoint))
+    return str(found.run.folder.path), weights, checkpoint, stamp
+
+
+@st.cache_data(max_entries=200, show_spinner=False)
+def _probabilities(
+    path: str, weights: str, checkpoint: str, stamp: tuple[int, int], images: np.ndarray
+) -> np.ndarray:
+    with torch.no_grad():
+        logits = _model(path, weights, checkpoint, stamp)(torch.from_numpy(images))
+    answer: np.ndarray = logits.softmax(dim=1).numpy()
+    return answer
+
+
+@st.cache_resource(max_entries=3, show_spinner="Loading the model")
+def _model(path: str, weights: str, checkpoint: str, stamp: tuple[int, int]) -> torch.nn.Module:
+    return load_model(RunFolder(Path(path)), weights, checkpoint)

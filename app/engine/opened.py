@@ -1,0 +1,29 @@
+"""What is opened once a process and shared by all sessions: the store and the queue at ``CFA_HOME``."""
+
+from pathlib import Path
+
+import streamlit as st
+
+from cfa.home import default_home
+from cfa.jobs.queue import Queue
+from cfa.results.store import Store
+
+
+def store() -> Store:
+    """Return the store at ``CFA_HOME``."""
+    return _store(str(default_home()))
+
+
+def queue() -> Queue:
+    """Return the queue at ``CFA_HOME``."""
+    return _queue(str(default_home()))
+
+
+@st.cache_resource(show_spinner=False)
+def _store(home: str) -> Store:
+    return Store.open(Path(home))
+
+
+@st.cache_resource(show_spinner=False)
+def _queue(home: str) -> Queue:
+    return Queue(store().home)

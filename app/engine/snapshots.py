@@ -1,0 +1,167 @@
+"""What all pages draw from: runs and jobs as they were within the last second, shared by all sessions."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import streamlit as st
+
+from app.engine.opened import queue, store
+from app.engine.rights import looks
+from app.tables import Member
+from cfa.errors import StoreError
+from cfa.home import default_home
+from cfa.jobs.folders import is_held
+from cfa.jobs.queue import Job, JobProgress, read_progress
+from cfa.methods.recipes import METHODS, display_name
+from cfa.results.runs import RunFolder
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run as the pages show it; ``problem`` says why a broken one cannot be read."""
+
+    folder: RunFolder
+    id: str
+    name: str
+    method: str
+    dataset: str
+    model: str
+    preset: str
+    seed: int
+    experiment: str
+    state: str
+    epoch: int
+    epochs: int
+    message: str
+    created: str
+    updated: str
+    tags: tuple[str, ...]
+    notes: str
+    read_only: bool
+    kept: tuple[tuple[str, str], ...]
+    problem: str = ""
+
+    @property
+    def title(self) -> str:
+        """The method as papers write it."""
+        return method_title(self.method) if self.method else "unreadable"
+
+    @property
+    def member(self) -> Member:
+        """The run as a comparison sees it."""
+        return Member(self.id, self.name, self.method, self.seed, self.experiment)
+
+
+@looks
+def runs() -> list[Run]:
+    """List all runs, newest last; shared for a second."""
+    return _runs(str(default_home()))
+
+
+@looks
+def usable_runs() -> list[Run]:
+    """List the runs that can be read, newest first."""
+    return [run for run in reversed(runs()) if not run.problem]
+
+
+@looks
+def find_run(reference: str) -> Run | None:
+    """Find a run by id or name in the snapshot."""
+    return next((run for run in runs() if reference in (run.id, run.name)), None)
+
+
+@st.cache_resource(ttl=1, show_spinner=False)
+def _runs(home: str) -> list[Run]:
+    training = {job.run_id: job.state for job in jobs() if job.kind == "train"}
+    return [_describe(folder, training.get(folder.id)) for folder in store().runs()]
+
+
+def _describe(folder: RunFolder, job_state: str | None) -> Run:
+    try:
+        config, label, status, manifest = folder.config, folder.label, folder.status, folder.manifest
+    except (StoreError, TypeError, KeyError) as error:
+        return _broken(folder, str(error))
+    state: str = status.state
+    if job_state == "running":
+        state = "running"  # also before its first and after its last epoch, while it loads or is tested
+    elif state == "running" and not is_held(folder.lock_file):
+        state = "interrupted"
+    return Run(
+        folder=folder,
+        id=folder.id,
+        name=label.name,
+        method=config.method,
+        dataset=config.dataset,
+        model=config.model,
+        preset=config.preset,
+        seed=config.seed,
+        experiment=config.key(without_seed=True),
+        state=state,
+        epoch=status.epoch,
+        epochs=config.train.epochs,
+        message=status.message,
+        created=manifest.created if manifest else status.updated,
+        updated=status.updated,
+        tags=label.tags,
+        notes=label.notes,
+        read_only=folder.read_only,
+        kept=tuple(folder.kept_weights()),
+    )
+
+
+def _broken(folder: RunFolder, problem: str) -> Run:
+    words = dict.fromkeys(
+        ("method", "dataset", "model", "preset", "experiment", "created", "updated", "notes"), ""
+    )
+    return Run(
+        folder=folder,
+        id=folder.id,
+        name=folder.id,
+        seed=0,
+        state="unreadable",
+        epoch=0,
+        epochs=0,
+        message=problem,
+        tags=(),
+        read_only=folder.read_only,
+        kept=(),
+        problem=problem,
+        **words,
+    )
+
+
+@looks
+def method_title(method: str) -> str:
+    """Name a method without its weights: a gated one by what it is for, "TRADES + CFA"."""
+    gated = method in METHODS and METHODS[method].gated
+    return display_name(method, "fawa" if gated else "online")
+
+
+@looks
+def jobs() -> list[Job]:
+    """List all jobs in the queue's order; shared for a second."""
+    return _jobs(str(default_home()))
+
+
+@looks
+def progress() -> dict[str, JobProgress]:
+    """Return how far the running jobs are, by id; shared for a second."""
+    return _progress(str(default_home()))
+
+
+@st.cache_resource(ttl=1, show_spinner=False)
+def _jobs(home: str) -> list[Job]:
+    return queue().jobs()
+
+
+@st.cache_resource(ttl=1, show_spinner=False)
+def _progress(home: str) -> dict[str, JobProgress]:
+    found = {job.id: read_progress(Path(home), job.id) for job in _jobs(home) if job.state != "done"}
+    return {job_id: done for job_id, done in found.items() if done is not None}
+
+
+@looks
+def forget_snapshots() -> None:
+    """Read queue and runs anew: something was just changed."""
+    for snapshot in (_jobs, _progress, _runs):
+        snapshot.clear()

@@ -1,0 +1,24 @@
+"""What tells one content of files from the next, so that what was made of them is kept until they change."""
+
+from pathlib import Path
+
+from cfa.results.runs import RunFolder
+
+Stamps = tuple[tuple[str, int, int], ...]
+"""Name, time and size of some files."""
+
+
+def stamp_of(file: Path) -> tuple[int, int]:
+    """Tell one content of a file from the next; zeros where there is none."""
+    try:
+        found = file.stat()
+    except FileNotFoundError:
+        return 0, 0
+    return found.st_mtime_ns, found.st_size
+
+
+def evaluations_stamp(folder: RunFolder) -> Stamps:
+    """Tell one set of finished evaluations, with the name of their run, from the next."""
+    files = sorted((folder.path / "evaluations").glob("*/evaluation.json"))
+    # The label is in the table too: a renamed run is another table.
+    return tuple((file.parent.name, *stamp_of(file)) for file in [*files, folder.path / "label.json"])

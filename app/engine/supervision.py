@@ -1,0 +1,33 @@
+"""What the server starts once, without anybody looking: the threads that take jobs off the queue."""
+
+import gc
+import logging
+
+from app import services
+from app.live_chart import put_library_in_place
+from cfa.errors import CfaError
+from cfa.home import default_home
+from cfa.jobs.supervisor import Supervisors, start_supervisors
+
+logger = logging.getLogger(__name__)
+
+
+def start_work() -> Supervisors | None:
+    """Open the store, start the supervisors and prepare what all pages need; a sentence where that fails."""
+    put_library_in_place()
+    _spare_what_stays()
+    try:
+        services.store()
+        return start_supervisors(default_home())
+    except CfaError as error:  # every page says it too
+        logger.error("No job will be started: %s", error)
+        return None
+
+
+def _spare_what_stays() -> None:
+    """Keep what was imported out of garbage collections: Streamlit makes a full one after every script run.
+
+    Beside torch's millions of objects each took 0.3 s, and three people's took turns.
+    """
+    gc.collect()
+    gc.freeze()

@@ -1,0 +1,129 @@
+"""The dashboard as a server: what starts and stops with it, to which names it answers, what pages may load.
+
+`app/main.py` hands this to Streamlit; it runs once a process, before anybody looks.
+"""
+
+import asyncio
+import base64
+import hashlib
+import logging
+import re
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import streamlit
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.middleware import Middleware
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from streamlit import config
+
+if TYPE_CHECKING:
+    from cfa.jobs.supervisor import Supervisors
+
+logger = logging.getLogger(__name__)
+
+HEADERS = {
+    "X-Frame-Options": "DENY",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+}
+
+
+# --- what starts and stops with the server --------------------------------------------------------
+
+
+@asynccontextmanager
+async def lifespan(_server: object) -> AsyncIterator[None]:
+    """Take jobs from the queue as long as the server runs, whether anybody looks or not.
+
+    The engine takes seconds to import, and the first page is on its way meanwhile.
+    """
+    starting = asyncio.create_task(asyncio.to_thread(_start_work))
+    try:
+        yield
+    finally:
+        if (supervision := await starting) is not None:
+            await asyncio.to_thread(supervision.stop)
+
+
+def _start_work() -> "Supervisors | None":
+    try:
+        from app.engine.supervision import start_work
+
+        return start_work()
+    except Exception:  # nobody waits for this thread: whoever reads the log must see it
+        logger.exception("No job will be started")
+        return None
+
+
+# --- names, and headers ---------------------------------------------------------------------------
+
+
+class Guard:
+    """Answers under allowed names only, for pages and files as Streamlit does for its socket.
+
+    A site elsewhere that has its name point to this machine (DNS rebinding) would be let in otherwise.
+    """
+
+    def __init__(self, server: ASGIApp) -> None:
+        """Stand before the server."""
+        self.server = server
+        self.scripts = " ".join(_hashes((Path(streamlit.__file__).parent / "static/index.html").read_text()))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            await self.server(scope, receive, send)
+            return
+        host = Headers(scope=scope).get("host", "")
+        policy = HEADERS | {"Content-Security-Policy": self.content_policy(host)}
+
+        async def send_with_policy(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(policy)
+            await send(message)
+
+        if answers_to(host, config.get_option("server.allowedHosts")):
+            await self.server(scope, receive, send_with_policy)
+            return
+        refusal = PlainTextResponse(
+            "This dashboard does not answer to that name; whoever runs it adds it to server.allowedHosts.\n",
+            status_code=403,
+        )
+        policy["Content-Security-Policy"] = "default-src 'none'; frame-ancestors 'none'"
+        await refusal(scope, receive, send_with_policy)
+
+    def content_policy(self, host: str) -> str:
+        """Say what a page may load: from here alone, and what it made itself."""
+        sockets = f"ws://{host} wss://{host}"
+        return (
+            f"default-src 'self'; script-src 'self' blob: {self.scripts}; style-src 'self' 'unsafe-inline'; "
+            f"connect-src 'self' {sockets}; img-src 'self' data: blob:; font-src 'self' data:; "
+            "worker-src 'self' blob:; media-src 'self' blob:; object-src 'none'; frame-src 'none'; "
+            "base-uri 'self'; form-action 'self'; frame-ancestors 'none'"
+        )
+
+
+def answers_to(host: str, allowed: Iterable[str]) -> bool:
+    """Tell whether a ``Host`` header has one of the allowed names; where none is named, any will do."""
+    names = [name.strip().lower().rstrip(".") for name in allowed]
+    if re.fullmatch(r"[\w.-]+(:\d*)?|\[[\da-fA-F:.]+\](:\d*)?", host, re.ASCII) is None:
+        return False
+    name = (urlsplit(f"//{host}").hostname or "").rstrip(".")
+    fits = (name == known or (known.startswith("*.") and name.endswith(known[1:])) for known in names)
+    return not names or "*" in names or any(fits)
+
+
+def _hashes(page: str) -> list[str]:
+    """Return the hashes by which the scripts that stand in Streamlit's page itself are admitted."""
+    inline = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
+    return [f"'sha256-{base64.b64encode(hashlib.sha256(s.encode()).digest()).decode()}'" for s in inline]
+
+
+MIDDLEWARE = [Middleware(Guard)]
