@@ -533,15 +533,23 @@ def methods(as_json: AsJson = False) -> None:
     _print_list(rows, ("name", "summary"), as_json, "")
 
 
-@command("cfa datasets")
-def datasets(as_json: AsJson = False) -> None:
-    """List the data sets, and whether they are here."""
+@command("cfa datasets folder:pets", typed=("names",))
+def datasets(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[DATASET...]", help="These alone, such as folder:PATH.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the data sets, whether they are here, and what is taken for what in a folder."""
     from cfa.data import DATASETS, dataset_info
 
     store, _ = _open()
-    rows = [asdict(dataset_info(name, store.data_folder)) for name in DATASETS]
+    rows = [asdict(dataset_info(name, store.data_folder)) for name in names or DATASETS]
     shown = ("name", "title", "classes", "train_images", "test_images", "available", "how_to_get")
     _print_list(rows, shown, as_json, "")
+    for row in rows if not as_json else ():
+        for said in row["notes"]:
+            print(f"{row['name']}: {said}")
 
 
 @command("cfa models")

@@ -123,6 +123,8 @@ def describe_dataset(name: str) -> None:
         f"{texts.plain(info.title)}: {info.train_images:,} training and {info.test_images:,} test images, "
         f"{info.classes} classes, {info.image_size} × {info.image_size} pixels."
     )
+    for note in info.notes:
+        st.caption(elements.sentence(note))
     if not info.available:
         elements.missing_dataset(name)
 

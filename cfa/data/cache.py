@@ -19,6 +19,7 @@ from torch import Tensor
 
 from cfa.data.datasets import Augmentation, Dataset
 from cfa.data.images import Format
+from cfa.data.names import shown
 from cfa.errors import DataError, StoreError
 from cfa.files import replacing
 
@@ -114,7 +115,7 @@ def files_digest(root: Path, header: object, parts: Iterable[Iterable[Path]]) ->
             try:
                 state = file.stat()
             except OSError as error:
-                raise DataError(f"cannot read the image {file} ({error.strerror})") from error
+                raise DataError(f"cannot read the image {shown(file)} ({error.strerror})") from error
             line = [file.relative_to(root).as_posix(), state.st_size, state.st_mtime_ns]
             digest.update(json.dumps(line).encode())
     return digest.hexdigest()
@@ -144,6 +145,15 @@ def cached_format(file: Path) -> tuple[int, Format] | None:
     except (safetensors.SafetensorError, OSError, ValueError):
         return None
     return count, Format(channels, side)
+
+
+def cached_text(file: Path, name: str) -> str:
+    """Read one text that was kept beside decoded images; empty where there is none."""
+    try:
+        with safetensors.safe_open(file, framework="pt") as opened:
+            return str((opened.metadata() or {}).get(name, ""))
+    except (safetensors.SafetensorError, OSError, ValueError):
+        return ""
 
 
 def write_decoded(

@@ -9,6 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from cfa.data.names import unstorable
 from cfa.data.splits import long_tailed_counts
 from cfa.errors import DataError, UnknownName
 from cfa.registry import Registry, instance_of
@@ -65,10 +66,11 @@ class Dataset:
             left empty, it is computed here.
         imbalance_ratio: largest over smallest training class that training is meant to thin the classes out
             to, by ``long_tailed_split``; 1 leaves them alone. The images here are always all of them.
+        notes: what was taken for what when it was read, and what was left out, for people.
 
     Raises:
-        DataError: a tensor of another type or shape, a label outside the classes, or a class
-            without an image in either part (in the test part, where that is all).
+        DataError: a tensor of another type or shape, a label outside the classes, a class without an image
+            in either part (in the test part, where that is all), or a class name that cannot be stored.
     """
 
     name: str
@@ -81,11 +83,15 @@ class Dataset:
     fingerprint: str = ""
     test_only: bool = False
     imbalance_ratio: float = 1.0
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Check both parts, then fill in the fingerprint."""
         if len(self.class_names) < 2:
             raise DataError(f"data set {self.name!r} names {len(self.class_names)} classes; two are needed")
+        for name in self.class_names:
+            if (problem := unstorable(str(name))) is not None:
+                raise DataError(f"the class {name!r} of data set {self.name!r} {problem}; rename it")
         self._check_part("train", self.train_images, self.train_labels)
         self._check_part("test", self.test_images, self.test_labels)
         if self.train_images.shape[1:] != self.test_images.shape[1:]:
@@ -181,6 +187,7 @@ class DatasetInfo:
         how_to_get: one sentence; empty where nothing has to be done.
         download_bytes: size of the download; 0 where there is none, or it is not known.
         imbalance_ratio: largest over smallest training class, as long as no setting says otherwise.
+        notes: what is taken for what, and what is left out; sentences without their full stops.
     """
 
     name: str
@@ -194,6 +201,7 @@ class DatasetInfo:
     how_to_get: str
     download_bytes: int = 0
     imbalance_ratio: float = 1.0
+    notes: tuple[str, ...] = ()
 
 
 Report = Callable[[int, int], None]
@@ -336,6 +344,7 @@ def _describe(name: str, source: DatasetSource, folder: Path) -> DatasetInfo:
         test_images=len(data.test_images),
         available=True,
         how_to_get="",
+        notes=data.notes,
     )
 
 

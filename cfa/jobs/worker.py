@@ -43,7 +43,10 @@ class Task:
         from cfa.data import load_dataset
 
         self.fetch(name)
-        return load_dataset(name, self.store.data_folder)
+        dataset = load_dataset(name, self.store.data_folder)
+        for note in dataset.notes:
+            self.observer.log(f"{name}: {note}")
+        return dataset
 
     def fetch(self, name: str) -> None:
         """Download a data set that is not here."""

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from app import elements, live_chart, services
@@ -762,3 +763,17 @@ def test_an_empty_store_has_the_published_numbers_on_the_leaderboard(empty_home)
     app = open_page("leaderboard")
     table = next(frame.value for frame in app.dataframe if "whose" in frame.value)
     assert set(table["whose"]) == {"Published"}
+
+
+def test_what_is_taken_for_what_in_a_folder_is_said_on_train(empty_home, tmp_path):
+    for number, place in enumerate(("train/a", "train/b", "val/a", "val/b")):
+        (tmp_path / "set" / place).mkdir(parents=True)
+        Image.new("RGB", (8, 8), (number, 0, 0)).save(tmp_path / "set" / place / "0.png")
+    app = open_page("home")
+    app.session_state["train_dataset"] = f"folder:{tmp_path / 'set'}"
+    app.switch_page("views/train.py")
+    app.run()
+    button(app, "Look at it").click().run()
+    assert_sound(app)
+    assert "2 training and 2 test images, 2 classes" in words(app)
+    assert "val/ is the test part, for there is no other." in words(app)

@@ -288,6 +288,20 @@ def test_a_folder_is_trained_on_and_evaluated_from_anywhere(
     assert {row["dataset"] for row in document["scores"]} == {f"folder:{stripes}"}
 
 
+def test_what_was_taken_for_what_in_a_folder_is_said(cfa, home: Path, stripes: Path) -> None:
+    (stripes / "test").rename(stripes / "Val")
+    (stripes / "train" / "down" / "notes.txt").write_text("no image")
+    notes = ["Val/ is the test part, for there is no other", "1 file of other types not read (.txt 1)"]
+    (described,) = cfa("datasets", "folder:stripes")
+    assert described["notes"] == notes
+    assert (described["train_images"], described["test_images"]) == (80, 20)
+    shown = CliRunner().invoke(app, ["datasets", "folder:stripes"]).stdout.splitlines()
+    assert shown[-2:] == [f"folder:{stripes}: {note}" for note in notes]
+    cfa("train", "--method", "pgd-at", "--dataset", "folder:stripes", "--name", "s", "--no-test", *FAST)
+    log = Store.open(home).find("s").log_file.read_text()
+    assert all(f"folder:{stripes}: {note}" in log for note in notes)
+
+
 def test_a_folder_with_test_images_only(cfa, home: Path, stripes: Path) -> None:
     cfa("train", "--method", "pgd-at", "--dataset", "folder:stripes", "--name", "s", "--no-test", *FAST)
     (stripes / "train").rename(stripes.with_name("elsewhere"))

@@ -1,0 +1,24 @@
+"""Which texts may name a folder or a class: those that every file, table and screen can hold."""
+
+import unicodedata
+
+# They turn the direction of reading, so that a name would look like another one.
+_TURNING = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+_KINDS = {"Cs": "is not UTF-8", "Cc": "has a line break or another control character in it"}
+_KINDS |= dict.fromkeys(("Zl", "Zp"), "has a line break in it")
+
+
+def unstorable(name: str) -> str | None:
+    """Say why a name cannot be stored and shown, as the end of a sentence; ``None`` where it can."""
+    for sign in name:
+        if (kind := unicodedata.category(sign)) in _KINDS:
+            return _KINDS[kind]
+        if sign in _TURNING:
+            return "has a sign in it that turns the direction of reading"
+    return None
+
+
+def shown(name: object) -> str:
+    """Write a name as it is, or escaped where it cannot be shown."""
+    text = str(name)
+    return text if unstorable(text) is None else repr(text)
