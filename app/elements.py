@@ -1,6 +1,6 @@
 """Parts that pages share: errors in one sentence, charts, states of jobs and runs, progress."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -175,17 +175,22 @@ def percent_columns(frame: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
     return frame.assign(**{column: 100 * frame[column].astype(float) for column in columns})
 
 
-def evaluation_titles(evaluations: Sequence[services.Evaluation]) -> list[str]:
-    """Name evaluations so that they can be told apart: when, what, on how many images, of which weights."""
-    titles = [evaluation_title(evaluation) for evaluation in evaluations]
+def evaluation_titles(evaluations: Sequence[services.Evaluation], old: Collection[str] = ()) -> list[str]:
+    """Name evaluations so that they can be told apart: when, what, on how many images, of which weights.
+
+    Args:
+        evaluations: Some of a run's.
+        old: Ids of those of weights that the run no longer has.
+    """
+    titles = [evaluation_title(evaluation, old) for evaluation in evaluations]
     return [
         f"{title} · {evaluation.id[-4:]}" if titles.count(title) > 1 else title
         for title, evaluation in zip(titles, evaluations, strict=True)
     ]
 
 
-def evaluation_title(evaluation: services.Evaluation) -> str:
-    """Name an evaluation in a line."""
+def evaluation_title(evaluation: services.Evaluation, old: Collection[str] = ()) -> str:
+    """Name an evaluation in a line; one of old weights says of which epoch they were."""
     names = [row.attack for row in evaluation.scores if row.attack != "clean"]
     attacks = list(dict.fromkeys(names))
     words = ", ".join(wording.attack_title(name) for name in attacks[:3]) or "clean images"
@@ -201,9 +206,18 @@ def evaluation_title(evaluation: services.Evaluation) -> str:
     images = sum(evaluation.scores[0].total)
     title = charts.WEIGHTS_TITLES.get(evaluation.weights, evaluation.weights)
     checkpoint = "" if evaluation.checkpoint == "file" else f", {evaluation.checkpoint}"
-    whose = f"{title} weights{checkpoint}"
+    epoch = f" of epoch {evaluation.epoch}, in no table" if evaluation.id in old else ""
+    whose = f"{title} weights{checkpoint}{epoch}"
     parts = [wording.moment(evaluation.created), words, f"{images:,} images", whose, evaluation.arithmetic]
     return " · ".join(part for part in parts if part)
+
+
+def not_in_tables(sentences: Sequence[str]) -> None:
+    """Say which evaluations are in none of a page's tables, and why."""
+    if sentences:
+        with st.expander(f"Not in these tables: {len(sentences)}", icon=":material/filter_alt:"):
+            for sentence in sentences:
+                st.caption(texts.plain(sentence))
 
 
 def csv_button(

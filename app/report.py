@@ -84,9 +84,9 @@ def figures(report: Any) -> Figures:
     groups = groups_of(report)
     colours = charts.group_colours([group.key for group in groups])
     for number, condition in enumerate(measured(report)):
-        summary = condition.of(report.comparison.summary)
-        models = tables.model_summary(summary, groups, report.name)
-        scores = tables.class_scores(condition.of(report.comparison.per_class), groups, report.name)
+        models = tables.model_summary(condition.of(report.seeds.kept), groups, report.name)
+        counted = report.seeds.of(condition.of(report.comparison.per_class))
+        scores = tables.class_scores(counted, groups, report.name)
         drawn |= _of_condition(f"{number + 1}", condition.title, models, scores, colours)
     return {name: (title, says, _plain(figure)) for name, (title, says, figure) in drawn.items()}
 
@@ -201,6 +201,7 @@ def overview(report: Any) -> pd.DataFrame:
             "mean": _with_interval(summary, "mean_accuracy", "mean"),
             "worst class": _with_interval(summary, "worst_accuracy", "worst"),
             "which": summary["worst_class"],
+            "images": [f"{total:,}" for total in summary["total"]],
         }
     )
     for part in tables.CLASS_GROUPS:
@@ -233,7 +234,7 @@ def classes(report: Any) -> pd.DataFrame:
 
 def metrics(report: Any) -> pd.DataFrame:
     """Tabulate the fairness metrics under attack."""
-    frame = report.fairness[report.fairness["attack"] != "clean"]
+    frame = report.fairness[report.fairness["norm"] != "none"]
     table = frame[["run_name", "weights", "checkpoint"]].rename(columns={"run_name": "run"})
     table["attack"] = [wording.condition(*row) for row in frame[["attack", "norm", "eps"]].to_numpy()]
     for name in frame.columns[list(frame.columns).index("eps") + 1 :]:

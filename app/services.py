@@ -10,7 +10,6 @@ import re
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from threading import Lock
@@ -51,6 +50,20 @@ from app.engine.outside import (
     untrusted_code,
     waits_for_a_look,
 )
+from app.engine.results import (
+    Results,
+    averaged,
+    evaluated_runs,
+    evaluations,
+    fairness,
+    findings,
+    leaderboard,
+    of_old_weights,
+    on_common_images,
+    pairs,
+    results,
+    statements,
+)
 from app.engine.rights import MayOnlyLook, acts, looks
 from app.engine.snapshots import (
     Run,
@@ -62,9 +75,8 @@ from app.engine.snapshots import (
     runs,
     usable_runs,
 )
-from app.engine.stamps import Stamps, evaluations_stamp, stamp_of
+from app.engine.stamps import stamp_of
 from app.outcomes import Picture
-from app.tables import Condition
 from cfa.attacks import CLEAN
 from cfa.attacks import finds_minimum as attack_finds_minimum
 from cfa.attacks import named_attack as build_attack
@@ -77,7 +89,6 @@ from cfa.errors import CfaError, ConfigError, StoreError
 from cfa.evaluation import (
     PLANS,
     TRANSFER,
-    default_weights,
 )
 from cfa.home import default_home
 from cfa.jobs.queue import Direction, Job, JobProgress, read_log, seconds_until_empty
@@ -90,7 +101,6 @@ from cfa.jobs.submit import (
     submit_reproduction,
     submit_training,
 )
-from cfa.jobs.suites import all_published
 from cfa.jobs.supervisor import devices
 from cfa.methods.presets import (
     MAIN_SETTINGS,
@@ -107,24 +117,19 @@ from cfa.methods.presets import (
 from cfa.methods.recipes import METHODS, Recipe, display_name
 from cfa.models import MODELS, WeightsFile
 from cfa.results.comparison import shared_scores
-from cfa.results.evaluations import Evaluation, read_evaluations
+from cfa.results.evaluations import Evaluation
 from cfa.results.exports import csv_text, export_runs
 from cfa.results.frames import (
-    add_group_means,
     epochs_frame,
     evaluations_frame,
-    fairness_frame,
     history_frame,
     knobs_frame,
-    per_class_frame,
     summary_frame,
 )
-from cfa.results.leaderboard import leaderboard as make_leaderboard
 from cfa.results.leaderboard import pareto_front
 from cfa.results.regular_files import open_regular
 from cfa.results.runs import Label, Manifest, RunFolder
-from cfa.results.statements import Statement
-from cfa.results.statements import statements as say
+from cfa.results.seeds import DistinctSeeds
 from cfa.results.store import Store
 from cfa.results.trusted import code_of
 from cfa.statistics import GROUPS, Group, images_needed, paired_images_needed, seeds_needed
@@ -143,6 +148,7 @@ __all__ = [
     "CfaError",
     "ConfigError",
     "Cost",
+    "DistinctSeeds",
     "Evaluation",
     "EvaluationRequest",
     "Job",
@@ -152,10 +158,12 @@ __all__ = [
     "Outcomes",
     "Preset",
     "Recipe",
+    "Results",
     "Run",
     "RunConfig",
     "Store",
     "attack_names",
+    "averaged",
     "closed_parts",
     "code_of",
     "config_differences",
@@ -166,8 +174,12 @@ __all__ = [
     "default_preset",
     "devices",
     "display_name",
+    "evaluated_runs",
     "evaluation_cost",
+    "evaluations",
+    "fairness",
     "find_run",
+    "findings",
     "forget_datasets",
     "forget_snapshots",
     "format_eps",
@@ -176,14 +188,18 @@ __all__ = [
     "is_missing",
     "is_outside",
     "jobs",
+    "leaderboard",
     "look_at",
     "measure_evaluations",
     "method_title",
     "missing_data",
+    "of_old_weights",
+    "on_common_images",
     "open_parts",
     "outcomes",
     "own_weights",
     "paired_images_needed",
+    "pairs",
     "pareto_front",
     "plan_words",
     "planned_evaluations",
@@ -191,10 +207,12 @@ __all__ = [
     "probabilities",
     "progress",
     "queue",
+    "results",
     "runs",
     "seeds_needed",
     "setting_names",
     "start_evaluations",
+    "statements",
     "store",
     "test_images",
     "untrusted_code",
@@ -324,84 +342,6 @@ def history_stamp(run: Run) -> tuple[int, int]:
     return stamp_of(run.folder.history_file)
 
 
-@looks
-def leaderboard() -> pd.DataFrame:
-    """Return our results and published ones, columns as `cfa.results.leaderboard` has them."""
-    return _leaderboard(tuple((str(run.folder.path), evaluations_stamp(run.folder)) for run in usable_runs()))
-
-
-@st.cache_resource(max_entries=5, show_spinner=False)
-def _leaderboard(runs_and_stamps: tuple[tuple[str, Stamps], ...]) -> pd.DataFrame:
-    readable = []
-    for path, stamp in runs_and_stamps:
-        try:
-            _per_class(path, stamp)
-        except StoreError:  # Runs and Evaluate say what is wrong with it
-            continue
-        readable.append(RunFolder(Path(path)))
-    return make_leaderboard(readable, all_published(), display_name)
-
-
-@dataclass(frozen=True)
-class Results:
-    """Test results of some runs.
-
-    Attributes:
-        per_class: In the contracted columns, as is ``summary``.
-        summary: One row per run, weights and attack.
-        grouped: The summary with the means over head, medium and tail classes, where a run has a long tail.
-        problems: Names what could not be read.
-    """
-
-    per_class: pd.DataFrame
-    summary: pd.DataFrame
-    grouped: pd.DataFrame
-    problems: tuple[str, ...] = ()
-
-
-@looks
-def results(chosen: Sequence[Run]) -> Results:
-    """Return the newest test results of some runs, in their order; cached until one is evaluated."""
-    return _results(tuple((str(run.folder.path), evaluations_stamp(run.folder)) for run in chosen))
-
-
-@looks
-def findings(chosen: Sequence[Run]) -> list[str]:
-    """Say what a reader must know about how these runs were made."""
-    return [f"{run.name}: {mark}" for run in chosen for mark in run.folder.config.marks()]
-
-
-@looks
-def fairness(chosen: Sequence[Run], baseline: Sequence[str]) -> pd.DataFrame:
-    """Return the fairness metrics of some runs' newest test results, rho against the runs of a baseline."""
-    frame = results(chosen).per_class
-    return fairness_frame(frame, baseline, {run.id: run.folder for run in chosen})
-
-
-@looks
-def statements(baseline: Sequence[Run], others: Sequence[Run], condition: Condition) -> list[Statement]:
-    """Say what is certain about the difference of two runs, or of two methods with several seeds each.
-
-    Args:
-        baseline: The runs of the baseline: one, or its seeds.
-        others: The runs that are compared with it, likewise.
-        condition: What was measured.
-    """
-    stamps = tuple((str(run.folder.path), evaluations_stamp(run.folder)) for run in [*baseline, *others])
-    wanted = (condition.dataset, condition.attack, condition.norm, condition.eps)
-    return [
-        said
-        for said in _statements(stamps, len(baseline))
-        if (said.dataset, said.attack, said.norm, said.eps) == wanted
-    ]
-
-
-@st.cache_resource(max_entries=200, show_spinner=False)
-def _statements(runs_and_stamps: tuple[tuple[str, Stamps], ...], of_baseline: int) -> list[Statement]:
-    folders = [RunFolder(Path(path)) for path, _ in runs_and_stamps]
-    return say(folders[:of_baseline], folders[of_baseline:], default_weights)
-
-
 class _Newest:
     """What is made of a file, kept until the file changes: a run that goes on leaves nothing old behind."""
 
@@ -428,50 +368,7 @@ def _made_of_history(path: str) -> _Newest:
     return _Newest(RunFolder(Path(path)))
 
 
-@st.cache_resource(max_entries=50, show_spinner=False)
-def _results(runs_and_stamps: tuple[tuple[str, Stamps], ...]) -> Results:
-    frames, problems = [], []
-    for path, stamp in runs_and_stamps:
-        try:
-            frames.append(_per_class(path, stamp))
-        except StoreError as error:
-            problems.append(str(error))
-    filled = [frame for frame in frames if len(frame)]
-    per_class = pd.concat(filled, ignore_index=True) if filled else per_class_frame([])
-    summary = summary_frame(per_class)
-    groups = {
-        folder.id: folder.class_groups for path, _ in runs_and_stamps if (folder := RunFolder(Path(path)))
-    }
-    return Results(per_class, summary, add_group_means(summary, per_class, groups), tuple(problems))
-
-
-@st.cache_resource(max_entries=500, show_spinner=False)
-def _per_class(path: str, stamp: Stamps) -> pd.DataFrame:
-    return per_class_frame([RunFolder(Path(path))])
-
-
 # --- evaluations, image by image -------------------------------------------------------------------
-
-
-@looks
-def evaluations(run: Run) -> list[Evaluation]:
-    """List a run's evaluations, newest first; cached until there is another.
-
-    Raises:
-        StoreError: One of them cannot be read.
-    """
-    return _evaluations(str(run.folder.path), evaluations_stamp(run.folder))
-
-
-@looks
-def evaluated_runs() -> list[Run]:
-    """List the runs that have evaluations, newest first."""
-    return [run for run in usable_runs() if any(run.folder.path.glob("evaluations/*/evaluation.json"))]
-
-
-@st.cache_resource(max_entries=500, show_spinner=False)
-def _evaluations(path: str, stamp: Stamps) -> list[Evaluation]:
-    return list(reversed(read_evaluations(RunFolder(Path(path)))))
 
 
 @looks

@@ -6,7 +6,7 @@ A *series* is a group with one kind of weights; its name is what the legend says
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
@@ -36,6 +36,11 @@ class Group:
     method: str
     title: str
     members: tuple[Member, ...]
+
+    @property
+    def seeds(self) -> int:
+        """Count its seeds; runs that repeat one are one seed."""
+        return len({member.seed for member in self.members})
 
 
 @dataclass(frozen=True)
@@ -69,7 +74,7 @@ def conditions(per_class: pd.DataFrame) -> list[Condition]:
     Attacked before clean, budgets that most attacks have before others, AutoAttack before many steps.
     """
     found = per_class.groupby(CONDITION, sort=False)["run_id"].nunique().reset_index()
-    found["clean"] = found["attack"] == "clean"
+    found["clean"] = (found["attack"] == "clean") | (found["norm"] == "none")
     found["last"] = found["checkpoint"] == "last"
     found["alike"] = found.groupby([name for name in CONDITION if name != "attack"])["attack"].transform(
         "size"
@@ -144,8 +149,9 @@ def make_groups(members: Sequence[Member], title: Callable[[str], str], *, merge
     for key, group in grouped.items():
         first = group[0]
         name = title(first.method) if methods.count(first.method) == 1 else first.run_name
-        seeds = f" ({wording.count(len(group), 'seed')})" if len(group) > 1 else ""
-        groups.append(Group(key, first.method, name + seeds, group))
+        found = Group(key, first.method, name, group)
+        seeds = f" ({wording.count(found.seeds, 'seed')})" if found.seeds > 1 else ""
+        groups.append(replace(found, title=name + seeds))
     return groups
 
 
@@ -155,18 +161,21 @@ def class_scores(
     """Shape the per-class rows of one condition for bars.
 
     Returns:
-        Columns ``group, title, series, weights, class_index, class_name, accuracy, low, high, seeds``. A run
-        has its 95 % interval; several seeds have mean ± standard deviation over seeds.
+        Columns ``group, title, series, weights, class_index, class_name, accuracy, low, high, seeds, images``
+        (of the class, of each seed). One run has its 95 % interval, several seeds mean ± standard deviation
+        over seeds.
     """
     grouped = _with_groups(per_class, groups, name)
     if grouped.empty:
-        return pd.DataFrame(columns=[*_KEYS, "class_index", "class_name", "accuracy", "low", "high", "seeds"])
+        rest = ["class_index", "class_name", "accuracy", "low", "high", "seeds", "images"]
+        return pd.DataFrame(columns=[*_KEYS, *rest])
     scores = grouped.groupby([*_KEYS, "class_index", "class_name"], sort=False).agg(
         accuracy=("accuracy", "mean"),
         spread=("accuracy", "std"),
         low=("ci_low", "min"),
         high=("ci_high", "max"),
-        seeds=("run_id", "nunique"),
+        seeds=("_seed", "nunique"),
+        images=("total", "min"),
     )
     return _in_order(_spread_over_seeds(scores.reset_index(), "accuracy", "low", "high"), groups)
 
@@ -193,7 +202,7 @@ def model_summary(
         "worst_high": ("worst_ci_high", "max"),
         "worst_class": ("worst_class", lambda names: ", ".join(dict.fromkeys(names))),
         "images": ("total", "min"),
-        "seeds": ("run_id", "nunique"),
+        "seeds": ("_seed", "nunique"),
         **{part: (part, "mean") for part in CLASS_GROUPS if part in grouped},
     }
     if grouped.empty:
@@ -230,13 +239,16 @@ def with_own_weights(frame: pd.DataFrame, own: Mapping[str, str]) -> pd.DataFram
 def differences(scores: pd.DataFrame, baseline: str) -> pd.DataFrame:
     """Subtract the baseline group's accuracy, class by class and like with like (the same kind of weights).
 
+    Accuracies on different numbers of images are not subtracted.
+
     Returns:
         The other groups' rows with ``difference`` (of fractions) and ``clear``: the intervals do not overlap.
     """
     keys = ["weights", "class_index"]
     base = scores[scores["group"] == baseline].set_index(keys)
-    base = base[["accuracy", "low", "high"]].add_suffix("_base")
+    base = base[["accuracy", "low", "high", "images"]].add_suffix("_base")
     others = scores[scores["group"] != baseline].join(base, on=keys, how="inner")
+    others = others[others["images"] == others["images_base"]].copy()
     others["difference"] = others["accuracy"] - others["accuracy_base"]
     others["clear"] = (others["low"] > others["high_base"]) | (others["high"] < others["low_base"])
     return others
@@ -280,6 +292,7 @@ def _with_groups(
 ) -> pd.DataFrame:
     group_of = {member.run_id: group for group in groups for member in group.members}
     known = frame[frame["run_id"].isin(group_of)].copy()
+    known["_seed"] = known["run_id"].map({m.run_id: m.seed for group in groups for m in group.members})
     methods = [group.method for group in groups]
     labels = [
         (group.key, group.title, _series_name(group, weights, name, methods))
@@ -292,7 +305,7 @@ def _with_groups(
 
 
 def _series_name(group: Group, weights: str, name: Callable[[str, str], str], methods: Sequence[str]) -> str:
-    seeds = f" ({len(group.members)} seeds)" if len(group.members) > 1 else ""
+    seeds = f" ({group.seeds} seeds)" if group.seeds > 1 else ""
     own = f" · {group.members[0].run_name}" if methods.count(group.method) > 1 else ""
     return name(group.method, weights) + own + seeds
 

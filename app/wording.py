@@ -31,6 +31,7 @@ def eps_255(eps: float) -> str:
 
 def attack_title(attack: str) -> str:
     """Write an attack's name as papers do: ``pgd-20`` is PGD-20, ``apgd-ce`` is APGD-CE."""
+    attack, unusual, marks = attack.partition(" (")  # as tables tell one attack from another of its name
     base, at, eps = attack.partition("@")
     if base in _TITLES:
         title = _TITLES[base]
@@ -45,7 +46,7 @@ def attack_title(attack: str) -> str:
         first, *rest = base.split("-")
         steps = first in ("pgd", "cw", "kl")
         title = " ".join(["-".join([first.upper(), *rest[:1]]), *rest[1:]]) if steps else base
-    return f"{title}, {eps}" if at else title
+    return (f"{title}, {eps}" if at else title) + unusual + marks
 
 
 _TITLES = {
@@ -80,8 +81,8 @@ def budget(norm: str, eps: float) -> str:
 
 def condition(attack: str, norm: str, eps: float) -> str:
     """Say in a few words what was attacked with: ``PGD-20, 8/255`` or ``clean``."""
-    if attack == "clean":
-        return "clean images"
+    if norm == "none":
+        return attack.replace("clean", "clean images", 1)
     return f"{attack_title(attack.partition('@')[0])}, {budget(norm, eps)}"
 
 

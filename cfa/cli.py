@@ -377,6 +377,7 @@ def compare(
     """Compare runs with a baseline, class by class, on the test evaluations that they share."""
     from cfa.evaluation import default_weights
     from cfa.jobs.reports import check_format, make_report, write_report
+    from cfa.results.choice import left_out
     from cfa.results.comparison import compare as compare_runs
     from cfa.results.comparison import records
     from cfa.results.frames import add_group_means
@@ -399,6 +400,8 @@ def compare(
     _print_summary(records(add_group_means(comparison.summary, comparison.per_class, groups)))
     print()
     _print_differences(comparison.entries)
+    for said in (text for run in found for text in left_out(run)):
+        note(said)
 
 
 def _named_or_tagged(store: Store, references: list[str], tags: list[str]) -> list[RunFolder]:
@@ -1051,11 +1054,12 @@ def _print_summary(summary: Sequence[Mapping[str, Any]]) -> None:
             f"{row['mean_accuracy']:.1%} [{row['mean_ci_low']:.1%}, {row['mean_ci_high']:.1%}]",
             f"{row['worst_accuracy']:.1%} [{row['worst_ci_low']:.1%}, {row['worst_ci_high']:.1%}]",
             row["worst_class"],
+            f"{row['total']:,}",
             *([_groups_in_words(row)] if grouped else []),
         )
         for row in summary
     ]
-    headings = ["run", "weights", "attack", "eps", "mean of classes", "worst class", "which"]
+    headings = ["run", "weights", "attack", "eps", "mean of classes", "worst class", "which", "images"]
     headings += ["head / medium / tail"] if grouped else []
     print_table(rows, headings, "no scores")
 
@@ -1084,10 +1088,11 @@ def _print_differences(entries: Sequence[Mapping[str, Any]]) -> None:
             points(entry["worst_difference"], entry["worst_difference_ci"]),
             ", ".join(entry["classes_better"]) or "none",
             ", ".join(entry["classes_worse"]) or "none",
+            _compared_images(entry),
         )
         for entry in entries
     ]
-    headings = ("run", "minus", "attack", "mean, points", "worst class, points", "better", "worse")
+    headings = ("run", "minus", "attack", "mean, points", "worst class, points", "better", "worse", "images")
     print_table(rows, headings, "no kind of weights was evaluated for both")
     if entries:
         alike = sum(entry["paired"] for entry in entries)
@@ -1095,6 +1100,15 @@ def _print_differences(entries: Sequence[Mapping[str, Any]]) -> None:
             f"{alike} of {len(entries)} comparisons are paired, on the same images; a pair of runs compares "
             "two checkpoints: a statement about methods needs several seeds of each"
         )
+
+
+def _compared_images(entry: Mapping[str, Any]) -> str:
+    """Say on which images two runs were compared, and what they have there where each has others besides."""
+    from cfa.results.comparison import on_common_images
+
+    if not entry["paired"] and entry["run_images"] != entry["baseline_images"]:
+        return f"{entry['run_images']:,} and {entry['baseline_images']:,}, not in pairs"
+    return on_common_images(entry) or f"{entry['images']:,}"
 
 
 def _run_fields(run: RunFolder) -> dict[str, Any]:

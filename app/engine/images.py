@@ -16,6 +16,7 @@ import torch
 
 from app.engine.opened import store
 from app.engine.outside import NotLookedAt, is_outside
+from app.engine.results import of_old_weights
 from app.engine.rights import acts, looks
 from app.engine.snapshots import Run
 from app.engine.stamps import Stamps, stamp_of
@@ -53,8 +54,9 @@ class Outcomes:
 
     @property
     def weights_kept(self) -> bool:
-        """Tell whether the model is there to be asked."""
-        return (self.evaluation.weights, self.evaluation.checkpoint) in self.run.kept
+        """Tell whether the model that was evaluated is there to be asked."""
+        kept = (self.evaluation.weights, self.evaluation.checkpoint) in self.run.kept
+        return kept and self.evaluation.id not in of_old_weights(self.run)
 
     @property
     def repeatable(self) -> bool:

@@ -34,13 +34,14 @@ def choose_evaluation(run: services.Run) -> services.Evaluation:
     """Offer a run's evaluations, the one that the address names first; the address follows the choice."""
     found = services.evaluations(run)
     ids = [evaluation.id for evaluation in found]
-    titles = dict(zip(ids, elements.evaluation_titles(found), strict=True))
+    old = services.of_old_weights(run)
+    titles = dict(zip(ids, elements.evaluation_titles(found, old), strict=True))
     asked = st.query_params.get("evaluation")
     key = f"classes_evaluation_{run.id}"
     chosen = st.selectbox(
         "Evaluation",
         ids,
-        index=ids.index(asked) if asked in ids else first_choice(found),
+        index=ids.index(asked) if asked in ids else first_choice(found, old),
         format_func=titles.__getitem__,
         key=key,
         on_change=follow,
@@ -49,10 +50,10 @@ def choose_evaluation(run: services.Run) -> services.Evaluation:
     return found[ids.index(chosen)]
 
 
-def first_choice(found: list[services.Evaluation]) -> int:
-    """Prefer what was measured on most images at one budget, the newest of it."""
-    images = [0 if services.is_sweep(e) else sum(e.scores[0].total) for e in found]
-    return images.index(max(images))
+def first_choice(found: list[services.Evaluation], old: frozenset[str]) -> int:
+    """Prefer the weights that the run has now, then most images at one budget, the newest of it."""
+    ranks = [(e.id not in old, 0 if services.is_sweep(e) else e.images) for e in found]
+    return ranks.index(max(ranks))
 
 
 def follow(key: str) -> None:

@@ -3,6 +3,7 @@
 import shlex
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import pandas as pd
 import streamlit as st
@@ -24,6 +25,7 @@ class Comparison:
     scores: pd.DataFrame
     models: pd.DataFrame
     results: services.Results
+    seeds: services.DistinctSeeds
 
     @property
     def colours(self) -> dict[str, str]:
@@ -111,8 +113,12 @@ def choose(available: list[services.Run]) -> Comparison | None:
         "Measured", found, format_func=lambda c: c.title, key="measured", bind="query-params"
     )
     say_what_is_not_alike(runs, condition.of(results.summary))
-    scores = tables.class_scores(condition.of(results.per_class), groups, services.display_name)
-    models = tables.model_summary(condition.of(results.grouped), groups, services.display_name)
+    keys = {member.run_id: group.key for group in groups for member in group.members}
+    seeds = services.averaged(condition.of(results.summary), keys)
+    elements.not_in_tables([*results.left_out, *seeds.left_out])
+    per_class = seeds.of(condition.of(results.per_class))
+    scores = tables.class_scores(per_class, groups, services.display_name)
+    models = tables.model_summary(seeds.of(condition.of(results.grouped)), groups, services.display_name)
     own = {group.key: own_weights(group) for group in groups}
     return Comparison(
         runs=runs,
@@ -122,6 +128,7 @@ def choose(available: list[services.Run]) -> Comparison | None:
         scores=tables.with_own_weights(scores, own),
         models=models,
         results=results,
+        seeds=seeds,
     )
 
 
@@ -138,7 +145,8 @@ def say_what_is_not_alike(runs: list[services.Run], summary: pd.DataFrame) -> No
         fewest = ", ".join(run.name for run in runs if images.get(run.id) == images.min())
         st.warning(
             f"Not all on the same images: from {images.min():,} ({texts.plain(fewest)}) to "
-            f"{images.max():,}. Of each run, the newest evaluation counts.",
+            f"{images.max():,}. Of each run the evaluation on most images counts. Differences are taken on "
+            "the images that both have, where two runs were kept image by image, and not at all elsewhere.",
             icon=":material/warning:",
         )
 
@@ -164,9 +172,14 @@ def summary_section(comparison: Comparison) -> None:
     models, base = comparison.models, comparison.baseline
     st.subheader("At a glance")
     table = elements.percent_columns(models, ["mean", "worst"])
+    common = on_common_images(comparison)
+    table["common"] = [services.on_common_images(entry) if entry else "" for entry in common]
     for measure in ("mean", "worst"):
-        reference = models[models["group"] == base.key].set_index("weights")[measure]
-        change = 100 * (models[measure] - models["weights"].map(reference))
+        reference = models[models["group"] == base.key].set_index("weights")
+        change = 100 * (models[measure] - models["weights"].map(reference[measure]))
+        change = change.where(models["images"] == models["weights"].map(reference["images"]))
+        paired = [100 * entry[f"{measure}_difference"] if entry else None for entry in common]
+        change = change.fillna(pd.Series(paired, models.index, dtype=float))
         change = change.where(change.abs() >= 0.05, change.abs())  # what rounds to nothing has no sign
         table[f"{measure}_difference"] = change.where(models["group"] != base.key)
         table[f"{measure}_interval"] = [
@@ -177,6 +190,7 @@ def summary_section(comparison: Comparison) -> None:
     parts = [part for part in tables.CLASS_GROUPS if part in models]
     table = elements.percent_columns(table, parts)
     columns += [*parts, "mean_interval", "worst_interval", "images", "seeds"]
+    columns += ["common"] if any(table["common"]) else []
     several = set(table["seeds"] > 1)
     interval = {(True,): "± std", (False,): "95 %"}.get(tuple(several), "interval")
     st.dataframe(
@@ -198,6 +212,7 @@ def summary_section(comparison: Comparison) -> None:
             **{part: elements.percent_column(part.capitalize()) for part in parts},
             "images": "Images",
             "seeds": "Seeds",
+            "common": st.column_config.TextColumn("Where the images differ", width="large"),
         },
     )
     st.caption(
@@ -214,6 +229,30 @@ def summary_section(comparison: Comparison) -> None:
             elements.csv_button(label, services.csv(frame), file, f"compare_{file}")
     for finding in services.findings(comparison.runs):
         st.warning(elements.sentence(finding), icon=":material/info:")
+
+
+def on_common_images(comparison: Comparison) -> list[dict[str, Any] | None]:
+    """Find, for every row of the table, the comparison on the images that it and the baseline have in common.
+
+    ``None`` where both have the same images anyway, or nothing is known image by image.
+    """
+    base, where = runs_of(comparison, comparison.baseline), comparison.condition
+    wanted = (where.dataset, where.attack, where.norm, where.eps, where.checkpoint, where.checkpoint)
+    names = ("dataset", "attack", "norm", "eps", "checkpoint", "baseline_checkpoint")
+    found: list[dict[str, Any] | None] = []
+    for key, weights in comparison.models[["group", "weights"]].itertuples(index=False, name=None):
+        group = next(group for group in comparison.groups if group.key == key)
+        others = runs_of(comparison, group)
+        alone = len(base) == len(others) == 1 and key != comparison.baseline.key
+        entries = [
+            entry
+            for entry in (services.pairs(base[0], others[0]) if alone else [])
+            if tuple(entry[name] for name in names) == wanted
+            and entry["weights"] == entry["baseline_weights"] == weights
+            and services.on_common_images(entry)
+        ]
+        found.append(entries[0] if entries else None)
+    return found
 
 
 REPORTS = {
@@ -272,7 +311,7 @@ def certain_section(comparison: Comparison) -> None:
     st.markdown("Differences in percentage points, with 95 % intervals.")
     for text in spoken:
         st.markdown(text)
-    seeds = any(len(group.members) > 1 for group in comparison.groups)
+    seeds = any(group.seeds > 1 for group in comparison.groups)
     pairs = sum(len(group.members) == 1 for group in comparison.groups) > 1
     how = "Several seeds of both: Welch's t over seeds, a statement about the methods. " if seeds else ""
     if pairs:
@@ -292,7 +331,7 @@ def said(comparison: Comparison, group: tables.Group) -> str:
     if statements:
         lines = [f"{s.weights[:1].upper()}{s.weights[1:]}: {s.words}. ({s.basis})" for s in statements]
         return "\n".join([title, *(f"- {texts.plain(line)}" for line in lines)])
-    if len(sides[0]) != len(sides[1]):
+    if len(sides[0]) != len(sides[1]) or max(map(len, sides)) > 1:
         return f"{title}: nothing can be said; it takes several seeds of both, or one run of each."
     return ""
 
@@ -338,19 +377,27 @@ def claim(comparison: Comparison) -> None:
                 f"- **The same images, in pairs**: these models disagree on up to {wording.percent(share)} "
                 f"of the images; where they do on so many, it takes about **{pairs:,} images of that class**."
             )
-        spreads = comparison.results.summary
-        spreads = (
-            comparison.condition.of(spreads).groupby(["method", "weights"])["worst_accuracy"].std().dropna()
-        )
-        if len(spreads) and float(spreads.max()) > 0:
-            seeds = services.seeds_needed(points / 100, float(spreads.max()))
+        if spread := largest_spread(comparison):
+            seeds = services.seeds_needed(points / 100, spread)
             st.markdown(
-                f"- **Seeds**: worst classes here differ between seeds by up to {100 * spreads.max():.1f} "
+                f"- **Seeds**: worst classes here differ between seeds by up to {100 * spread:.1f} "
                 f"points (standard deviation): a difference of {points:g} points between two methods takes "
                 f"about **{seeds} seeds of each**."
             )
         else:
-            st.markdown("- **Seeds**: choose several seeds of a method to see how much they differ.")
+            st.markdown(
+                "- **Seeds**: choose several seeds of a method to see how much they differ; runs with other "
+                "settings, or with the same seed, do not say it."
+            )
+
+
+def largest_spread(comparison: Comparison) -> float | None:
+    """Return the largest standard deviation of a worst class over seeds; ``None`` where no seeds differ."""
+    experiments = {run.id: run.experiment for run in comparison.runs}
+    rows = services.averaged(comparison.condition.of(comparison.results.summary), experiments).kept
+    grouped = rows.groupby([rows["run_id"].map(experiments), "weights"])["worst_accuracy"]
+    spread = grouped.std().max()
+    return float(spread) if spread > 1e-9 else None
 
 
 FAIRNESS = {
@@ -379,7 +426,9 @@ def fairness_section(comparison: Comparison) -> None:
     with st.expander("Fairness metrics of the field", icon=":material/balance:"):
         base = [member.run_id for member in comparison.baseline.members]
         frame = comparison.condition.of(services.fairness(comparison.runs, base))
-        table = tables.fairness(frame, comparison.groups, services.display_name, list(FAIRNESS))
+        table = tables.fairness(
+            comparison.seeds.of(frame), comparison.groups, services.display_name, list(FAIRNESS)
+        )
         percent = [name for name, (_, share, _) in FAIRNESS.items() if share]
         st.dataframe(
             elements.percent_columns(table, percent)[["series", *FAIRNESS]],
@@ -457,7 +506,7 @@ def class_section(comparison: Comparison) -> None:
                 f"compare_differences_{kind}",
                 charts.class_differences(changes, comparison.colours) if len(changes) else None,
                 "Percentage points; pale where the whiskers above overlap. What is certain: further up.",
-                "the baseline has no weights of this kind under this measurement.",
+                "the baseline has no weights of this kind under this measurement, or other images.",
             )
         )
 

@@ -269,6 +269,7 @@ def show_results(chosen: list[services.Run]) -> None:
         "Measured", found, format_func=lambda c: c.title, key="evaluate_condition", bind="query-params"
     )
     groups = tables.make_groups([run.member for run in chosen], services.method_title, merge_seeds=False)
+    elements.not_in_tables(results.left_out)
     scores = tables.class_scores(condition.of(results.per_class), groups, services.display_name)
     hardest = tables.hardest_classes(scores, "", MOST_CLASSES)
     many = scores["class_index"].nunique() > len(hardest)
@@ -293,7 +294,7 @@ def show_results(chosen: list[services.Run]) -> None:
 def show_scores(scores: pd.DataFrame, parts: tuple[str, ...]) -> None:
     """Show every class; with its group where all of these runs have the same long tail."""
     percent = elements.percent_columns(scores, ["accuracy", "low", "high"])
-    columns = ["series", "class_name", "accuracy", "low", "high"]
+    columns = ["series", "class_name", "accuracy", "low", "high", "images"]
     if parts:
         percent = percent.assign(part=percent["class_index"].map(pd.Series(parts)))
         columns.insert(2, "part")
@@ -308,6 +309,7 @@ def show_scores(scores: pd.DataFrame, parts: tuple[str, ...]) -> None:
             "accuracy": elements.percent_column("Accuracy"),
             "low": elements.percent_column("95 % from"),
             "high": elements.percent_column("to"),
+            "images": "Images",
         },
     )
 
@@ -321,7 +323,8 @@ def show_evaluations(chosen: list[services.Run]) -> None:
     for run, evaluation in found[:MOST_EVALUATIONS]:
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             name = f"**{texts.plain(run.name)}** · " if len(chosen) > 1 else ""
-            st.markdown(name + texts.plain(elements.evaluation_title(evaluation)), width="content")
+            title = elements.evaluation_title(evaluation, services.of_old_weights(run))
+            st.markdown(name + texts.plain(title), width="content")
             st.page_link(
                 "views/sweep.py" if services.is_sweep(evaluation) else "views/classes.py",
                 label="Sweep" if services.is_sweep(evaluation) else "Classes and images",

@@ -76,7 +76,10 @@ def shipped_results() -> None:
     measured = set(found[0].of(results.summary)["run_id"])
     alike = [run for run in shipped if run.id in measured]
     groups = tables.make_groups([run.member for run in alike], services.method_title, merge_seeds=True)
-    models = tables.model_summary(found[0].of(results.summary), groups, services.display_name)
+    seeds = services.averaged(
+        found[0].of(results.summary), {m.run_id: group.key for group in groups for m in group.members}
+    )
+    models = tables.model_summary(seeds.kept, groups, services.display_name)
     colours = charts.group_colours([group.key for group in groups])
     left, right = st.columns([3, 2])
     with left:
@@ -91,7 +94,7 @@ def shipped_results() -> None:
         )
     with right:
         shown = elements.percent_columns(models, ["mean", "worst"])[
-            ["series", "mean", "worst", "worst_class"]
+            ["series", "mean", "worst", "worst_class", "images"]
         ]
         st.dataframe(
             shown,
@@ -102,6 +105,7 @@ def shipped_results() -> None:
                 "mean": elements.percent_column("Mean"),
                 "worst": elements.percent_column("Worst class"),
                 "worst_class": "Which",
+                "images": "Images",
             },
         )
     st.page_link(

@@ -107,7 +107,7 @@ def runs_table(runs: list[services.Run]) -> pd.DataFrame:
 def best_results(summary: pd.DataFrame, ranked: list[tables.Condition]) -> dict[str, pd.Series]:
     """Pick, per run, the test result of its own weights under what most runs were measured with."""
     best: dict[str, pd.Series] = {}
-    attacked = [condition for condition in ranked if condition.attack != "clean"]
+    attacked = [condition for condition in ranked if condition.norm != "none"]
     for condition in [c for c in attacked if c.checkpoint != "last"]:
         for run_id, block in condition.of(summary).groupby("run_id", sort=False):
             run = services.find_run(str(run_id))
@@ -300,11 +300,23 @@ def show_results(run: services.Run) -> None:
             "Accuracy per class with 95 % intervals",
             "run_class_bars",
             charts.class_bars(scores[scores["class_index"].isin(hardest)], charts.WEIGHTS_COLOURS),
-            condition.title + ("." if all_shown else f". The {MOST_CLASSES} hardest classes."),
+            condition.title
+            + f", {images_in_words(condition.of(results.summary))}."
+            + ("" if all_shown else f" The {MOST_CLASSES} hardest classes."),
         )
     )
+    elements.not_in_tables(results.left_out)
     for finding in services.findings([run]):
         st.warning(elements.sentence(finding), icon=":material/info:")
+
+
+def images_in_words(summary: pd.DataFrame) -> str:
+    """Say on how many images a run's weights of each kind were measured."""
+    sizes = sorted(set(summary["total"]))
+    if len(sizes) == 1:
+        return f"{sizes[0]:,} images"
+    kinds = zip(summary["weights"], summary["total"], strict=True)
+    return ", ".join(f"{charts.WEIGHTS_TITLES[weights]} on {total:,} images" for weights, total in kinds)
 
 
 def edit_label(run: services.Run) -> None:

@@ -26,11 +26,16 @@ class Swept:
         return f"{self.run.id}_{self.evaluation.id}"
 
     @property
+    def old(self) -> bool:
+        """Tell whether the run has other weights now."""
+        return self.evaluation.id in services.of_old_weights(self.run)
+
+    @property
     def title(self) -> str:
         """Say whose weights these are."""
-        return (
-            f"{self.run.name} · {charts.WEIGHTS_TITLES.get(self.evaluation.weights, self.evaluation.weights)}"
-        )
+        weights = charts.WEIGHTS_TITLES.get(self.evaluation.weights, self.evaluation.weights)
+        epoch = f" of epoch {self.evaluation.epoch}" if self.old else ""
+        return f"{self.run.name} · {weights}{epoch}"
 
 
 # --- what to show ---------------------------------------------------------------------------------
@@ -61,17 +66,22 @@ def choose_runs() -> list[services.Run]:
 
 
 def choose_evaluations(runs: list[services.Run]) -> list[Swept]:
-    """Take each run's newest sweep and newest smallest perturbations; of a single run any can be chosen."""
+    """Take what each run has of the weights that it has now; of a single run any can be chosen."""
     found = [
         Swept(run, evaluation)
         for run in runs
         for evaluation in services.evaluations(run)
         if services.is_sweep(evaluation) or services.finds_minimum(evaluation)
     ]
-    if len(runs) > 1 or len(found) < 2:
-        return found
-    ids = ["", *(swept.evaluation.id for swept in found)]
-    titles = ["the newest", *elements.evaluation_titles([swept.evaluation for swept in found])]
+    counting = [swept for swept in found if not swept.old]
+    if len(runs) > 1:
+        return counting
+    if len(found) < 2:
+        return found  # of old weights it says so
+    ids = [*([""] if counting else []), *(swept.evaluation.id for swept in found)]
+    evaluations = [swept.evaluation for swept in found]
+    titles = elements.evaluation_titles(evaluations, services.of_old_weights(runs[0]))
+    titles = [*(["what counts"] if counting else []), *titles]
     asked = st.query_params.get("evaluation", "")
     key = f"sweep_evaluation_{runs[0].id}"
     chosen = st.selectbox(
@@ -83,18 +93,20 @@ def choose_evaluations(runs: list[services.Run]) -> list[Swept]:
         on_change=follow,
         args=(key,),
     )
-    return [swept for swept in found if chosen in ("", swept.evaluation.id)]
+    return [swept for swept in found if swept.evaluation.id == chosen] if chosen else counting
 
 
 def follow(key: str) -> None:
     st.query_params["evaluation"] = st.session_state[key]
 
 
-def newest(found: list[Swept]) -> list[Swept]:
-    """Keep the newest of each run and kind of weights; they come newest first."""
+def that_counts(found: list[Swept]) -> list[Swept]:
+    """Keep, of each run and kind of weights, the one on most images, the newest of equals."""
     kept: dict[tuple[str, str], Swept] = {}
-    for swept in found:
-        kept.setdefault((swept.run.id, swept.evaluation.weights), swept)
+    for swept in found:  # newest first
+        key = (swept.run.id, swept.evaluation.weights)
+        if key not in kept or swept.evaluation.images > kept[key].evaluation.images:
+            kept[key] = swept
     return list(kept.values())
 
 
@@ -108,7 +120,7 @@ def show_sweeps(found: list[Swept]) -> None:
         st.caption("None of these evaluations has several budgets: write some into 'eps sweep' on Evaluate.")
         return
     attack, norm = choose_attack(sweeps)
-    alike = newest([swept for swept in sweeps if (attack, norm) in attacks_of(swept)])
+    alike = that_counts([swept for swept in sweeps if (attack, norm) in attacks_of(swept)])
     per_class, summary = services.sweep_scores([(swept.run, swept.evaluation) for swept in alike])
     wanted = per_class["attack"].isin([attack, "clean"])  # clean images are the budget 0
     per_class, summary = per_class[wanted], summary[summary["attack"].isin([attack, "clean"])]
@@ -194,7 +206,7 @@ def show_table(summary: pd.DataFrame, norm: str) -> None:
 
 def show_minimum(found: list[Swept]) -> None:
     st.subheader("The smallest perturbation that breaks an image")
-    searched = newest([swept for swept in found if services.finds_minimum(swept.evaluation)])
+    searched = that_counts([swept for swept in found if services.finds_minimum(swept.evaluation)])
     if not searched:
         st.caption(
             "Not looked for yet: choose the attack fab-min on Evaluate. It finds, for every image, a "

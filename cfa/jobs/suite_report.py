@@ -18,7 +18,6 @@ from cfa.jobs.suites import (
     plan_suite,
 )
 from cfa.jobs.worker import CLOSING_ATTACKS
-from cfa.results.evaluations import read_evaluations
 from cfa.results.published import PublishedNumber
 from cfa.results.rows import Scores
 from cfa.results.store import Store
@@ -52,6 +51,7 @@ class Cell:
         worst_classes: The worst class of each run.
         groups: Mean over head, medium and tail classes, averaged over runs; empty where classes are equal.
         published: The number beside it.
+        images: On how many each of the runs was measured.
     """
 
     dataset: str
@@ -73,6 +73,7 @@ class Cell:
     worst_classes: tuple[str, ...] = ()
     groups: Mapping[str, float] = field(default_factory=dict)
     published: PublishedNumber | None = None
+    images: int | None = None
 
 
 @dataclass(frozen=True)
@@ -118,6 +119,7 @@ class SuiteReport:
             *("method", "checkpoint", "attack", "runs", "mean", "worst class"),
             *(("head / medium / tail",) if grouped else ()),
             *(("published mean", "published worst") if printed else ()),
+            "images",
         )
         rows = [
             ((cell.dataset,) if several else ()) + _row(cell, grouped=grouped, printed=printed)
@@ -153,13 +155,14 @@ class SuiteReport:
         groups = [f"{name}_mean" for name in GROUPS]
         theirs = ("mean", "mean_spread", "worst", "worst_spread", "unverified", "paper", "table")
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerow([*own, *ends, *groups, *(f"published_{name}" for name in theirs)])
+        writer.writerow([*own, *ends, *groups, *(f"published_{name}" for name in theirs), "images"])
         for cell in self.cells:
             fields = {**vars(cell), "variant": _in_words(cell.variant)}
             intervals = [*(cell.mean_interval or ("", "")), *(cell.worst_interval or ("", ""))]
             published = [getattr(cell.published, name) if cell.published else "" for name in theirs]
             of_groups = [cell.groups.get(name, "") for name in GROUPS]
-            row = [*(fields[name] for name in own), *intervals, *of_groups, *published]
+            images = "" if cell.images is None else cell.images
+            row = [*(fields[name] for name in own), *intervals, *of_groups, *published, images]
             writer.writerow([csv_cell(value) if isinstance(value, str) else value for value in row])
         return text.getvalue()
 
@@ -213,7 +216,7 @@ def _cell(group: Sequence[_Wanted]) -> Cell:
 
     first = group[0]
     config, variant = first.evaluation.run.config, first.evaluation.run.variant
-    scored = [found for found in map(_scores, group) if found is not None]
+    scored = _of_one_size([found for found in map(_scores, group) if found is not None])
     kinds = list(dict.fromkeys(wanted.evaluation.kind for wanted in group))
     label = " / ".join(display_name(config.method, kind) for kind in kinds)
     return Cell(
@@ -227,6 +230,7 @@ def _cell(group: Sequence[_Wanted]) -> Cell:
         variant=dict(variant),
         planned=len(group),
         runs=len(scored),
+        images=sum(scored[0].scores.total) if scored else None,
         **_averages(scored),
     )
 
@@ -241,20 +245,20 @@ class _Scored:
 
 
 def _scores(wanted: _Wanted) -> _Scored | None:
-    """Find the newest scores of a planned evaluation."""
-    run, plan = wanted.evaluation.run.existing, wanted.evaluation.plan
-    if run is None:
+    """Find the scores of a planned evaluation that count."""
+    run = wanted.evaluation.run.existing
+    found = [one for one in wanted.evaluation.scores if one.attack == wanted.attack]
+    if run is None or not found:
         return None
-    where = (run.config.dataset, wanted.evaluation.kind, wanted.evaluation.checkpoint, plan.limit)
-    for found in reversed(read_evaluations(run)):
-        if (found.dataset_to_load, found.weights, found.checkpoint, found.limit) != where:
-            continue
-        if found.plan.get("eps_sweep"):
-            continue
-        for scores in found.scores:
-            if scores.attack == wanted.attack and scores.eps in (0.0, plan.eps):
-                return _Scored(scores, found.class_names or run.class_names, run.class_groups)
-    return None
+    newest = max(found, key=lambda one: one.evaluation.created)
+    return _Scored(newest.scores, newest.evaluation.class_names or run.class_names, run.class_groups)
+
+
+def _of_one_size(scored: Sequence[_Scored]) -> list[_Scored]:
+    """Keep the runs that were measured on as many images as most of them: other sizes are not averaged."""
+    sizes = [sum(one.scores.total) for one in scored]
+    size = max(sizes, key=lambda images: (sizes.count(images), images), default=0)
+    return [one for one, images in zip(scored, sizes, strict=True) if images == size]
 
 
 def _averages(scored: Sequence[_Scored]) -> dict[str, Any]:
@@ -342,6 +346,7 @@ def _row(cell: Cell, *, grouped: bool, printed: bool) -> tuple[str, ...]:
         _percent(cell.worst, cell.worst_spread, cell.worst_interval),
         *((" / ".join(f"{100 * value:.1f}" for value in cell.groups.values()),) if grouped else ()),
         *(theirs if printed else ()),
+        "" if cell.images is None else f"{cell.images:,}",
     )
 
 

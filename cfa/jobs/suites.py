@@ -53,6 +53,7 @@ from cfa.results.trusted import code_of
 
 if TYPE_CHECKING:
     from cfa.evaluation import EvaluationPlan
+    from cfa.results.choice import Measured
 
 PUBLISHED = Path(__file__).resolve().parents[2] / "benchmarks" / "published"
 SuiteWeights = Literal["auto", "online", "ema", "fawa"]
@@ -380,7 +381,26 @@ class PlannedEvaluation:
         if run is None or run.status.state != "finished":
             return False
         kind = self.kind
-        return (kind, self.checkpoint) not in run.kept_weights() or _is_evaluated(run, kind, self)
+        if (kind, self.checkpoint) not in run.kept_weights():
+            return True
+        return set(self.plan.attacks) <= {one.attack for one in self.scores}
+
+    @property
+    def scores(self) -> list["Measured"]:
+        """List what counts of the run as far as this evaluation asked for it: its images, its budget."""
+        from cfa.results.choice import chosen
+
+        run = self.run.existing
+        if run is None:
+            return []
+        wanted, kind = (run.config.dataset, self.plan.limit), (self.kind, self.checkpoint)
+        found = chosen(run, lambda e: (e.dataset_to_load, e.limit) == wanted)
+        return [
+            one
+            for one in found
+            if (one.evaluation.weights, one.evaluation.checkpoint) == kind
+            and one.scores.eps in (0.0, self.plan.eps)
+        ]
 
     @property
     def kind(self) -> str:
@@ -544,17 +564,3 @@ def _name(store: Store, suite: Suite, planned: PlannedRun) -> str | None:
     if len(suite.datasets) > 1:
         parts.insert(1, config.dataset)
     return store.free_name("-".join(parts))
-
-
-def _is_evaluated(run: RunFolder, kind: str, wanted: PlannedEvaluation) -> bool:
-    from cfa.results.evaluations import read_evaluations
-
-    plan = wanted.plan
-    return any(
-        (evaluation.dataset_to_load, evaluation.weights) == (run.config.dataset, kind)
-        and (evaluation.checkpoint, evaluation.limit) == (wanted.checkpoint, plan.limit)
-        and not evaluation.plan.get("eps_sweep")
-        and set(plan.attacks) <= {scores.attack for scores in evaluation.scores}
-        and all(scores.eps in (0, plan.eps) for scores in evaluation.scores)
-        for evaluation in read_evaluations(run)
-    )

@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 
 from cfa.config import format_eps
 from cfa.errors import ConfigError
 from cfa.files import write_text
-from cfa.results.evaluations import Evaluation, outcomes_file, read_outcomes
+from cfa.results.choice import Measured, measured
 from cfa.results.exports import write_csv
-from cfa.results.frames import newest_scores, per_class_frame, summary_frame
+from cfa.results.frames import clean_frame, measured_frame, per_class_frame, summary_frame
+from cfa.results.pairs import paired_counts
 from cfa.results.runs import RunFolder
 from cfa.statistics import (
     Interval,
@@ -30,8 +30,10 @@ from cfa.statistics import (
     worst_difference,
 )
 
+NO_SPREAD = "no interval: the seeds of a side have equal figures, which do not say how much seeds differ"
 CHECKPOINTS = ("best", "file", "last")  # which of a run's checkpoints stands for it, first choice first
 _ATTACK = ["dataset", "attack", "norm", "eps"]
+_ROW = ("run_id", "dataset", "weights", "checkpoint", "split", "attack", "norm", "eps")  # as `Measured.row`
 
 
 @dataclass(frozen=True)
@@ -43,12 +45,15 @@ class Comparison:
         summary: The same, one row per run, weights and attack, columns `frames.SUMMARY_COLUMNS`.
         entries: One per run, attack and kind of weights that both have; and automatic against automatic
             where those kinds differ. Differences are run minus baseline, in [-1, 1]. ``paired`` says whether
-            both saw the same images, image by image; intervals and tests are then paired.
+            both were seen image by image; intervals and tests are then paired, and everything in the entry is
+            about the ``images`` that both have, which may be fewer than either has.
+        clean: Beside each row of ``per_class``, the clean accuracy on the same images (`frames.clean_frame`).
     """
 
     per_class: pd.DataFrame
     summary: pd.DataFrame
     entries: tuple[dict[str, Any], ...]
+    clean: pd.DataFrame
 
     def document(self) -> dict[str, Any]:
         """Return the comparison as plain values for JSON."""
@@ -62,7 +67,7 @@ def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def shared_scores(runs: Sequence[RunFolder], frame: pd.DataFrame | None = None) -> pd.DataFrame:
-    """Tabulate the newest test scores under the attacks that all runs were evaluated with.
+    """Tabulate the test scores that count under the attacks that all runs were evaluated with.
 
     Args:
         runs: The runs.
@@ -76,9 +81,8 @@ def shared_scores(runs: Sequence[RunFolder], frame: pd.DataFrame | None = None) 
     evaluated = frame.groupby(_ATTACK, sort=False)["run_id"].nunique()
     shared = evaluated[evaluated == len({run.id for run in runs})]
     # Clean accuracy alone is no comparison of robustness, unless nobody asked for more.
-    robust_somewhere = bool((frame["attack"] != "clean").any())
-    attacks = set(shared.index.get_level_values("attack"))
-    if not attacks or (robust_somewhere and attacks == {"clean"}):
+    norms = set(shared.index.get_level_values("norm"))  # `none` is clean
+    if not norms or (norms == {"none"} and bool((frame["norm"] != "none").any())):
         raise ConfigError(
             f"runs {', '.join(run.name for run in runs)} share no test evaluation; run: {_command(runs)}"
         )
@@ -89,7 +93,7 @@ def shared_scores(runs: Sequence[RunFolder], frame: pd.DataFrame | None = None) 
 def compare(
     runs: Sequence[RunFolder], baseline: RunFolder, automatic: Callable[[RunFolder], str]
 ) -> Comparison:
-    """Compare runs with a baseline, on the newest test evaluations that all of them share.
+    """Compare runs with a baseline, on the test evaluations that count and that all of them share.
 
     Args:
         runs: Two or more, the baseline among them or not.
@@ -102,14 +106,16 @@ def compare(
     others = [run for run in _unique(runs) if run.id != baseline.id]
     if not others:
         raise ConfigError(f"a comparison needs two runs or more, and this names {baseline.name!r} alone")
-    per_class = shared_scores([baseline, *others])
+    found = measured([baseline, *others])
+    per_class = shared_scores([baseline, *others], measured_frame(found))
+    rows = {one.row: one for one in found}
     entries = [
         entry
         for run in others
         for pair in _pairs(per_class, baseline, run, automatic)
-        for entry in _entries(per_class, baseline, run, *pair)
+        for entry in _entries(per_class, rows, baseline, run, *pair)
     ]
-    return Comparison(per_class, summary_frame(per_class), tuple(entries))
+    return Comparison(per_class, summary_frame(per_class), tuple(entries), clean_frame(found))
 
 
 def save_comparison(comparison: Comparison, folder: Path) -> None:
@@ -140,12 +146,14 @@ def _pairs(
 
 def in_words(entry: Mapping[str, Any]) -> str:
     """Say what an entry carries: mean, classes, worst class, in percentage points with 95 % intervals."""
+    fewer = on_common_images(entry)
     if entry["paired"] and not entry["disagreements"]:
-        return f"equal on every one of the {entry['images']:,} images"
+        return f"equal on every one of the {entry['images']:,} images" + (" that both have" if fewer else "")
     better, worse = (_listed(entry[name]) for name in ("classes_better", "classes_worse"))
     changed = [f"{names} {what}" for names, what in ((better, "better"), (worse, "worse")) if names]
     return "; ".join(
         [
+            *([fewer] if fewer else []),
             f"mean {_points(entry['mean_difference'], entry['mean_difference_ci'])}",
             ", ".join(changed) or "no class differs for certain",
             f"worst class {_points(entry['worst_difference'], entry['worst_difference_ci'])}",
@@ -153,8 +161,18 @@ def in_words(entry: Mapping[str, Any]) -> str:
     )
 
 
+def on_common_images(entry: Mapping[str, Any]) -> str:
+    """Say mean and worst class of both on the images that both have; empty where each has just those."""
+    if not entry["paired"] or entry["images"] == entry["run_images"] == entry["baseline_images"]:
+        return ""
+    mean, worst = (
+        f"{100 * entry[name]:.1f} against {100 * entry[f'baseline_{name}']:.1f}" for name in ("mean", "worst")
+    )
+    return f"on the {entry['images']:,} images that both have: mean {mean}, worst class {worst}"
+
+
 def seeds_in_words(name: str, run: Sequence[float], baseline: Sequence[float]) -> str:
-    """Say what several seeds of two methods carry about a figure, by Welch's t interval.
+    """Say what several seeds of two methods carry about a figure, by Welch's t interval where there is one.
 
     Args:
         name: What the figure is: ``mean``, ``worst class``.
@@ -162,12 +180,14 @@ def seeds_in_words(name: str, run: Sequence[float], baseline: Sequence[float]) -
         baseline: The same of the baseline's.
     """
     value, interval = seeds_difference(run, baseline)
-    return f"{name} {_points(value, interval)}"
+    return f"{name} {_points(value, interval or ())}" + ("" if interval else f" ({NO_SPREAD})")
 
 
 def _points(value: float, ends: Sequence[float]) -> str:
-    middle, low, high = (round(100 * number, 1) + 0.0 for number in (value, *ends))  # + 0.0: no minus zero
-    return f"{middle:+.1f} [{low:.1f}, {high:.1f}]".replace("-", "\N{MINUS SIGN}")
+    """Write a difference in points, with the ends of its interval where it has one."""
+    middle, *found = (round(100 * number, 1) + 0.0 for number in (value, *ends))  # + 0.0: no minus zero
+    interval = f" [{found[0]:.1f}, {found[1]:.1f}]" if found else ""
+    return f"{middle:+.1f}{interval}".replace("-", "\N{MINUS SIGN}")
 
 
 def _listed(names: Sequence[str], most: int = 5) -> str:
@@ -179,10 +199,14 @@ def _listed(names: Sequence[str], most: int = 5) -> str:
 
 
 def _entries(
-    per_class: pd.DataFrame, baseline: RunFolder, run: RunFolder, weights_of_baseline: str, weights: str
+    per_class: pd.DataFrame,
+    rows: Mapping[tuple[object, ...], Measured],
+    baseline: RunFolder,
+    run: RunFolder,
+    weights_of_baseline: str,
+    weights: str,
 ) -> list[dict[str, Any]]:
     entries = []
-    of_baseline_images, of_run_images = _Images.of(baseline), _Images.of(run)
     for attack, block in per_class.groupby(_ATTACK, sort=False):
         pair = _same_checkpoint(
             block[(block["run_id"] == baseline.id) & (block["weights"] == weights_of_baseline)],
@@ -190,100 +214,75 @@ def _entries(
         )
         if pair is None:
             continue
-        names = pair[1]["class_name"].tolist()
-        counts = paired_counts(of_baseline_images, of_run_images, *pair)
-        found = _Difference.paired(counts) if counts else _Difference.of_counts(*pair)
+        old, new = (rows[tuple(side.iloc[0][list(_ROW)])] for side in pair)
         entries.append(
             {
                 "baseline": baseline.name,
                 "baseline_weights": weights_of_baseline,
                 "run": run.name,
                 "weights": weights,
+                "baseline_checkpoint": old.evaluation.checkpoint,
+                "checkpoint": new.evaluation.checkpoint,
                 **dict(zip(_ATTACK, attack, strict=True)),
-                "mean_difference": found.mean[0],
-                "mean_difference_ci": list(found.mean[1]),
-                "worst_difference": found.worst[0],
-                "worst_difference_ci": list(found.worst[1]),
-                "classes_better": [names[k] for k in found.changed[0]],
-                "classes_worse": [names[k] for k in found.changed[1]],
-                "paired": counts is not None,
-                "images": int(pair[1]["total"].sum()),
-                "disagreements": int((counts.lost + counts.gained).sum()) if counts else None,
+                **_difference(old, new, pair[1]["class_name"].tolist()),
             }
         )
     return entries
 
 
-@dataclass(frozen=True)
+def _difference(baseline: Measured, run: Measured, names: Sequence[str]) -> dict[str, Any]:
+    """Compare two measurements: in pairs on the images that both have, or else their counts."""
+    counts = paired_counts(baseline, run)
+    found = _Difference.paired(counts) if counts else _Difference.of_counts(baseline, run)
+    return {
+        "mean_difference": found.mean[0],
+        "mean_difference_ci": list(found.mean[1]),
+        "worst_difference": found.worst[0],
+        "worst_difference_ci": list(found.worst[1]),
+        "classes_better": [names[k] for k in found.changed[0]],
+        "classes_worse": [names[k] for k in found.changed[1]],
+        "paired": counts is not None,
+        "images": int(counts.total.sum()) if counts else run.images,
+        "disagreements": int((counts.lost + counts.gained).sum()) if counts else None,
+        "baseline_images": baseline.images,
+        "run_images": run.images,
+        "baseline_mean": float(found.accuracies[0].mean()),
+        "mean": float(found.accuracies[1].mean()),
+        "baseline_worst": float(found.accuracies[0].min()),
+        "worst": float(found.accuracies[1].min()),
+    }
+
+
+@dataclass(frozen=True, eq=False)
 class _Difference:
-    """Mean and worst class with their intervals, and the classes that changed."""
+    """Mean and worst class with their intervals, the classes that changed, and accuracies of both sides."""
 
     mean: tuple[float, Interval]
     worst: tuple[float, Interval]
     changed: tuple[list[int], list[int]]
+    accuracies: tuple[np.ndarray, np.ndarray]
 
     @classmethod
     def paired(cls, counts: PairedCounts) -> "_Difference":
         return cls(
-            paired_mean_difference(counts), paired_worst_difference(counts), paired_changed_classes(counts)
+            paired_mean_difference(counts),
+            paired_worst_difference(counts),
+            paired_changed_classes(counts),
+            (counts.baseline / counts.total, counts.run / counts.total),
         )
 
     @classmethod
-    def of_counts(cls, baseline: pd.DataFrame, run: pd.DataFrame) -> "_Difference":
+    def of_counts(cls, baseline: Measured, run: Measured) -> "_Difference":
         new, old = (
-            (rows["correct"].to_numpy(float), rows["total"].to_numpy(float)) for rows in (run, baseline)
+            (np.array(one.scores.correct, float), np.array(one.scores.total, float))
+            for one in (run, baseline)
         )
-        return cls(mean_difference(new, old), worst_difference(new, old), changed_classes(new, old))
-
-
-@dataclass(frozen=True)
-class _Images:
-    """The newest evaluations of a run by what they measured, to read their outcomes from."""
-
-    run: RunFolder
-    evaluations: Mapping[tuple[object, ...], Evaluation]
-
-    @classmethod
-    def of(cls, run: RunFolder) -> "_Images":
-        keyed: dict[tuple[object, ...], Evaluation] = {
-            (e.dataset, e.weights, e.checkpoint, s.attack, s.norm, s.eps): e for e, s in newest_scores(run)
-        }
-        return cls(run, keyed)
-
-    def outcomes(self, rows: pd.DataFrame) -> dict[str, Any] | None:
-        """Read image, label and whether each was right; ``None`` where it was not kept."""
-        first = rows.iloc[0]
-        key = tuple(first[name] for name in ("dataset", "weights", "checkpoint", "attack", "norm", "eps"))
-        evaluation = self.evaluations.get(key)
-        if evaluation is None or not outcomes_file(self.run, evaluation.id).exists():
-            return None
-        try:
-            table = read_outcomes(self.run, evaluation.id, ("image", "label", first["attack"]))
-        except (OSError, pa.ArrowInvalid):  # damaged: the counts are known all the same
-            return None
-        if first["attack"] not in table:
-            return None
-        return {**table, "right": table[first["attack"]] == table["label"]}
-
-    @property
-    def fingerprint(self) -> str:
-        """Tell which data set it was."""
-        manifest = self.run.manifest
-        return manifest.data_fingerprint if manifest else ""
-
-
-def paired_counts(
-    baseline: _Images, run: _Images, of_baseline: pd.DataFrame, of_run: pd.DataFrame
-) -> PairedCounts | None:
-    """Count who is right about each image, class by class; ``None`` unless both saw the same images."""
-    if baseline.fingerprint != run.fingerprint:
-        return None
-    one, other = baseline.outcomes(of_baseline), run.outcomes(of_run)
-    if one is None or other is None:
-        return None
-    if not all(np.array_equal(one[name], other[name]) for name in ("image", "label")):
-        return None
-    return PairedCounts.of(one["label"], one["right"], other["right"], len(of_run))
+        return cls(
+            mean_difference(new, old),
+            worst_difference(new, old),
+            changed_classes(new, old),
+            (old[0] / old[1], new[0] / new[1]),
+        )
 
 
 def _same_checkpoint(baseline: pd.DataFrame, run: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame] | None:

@@ -1,12 +1,14 @@
 """Rows into pandas: the only place where pandas appears, and the source of every table, chart and CSV."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from cfa.results.evaluations import Evaluation, read_evaluations
+from cfa.results.choice import CLEAN, Measured, clean_beside, measured
+from cfa.results.evaluations import Evaluation
 from cfa.results.rows import Epoch, Knobs, Scores
 from cfa.results.runs import RunFolder
 from cfa.statistics import (
@@ -60,14 +62,40 @@ EPOCHS_COLUMNS = [
 
 
 def per_class_frame(runs: Iterable[RunFolder]) -> pd.DataFrame:
-    """Tabulate each run's newest test scores per (dataset, weights, checkpoint, attack, norm, eps).
-
-    Sweeps are left out (:func:`newest_scores`).
+    """Tabulate the test scores that count of some runs (`cfa.results.choice` says which do).
 
     Returns:
         One row per class, columns :data:`PER_CLASS_COLUMNS`; accuracies in [0, 1], 95 % Wilson intervals.
     """
-    return _joined([_class_rows(run, newest_scores(run)) for run in runs], PER_CLASS_COLUMNS)
+    return measured_frame(measured(runs))
+
+
+def measured_frame(found: Iterable[Measured]) -> pd.DataFrame:
+    """Tabulate chosen scores, columns :data:`PER_CLASS_COLUMNS`, attacks as they are told apart."""
+    return _of_runs((one, replace(one.scores, attack=one.attack)) for one in found)
+
+
+def clean_frame(found: Sequence[Measured]) -> pd.DataFrame:
+    """Tabulate, beside each row of :func:`measured_frame`, the clean accuracy on the same images.
+
+    Returns:
+        The same columns; ``correct`` and ``accuracy`` are of clean images, everything else is the row's own.
+        Rows whose images were not predicted clean are left out.
+    """
+    beside = clean_beside(found)
+    return _of_runs(
+        (one, replace(one.scores, attack=one.attack, correct=beside[one.row].correct))
+        for one in found
+        if one.row in beside
+    )
+
+
+def _of_runs(found: Iterable[tuple[Measured, Scores]]) -> pd.DataFrame:
+    """Tabulate scores run by run."""
+    blocks: dict[str, tuple[RunFolder, list[tuple[Evaluation | None, Scores]]]] = {}
+    for one, scores in found:
+        blocks.setdefault(one.run.id, (one.run, []))[1].append((one.evaluation, scores))
+    return _joined([_class_rows(run, rows) for run, rows in blocks.values()], PER_CLASS_COLUMNS)
 
 
 def evaluations_frame(evaluations: Iterable[tuple[RunFolder, Evaluation]]) -> pd.DataFrame:
@@ -77,22 +105,6 @@ def evaluations_frame(evaluations: Iterable[tuple[RunFolder, Evaluation]]) -> pd
         for run, evaluation in evaluations
     ]
     return _joined(blocks, PER_CLASS_COLUMNS)
-
-
-def newest_scores(run: RunFolder) -> list[tuple[Evaluation, Scores]]:
-    """Pick a run's newest test scores for every (dataset, weights, checkpoint, attack, norm, eps).
-
-    Sweeps are left out: an image that breaks at a smaller ``eps`` counts as broken at every larger one there,
-    so that their figures are not those of one attack at one ``eps``.
-    """
-    newest: dict[tuple[object, ...], tuple[Evaluation, Scores]] = {}
-    for evaluation in read_evaluations(run):
-        if evaluation.plan.get("eps_sweep"):
-            continue
-        for scores in evaluation.scores:
-            key = (evaluation.dataset, evaluation.weights, evaluation.checkpoint)
-            newest[(*key, scores.attack, scores.norm, scores.eps)] = (evaluation, scores)
-    return list(newest.values())
 
 
 def summary_frame(per_class: pd.DataFrame) -> pd.DataFrame:
@@ -145,37 +157,62 @@ def add_group_means(
 
 
 def fairness_frame(
-    per_class: pd.DataFrame, baseline: Collection[str] = (), runs: Mapping[str, RunFolder] | None = None
+    per_class: pd.DataFrame,
+    baseline: Collection[str] = (),
+    runs: Mapping[str, RunFolder] | None = None,
+    clean: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """Tabulate the field's fairness metrics (`cfa.statistics.fairness`), a row per run, weights and attack.
 
     Args:
-        per_class: Columns :data:`PER_CLASS_COLUMNS`; gaps and NRR take the clean rows of the same weights.
-        baseline: Ids of the runs that rho is against, their mean where there are several, weights of the same
-            kind under the same attack.
+        per_class: Columns :data:`PER_CLASS_COLUMNS`.
+        baseline: Ids of the runs that rho is against, their mean where there are several: weights of the same
+            kind under the same attack on as many images of every class.
         runs: Run folders by id, from whose history the class is known that was worst on validation.
+        clean: Clean accuracies on the images of each row, which gaps and NRR take (:func:`clean_frame`).
+            Without it, the clean rows of ``per_class`` that are of the same weights and as many images.
 
     Returns:
         Columns :data:`LEADING_COLUMNS` and :data:`FAIRNESS_COLUMNS`; NaN where something is not known.
     """
     records = []
     chosen = {run_id: worst_on_validation(folder) for run_id, folder in (runs or {}).items()}
+    beside = _by_row(_clean_rows(per_class) if clean is None else clean)
     for key, block in per_class.groupby(LEADING_COLUMNS, sort=False, dropna=False):
-        lead = dict(zip(LEADING_COLUMNS, key if isinstance(key, tuple) else (key,), strict=True))
-        accuracy = block.sort_values("class_index")["accuracy"].to_numpy(float)
-        same = per_class[_CLEAN_KEYS].eq([lead[name] for name in _CLEAN_KEYS]).all(axis=1)
-        clean = per_class[same & (per_class["attack"] == "clean")].sort_values("class_index")["accuracy"]
+        values: tuple[Any, ...] = key if isinstance(key, tuple) else (key,)
+        lead = dict(zip(LEADING_COLUMNS, values, strict=True))
+        block = block.sort_values("class_index")
+        accuracy = block["accuracy"].to_numpy(float)
+        total, natural = beside.get(values, ([], np.zeros(0)))
+        same = total == block["total"].tolist()
         at = (str(lead["weights"]), int(block["epoch"].iloc[0]))
         index = chosen.get(str(lead["run_id"]), {}).get(at)
         records.append(
             {
                 **lead,
-                **_fairness(accuracy, clean.to_numpy(float)),
+                **_fairness(accuracy, natural if same else np.zeros(0)),
                 "validation_worst": accuracy[index] if index is not None else np.nan,
             }
         )
     frame = pd.DataFrame.from_records(records, columns=[*LEADING_COLUMNS, *FAIRNESS_COLUMNS])
     return _with_rho(frame, per_class, baseline)
+
+
+def _clean_rows(per_class: pd.DataFrame) -> pd.DataFrame:
+    """Give every row the clean accuracy of its weights, where the table has it."""
+    rows = per_class[[*LEADING_COLUMNS, "class_index"]]
+    clean = per_class.loc[per_class["attack"] == CLEAN, [*_CLEAN_KEYS, "class_index", "accuracy", "total"]]
+    return rows.merge(clean, on=[*_CLEAN_KEYS, "class_index"])
+
+
+def _by_row(clean: pd.DataFrame) -> dict[tuple[Any, ...], tuple[list[int], np.ndarray]]:
+    """Return totals and accuracies of the classes in order, by the leading columns."""
+    found: dict[tuple[Any, ...], tuple[list[int], np.ndarray]] = {}
+    for key, block in clean.groupby(LEADING_COLUMNS, sort=False, dropna=False):
+        ordered = block.sort_values("class_index")
+        values: tuple[Any, ...] = key if isinstance(key, tuple) else (key,)
+        found[values] = (ordered["total"].tolist(), ordered["accuracy"].to_numpy(float))
+    return found
 
 
 def _fairness(robust: np.ndarray, clean: np.ndarray) -> dict[str, float]:
@@ -193,9 +230,10 @@ def _fairness(robust: np.ndarray, clean: np.ndarray) -> dict[str, float]:
 
 
 def _with_rho(frame: pd.DataFrame, per_class: pd.DataFrame, baseline: Collection[str]) -> pd.DataFrame:
-    grouped = per_class.groupby(LEADING_COLUMNS, sort=False, dropna=False)["accuracy"]
-    ends = grouped.agg(mean="mean", worst="min").reset_index()
-    like = ["dataset", "weights", "checkpoint", "attack", "norm", "eps"]
+    grouped = per_class.groupby(LEADING_COLUMNS, sort=False, dropna=False)
+    ends = grouped["accuracy"].agg(mean="mean", worst="min").reset_index()
+    ends["images"] = grouped["total"].agg(tuple).to_numpy()  # of every class: sizes are never mixed
+    like = ["dataset", "weights", "checkpoint", "attack", "norm", "eps", "images"]
     base = ends[ends["run_id"].isin(list(baseline))].groupby(like)[["mean", "worst"]].mean()
     values = []
     for row in ends.to_dict("records"):

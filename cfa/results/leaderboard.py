@@ -7,9 +7,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from cfa.results.frames import per_class_frame, summary_frame
+from cfa.results.choice import measured
+from cfa.results.frames import LEADING_COLUMNS, clean_frame, measured_frame, summary_frame
 from cfa.results.published import PublishedNumber
 from cfa.results.runs import RunFolder
+from cfa.results.seeds import distinct_seeds
 from cfa.statistics import over_seeds
 
 OURS, PUBLISHED = "ours", "published"
@@ -56,17 +58,22 @@ def pareto_front(mean: ArrayLike, worst: ArrayLike) -> np.ndarray:
 
 def _ours(runs: Sequence[RunFolder], name: Callable[[str, str], str]) -> list[dict[str, Any]]:
     by_id = {run.id: run for run in runs}
-    summary = summary_frame(per_class_frame(runs))
-    summary = summary[summary["split"] == "test"]
-    summary["experiment"] = [by_id[run].config.key(without_seed=True) for run in summary["run_id"]]
-    clean = summary[summary["attack"] == "clean"]
+    experiments = {run.id: run.config.key(without_seed=True) for run in runs}
+    found = measured(runs)
+    everything = summary_frame(measured_frame(found))
+    everything = everything[everything["split"] == "test"]
+    everything["experiment"] = everything["run_id"].map(experiments)
+    summary = distinct_seeds(everything, experiments).kept
+    summary = _with_clean(summary, summary_frame(clean_frame(found)))
+    groups: Any = everything.groupby([*_KEY, *_ATTACK], sort=False)["run_id"]
+    measured_so = {key: list(ids) for key, ids in groups}
     rows = []
-    for key, block in summary[summary["attack"] != "clean"].groupby([*_KEY, *_ATTACK], sort=False):
+    for key, block in summary[summary["norm"] != "none"].groupby([*_KEY, *_ATTACK], sort=False):
         values: Any = key
         members = [by_id[run] for run in block["run_id"]]
         mean, worst = over_seeds(block["mean_accuracy"]), over_seeds(block["worst_accuracy"])
-        natural = clean[clean["run_id"].isin(block["run_id"])]  # of these seeds, and of no others
-        natural = natural[(natural[_KEY] == list(values[: len(_KEY)])).all(axis=1)]
+        natural = block if block["clean_mean"].notna().all() else block[:0]  # of these seeds, or of none
+        others = [by_id[run].name for run in measured_so[values] if by_id[run] not in members]
         rows.append(
             {
                 **dict(zip([*_KEY, *_ATTACK], values, strict=True)),
@@ -74,17 +81,24 @@ def _ours(runs: Sequence[RunFolder], name: Callable[[str, str], str]) -> list[di
                 "label": _label(members, values[3], name),
                 "mean": mean.mean,
                 "worst": worst.mean,
-                "clean_mean": natural["mean_accuracy"].mean() if len(natural) else None,
-                "clean_worst": natural["worst_accuracy"].mean() if len(natural) else None,
+                "clean_mean": natural["clean_mean"].mean() if len(natural) else None,
+                "clean_worst": natural["clean_worst"].mean() if len(natural) else None,
                 "mean_spread": mean.deviation,
                 "worst_spread": worst.deviation,
                 "runs": len(members),
                 "images": int(block["total"].min()),
-                "marks": "; ".join(_marks(members, values[5])),
+                "marks": "; ".join([*_marks(members, values[5]), *_not_averaged(others)]),
                 "source": ", ".join(member.name for member in members),
             }
         )
     return rows
+
+
+def _with_clean(summary: pd.DataFrame, clean: pd.DataFrame) -> pd.DataFrame:
+    """Add mean and worst class on the clean images of each row, where they are known."""
+    columns = {"mean_accuracy": "clean_mean", "worst_accuracy": "clean_worst"}
+    beside = clean[[*LEADING_COLUMNS, *columns]].rename(columns=columns)
+    return summary.merge(beside, on=LEADING_COLUMNS, how="left")
 
 
 def _label(members: Sequence[RunFolder], weights: str, name: Callable[[str, str], str]) -> str:
@@ -101,6 +115,10 @@ def _marks(members: Sequence[RunFolder], attack: str) -> list[str]:
     if len(members) == 1:
         marks["one seed"] = None
     return list(marks)
+
+
+def _not_averaged(names: Sequence[str]) -> list[str]:
+    return [f"without {', '.join(names)}: a seed again, or other images"] if names else []
 
 
 def _published(numbers: Iterable[PublishedNumber]) -> list[dict[str, Any]]:

@@ -1,18 +1,20 @@
 """A comparison as a document: what every format of it shows, and the formats that are text."""
 
+import math
 import shlex
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
 from cfa.config import RunConfig, format_eps
 from cfa.errors import ConfigError
 from cfa.escaping import LATEX_UNKNOWN, fenced, latex_text, markdown_text, printable
+from cfa.results.choice import left_out
 from cfa.results.comparison import Comparison, compare
 from cfa.results.frames import add_group_means, fairness_frame
 from cfa.results.runs import RunFolder, now
+from cfa.results.seeds import DistinctSeeds, distinct_seeds
 from cfa.results.statements import Statement, statements
 from cfa.statistics import over_seeds
 
@@ -36,6 +38,11 @@ class Experiment:
     runs: tuple[RunFolder, ...]
     is_baseline: bool
 
+    @property
+    def seeds(self) -> int:
+        """Count its seeds; runs that repeat one are one seed."""
+        return len({run.config.seed for run in self.runs})
+
 
 @dataclass(frozen=True)
 class Report:
@@ -47,6 +54,7 @@ class Report:
         experiments: What is compared, the baseline among them.
         comparison: Per class, and reduced.
         grouped: The summary with head, medium and tail, where there is a long tail.
+        seeds: The rows of the summary that are averaged over seeds.
         fairness: The field's metrics.
         statements: What is certain, by the label of what is compared with the baseline.
         marks: What a reader must know about how runs were made.
@@ -59,6 +67,7 @@ class Report:
     experiments: tuple[Experiment, ...]
     comparison: Comparison
     grouped: pd.DataFrame
+    seeds: DistinctSeeds
     fairness: pd.DataFrame
     statements: Mapping[str, Sequence[Statement]]
     marks: tuple[str, ...]
@@ -100,19 +109,28 @@ def build_report(
         if other is not base
     }
     groups = {run.id: run.class_groups for run in everything}
+    seeds = distinct_seeds(
+        comparison.summary, {run.id: run.config.key(without_seed=True) for run in everything}
+    )
     return Report(
         title=f"{', '.join(e.label for e in experiments if e is not base)} against {base.label}",
         created=now(),
         experiments=experiments,
         comparison=comparison,
         grouped=add_group_means(comparison.summary, comparison.per_class, groups),
+        seeds=seeds,
         fairness=fairness_frame(
-            comparison.per_class, [run.id for run in base.runs], {run.id: run for run in everything}
+            comparison.per_class,
+            [run.id for run in base.runs],
+            {run.id: run for run in everything},
+            comparison.clean,
         ),
         statements=said,
         marks=(
             *(f"{run.name}: {mark}" for run in everything for mark in run.config.marks()),
             *_unequal(comparison.summary),
+            *(said for run in everything for said in left_out(run)),
+            *seeds.left_out,
         ),
         commands=_commands(everything, baseline, command),
         name=name,
@@ -147,9 +165,13 @@ def _experiments(
         method = first.config.method
         alone = methods.count(method) == 1 and method != "external"
         label = name(method, automatic(first)) if alone else first.name
-        seeds = f" ({len(members)} seeds)" if len(members) > 1 else ""
-        found.append(Experiment(label + seeds, tuple(members), baseline.id in {run.id for run in members}))
+        whole = Experiment(label, tuple(members), baseline.id in {run.id for run in members})
+        found.append(replace(whole, label=label + _seeds_in_words(whole)))
     return tuple(found)
+
+
+def _seeds_in_words(experiment: Experiment) -> str:
+    return f" ({experiment.seeds} seeds)" if experiment.seeds > 1 else ""
 
 
 def _commands(
@@ -172,6 +194,7 @@ class Cell:
     mean_spread: float | None
     worst: float
     worst_spread: float | None
+    images: int
 
 
 def conditions(report: Report) -> list[tuple[str, str, float]]:
@@ -190,7 +213,7 @@ def condition_title(attack: str, norm: str, eps: float) -> str:
 
 def table(report: Report) -> list[tuple[str, list[Cell | None]]]:
     """Return a label per experiment and kind of weights, with a cell per condition."""
-    summary = report.comparison.summary
+    summary = report.seeds.kept
     summary = summary[summary["checkpoint"] != "last"]
     rows = []
     for experiment in report.experiments:
@@ -208,30 +231,44 @@ def _row_label(report: Report, experiment: Experiment, weights: str) -> str:
     methods = [other.runs[0].config.method for other in report.experiments]
     if method == "external" or methods.count(method) > 1:
         return f"{experiment.label} · {weights}"
-    seeds = f" ({len(experiment.runs)} seeds)" if len(experiment.runs) > 1 else ""
-    return report.name(method, weights) + seeds
+    return report.name(method, weights) + _seeds_in_words(experiment)
 
 
 def _cell(kind: pd.DataFrame, attack: str, norm: str, eps: float) -> Cell | None:
     rows = kind[(kind["attack"] == attack) & (kind["norm"] == norm) & (kind["eps"] == eps)]
     if rows.empty:
         return None
-    numbers: list[Any] = []
-    for column in ("mean_accuracy", "worst_accuracy"):
-        seeds = over_seeds(rows[column])
-        numbers += [seeds.mean, seeds.deviation]
-    return Cell(*numbers)
+    mean, worst = (over_seeds(rows[column]) for column in ("mean_accuracy", "worst_accuracy"))
+    return Cell(mean.mean, mean.deviation, worst.mean, worst.deviation, int(rows["total"].iloc[0]))
+
+
+def _sizes(report: Report) -> list[list[int]]:
+    """List, for each condition, the numbers of images that its cells are of, ascending."""
+    columns = zip(*(row for _, row in table(report)), strict=True)
+    return [sorted({cell.images for cell in column if cell is not None}) for column in columns]
+
+
+def images_in_words(report: Report) -> str:
+    """Say on how many test images the table's numbers are."""
+    sizes = _sizes(report)
+    if len({tuple(found) for found in sizes}) == 1 and len(sizes[0]) == 1:
+        return f"On {sizes[0][0]:,} test images."
+    heads = [condition_title(*condition) for condition in conditions(report)]
+    each = [
+        f"{head} on {' or '.join(f'{size:,}' for size in found)}"
+        for head, found in zip(heads, sizes, strict=True)
+    ]
+    return f"Test images: {'; '.join(each)}."
 
 
 def _best(report: Report) -> list[tuple[float, float]]:
-    """Return the best mean and the best worst class of each condition, as they are printed."""
+    """Return the best mean and worst class of each condition, as printed; NaN where sizes differ."""
     cells = [row for _, row in table(report)]
     found = []
-    for column in zip(*cells, strict=True):
+    for column, sizes in zip(zip(*cells, strict=True), _sizes(report), strict=True):
         known = [cell for cell in column if cell is not None]
-        found.append(
-            (max(round(100 * c.mean, 1) for c in known), max(round(100 * c.worst, 1) for c in known))
-        )
+        best = max(round(100 * c.mean, 1) for c in known), max(round(100 * c.worst, 1) for c in known)
+        found.append(best if len(sizes) == 1 else (math.nan, math.nan))
     return found
 
 
@@ -243,8 +280,10 @@ def markdown(report: Report) -> str:
     heads = [condition_title(*condition) for condition in conditions(report)]
     columns = ["Model", *(f"{markdown_text(head)}: {part}" for head in heads for part in ("mean", "worst"))]
     lines = [columns, ["---"] * len(columns)]
+    mixed = [len(sizes) > 1 for sizes in _sizes(report)]
     for label, cells in table(report):
-        lines.append([markdown_text(label), *(text for cell in cells for text in _plain(cell))])
+        texts = (_plain(cell, several) for cell, several in zip(cells, mixed, strict=True))
+        lines.append([markdown_text(label), *(text for pair in texts for text in pair)])
     body = "\n".join("| " + " | ".join(line) + " |" for line in lines)
     said = "\n".join(
         "- "
@@ -257,7 +296,7 @@ def markdown(report: Report) -> str:
     marks = "".join(f"\n- {markdown_text(mark)}" for mark in report.marks)
     commands = fenced("\n".join(map(printable, report.commands)))
     return (
-        f"# {markdown_text(report.title)}\n\n{ABOUT}\n\n{body}\n\n"
+        f"# {markdown_text(report.title)}\n\n{ABOUT} {markdown_text(images_in_words(report))}\n\n{body}\n\n"
         f"## What is certain, against {markdown_text(report.baseline.label)}\n\n"
         f"Differences in percentage points, with 95 % intervals. One run of each compares two checkpoints; "
         f"only several seeds of both say something about the methods.\n\n{said or 'Nothing.'}\n"
@@ -266,11 +305,12 @@ def markdown(report: Report) -> str:
     )
 
 
-def _plain(cell: Cell | None) -> tuple[str, str]:
+def _plain(cell: Cell | None, several_sizes: bool) -> tuple[str, str]:
     if cell is None:
         return "", ""
+    of = f" (of {cell.images:,})" if several_sizes else ""
     pairs = ((cell.mean, cell.mean_spread), (cell.worst, cell.worst_spread))
-    one, other = (f"{100 * v:.1f}" + ("" if s is None else f" ± {100 * s:.1f}") for v, s in pairs)
+    one, other = (f"{100 * v:.1f}" + ("" if s is None else f" ± {100 * s:.1f}") + of for v, s in pairs)
     return one, other
 
 
@@ -282,15 +322,14 @@ def latex(report: Report) -> str:
     top = " & ".join(rf"\multicolumn{{2}}{{c}}{{{latex_text(condition_title(*head))}}}" for head in heads)
     rules = " ".join(rf"\cmidrule(lr){{{2 * i + 2}-{2 * i + 3}}}" for i in range(len(heads)))
     below = " & ".join("Mean & Worst" for _ in heads)
-    best = _best(report)
+    best, mixed = _best(report), [len(sizes) > 1 for sizes in _sizes(report)]
     rows = [
-        " & ".join(
-            [latex_text(label), *(_tex_cell(cell, *ends) for cell, ends in zip(cells, best, strict=True))]
-        )
+        " & ".join([latex_text(label), *(_tex_cell(*each) for each in zip(cells, best, mixed, strict=True))])
         + r" \\"
         for label, cells in table(report)
     ]
     marks = "".join(f" {latex_text(mark)}." for mark in report.marks)
+    images = latex_text(images_in_words(report))
     spread = r", mean $\pm$ standard deviation over seeds" if _has_seeds(report) else ""
     lines = "\n".join(
         [
@@ -306,7 +345,7 @@ def latex(report: Report) -> str:
             *rows,
             r"\bottomrule",
             r"\end{tabular}",
-            rf"\caption{{Accuracy in percent: mean over classes and worst class{spread}.{marks}}}",
+            rf"\caption{{Accuracy in percent: mean over classes and worst class{spread}. {images}{marks}}}",
             r"\end{table}",
             "",
         ]
@@ -315,14 +354,15 @@ def latex(report: Report) -> str:
 
 
 def _has_seeds(report: Report) -> bool:
-    return any(len(experiment.runs) > 1 for experiment in report.experiments)
+    return any(experiment.seeds > 1 for experiment in report.experiments)
 
 
-def _tex_cell(cell: Cell | None, best_mean: float, best_worst: float) -> str:
+def _tex_cell(cell: Cell | None, best: tuple[float, float], several_sizes: bool) -> str:
     if cell is None:
         return "-- & --"
-    pairs = ((cell.mean, cell.mean_spread, best_mean), (cell.worst, cell.worst_spread, best_worst))
-    return " & ".join(_tex_number(*pair) for pair in pairs)
+    of = f" (of {cell.images:,})" if several_sizes else ""
+    pairs = ((cell.mean, cell.mean_spread, best[0]), (cell.worst, cell.worst_spread, best[1]))
+    return " & ".join(_tex_number(*pair) + of for pair in pairs)
 
 
 def _tex_number(value: float, deviation: float | None, best: float) -> str:

@@ -1,6 +1,6 @@
 """What a comparison carries, in words: of two checkpoints, or of two methods with several seeds each."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ from cfa.errors import ConfigError
 from cfa.results.comparison import compare, in_words, seeds_in_words
 from cfa.results.frames import per_class_frame, summary_frame
 from cfa.results.runs import RunFolder
+from cfa.results.seeds import distinct_seeds
 
 _TITLES = {"ema": "EMA", "fawa": "FAWA"}
 _CONDITION = ["dataset", "checkpoint", "attack", "norm", "eps"]
@@ -73,17 +74,26 @@ def _of_two_runs(base: RunFolder, other: RunFolder, automatic: Callable[[RunFold
             entry["eps"],
             _weights_in_words(entry["baseline_weights"], entry["weights"]),
             in_words(entry),
-            "the same images, in pairs" if entry["paired"] else "counts; not the same images",
+            _basis(entry),
             entry["disagreements"] / entry["images"] if entry["paired"] else None,
         )
         for entry in entries
     ]
 
 
+def _basis(entry: Mapping[str, Any]) -> str:
+    if entry["paired"]:
+        return "the same images, in pairs"
+    sizes = (entry["run_images"], entry["baseline_images"])
+    on = f", on {sizes[0]:,} and {sizes[1]:,} of them" if sizes[0] != sizes[1] else ""
+    return f"counts; not the same images{on}"
+
+
 def _of_seeds(
     base: Sequence[RunFolder], others: Sequence[RunFolder], automatic: Callable[[RunFolder], str]
 ) -> list[Statement]:
-    summary = summary_frame(per_class_frame([*base, *others]))
+    side_of = {run.id: side for side, runs in (("base", base), ("other", others)) for run in runs}
+    summary = distinct_seeds(summary_frame(per_class_frame([*base, *others])), side_of).kept
     kinds = [(kind, kind) for kind in dict.fromkeys(summary["weights"])]
     own = (automatic(base[0]), automatic(others[0]))  # as each method is reported
     found = []
@@ -94,14 +104,22 @@ def _of_seeds(
             sides = [_seeds(block, others, of_other), _seeds(block, base, of_base)]
             if min(map(len, sides)) < 2:
                 continue
-            words = "; ".join(
-                seeds_in_words(title, sides[0][column].tolist(), sides[1][column].tolist())
-                for title, column in (("mean", "mean_accuracy"), ("worst class", "worst_accuracy"))
-            )
+            words = _in_words(*sides)
             basis = f"{len(sides[0])} and {len(sides[1])} seeds, Welch's t"
             weights = _weights_in_words(of_base, of_other)
             found.append(Statement(dataset, attack, norm, eps, weights, words, basis))
     return found
+
+
+def _in_words(run: pd.DataFrame, baseline: pd.DataFrame) -> str:
+    """Say what seeds of both sides carry; nothing where they were measured on different numbers of images."""
+    sizes = (int(run["total"].iloc[0]), int(baseline["total"].iloc[0]))
+    if sizes[0] != sizes[1]:
+        return f"nothing, since {sizes[0]:,} images are not compared with {sizes[1]:,}"
+    return "; ".join(
+        seeds_in_words(title, run[column].tolist(), baseline[column].tolist())
+        for title, column in (("mean", "mean_accuracy"), ("worst class", "worst_accuracy"))
+    )
 
 
 def _seeds(summary: pd.DataFrame, side: Sequence[RunFolder], weights: str) -> pd.DataFrame:

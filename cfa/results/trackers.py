@@ -1,14 +1,14 @@
 """Rows of runs in other programs: TensorBoard's event files and an MLflow tracking store."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from cfa.errors import ConfigError, StoreError
 from cfa.escaping import fenced, markdown_text, name_part
+from cfa.results.choice import measured
 from cfa.results.contents import RUN_ID
-from cfa.results.frames import newest_scores
 from cfa.results.rows import Epoch, Knobs, Scores
 from cfa.results.runs import RunFolder
 from cfa.results.store import is_usable_name
@@ -39,21 +39,27 @@ def scalars(run: RunFolder) -> Iterator[Scalar]:
                         yield Scalar(f"{title}/{name_part(name)}", row.epoch, value)
         else:
             yield from _of_epoch(row)
-    for evaluation, scores in newest_scores(run):
-        weights = f"{name_part(scores.weights)} _{name_part(evaluation.checkpoint)}_"
-        yield from _of_scores(scores, weights, evaluation.class_names or names)
+    for one in measured([run]):
+        weights = f"{name_part(one.scores.weights)} _{name_part(one.evaluation.checkpoint)}_"
+        row = replace(one.scores, attack=one.attack)
+        yield from _of_scores(row, weights, one.evaluation.class_names or names)
+        yield Scalar(f"{_prefix(row, weights)}/images", row.epoch, one.images)
 
 
 def _of_scores(row: Scores, weights: str, names: Sequence[str]) -> Iterator[Scalar]:
     accuracy = [correct / total for correct, total in zip(row.correct, row.total, strict=True) if total]
     if not accuracy:
         return
-    prefix = f"{name_part(row.split)}/{name_part(row.attack)}/{weights}"
+    prefix = _prefix(row, weights)
     yield Scalar(f"{prefix}/mean", row.epoch, sum(accuracy) / len(accuracy))
     yield Scalar(f"{prefix}/worst", row.epoch, min(accuracy))
     if len(accuracy) == len(row.total):
         for name, value in zip(_classes(names, len(accuracy)), accuracy, strict=True):
             yield Scalar(f"{prefix}/class/{name_part(name)}", row.epoch, value)
+
+
+def _prefix(row: Scores, weights: str) -> str:
+    return f"{name_part(row.split)}/{name_part(row.attack)}/{weights}"
 
 
 def _of_epoch(row: Epoch) -> Iterator[Scalar]:

@@ -45,7 +45,8 @@ class SeedsInterval:
     Attributes:
         mean: Their mean.
         deviation: Their standard deviation (n - 1); ``None`` of one seed.
-        low: Lower end of Student's interval of the mean; ``None`` of one seed. ``high`` likewise.
+        low: Lower end of Student's interval of the mean; ``None`` of one seed, and of seeds that do not
+            differ: a spread of zero says that there are too few to tell it from. ``high`` likewise.
         seeds: How many there are.
     """
 
@@ -54,6 +55,11 @@ class SeedsInterval:
     low: float | None
     high: float | None
     seeds: int
+
+
+def differ(figures: ArrayLike) -> bool:
+    """Tell whether figures (fractions) differ by more than the rounding of a mean over classes."""
+    return float(np.ptp(np.asarray(figures, dtype=float))) > 1e-9
 
 
 def over_seeds(values: ArrayLike, confidence: float = 0.95) -> SeedsInterval:
@@ -66,6 +72,8 @@ def over_seeds(values: ArrayLike, confidence: float = 0.95) -> SeedsInterval:
     if len(found) < 2:
         return SeedsInterval(mean, None, None, None, len(found))
     deviation = float(found.std(ddof=1))
+    if not differ(found):
+        return SeedsInterval(mean, 0.0, None, None, len(found))
     half = float(scipy.stats.t.isf((1 - confidence) / 2, len(found) - 1)) * deviation / len(found) ** 0.5
     return SeedsInterval(mean, deviation, mean - half, mean + half, len(found))
 

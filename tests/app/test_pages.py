@@ -1,6 +1,7 @@
 """Every page with a filled store, an empty one and broken files: no exception, and what it should say."""
 
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from app import elements, live_chart, services
 from app.engine import evaluating
 from cfa.evaluation import default_weights
 from cfa.results.comparison import compare
-from cfa.results.evaluations import new_id, read_evaluations, save_evaluation
+from cfa.results.evaluations import new_id, outcomes_file, read_evaluations, save_evaluation
 from cfa.results.runs import now
 from cfa.results.store import Store
 from tests.app.pages import MAIN, PAGES, as_read, assert_sound, button, errors, figures, open_page, words
@@ -649,9 +650,15 @@ def test_compare_says_when_runs_were_measured_on_different_images(own_home):
     )
     later = replace(whole, id=new_id(), created=now(), scores=few)
     save_evaluation(run, later, {})
+    assert "Not all on the same images" not in words(
+        open_page("compare", runs=names)
+    )  # the larger one counts
+    shutil.rmtree(outcomes_file(run, whole.id).parent)
     app = open_page("compare", runs=names)
     assert "Not all on the same images: from 1,000" in words(app)
-    assert "the newest evaluation counts" in words(app)
+    assert "the evaluation on most images counts" in words(app)
+    table = app.dataframe[0].value
+    assert table[table["images"] == 1000]["mean_difference"].isna().all()  # of other images: no difference
 
 
 def test_the_list_of_runs_says_what_was_measured(example_home):

@@ -221,7 +221,22 @@ def test_seeds_make_a_statement_about_methods():
         [0.31, 0.33, 0.35], [0.25, 0.26, 0.24], equal_var=False
     ).confidence_interval()
     assert words == f"worst class +8.0 [{100 * low:.1f}, {100 * high:.1f}]"
-    assert seeds_in_words("mean", [0.5, 0.5], [0.4, 0.4]) == "mean +10.0 [10.0, 10.0]"
+
+
+@pytest.mark.parametrize(
+    ("run", "baseline"),
+    [
+        pytest.param([0.5, 0.5], [0.4, 0.4], id="two equal values on both sides"),
+        pytest.param([0.5, 0.5], [0.3, 0.5], id="on one side"),
+        pytest.param([0.3, 0.7], [0.4, 0.4, 0.4], id="three on the other"),
+        pytest.param([(0.1 + 0.2) + 0.2, 0.1 + (0.2 + 0.2)], [0.4, 0.4], id="equal but for rounding"),
+    ],
+)
+def test_equal_seeds_have_no_interval_and_it_is_said_why(run, baseline):
+    assert seeds_in_words("mean", run, baseline) == (
+        "mean +10.0 (no interval: the seeds of a side have equal figures, which do not say how much seeds "
+        "differ)"
+    )
 
 
 def test_a_saved_comparison_reads_back(make_run, evaluated, tmp_path):

@@ -46,7 +46,8 @@ def test_seeds_are_one_row_with_their_spread(report) -> None:
 def test_markdown_has_the_table_what_is_certain_and_the_commands(report) -> None:
     text = markdown(report)
     assert "| TRADES (2 seeds) | 88.3 ± 0.0 | 80.0 ± 0.0 | 53.3 ± 0.0 | 40.0 ± 0.0 |" in text
-    assert "worst class +10.0 [10.0, 10.0] (2 and 2 seeds, Welch's t)" in text
+    assert "worst class +10.0 (no interval: the seeds of a side have equal figures" in text
+    assert "(2 and 2 seeds, Welch's t)" in text
     assert "cfa train --method trades-cfa --seed 1 --name trades-cfa_s1" in text
     assert "cfa compare trades_s0 trades_s1 trades-cfa_s0 trades-cfa_s1 --baseline trades_s0" in text
 

@@ -1,0 +1,235 @@
+"""Test results of runs: what counts of their evaluations as tables, and what they carry in words."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from app.engine.rights import looks
+from app.engine.snapshots import Run, usable_runs
+from app.engine.stamps import Stamps, evaluations_stamp
+from app.tables import Condition
+from cfa.errors import ConfigError, StoreError
+from cfa.evaluation import default_weights
+from cfa.jobs.suites import all_published
+from cfa.methods.recipes import display_name
+from cfa.results.choice import Measured, chosen, left_out, of_present_weights, told_apart
+from cfa.results.comparison import compare
+from cfa.results.comparison import on_common_images as said_of_common_images
+from cfa.results.evaluations import Evaluation, read_evaluations
+from cfa.results.frames import add_group_means, clean_frame, fairness_frame, measured_frame, summary_frame
+from cfa.results.leaderboard import leaderboard as make_leaderboard
+from cfa.results.runs import RunFolder
+from cfa.results.seeds import DistinctSeeds, distinct_seeds
+from cfa.results.statements import Statement
+from cfa.results.statements import statements as say
+
+_Stamped = tuple[
+    tuple[str, Stamps], ...
+]  # runs by their path, each with what tells its contents from the next
+
+
+# --- evaluations ----------------------------------------------------------------------------------
+
+
+@looks
+def evaluations(run: Run) -> list[Evaluation]:
+    """List a run's evaluations, newest first; cached until there is another.
+
+    Raises:
+        StoreError: One of them cannot be read.
+    """
+    return _evaluations(str(run.folder.path), evaluations_stamp(run.folder))
+
+
+@st.cache_resource(max_entries=500, show_spinner=False)
+def _evaluations(path: str, stamp: Stamps) -> list[Evaluation]:
+    return list(reversed(read_evaluations(RunFolder(Path(path)))))
+
+
+@looks
+def of_old_weights(run: Run) -> frozenset[str]:
+    """Name the evaluations of weights that a run no longer has; they are in no table.
+
+    Raises:
+        StoreError: One of its evaluations cannot be read.
+    """
+    return _of_old_weights(str(run.folder.path), evaluations_stamp(run.folder))
+
+
+@st.cache_resource(max_entries=500, show_spinner=False)
+def _of_old_weights(path: str, stamp: Stamps) -> frozenset[str]:
+    found = _evaluations(path, stamp)
+    present = of_present_weights(RunFolder(Path(path)), found[::-1])
+    return frozenset(e.id for e in found) - {e.id for e in present}
+
+
+@looks
+def evaluated_runs() -> list[Run]:
+    """List the runs that have evaluations, newest first."""
+    return [run for run in usable_runs() if any(run.folder.path.glob("evaluations/*/evaluation.json"))]
+
+
+# --- tables ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Results:
+    """Test results of some runs.
+
+    Attributes:
+        per_class: In the contracted columns, as is ``summary``.
+        summary: One row per run, weights and attack.
+        grouped: The summary with the means over head, medium and tail classes, where a run has a long tail.
+        clean: Beside each row of ``per_class``, the clean accuracy on the same images.
+        left_out: Sentences about evaluations that are in none of the tables.
+        problems: Names what could not be read.
+    """
+
+    per_class: pd.DataFrame
+    summary: pd.DataFrame
+    grouped: pd.DataFrame
+    clean: pd.DataFrame
+    left_out: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
+
+
+@looks
+def results(runs: Sequence[Run]) -> Results:
+    """Return the test results that count of some runs, in their order; cached until one is evaluated."""
+    return _results(_stamped(runs))
+
+
+@st.cache_resource(max_entries=50, show_spinner=False)
+def _results(runs: _Stamped) -> Results:
+    measured, said, problems = list[Measured](), list[str](), list[str]()
+    for path, stamp in runs:
+        try:
+            of_run = _chosen(path, stamp)
+        except StoreError as error:
+            problems.append(str(error))
+            continue
+        measured += of_run.measured
+        said += of_run.left_out
+    measured = told_apart(measured)
+    per_class = measured_frame(measured)
+    summary = summary_frame(per_class)
+    groups = {folder.id: folder.class_groups for path, _ in runs if (folder := RunFolder(Path(path)))}
+    return Results(
+        per_class,
+        summary,
+        add_group_means(summary, per_class, groups),
+        clean_frame(measured),
+        tuple(said),
+        tuple(problems),
+    )
+
+
+@dataclass(frozen=True)
+class _Chosen:
+    """What counts of a run's evaluations, and what is said of the others."""
+
+    measured: list[Measured]
+    left_out: list[str]
+
+
+@st.cache_resource(max_entries=500, show_spinner=False)
+def _chosen(path: str, stamp: Stamps) -> _Chosen:
+    folder = RunFolder(Path(path))
+    return _Chosen(chosen(folder), left_out(folder))
+
+
+def _stamped(runs: Sequence[Run]) -> _Stamped:
+    return tuple((str(run.folder.path), evaluations_stamp(run.folder)) for run in runs)
+
+
+@looks
+def averaged(summary: pd.DataFrame, experiments: Mapping[str, str]) -> DistinctSeeds:
+    """Say which rows of a summary may be averaged over seeds, which may not, and why.
+
+    Args:
+        summary: One row per run, weights and attack.
+        experiments: By run id, what is equal for runs that are averaged.
+    """
+    return distinct_seeds(summary, experiments)
+
+
+@looks
+def findings(runs: Sequence[Run]) -> list[str]:
+    """Say what a reader must know about how these runs were made."""
+    return [f"{run.name}: {mark}" for run in runs for mark in run.folder.config.marks()]
+
+
+@looks
+def fairness(runs: Sequence[Run], baseline: Sequence[str]) -> pd.DataFrame:
+    """Return the fairness metrics of some runs' test results, rho against the runs of a baseline."""
+    found = results(runs)
+    return fairness_frame(found.per_class, baseline, {run.id: run.folder for run in runs}, found.clean)
+
+
+@looks
+def leaderboard() -> pd.DataFrame:
+    """Return our results and published ones, columns as `cfa.results.leaderboard` has them."""
+    return _leaderboard(_stamped(usable_runs()))
+
+
+@st.cache_resource(max_entries=5, show_spinner=False)
+def _leaderboard(runs: _Stamped) -> pd.DataFrame:
+    readable = []
+    for path, stamp in runs:
+        try:
+            _chosen(path, stamp)
+        except StoreError:  # Runs and Evaluate say what is wrong with it
+            continue
+        readable.append(RunFolder(Path(path)))
+    return make_leaderboard(readable, all_published(), display_name)
+
+
+# --- in words -------------------------------------------------------------------------------------
+
+
+@looks
+def pairs(baseline: Run, other: Run) -> list[dict[str, Any]]:
+    """Compare two runs: entries as `cfa.results.comparison` has them; none where they share no evaluation."""
+    return _pairs(_stamped([baseline, other]))
+
+
+@st.cache_resource(max_entries=200, show_spinner=False)
+def _pairs(runs: _Stamped) -> list[dict[str, Any]]:
+    base, other = (RunFolder(Path(path)) for path, _ in runs)
+    try:
+        return list(compare([base, other], base, default_weights).entries)
+    except ConfigError:
+        return []
+
+
+@looks
+def on_common_images(entry: Mapping[str, Any]) -> str:
+    """Say what two runs have on the images that both have; empty where each has just those."""
+    return said_of_common_images(entry)
+
+
+@looks
+def statements(baseline: Sequence[Run], others: Sequence[Run], condition: Condition) -> list[Statement]:
+    """Say what is certain about the difference of two runs, or of two methods with several seeds each.
+
+    Args:
+        baseline: The runs of the baseline: one, or its seeds.
+        others: The runs that are compared with it, likewise.
+        condition: What was measured.
+    """
+    wanted = (condition.dataset, condition.attack, condition.norm, condition.eps)
+    return [
+        said
+        for said in _statements(_stamped([*baseline, *others]), len(baseline))
+        if (said.dataset, said.attack, said.norm, said.eps) == wanted
+    ]
+
+
+@st.cache_resource(max_entries=200, show_spinner=False)
+def _statements(runs: _Stamped, of_baseline: int) -> list[Statement]:
+    folders = [RunFolder(Path(path)) for path, _ in runs]
+    return say(folders[:of_baseline], folders[of_baseline:], default_weights)

@@ -1,0 +1,64 @@
+"""Two measurements image by image: who is right about each image that both have."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from cfa.config import format_eps
+from cfa.results.choice import Measured
+from cfa.results.evaluations import outcomes_file, read_outcomes
+from cfa.statistics import PairedCounts
+
+
+@dataclass(frozen=True, eq=False)
+class _Outcomes:
+    """Position in the test part and label of every image, and whether it was right; by ascending position."""
+
+    image: np.ndarray
+    label: np.ndarray
+    right: np.ndarray
+
+    @classmethod
+    def of(cls, one: Measured) -> "_Outcomes | None":
+        """Read them; ``None`` where they were not kept or are damaged: the counts are known all the same."""
+        if not outcomes_file(one.run, one.evaluation.id).exists():
+            return None
+        # An attack that the plan named with a budget of its own is stored under that name.
+        names = (one.scores.attack, f"{one.scores.attack}@{format_eps(one.scores.eps)}")
+        try:
+            table = read_outcomes(one.run, one.evaluation.id, ("image", "label", *names))
+        except (OSError, pa.ArrowInvalid):
+            return None
+        predicted = next((table[name] for name in names if name in table), None)
+        if predicted is None or "image" not in table or "label" not in table:
+            return None
+        order = np.argsort(table["image"], kind="stable")
+        image, label = table["image"][order], table["label"][order]
+        return cls(image, label, predicted[order] == label)
+
+
+def paired_counts(baseline: Measured, run: Measured) -> PairedCounts | None:
+    """Count who is right about each image that both were measured on, class by class.
+
+    Returns:
+        ``None`` where that is not known: other data, outcomes that were not kept, or a class without an image
+        in common.
+    """
+    if _fingerprint(baseline) != _fingerprint(run):
+        return None
+    one, other = _Outcomes.of(baseline), _Outcomes.of(run)
+    if one is None or other is None:
+        return None
+    _, mine, theirs = np.intersect1d(one.image, other.image, return_indices=True)
+    labels = one.label[mine]
+    if not np.array_equal(labels, other.label[theirs]):
+        return None  # other images under the same numbers
+    counts = PairedCounts.of(labels, one.right[mine], other.right[theirs], len(run.scores.total))
+    return counts if bool((counts.total > 0).all()) else None
+
+
+def _fingerprint(one: Measured) -> str:
+    """Tell which data set it was."""
+    manifest = one.run.manifest
+    return manifest.data_fingerprint if manifest else ""
