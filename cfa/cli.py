@@ -1,7 +1,6 @@
 """The command line: arguments -> configuration -> one call."""
 
 import os
-import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -936,7 +935,8 @@ def _run_or_file(store: Store, reference: str) -> "RunFolder | WeightsFile | str
             raise ConfigError(f"{reference} is a folder; name a weights file in it, or a run") from None
         if file.path.suffix in (".pt", ".pth", ".safetensors"):
             raise ConfigError(f"there is no weights file {reference}; check the path") from None
-        if re.fullmatch(r"[\w.]+:\w+", reference):
+        # A name that several copied runs carry is theirs, and no code that somebody typed.
+        if trust.is_import_name(reference) and all(run.name != reference for run in store.runs()):
             return reference
         raise
 

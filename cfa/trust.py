@@ -25,6 +25,7 @@ SCHEMES = frozenset({"folder", "timm", "torchattacks"})
 
 # A long tail (`mine:set-lt`) and a budget (`mine:attack@8/255`) may stand behind the name itself.
 _IMPORT_NAME = re.compile(r"([^\W\d]\w*(?:\.[^\W\d]\w*)*:[^\W\d]\w*)(?:-lt|@[^@]*)?")
+FOLDER = "folder:"
 _OF_A_RUN = ("manifest.json", "status.json", "label.json", "history.jsonl")
 
 
@@ -44,6 +45,21 @@ def import_names(texts: Iterable[object]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for text in texts if (name := import_name(text)) is not None))
 
 
+def outside_name(text: object) -> str | None:
+    """Return what a name opens that is not ours: code, or a folder of images by its whole path.
+
+    A folder as well: a stored ``folder:/home/me/pictures`` would have somebody's images decoded and kept.
+    """
+    if isinstance(text, str) and text.startswith(FOLDER):
+        return f"{FOLDER}{Path(text.removeprefix(FOLDER)).expanduser().resolve()}"
+    return import_name(text)
+
+
+def outside_names(texts: Iterable[object]) -> tuple[str, ...]:
+    """Return what some names open that is no part of this project, each once, in their order."""
+    return tuple(dict.fromkeys(name for text in texts if (name := outside_name(text)) is not None))
+
+
 @dataclass(frozen=True)
 class _Allowed:
     """What may be imported at this moment, and the folders in which modules are looked for last."""
@@ -58,13 +74,13 @@ _ALLOWED: ContextVar[_Allowed] = ContextVar("what may be imported", default=_All
 
 @contextmanager
 def allowing(texts: Iterable[object], folder: Path | None = None) -> Iterator[None]:
-    """Let import names be resolved that a person typed just now, or that the store knows to be its own.
+    """Let code be imported and folders be read that a person typed just now, or that the store knows.
 
     Args:
-        texts: What was typed; all that is no import name is of no account.
+        texts: What was typed; all that names neither code nor a folder is of no account.
         folder: Where modules are looked for that are found nowhere else; by default the working folder.
     """
-    names = import_names(texts)
+    names = outside_names(texts)
     before = _ALLOWED.get()
     folders = (*before.folders, (folder or Path.cwd()).resolve()) if names else before.folders
     token = _ALLOWED.set(_Allowed(before.names | set(names), tuple(dict.fromkeys(folders))))
@@ -75,17 +91,22 @@ def allowing(texts: Iterable[object], folder: Path | None = None) -> Iterator[No
 
 
 def is_allowed(text: object) -> bool:
-    """Tell whether a text is no import name, or one that may be resolved here."""
-    name = import_name(text)
+    """Tell whether a text names neither code nor a folder, or one that may be opened here."""
+    name = outside_name(text)
     return name is None or name in _ALLOWED.get().names
 
 
 def require_allowed(kind: str, text: object) -> None:
-    """Refuse an import name that nobody typed.
+    """Refuse code and folders that nobody typed.
 
     Raises:
         Untrusted: With the way out.
     """
+    if not is_allowed(text) and not is_import_name(text):
+        raise Untrusted(
+            f"the {kind} {text!r} is a folder of this machine that nobody named here; name it in the command "
+            "itself, or add --trust-code to read what a run, a job or a suite names"
+        )
     if not is_allowed(text):
         raise Untrusted(
             f"the {kind} {text!r} is somebody's code, and nobody named it here; name it in the command "

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from cfa.attacks import named_attack
 from cfa.data import load_dataset
@@ -21,6 +22,7 @@ from cfa.jobs.submit import check_names
 from cfa.methods import METHODS, configure, display_name
 from cfa.models import MODELS
 from cfa.results.comparison import compare
+from cfa.results.runs import Label
 from cfa.results.store import Store
 from cfa.results.trusted import Trusted
 from cfa.trust import allowing, import_name
@@ -368,3 +370,63 @@ def test_the_working_folder_comes_last_on_the_path(home: Path, seen: Path) -> No
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert seen.read_text() == "imported;"
+
+
+# What else might vouch for itself ------------------------------------------------------------------------
+
+
+def received_record(home: Path, run_id: str, names: list[str], folder: str) -> None:
+    (home / "trusted").mkdir(parents=True, exist_ok=True)
+    record = {"names": names, "folder": folder, "seal": "0" * 64}
+    (home / "trusted" / f"{run_id}.json").write_text(json.dumps(record))
+
+
+@pytest.mark.parametrize("folder", [".", "/", "here"])
+def test_a_record_that_came_with_a_home_is_not_believed(folder: str, home: Path, seen: Path) -> None:
+    run = foreign_run(home)
+    received_record(home, run.id, ["canary:run"], folder)
+    with Trusted(home).allowing(run.id), pytest.raises(Untrusted):
+        MODELS["canary:run"]
+    assert not seen.exists()
+
+
+def test_a_record_is_of_one_run_and_what_was_typed_for_it(home: Path) -> None:
+    with allowing(["mine:x", "mine:y"]):
+        Trusted(home).remember("r1", ["mine:x", "pgd-20", None])
+        Trusted(home).remember("r1", ["mine:y"])
+    assert Trusted(home).read("r1").names == ("mine:x", "mine:y")
+    text = (home / "trusted" / "r1.json").read_text()
+    for changed in (text.replace("mine:x", "mine:z"), text.replace(os.getcwd(), "/elsewhere")):
+        (home / "trusted" / "r2.json").write_text(text)
+        (home / "trusted" / "r1.json").write_text(changed)
+        assert Trusted(home).read("r1").names == ()
+        assert Trusted(home).read("r2").names == ()  # sealed for another run
+
+
+def test_a_name_that_two_copied_runs_carry_is_not_taken_for_code(cfa, home: Path, seen: Path) -> None:
+    for run in (foreign_run(home), foreign_run(home)):
+        run.write_label(Label("canary:run"))
+    said = cfa("evaluate", "canary:run", "--attack", "pgd-2", "--dataset", "fashion-mnist-mini", code=2)
+    assert "ambiguous" in said.stderr
+    assert not seen.exists()
+
+
+@pytest.mark.parametrize("command", [["evaluate", "gift", "--attack", "pgd-2"], ["resume", "gift"]])
+def test_a_folder_that_a_copied_run_names_is_not_read(
+    command: list[str], cfa, home: Path, tmp_path: Path
+) -> None:
+    private = tmp_path / "pictures"
+    for part in ("train", "test"):
+        for name in ("cat", "dog"):
+            (private / part / name).mkdir(parents=True)
+            for number in range(4):
+                Image.new("L", (8, 8), 40 * number).save(private / part / name / f"{number}.png")
+    store = Store.open(home)
+    config = configure("pgd-at", "fashion-mnist-mini", model="small-cnn").model_copy(
+        update={"dataset": f"folder:{private}"}
+    )
+    run = store.create(config, "gift")
+    Queue(home).submit("train", {"test": False}, "train gift", run_id=run.id)
+    Queue(home).pause(Queue(home).find("gift").id)
+    assert "--trust-code" in cfa(*command, code=2).stderr
+    assert not list((home / "data").rglob("*.safetensors"))

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -159,7 +160,7 @@ def submit_evaluation(
             device=device,
             run_id=run.id,
             foreground=foreground,
-            typed=trust.import_names(names),
+            typed=trust.outside_names(names),
         )
 
 
@@ -210,7 +211,7 @@ def submit_reproduction(
             f"make {len(images)} images of {run.name} ({column}) again",
             device=device,
             run_id=run.id,
-            typed=trust.import_names(names),
+            typed=trust.outside_names(names),
         )
 
 
@@ -247,7 +248,7 @@ def submit_fetch(
         f"fetch {dataset} ({info.download_bytes / 1e6:,.0f} MB)",
         device=device,
         foreground=foreground,
-        typed=trust.import_names([dataset]),
+        typed=trust.outside_names([dataset]),
     )
 
 
@@ -383,7 +384,8 @@ class _Foreign:
         dataset = full_name(dataset)
         info = dataset_info(dataset, store.data_folder)
         if not info.available:  # a download without a word would look like a program that hangs
-            raise DataError(f"data set {dataset!r} is not here; fetch it first: cfa fetch {dataset}")
+            command = shlex.join(["cfa", "fetch", dataset])
+            raise DataError(f"data set {dataset!r} is not here; fetch it first: {command}")
         data = load_dataset(dataset, store.data_folder)
         spec = _model_spec(data, normalize)
         config = RunConfig(method="external", dataset=dataset, model=model, preset="external")

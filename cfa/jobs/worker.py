@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cfa import trust
 from cfa.errors import CfaError, StoreError
 from cfa.jobs.devices import choose_device, device_use, occupied
 from cfa.jobs.folders import JobFolder, hold, write_json
@@ -42,6 +43,7 @@ class Task:
         """Load a data set, fetching it first where it is not there."""
         from cfa.data import load_dataset
 
+        trust.require_allowed("data set", name)
         self.fetch(name)
         dataset = load_dataset(name, self.store.data_folder)
         for note in dataset.notes:

@@ -1,13 +1,18 @@
-"""Whose code the runs and jobs of this store may run: the import names that a person typed for them.
+"""What the runs and jobs of this store may open: the code and the folders that a person typed for them.
 
-CFA_HOME/trusted/ID.json   {"names": ["package.module:name", ...], "folder": "/where/they/were/typed"}
+CFA_HOME/trusted/ID.json   {"names": ["package.module:name", ...], "folder": "/where/typed", "seal": "..."}
 
 The store keeps this apart from the folders of runs and jobs, which are copied from one person to another:
-what stands in those is a text.
+what stands in those is a text. A whole ``CFA_HOME`` may be copied as well, so a record is sealed with a key
+that lies in this user's own configuration; one without that seal says nothing.
 """
 
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+import hmac
+import json
+import os
+import secrets
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +20,7 @@ import pydantic
 
 from cfa import trust
 from cfa.config import RunConfig
-from cfa.files import write_text
+from cfa.files import make_folder, write_text
 from cfa.results.store import Store
 
 LARGEST = 100_000  # bytes of a record
@@ -28,6 +33,7 @@ class Typed(pydantic.BaseModel):
 
     names: tuple[str, ...] = ()
     folder: str = ""
+    seal: str = ""
 
 
 @dataclass(frozen=True)
@@ -42,23 +48,28 @@ class Trusted:
         return cls(store.home)
 
     def remember(self, owner: str, texts: Iterable[object], folder: Path | None = None) -> None:
-        """Keep, for a run or a job that is made now, the import names among what it names.
+        """Keep, for a run or a job that is made now, the code and the folders among what it names.
+
+        Where this user's configuration cannot be written nothing is kept: they are asked again.
 
         Args:
             owner: Its id.
-            texts: Names of methods, data sets, models and attacks; only import names count.
+            texts: Names of methods, data sets, models and attacks; only those of code and folders count.
             folder: Where they were typed; by default the working folder.
 
         Raises:
             Untrusted: One of them was not typed by a person here.
         """
-        names = trust.import_names(texts)
+        names = trust.outside_names(texts)
         for name in names:
             trust.require_allowed("name", name)
-        if names:
+        key = own_key() if names else b""
+        if key:
             known = self.read(owner)
-            typed = Typed(names=(*known.names, *names), folder=known.folder or str(folder or Path.cwd()))
-            self._file(owner).parent.mkdir(parents=True, exist_ok=True)
+            all_names = tuple(dict.fromkeys((*known.names, *names)))
+            where = known.folder or str((folder or Path.cwd()).resolve())
+            typed = Typed(names=all_names, folder=where, seal=_seal(key, owner, all_names, where))
+            make_folder(self._file(owner).parent, parents=True)
             write_text(self._file(owner), typed.model_dump_json())
 
     def read(self, owner: str) -> Typed:
@@ -67,9 +78,14 @@ class Trusted:
         try:
             if not file.is_file() or file.stat().st_size > LARGEST:
                 return Typed()
-            return Typed.model_validate_json(file.read_text(encoding="utf-8"))
+            found = Typed.model_validate_json(file.read_text(encoding="utf-8"))
         except (OSError, ValueError):  # damaged: nothing is trusted
             return Typed()
+        key = own_key(make=False)
+        sealed = bool(key) and hmac.compare_digest(
+            found.seal.encode(), _seal(key, owner, found.names, found.folder).encode()
+        )
+        return found if sealed else Typed()
 
     @contextmanager
     def allowing(self, *owners: str | None) -> Iterator[None]:
@@ -81,13 +97,13 @@ class Trusted:
             yield
 
     def require(self, owner: str, texts: Iterable[object]) -> None:
-        """Refuse import names that neither a person typed here nor the store knows of a run.
+        """Refuse code and folders that neither a person typed here nor the store knows of a run.
 
         Raises:
             Untrusted: With the way out.
         """
         with self.allowing(owner):
-            for name in trust.import_names(texts):
+            for name in trust.outside_names(texts):
                 trust.require_allowed("name", name)
 
     def _file(self, owner: str) -> Path:
@@ -95,5 +111,33 @@ class Trusted:
 
 
 def code_of(config: RunConfig) -> tuple[str, ...]:
-    """Return the import names in a configuration."""
-    return trust.import_names((config.method, config.dataset, config.model))
+    """Return the code and the folders that a configuration names."""
+    return trust.outside_names((config.method, config.dataset, config.model))
+
+
+def own_key(*, make: bool = True) -> bytes:
+    """Return this user's key, from their own configuration (``XDG_CONFIG_HOME`` or ``~/.config``).
+
+    Args:
+        make: Make one where there is none.
+
+    Returns:
+        32 bytes; none where there is no key, or it cannot be kept.
+    """
+    folder = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "cfa-studio"
+    file = folder / "trust.key"
+    try:
+        if not file.exists() and make:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            with suppress(FileExistsError):  # another process was as fast
+                descriptor = os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+                os.write(descriptor, secrets.token_bytes(32))
+                os.close(descriptor)
+        key = file.read_bytes()
+    except OSError:
+        return b""
+    return key if len(key) == 32 else b""
+
+
+def _seal(key: bytes, owner: str, names: Sequence[str], folder: str) -> str:
+    return hmac.new(key, json.dumps([owner, list(names), folder]).encode(), "sha256").hexdigest()
