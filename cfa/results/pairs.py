@@ -35,7 +35,19 @@ class _Outcomes:
             return None
         order = np.argsort(table["image"], kind="stable")
         image, label = table["image"][order], table["label"][order]
-        return cls(image, label, predicted[order] == label)
+        found = cls(image, label, predicted[order] == label)
+        return found if found.adds_up_to(one) else None
+
+    def adds_up_to(self, one: Measured) -> bool:
+        """Tell whether the counts are those of these images: in a folder of others they may be anything."""
+        classes = len(one.scores.total)
+        if len(self.label) and not 0 <= int(self.label.min()) <= int(self.label.max()) < classes:
+            return False
+        total, correct = (
+            tuple(np.bincount(labels, minlength=classes).tolist())
+            for labels in (self.label, self.label[self.right])
+        )
+        return (correct, total) == (one.scores.correct, one.scores.total)
 
 
 def paired_counts(baseline: Measured, run: Measured) -> PairedCounts | None:

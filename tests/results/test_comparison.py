@@ -1,3 +1,4 @@
+import dataclasses
 import json
 from itertools import pairwise
 
@@ -9,7 +10,7 @@ import scipy.stats
 from cfa.config import AttackSettings
 from cfa.errors import ConfigError
 from cfa.results.comparison import compare, in_words, save_comparison, seeds_in_words, shared_scores
-from cfa.results.evaluations import outcomes_file, save_evaluation
+from cfa.results.evaluations import outcomes_file, read_outcomes, save_evaluation
 from cfa.results.frames import PER_CLASS_COLUMNS, SUMMARY_COLUMNS
 from cfa.results.runs import Manifest
 from cfa.statistics import PairedCounts, paired_mean_difference, paired_worst_difference
@@ -175,7 +176,10 @@ def test_equal_runs_compare_as_equal(make_run, evaluated):
     assert in_words(entry) == "equal on every one of the 300 images"
 
 
-@pytest.mark.parametrize("damage", ["other images", "gone", "broken", "other data"])
+@pytest.mark.parametrize(
+    "damage",
+    ["other images", "gone", "broken", "other data", "counts that are not theirs", "no such class"],
+)
 def test_without_the_same_images_counts_are_compared(make_run, evaluated, damage):
     a, b = make_run("a"), make_run("b")
     right = np.random.default_rng(0).uniform(size=300) < 0.5
@@ -187,6 +191,13 @@ def test_without_the_same_images_counts_are_compared(make_run, evaluated, damage
     if damage == "other images":
         outcomes = {"image": np.arange(300) + 5, "label": LABELS, "pgd-20": LABELS}
         save_evaluation(b, evaluation, outcomes)
+    elif damage == "counts that are not theirs":
+        claimed = dataclasses.replace(evaluation.scores[0], correct=tuple(n + 1 for n in counts))
+        save_evaluation(
+            b, dataclasses.replace(evaluation, scores=(claimed,)), read_outcomes(b, evaluation.id)
+        )
+    elif damage == "no such class":
+        save_evaluation(b, evaluation, {**read_outcomes(b, evaluation.id), "label": LABELS + 1})
     elif damage == "gone":
         file.unlink()
     elif damage == "broken":
