@@ -1,5 +1,6 @@
 """What a suite file may say in the places of names: suites are handed round, and none leads anywhere else."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -8,6 +9,7 @@ from pydantic import AfterValidator, Field
 
 LARGEST_FILE = 10**6  # bytes
 MOST_RUNS = 10_000
+DEEPEST = 20
 
 Word = Annotated[str, Field(pattern=r"^\w[\w.+-]*(:[\w.+-]+)?(\([\w., +-]*\))?(@[\w./]+)?$", max_length=200)]
 """A word, ``module:name``, ``autoattack(apgd-ce,square)``, ``pgd-20@8/255``; never a path."""
@@ -29,3 +31,19 @@ def _is_dataset(name: str) -> str:
 
 DatasetWord = Annotated[str, Field(max_length=4096), AfterValidator(_is_dataset)]
 """A word, or ``folder:PATH`` of an image folder, which goes nowhere but down."""
+
+
+def check_depth(given: object) -> None:
+    """Raise a RecursionError where tables and lists lie deeper within each other than a suite needs."""
+    level: list[object] = [given]
+    for _ in range(DEEPEST):
+        level = [part for whole in level for part in _parts(whole)]
+        if not level:
+            return
+    raise RecursionError
+
+
+def _parts(whole: object) -> Iterable[object]:
+    if isinstance(whole, dict):
+        return whole.values()
+    return whole if isinstance(whole, list) else ()

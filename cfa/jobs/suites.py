@@ -44,7 +44,7 @@ from cfa.config import CheckpointKind, RunConfig, eps_for
 from cfa.errors import CfaError, ConfigError
 from cfa.jobs.queue import RESUMABLE, Job, Queue
 from cfa.jobs.submit import check_names, submit_evaluation, submit_training
-from cfa.jobs.suite_words import LARGEST_FILE, MOST_RUNS, DatasetWord, Prefix, Word
+from cfa.jobs.suite_words import LARGEST_FILE, MOST_RUNS, DatasetWord, Prefix, Word, check_depth
 from cfa.registry import unknown
 from cfa.results.published import PublishedNumber, find_published
 from cfa.results.runs import RunFolder
@@ -210,6 +210,8 @@ class Suite(BaseModel):
             for method in self.methods
         )
         runs = sum(combinations) * len(self.seeds)
+        if runs == 0:
+            raise ConfigError("the suite asks for no run: a setting has an empty list of values; give it one")
         if runs > MOST_RUNS:
             raise ConfigError(f"the suite asks for {runs:,} runs; split it, {MOST_RUNS:,} are the most")
 
@@ -286,11 +288,15 @@ def _toml(file: Path) -> dict[str, Any]:
     try:
         if file.stat().st_size > LARGEST_FILE:
             raise ConfigError(f"suite {file} has more than {LARGEST_FILE:,} bytes; give one written by hand")
-        return tomllib.loads(file.read_text(encoding="utf-8"))
+        given = tomllib.loads(file.read_text(encoding="utf-8"))
+        check_depth(given)
     except OSError as error:
         raise ConfigError(f"suite {file} cannot be read ({error.strerror}); give a .toml file") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"suite {file} is not TOML: {error}") from error
+    except RecursionError as error:
+        raise ConfigError(f"suite {file} has tables within each other without end; write it flat") from error
+    return given
 
 
 def read_suite(file: Path) -> Suite:

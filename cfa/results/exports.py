@@ -42,6 +42,7 @@ def write_csv(frame: pd.DataFrame, file: Path) -> None:
 def csv_text(frame: pd.DataFrame) -> str:
     """Write a table as CSV: floats read back to the same number, and no spreadsheet runs a text.
 
+    Pandas before 3 reads them so with ``float_precision="round_trip"`` only.
     An apostrophe stands before texts that a spreadsheet would run; how to take it away again says
     `cfa.escaping.csv_cell`.
     """

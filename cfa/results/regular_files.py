@@ -154,6 +154,8 @@ def _copy_file(source: int, name: str, target: Path, mode: int, most: int | None
         found = os.fstat(opened)
         if found.st_size > most:
             return f"larger than the {most:,} bytes that it may have"
+        if found.st_size > shutil.disk_usage(target.parent).free:  # some say that they are large, and are not
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         with target.open("xb") as written:
             shutil.copyfileobj(read, written)
         os.utime(target, ns=(found.st_atime_ns, found.st_mtime_ns))

@@ -119,6 +119,15 @@ def test_a_full_disk_leaves_nothing_half_written(run, other, monkeypatch):
     assert list(other.runs_folder.iterdir()) == []
 
 
+def test_what_has_no_room_on_the_disk_is_not_begun(run, other, monkeypatch):
+    usage = shutil.disk_usage(other.home)
+    os.truncate(run.state_file, 10**9)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=10**8))
+    with pytest.raises(StoreError, match="free disk space"):
+        import_runs(other, run.path)
+    assert list(other.runs_folder.iterdir()) == []
+
+
 # What else may lie in somebody's run folder --------------------------------------------------------------
 
 OTHER_FILES = {
