@@ -312,5 +312,5 @@ def _command(runs: Sequence[RunFolder]) -> str:
     if len({run.config.attack.eps for run in runs}) > 1:
         command += f" --eps {format_eps(first.attack.eps)}"
     if len({run.config.dataset for run in runs}) > 1:
-        command += f" --dataset {first.dataset}"
+        command += f" --dataset {shlex.quote(first.dataset)}"
     return command

@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import shlex
 from itertools import pairwise
 
 import numpy as np
@@ -7,7 +8,7 @@ import pandas as pd
 import pytest
 import scipy.stats
 
-from cfa.config import AttackSettings
+from cfa.config import AttackSettings, RunConfig
 from cfa.errors import ConfigError
 from cfa.results.comparison import compare, in_words, save_comparison, seeds_in_words, shared_scores
 from cfa.results.evaluations import outcomes_file, read_outcomes, save_evaluation
@@ -71,6 +72,19 @@ def test_runs_that_share_nothing_are_told_what_to_run(
         if unevaluated:  # clean accuracy alone is not enough where one was attacked
             evaluated(a, {"clean": (90, 90, 90), "pgd-20": (50, 60, 70)})
             evaluated(b, {"clean": (90, 90, 90), "pgd-50": (50, 60, 70)}, dataset=dataset_of_b, eps=eps_of_b)
+
+
+def test_the_command_to_paste_holds_nothing_that_a_shell_would_run(store):
+    names = ("a;touch x", "$(touch x)", "`touch x`")
+    runs = [
+        store.create(RunConfig(method="trades", dataset=name, model="small-cnn", preset="demo", seed=seed))
+        for seed, name in enumerate(names)
+    ]
+    with pytest.raises(ConfigError) as caught:
+        compare(runs, runs[0], online)
+    words = shlex.split(str(caught.value).partition("; run: ")[2])
+    assert words[words.index("--dataset") + 1] == names[0]
+    assert "touch" not in words
 
 
 def test_one_run_is_no_comparison(make_run):
