@@ -81,7 +81,7 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     """Read ``0, 1, 2`` or ``0-4``.
 
     Raises:
-        ConfigError: something else was typed.
+        ConfigError: something else was typed, or a seed twice.
     """
     seeds: list[int] = []
     for part in filter(None, re.split(r"[,\s]+", text.strip())):
@@ -94,7 +94,10 @@ def parse_seeds(text: str) -> tuple[int, ...]:
         seeds += range(first, last + 1)
     if not seeds:
         raise services.ConfigError("no seed is given; write at least one number, such as 0")
-    return tuple(dict.fromkeys(seeds))
+    try:
+        return services.distinct_seeds(seeds)
+    except ValueError as error:
+        raise services.ConfigError(f"seeds {text.strip()!r} {error}") from error
 
 
 def setting_text(name: str, value: Any) -> str:

@@ -82,6 +82,7 @@ from cfa.attacks import finds_minimum as attack_finds_minimum
 from cfa.attacks import named_attack as build_attack
 from cfa.config import (
     RunConfig,
+    distinct_seeds,
     format_eps,
     setting_names,
 )
@@ -174,6 +175,7 @@ __all__ = [
     "default_preset",
     "devices",
     "display_name",
+    "distinct_seeds",
     "evaluated_runs",
     "evaluation_cost",
     "evaluations",
@@ -225,7 +227,15 @@ __all__ = [
 OF_THE_ENGINE = frozenset(
     (
         *("code_of", "config_differences", "configure", "default_model", "default_preset", "devices"),
-        *("display_name", "format_eps", "grid", "images_needed", "paired_images_needed", "pareto_front"),
+        *(
+            "display_name",
+            "distinct_seeds",
+            "format_eps",
+            "grid",
+            "images_needed",
+            "paired_images_needed",
+            "pareto_front",
+        ),
         *("seeds_needed", "setting_names", "unused_settings"),
     )
 )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ParamSpec
 import typer
 
 from cfa import trust
-from cfa.config import AttackSettings, RunConfig, format_eps
+from cfa.config import AttackSettings, RunConfig, distinct_seeds, format_eps
 from cfa.errors import CfaError, ConfigError, DataError, UnknownName
 from cfa.jobs.folders import JobFolder, read_progress, run_state
 from cfa.jobs.queue import Job, Queue, seconds_until_empty
@@ -875,11 +875,12 @@ def _configurations(
     overrides = _settings(settings)
     if epochs is not None:
         overrides["train.epochs"] = str(epochs)
-    return [
+    configs = [
         configure(method, dataset, model=model, preset=preset, seed=seed, init=init, overrides=chosen)
         for seed in _seeds(seeds)
         for chosen in grid(overrides)
     ]
+    return list({config.key(): config for config in configs}.values())  # 20,20 is one value
 
 
 def _settings(texts: Sequence[str]) -> dict[str, str]:
@@ -892,11 +893,15 @@ def _settings(texts: Sequence[str]) -> dict[str, str]:
     return settings
 
 
-def _seeds(text: str) -> list[int]:
+def _seeds(text: str) -> tuple[int, ...]:
     try:
-        return [int(part) for part in text.split(",")]
+        seeds = [int(part) for part in text.split(",")]
     except ValueError as error:
         raise ConfigError(f"--seed {text!r} is no number; write 0, or 0,1,2 for three runs") from error
+    try:
+        return distinct_seeds(seeds)
+    except ValueError as error:
+        raise ConfigError(f"--seed {text!r} {error}") from error
 
 
 def _names(store: Store, name: str | None, count: int) -> list[str | None]:

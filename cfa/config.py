@@ -8,7 +8,7 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from typing import Annotated, Any, Literal, Self, get_args
 
@@ -94,6 +94,22 @@ def _read_bound(value: object) -> object:
     """Read a bound of ``eps``, which may be 0, for the settings that have one."""
     number = parse_fraction(value)
     return value if value is None or number == 0 else read_budget("linf", value)
+
+
+def distinct_seeds(seeds: Iterable[int]) -> tuple[int, ...]:
+    """Return seeds that are asked for, each a run of its own.
+
+    Raises:
+        ValueError: One is named twice; that makes the same run again, and no further seed.
+    """
+    found = tuple(seeds)
+    repeated = [str(seed) for seed in dict.fromkeys(found) if found.count(seed) > 1]
+    if repeated:
+        raise ValueError(
+            f"names seed {', '.join(repeated)} more than once, which makes the same run again and no further "
+            "seed; name each seed once"
+        )
+    return found
 
 
 Number = Annotated[float, BeforeValidator(parse_fraction), Field(allow_inf_nan=False)]

@@ -94,6 +94,8 @@ BAD_USAGE = [
     (["train", "--set", "attack.eps"], "KEY=VALUE"),
     (["train", "--seed", "one"], "--seed 'one'"),
     (["train", "--seed", "-1"], "seed=-1"),
+    (["train", "--seed", "0,0,0"], "--seed '0,0,0' names seed 0 more than once"),
+    (["train", "--seed", "0,1,2,1,0"], "names seed 0, 1 more than once"),
     (["train", "--init", "nowhere"], "unknown run 'nowhere'"),
     (["train", "--device", "cuda:99"], "device 'cuda:99' is not here: PyTorch sees"),
     (["train", "--device", "gpu"], "unknown device 'gpu'"),

@@ -307,6 +307,7 @@ def certain_section(comparison: Comparison) -> None:
     ]
     if not spoken:
         st.caption("Too few of these runs were measured like this for anything to be said.")
+        claim(comparison)
         return
     st.markdown("Differences in percentage points, with 95 % intervals.")
     for text in spoken:

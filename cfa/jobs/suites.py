@@ -40,7 +40,7 @@ import pydantic
 from pydantic import BaseModel, ConfigDict, Field
 
 from cfa import trust
-from cfa.config import CheckpointKind, RunConfig, eps_for
+from cfa.config import CheckpointKind, RunConfig, distinct_seeds, eps_for
 from cfa.errors import CfaError, ConfigError
 from cfa.jobs.queue import RESUMABLE, Job, Queue
 from cfa.jobs.submit import check_names, submit_evaluation, submit_training
@@ -133,6 +133,11 @@ class Suite(BaseModel):
             given = dict(given)
             given["datasets"] = [given.pop("dataset")]
         return given
+
+    @pydantic.field_validator("seeds")
+    @classmethod
+    def _seeds_are_distinct(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
+        return distinct_seeds(seeds)
 
     @pydantic.model_validator(mode="after")
     def _what_is_named_is_there(self) -> Self:

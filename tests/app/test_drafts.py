@@ -19,7 +19,7 @@ def draft(**changes):
 
 @pytest.mark.parametrize(
     ("text", "seeds"),
-    [("0", (0,)), ("0, 1, 2", (0, 1, 2)), ("3-5", (3, 4, 5)), ("2 2 1", (2, 1)), ("0-1,7", (0, 1, 7))],
+    [("0", (0,)), ("0, 1, 2", (0, 1, 2)), ("3-5", (3, 4, 5)), ("2 1", (2, 1)), ("0-1,7", (0, 1, 7))],
 )
 def test_seeds_are_read(text, seeds):
     assert drafts.parse_seeds(text) == seeds
@@ -28,6 +28,16 @@ def test_seeds_are_read(text, seeds):
 @pytest.mark.parametrize("text", ["", "a", "-1", "1.5", "0-1000", "0x1"])
 def test_what_is_no_seed_is_an_error_that_says_so(text):
     with pytest.raises(ConfigError, match="seed"):
+        drafts.parse_seeds(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [("0,0,0", "0"), ("2 1 2", "2"), ("0-3, 2, 3", "2, 3")],
+    ids=["thrice", "twice", "in a range"],
+)
+def test_a_seed_that_is_named_twice_is_refused_by_its_number(text, named):
+    with pytest.raises(ConfigError, match=f"^seeds '{text}' names seed {named} more than once"):
         drafts.parse_seeds(text)
 
 

@@ -130,6 +130,7 @@ def test_runs_of_one_table_are_runs_of_another(store: Store) -> None:
 BASE = 'title = "T"\ndataset = "cifar10"\nmethods = ["trades", "trades-cfa"]\n'
 EVALUATION = '[[evaluations]]\nattacks = ["pgd-2"]\n'
 WRONG = [
+    (BASE + "seeds = [0, 1, 0]", "names seed 0 more than once"),
     (BASE + "sedes = [1]", "unknown key 'sedes'; did you mean 'seeds'"),
     (BASE + EVALUATION + 'weigths = ["ema"]', "unknown key 'weigths'; did you mean 'weights'"),
     (BASE + '[settings]\n"atack.eps" = 0.1', "unknown setting 'atack.eps'; did you mean 'attack.eps'"),

@@ -108,5 +108,8 @@ def test_seeds_have_students_interval() -> None:
     expected = scipy.stats.t.interval(0.95, 3, np.mean(values), scipy.stats.sem(values))
     assert (found.low, found.high) == pytest.approx(expected)
     assert (found.mean, found.deviation, found.seeds) == pytest.approx((0.33, np.std(values, ddof=1), 4))
+    for equal in ([0.042, 0.042], [0.5] * 4, [(0.1 + 0.2) + 0.2, 0.1 + (0.2 + 0.2)]):
+        same = over_seeds(equal)  # no interval from a spread of zero
+        assert (same.deviation, same.low, same.high, same.seeds) == (0, None, None, len(equal))
     alone = over_seeds([0.3])
     assert (alone.deviation, alone.low, alone.high, alone.seeds) == (None, None, None, 1)

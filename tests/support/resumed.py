@@ -6,7 +6,6 @@ Of ``pgd-50`` there is nothing but the old figure. Figures of the old weights ca
 import numpy as np
 import torch
 
-from cfa.config import RunConfig
 from cfa.methods import configure
 from cfa.models import save_weights, weights_hash
 from cfa.results.evaluations import Evaluation, new_id, save_evaluation
@@ -23,13 +22,12 @@ OLD_FRACTIONS = (0.913, 0.868, 0.613, 0.463, 0.9085, 0.598)  # of classes, and t
 OLD_PERCENT = tuple(f"{100 * value:.1f}" for value in OLD_FRACTIONS)
 
 
-def configuration(seed: int = 0, method: str = "trades") -> RunConfig:
-    return configure(method, "fashion-mnist-mini", seed=seed)
-
-
-def make_run(store: Store, name: str, *, seed: int = 0, method: str = "trades") -> RunFolder:
+def make_run(
+    store: Store, name: str, *, seed: int = 0, method: str = "trades", model: str = "small-cnn"
+) -> RunFolder:
     """Make a run that has ended, without weights and evaluations."""
-    run = store.create(configuration(seed, method), name)
+    config = configure(method, "fashion-mnist-mini", model=model, preset="demo", seed=seed)
+    run = store.create(config, name)
     run.write_manifest(Manifest("", "", {}, "cpu", 1, "data", CLASSES, (900,) * 10, (100,) * 10, {}))
     run.write_status("finished", 20)
     return run
