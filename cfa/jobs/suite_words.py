@@ -1,5 +1,6 @@
 """What a suite file may say in the places of names: suites are handed round, and none leads anywhere else."""
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
@@ -9,7 +10,7 @@ from pydantic import AfterValidator, Field
 
 LARGEST_FILE = 10**6  # bytes
 MOST_RUNS = 10_000
-DEEPEST = 20
+DEEPEST, MOST_DOTS = 20, 100
 
 Word = Annotated[str, Field(pattern=r"^\w[\w.+-]*(:[\w.+-]+)?(\([\w., +-]*\))?(@[\w./]+)?$", max_length=200)]
 """A word, ``module:name``, ``autoattack(apgd-ce,square)``, ``pgd-20@8/255``; never a path."""
@@ -31,6 +32,12 @@ def _is_dataset(name: str) -> str:
 
 DatasetWord = Annotated[str, Field(max_length=4096), AfterValidator(_is_dataset)]
 """A word, or ``folder:PATH`` of an image folder, which goes nowhere but down."""
+
+
+def check_dots(text: str) -> None:
+    """Raise a RecursionError where a key has very many parts: the parser takes their square of memory."""
+    if any(part.count(".") > MOST_DOTS for part in re.split(r"[\n={,]", text)):
+        raise RecursionError
 
 
 def check_depth(given: object) -> None:

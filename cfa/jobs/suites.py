@@ -44,7 +44,7 @@ from cfa.config import CheckpointKind, RunConfig, distinct_seeds, eps_for
 from cfa.errors import CfaError, ConfigError
 from cfa.jobs.queue import RESUMABLE, Job, Queue
 from cfa.jobs.submit import check_names, submit_evaluation, submit_training
-from cfa.jobs.suite_words import LARGEST_FILE, MOST_RUNS, DatasetWord, Prefix, Word, check_depth
+from cfa.jobs.suite_words import LARGEST_FILE, MOST_RUNS, DatasetWord, Prefix, Word, check_depth, check_dots
 from cfa.registry import unknown
 from cfa.results.published import PublishedNumber, find_published
 from cfa.results.runs import RunFolder
@@ -293,7 +293,9 @@ def _toml(file: Path) -> dict[str, Any]:
     try:
         if file.stat().st_size > LARGEST_FILE:
             raise ConfigError(f"suite {file} has more than {LARGEST_FILE:,} bytes; give one written by hand")
-        given = tomllib.loads(file.read_text(encoding="utf-8"))
+        text = file.read_text(encoding="utf-8")
+        check_dots(text)
+        given = tomllib.loads(text)
         check_depth(given)
     except OSError as error:
         raise ConfigError(f"suite {file} cannot be read ({error.strerror}); give a .toml file") from error

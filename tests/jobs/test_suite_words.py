@@ -100,12 +100,19 @@ def test_a_prefix_that_no_run_may_be_called_by_is_refused_before_anything_is_que
         {"published": '["%s"]' % ("x" * 2_000_000)},
         {"seeds": "[" * 5000 + "]" * 5000},
         {"settings": "{a = " * 3000 + "1" + "}" * 3000},
-        {"settings." + ".".join("a" * 100_000): "1"},
+        {"settings." + ".".join("a" * 5_000): "1"},
+        {"settings": "{" + ".".join("a" * 5_000) + " = 1}"},
         {"settings": '{"train.epochs" = []}'},
     ],
     ids=[
         *("a grid of many runs", "many seeds", "many methods", "a long title", "a large file"),
-        *("lists within lists", "tables within tables", "a long dotted key", "an empty list"),
+        *(
+            "lists within lists",
+            "tables within tables",
+            "a long dotted key",
+            "a long dotted key in a table",
+            "an empty list",
+        ),
     ],
 )
 def test_a_suite_has_bounds(tmp_path: Path, fields: dict[str, str]) -> None:
