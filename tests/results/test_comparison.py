@@ -270,7 +270,9 @@ def test_a_saved_comparison_reads_back(make_run, evaluated, tmp_path):
     evaluated(b, {"pgd-20": (3, 2, 1)}, total=(7, 11, 13))
     comparison = compare([a, b], a, online)
     save_comparison(comparison, tmp_path / "out")
-    read = pd.read_csv(tmp_path / "out" / "per_class.csv", float_precision="round_trip")
+    read = pd.read_csv(tmp_path / "out" / "per_class.csv", dtype=str)
+    for name in comparison.per_class.select_dtypes("number"):  # pandas before 3 rounds the last digit
+        read[name] = read[name].map(float)
     pd.testing.assert_frame_equal(read, comparison.per_class, check_dtype=False, check_exact=True)
     document = json.loads((tmp_path / "out" / "comparison.json").read_text())
     assert list(document) == ["scores", "comparisons"]
