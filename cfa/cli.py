@@ -14,8 +14,17 @@ import typer
 from cfa import trust
 from cfa.config import AttackSettings, RunConfig, distinct_seeds, format_eps
 from cfa.errors import CfaError, ConfigError, DataError, UnknownName
-from cfa.jobs.folders import JobFolder, read_progress, run_state
+from cfa.jobs.folders import JobFolder, read_progress
 from cfa.jobs.queue import Job, Queue, seconds_until_empty
+from cfa.results.listing import (
+    ReadableRun,
+    UnreadableRun,
+    fields_of,
+    list_runs,
+    look_at,
+    problems_of,
+    readable_runs,
+)
 from cfa.results.runs import RunFolder
 from cfa.results.store import Store
 from cfa.results.trusted import Trusted, code_of
@@ -204,11 +213,21 @@ def estimate(
 def resume(
     job: Reference, queue: ToQueue = False, trust_code: TrustCode = False, as_json: AsJson = False
 ) -> int:
-    """Go on with a paused, interrupted, failed or cancelled job, exactly where it stopped."""
+    """Go on with a paused, interrupted, failed or cancelled job, exactly where it stopped.
+
+    A run that has no job, because it was copied here or its maker was killed, gets one.
+    """
+    from cfa.jobs.unfinished import find_to_resume, submit_unfinished
+
     store, jobs = _open()
-    stopped = jobs.find(job)
-    _require_code(store, stopped, trust_code)
-    found = jobs.resume(stopped.id, foreground=not queue)
+    stopped = find_to_resume(store, jobs, job)
+    run_id = stopped.run_id if isinstance(stopped, Job) else stopped.id
+    _require_code(store, run_id, trust_code)
+    if isinstance(stopped, Job):
+        found = jobs.resume(stopped.id, foreground=not queue)
+    else:
+        with Trusted.of(store).allowing(run_id):
+            found = submit_unfinished(jobs, stopped, foreground=not queue)
     code = DONE if queue else _carry_out(jobs, found)
     if found.kind == "train" and found.run_id:
         run = store.find(found.run_id)
@@ -386,6 +405,7 @@ def compare(
         check_format(out)
     found = _named_or_tagged(store, runs or [], tag or [])
     base = store.find(baseline) if baseline else found[0]
+    problems = _note_problems([base, *(run for run in found if run.id != base.id)])
     if out is None:
         comparison = compare_runs(found, base, default_weights)
     else:
@@ -393,7 +413,7 @@ def compare(
         comparison = report.comparison
         note(f"written: {' and '.join(map(str, write_report(report, out)))}")
     if as_json:
-        print_json(comparison.document())
+        print_json({**comparison.document(), "problems": problems})
         return
     groups = {run.id: run.class_groups for run in found}
     _print_summary(records(add_group_means(comparison.summary, comparison.per_class, groups)))
@@ -403,10 +423,18 @@ def compare(
         note(said)
 
 
+def _note_problems(runs: Sequence[RunFolder]) -> list[str]:
+    """Say on stderr what of the results of runs cannot be read, and return it."""
+    problems = problems_of(runs)
+    for problem in problems:
+        note(problem)
+    return problems
+
+
 def _named_or_tagged(store: Store, references: list[str], tags: list[str]) -> list[RunFolder]:
     """Find runs by reference, and those that carry one of the tags, each once."""
     found = {run.id: run for run in map(store.find, references)}
-    tagged = [run for run in store.runs() if set(tags) & set(run.label.tags)] if tags else []
+    tagged = [run.folder for run in readable_runs(store) if set(tags) & set(run.label.tags)] if tags else []
     found |= {run.id: run for run in tagged if run.id not in found}
     if not found:
         wanted = f"has the tag {', '.join(map(repr, tags))}" if tags else "is named"
@@ -435,7 +463,7 @@ def export(
     if out is None and tensorboard is None and mlflow is None:
         raise ConfigError("say where to: --out FOLDER, --tensorboard FOLDER or --mlflow URI")
     found = [store.find(reference) for reference in runs]
-    document: dict[str, Any] = {"runs": [run.id for run in found]}
+    document: dict[str, Any] = {"runs": [run.id for run in found], "problems": _note_problems(found)}
     lines = []
     if out is not None:
         exported = export_runs(found, out)
@@ -509,8 +537,16 @@ def import_(
 @command("cfa runs --json")
 def runs(as_json: AsJson = False) -> None:
     """List all runs."""
-    store, _ = _open()
-    rows = [_run_fields(run) for run in store.runs()]
+    store, queue = _open()
+    found = list_runs(store)
+    for run in found:
+        if isinstance(run, UnreadableRun):
+            note(run.problem)
+    rows = [fields_of(run) for run in found]
+    lonely = _without_job(queue, found)
+    for row in rows:
+        if row["id"] in lonely:
+            row["message"] = f"no job trains it; `cfa resume {row['id']}` makes one"
     shown = ("name", "id", "method", "dataset", "model", "seed", "state", "epoch", "bytes")
     _print_list(rows, shown, as_json, "no runs yet; `cfa train --help` shows how to make one")
 
@@ -677,7 +713,7 @@ def _planned_run(planned: "PlannedRun", costs: "SuiteCosts") -> dict[str, Any]:
         "seed": config.seed,
         "settings": _short(config) + variant,
         "run": run.name if run else None,
-        "state": run_state(run) if run else "to do",
+        "state": look_at(run).state if run else "to do",
         "starts_from": config.init or (_short(planned.starts_from.config) if planned.starts_from else None),
         "seconds": cost.seconds if cost else 0.0,
         "disk_bytes": cost.disk_bytes if cost else 0,
@@ -808,13 +844,15 @@ def prune(
     from cfa.jobs.cleanup import prune as prune_store
 
     store, _ = _open()
-    found = prune_store(store, dry_run=dry_run)
-    freed = sum(leftover.size for leftover in found)
+    pruned = prune_store(store, dry_run=dry_run)
+    freed = sum(leftover.size for leftover in pruned.leftovers)
+    for problem in pruned.problems:
+        note(problem)
     if as_json:
-        listed = [{"path": str(x.path), "reason": x.reason, "bytes": x.size} for x in found]
-        print_json({"bytes": freed, "deleted": not dry_run, "files": listed})
+        listed = [{"path": str(x.path), "reason": x.reason, "bytes": x.size} for x in pruned.leftovers]
+        print_json({"bytes": freed, "deleted": not dry_run, "files": listed, "problems": pruned.problems})
         return
-    for leftover in found:
+    for leftover in pruned.leftovers:
         note(f"{size(leftover.size):>9}  {leftover.path}  ({leftover.reason})")
     say(f"{size(freed)} {'would be freed' if dry_run else 'freed'}")
 
@@ -824,8 +862,13 @@ def run_job_command(job: str) -> None:
     """Carry out a job that a supervisor claimed."""
     from cfa.jobs.worker import run_job
 
-    store, _ = _open()
-    raise typer.Exit(run_job(store.home, job))
+    try:
+        store, _ = _open()
+        code = run_job(store.home, job)
+    except CfaError as error:  # the store is gone, for example: the last line of the log says so
+        note(f"error: {error}")
+        code = FAILED
+    raise typer.Exit(code)
 
 
 # Helpers ---------------------------------------------------------------------------------------------------
@@ -836,14 +879,14 @@ def _open() -> tuple[Store, Queue]:
     return store, Queue(store.home)
 
 
-def _require_code(store: Store, job: Job, trust_code: bool) -> None:
-    """Refuse to go on with a job whose run names code that neither this store knows nor a person trusts."""
-    if job.run_id is None:
+def _require_code(store: Store, run_id: str | None, trust_code: bool) -> None:
+    """Refuse to go on with a run that names code that neither this store knows nor a person trusts."""
+    if run_id is None:
         return
-    names = code_of(store.find(job.run_id).config)
+    names = code_of(store.find(run_id).config)
     with trust.allowing(names if trust_code else ()):
-        Trusted.of(store).require(job.run_id, names)
-        Trusted.of(store).remember(job.run_id, names if trust_code else ())
+        Trusted.of(store).require(run_id, names)
+        Trusted.of(store).remember(run_id, names if trust_code else ())
 
 
 def _carry_out(queue: Queue, job: Job) -> int:
@@ -984,7 +1027,7 @@ def _print_trained(
         document: dict[str, Any] = {
             "run_id": run.id,
             "run_name": run.name,
-            "status": run_state(run),
+            "status": look_at(run).state,
             "path": str(run.path),
         }
         documents.append(document | ({"job_id": job.id} if queued else {}))
@@ -1003,7 +1046,7 @@ def _print_evaluated(store: Store, submitted: Sequence[Job], as_json: bool) -> N
     made = []
     for job in submitted:
         run = store.find(job.run_id or "")
-        ids = set(JobFolder.of(store.home, job.id).result().get("evaluations", {}).values())
+        ids = set(JobFolder.of(store.home, job.id).result().evaluations.values())
         made += [(run, evaluation) for evaluation in read_evaluations(run) if evaluation.id in ids]
     findings = [f"{run.name} ({e.weights}): {text}" for run, e in made for text in e.findings]
     per_class = evaluations_frame(made)
@@ -1116,25 +1159,15 @@ def _compared_images(entry: Mapping[str, Any]) -> str:
     return on_common_images(entry) or f"{entry['images']:,}"
 
 
-def _run_fields(run: RunFolder) -> dict[str, Any]:
-    config, status = run.config, run.status
-    return {
-        "name": run.name,
-        "id": run.id,
-        "method": config.method,
-        "dataset": config.dataset,
-        "model": config.model,
-        "preset": config.preset,
-        "seed": config.seed,
-        "state": run_state(run),
-        "epoch": status.epoch,
-        "epochs": config.train.epochs,
-        "message": status.message,
-        "tags": list(run.label.tags),
-        "bytes": run.bytes_used(),
-        "path": str(run.path),
-        "read_only": run.read_only,
-    }
+def _without_job(queue: Queue, found: Sequence[ReadableRun | UnreadableRun]) -> set[str]:
+    """Return the ids of runs that wait for a job that is not there."""
+    from cfa.jobs.unfinished import without_job
+
+    try:
+        return without_job(queue, found)
+    except CfaError as error:  # runs are listed whatever is wrong with the queue
+        note(str(error))
+        return set()
 
 
 def _print_jobs(found: Sequence[Job], as_json: bool, alone: bool = False) -> None:

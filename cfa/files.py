@@ -98,6 +98,19 @@ def write_text(path: Path, text: str) -> None:
     write_bytes(path, text.encode())
 
 
+def append_line(path: Path, line: str) -> None:
+    """Add a line to a log, which nobody waits for: it is not flushed to the disk.
+
+    Raises:
+        StoreError: The file system refuses.
+    """
+    try:
+        with path.open("a", encoding="utf-8", errors="replace") as file:
+            file.write(f"{line}\n")
+    except OSError as error:
+        raise cannot_write(path, error) from error
+
+
 def make_folder(folder: Path, *, parents: bool = False) -> None:
     """Make a folder if it is not there.
 

@@ -4,10 +4,13 @@ import json
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TextIO
 
+from cfa.errors import StoreError
 from cfa.escaping import harmless_json, printable
+from cfa.files import append_line
 from cfa.jobs.folders import JobProgress
 from cfa.jobs.observer import Listener
 
@@ -63,8 +66,8 @@ class TerminalListener(Listener):
             self._line_is_open = False
 
     def _keep(self, line: str) -> None:
-        with self._log_file.open("a", encoding="utf-8") as file:
-            file.write(printable(line) + "\n")
+        with suppress(StoreError):  # a full disk: the terminal has it
+            append_line(self._log_file, printable(line))
 
 
 def describe(progress: JobProgress) -> str:

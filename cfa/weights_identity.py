@@ -3,8 +3,10 @@
 Told without torch, so that tables can ask for every run; only the header is read where it names the hash.
 """
 
+import errno
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,6 +59,8 @@ def read_identity(path: Path) -> WeightsIdentity:
         OSError: The file is not there, or cannot be read.
         ValueError: It is no safetensors file.
     """
+    if not os.path.isfile(path):  # a pipe would keep us waiting
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
     with path.open("rb") as file:
         size = int.from_bytes(file.read(8), "little")
         found = _header(file.read(min(size, LARGEST_HEADER)), size).get("__metadata__")
@@ -67,7 +71,10 @@ def read_identity(path: Path) -> WeightsIdentity:
 def _header(content: bytes, size: int) -> dict[str, Any]:
     if size > LARGEST_HEADER or len(content) < size:
         raise ValueError(f"a header of {size} bytes is none of safetensors'")
-    header = json.loads(content)
+    try:
+        header = json.loads(content)
+    except RecursionError as error:
+        raise ValueError("the header is tables in tables without end") from error
     if not isinstance(header, dict):
         raise ValueError("the header is no table of tensors")
     return header

@@ -12,6 +12,8 @@ PROJECT = Path(__file__).resolve().parents[1]
 ALLOWED: dict[str, set[str]] = {
     "cfa.errors": set(),
     "cfa.files": set(),
+    "cfa.stored": set(),
+    "cfa.locks": {"cfa.files", "cfa.stored"},
     "cfa.escaping": set(),
     "cfa.home": set(),
     "cfa.search_path": set(),
@@ -26,16 +28,16 @@ ALLOWED: dict[str, set[str]] = {
     "cfa.attacks": {"cfa.registry", "cfa.config"},
     "cfa.methods": {"cfa.registry", "cfa.config", "cfa.attacks"},
     "cfa.results": {
-        *("cfa.registry", "cfa.config", "cfa.escaping", "cfa.files", "cfa.statistics"),
-        *("cfa.weights_identity", "cfa.home", "cfa.trust"),
+        *("cfa.registry", "cfa.config", "cfa.escaping", "cfa.files", "cfa.locks", "cfa.stored"),
+        *("cfa.statistics", "cfa.weights_identity", "cfa.home", "cfa.trust"),
     },
     "cfa.training": {
-        *("cfa.registry", "cfa.config", "cfa.files", "cfa.progress", "cfa.attacks", "cfa.methods"),
-        *("cfa.data", "cfa.models", "cfa.results", "cfa.statistics"),
+        *("cfa.registry", "cfa.config", "cfa.files", "cfa.stored", "cfa.progress", "cfa.attacks"),
+        *("cfa.methods", "cfa.data", "cfa.models", "cfa.results", "cfa.statistics"),
     },
     "cfa.evaluation": {
-        *("cfa.registry", "cfa.config", "cfa.files", "cfa.progress", "cfa.attacks", "cfa.methods"),
-        *("cfa.data", "cfa.models", "cfa.results", "cfa.statistics", "cfa.weights_identity"),
+        *("cfa.registry", "cfa.config", "cfa.files", "cfa.stored", "cfa.progress", "cfa.attacks"),
+        *("cfa.methods", "cfa.data", "cfa.models", "cfa.results", "cfa.statistics", "cfa.weights_identity"),
     },
 }
 NEVER_IN_CFA = {"streamlit", "plotly", "matplotlib", "app", "benchmarks", "tests"}

@@ -19,7 +19,7 @@ from cfa.methods.recipes import display_name
 from cfa.results.choice import Measured, chosen, left_out, of_present_weights, told_apart
 from cfa.results.comparison import compare
 from cfa.results.comparison import on_common_images as said_of_common_images
-from cfa.results.evaluations import Evaluation, read_evaluations
+from cfa.results.evaluations import Evaluation, list_evaluations, read_evaluations
 from cfa.results.frames import add_group_means, clean_frame, fairness_frame, measured_frame, summary_frame
 from cfa.results.leaderboard import leaderboard as make_leaderboard
 from cfa.results.runs import RunFolder
@@ -112,6 +112,7 @@ def _results(runs: _Stamped) -> Results:
         except StoreError as error:
             problems.append(str(error))
             continue
+        problems += list_evaluations(RunFolder(Path(path))).problems
         measured += of_run.measured
         said += of_run.left_out
     measured = told_apart(measured)

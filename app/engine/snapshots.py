@@ -8,11 +8,10 @@ import streamlit as st
 from app.engine.opened import queue, store
 from app.engine.rights import looks
 from app.tables import Member
-from cfa.errors import StoreError
 from cfa.home import default_home
-from cfa.jobs.folders import is_held
 from cfa.jobs.queue import Job, JobProgress, read_progress
 from cfa.methods.recipes import METHODS, display_name
+from cfa.results.listing import UnreadableRun, look_at
 from cfa.results.runs import RunFolder
 
 
@@ -77,15 +76,12 @@ def _runs(home: str) -> list[Run]:
 
 
 def _describe(folder: RunFolder, job_state: str | None) -> Run:
-    try:
-        config, label, status, manifest = folder.config, folder.label, folder.status, folder.manifest
-    except (StoreError, TypeError, KeyError) as error:
-        return _broken(folder, str(error))
-    state: str = status.state
-    if job_state == "running":
-        state = "running"  # also before its first and after its last epoch, while it loads or is tested
-    elif state == "running" and not is_held(folder.lock_file):
-        state = "interrupted"
+    found = look_at(folder)
+    if isinstance(found, UnreadableRun):
+        return _broken(folder, found.problem)
+    config, label, status, manifest = found.config, found.label, found.status, found.manifest
+    # Also before its first and after its last epoch, while it loads or is tested.
+    state = "running" if job_state == "running" else found.state
     return Run(
         folder=folder,
         id=folder.id,

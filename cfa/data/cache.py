@@ -191,6 +191,6 @@ def write_decoded(
 def _drop_others(file: Path) -> None:
     for old in file.parent.iterdir():
         with contextlib.suppress(OSError):  # another process may be as fast
-            half_written = old.suffix == ".tmp" and time.time() - old.stat().st_mtime > STALE_SECONDS
+            half_written = old.suffix == ".tmp" and abs(time.time() - old.stat().st_mtime) > STALE_SECONDS
             if half_written or (old.suffix == file.suffix and old != file):
                 old.unlink()

@@ -6,8 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import safetensors
 from safetensors.numpy import save
 
@@ -18,6 +16,7 @@ from cfa.files import make_folder, write_bytes
 from cfa.results.evaluations import (
     Evaluation,
     outcomes_file,
+    read_columns,
     read_outcomes,
     save_columns,
     save_evaluation,
@@ -117,13 +116,12 @@ def load_adversarial(run: RunFolder, evaluation_id: str) -> AdversarialIndex:
         outcomes = read_outcomes(run, evaluation_id)
         batches: dict[str, np.ndarray] = {}
         if (folder / "batches.parquet").exists():
-            table = pq.read_table(folder / "batches.parquet")
-            batches = {name: table.column(name).to_numpy() for name in table.column_names}
+            batches = read_columns(folder / "batches.parquet")
         kept, made_again = (
             _load_images(file) if file.exists() else None
             for file in (folder / "adversarial.safetensors", folder / MADE_AGAIN)
         )
-    except (OSError, ValueError, pa.ArrowInvalid, safetensors.SafetensorError, KeyError) as error:
+    except (OSError, ValueError, StoreError, safetensors.SafetensorError, KeyError) as error:
         raise StoreError(
             f"the outcomes of evaluation {evaluation_id} cannot be read ({error}); evaluate again"
         ) from error

@@ -1,13 +1,18 @@
 """Disk space that nobody needs any more."""
 
+import os
 import shutil
+import stat
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from cfa.jobs.folders import is_held
+from cfa.locks import is_held
+from cfa.results.listing import readable_runs
+from cfa.results.runs import bytes_below
 from cfa.results.store import Store
+from cfa.stored import is_file
 
 ABANDONED = 3600.0  # seconds without a change after which a temporary file belongs to nobody
 
@@ -21,31 +26,52 @@ class Leftover:
     size: int
 
 
+@dataclass(frozen=True)
+class Pruned:
+    """What went, or would go, and a sentence for each that could not be deleted."""
+
+    leftovers: tuple[Leftover, ...]
+    problems: tuple[str, ...] = ()
+
+
 def leftovers(store: Store) -> list[Leftover]:
     """List what can be deleted without losing a result or the way to go on with a run."""
     return [*_training_states(store), *_temporary_files(store)]
 
 
-def prune(store: Store, *, dry_run: bool = False) -> list[Leftover]:
-    """Delete the leftovers (or only list them) and return them."""
+def prune(store: Store, *, dry_run: bool = False) -> Pruned:
+    """Delete the leftovers (or only list them); one that cannot be deleted keeps no other."""
     found = leftovers(store)
-    if not dry_run:
-        for leftover in found:
-            if leftover.path.is_dir():
-                shutil.rmtree(leftover.path, ignore_errors=True)
-            else:
-                leftover.path.unlink(missing_ok=True)
-    return found
+    if dry_run:
+        return Pruned(tuple(found))
+    deleted, problems = [], []
+    for leftover in found:
+        try:
+            _delete(leftover.path)
+        except FileNotFoundError:  # someone else was faster
+            continue
+        except OSError as error:
+            problems.append(f"{leftover.path} cannot be deleted ({error.strerror}); see whose it is")
+        else:
+            deleted.append(leftover)
+    return Pruned(tuple(deleted), tuple(problems))
+
+
+def _delete(path: Path) -> None:
+    if stat.S_ISDIR(path.lstat().st_mode):
+        shutil.rmtree(path)
+    else:
+        path.unlink()
 
 
 def _training_states(store: Store) -> Iterator[Leftover]:
-    for run in store.runs():
-        ended = run.status.state in ("finished", "cancelled")
-        if ended and not run.read_only and run.state_file.exists() and not is_held(run.lock_file):
-            state = run.status.state
-            yield Leftover(
-                run.state_file, f"training state of {run.name}, which is {state}", _size(run.state_file)
-            )
+    for run in readable_runs(store):
+        file, state = run.folder.state_file, run.status.state
+        if state not in ("finished", "cancelled") or run.folder.read_only:
+            continue
+        if not is_file(file) or file.parent.is_symlink() or is_held(run.folder.lock_file):
+            continue
+        yield Leftover(file, f"training state of {run.label.name}, which is {state}", file.stat().st_size)
 
 
 def _temporary_files(store: Store) -> Iterator[Leftover]:
@@ -58,10 +84,18 @@ def _temporary_files(store: Store) -> Iterator[Leftover]:
 
 
 def _age(path: Path) -> float:
-    files = [path, *path.rglob("*")] if path.is_dir() else [path]
-    return time.time() - max(file.lstat().st_mtime for file in files)
+    """Return the seconds since anything in it changed; 0 for what is just being deleted.
+
+    A time that lies ahead counts as far back: a clock that was set back keeps nothing for ever.
+    """
+    try:
+        times = [path.lstat().st_mtime]
+        for where, folders, files in os.walk(path):
+            times += [os.lstat(os.path.join(where, name)).st_mtime for name in [*folders, *files]]
+    except FileNotFoundError:
+        return 0.0
+    return min(abs(time.time() - changed) for changed in times)
 
 
 def _size(path: Path) -> int:
-    files = path.rglob("*") if path.is_dir() else [path]
-    return sum(file.lstat().st_size for file in files if file.is_file())
+    return bytes_below(path) if path.is_dir() and not path.is_symlink() else path.lstat().st_size

@@ -1,5 +1,7 @@
 """The queue's table in SQLite: an index over job folders, rebuilt from them when it is lost or broken."""
 
+import errno
+import os
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -7,14 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from filelock import FileLock
 from sqlalchemy.pool import NullPool
 
 from cfa.errors import StoreError
-from cfa.files import replacing
-from cfa.jobs.folders import JobFolder, read_json, write_json
+from cfa.files import cannot_write, make_folder, replacing
+from cfa.jobs.folders import JobFolder, write_json
+from cfa.jobs.job import JobRow, unreadable
+from cfa.locks import hold
+from cfa.stored import MB, convert, parse, read_bytes
 
-VERSION = 1  # of the table; another one in the file means that it is rebuilt
+VERSION = 1  # of the table and of the files in job folders; older ones are brought here, newer ones refused
+BUSY_SECONDS = 30.0  # that one waits while others write
 
 _metadata = sa.MetaData()
 JOBS = sa.Table(
@@ -43,7 +48,19 @@ JOBS = sa.Table(
 FIXED = ("id", "kind", "title", "spec", "after_jobs", "run_id", "created", "estimate_seconds")
 CHANGING = tuple(column.name for column in JOBS.columns if column.name not in FIXED)
 
+COLUMNS = tuple(column.name for column in JOBS.columns)
+
+_OF_ONE_FOLDER = (errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.EACCES, errno.EPERM, errno.ELOOP)
 _DAMAGED = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
+_WAYS_OUT = {
+    "SQLITE_BUSY": "another process holds it; end that one, or retry",
+    "SQLITE_LOCKED": "another process holds it; end that one, or retry",
+    "SQLITE_FULL": "free disk space, then retry",
+    "SQLITE_READONLY": "set CFA_HOME to a folder that you may write to",
+    "SQLITE_CANTOPEN": "set CFA_HOME to a folder that you may write to",
+    "SQLITE_PERM": "set CFA_HOME to a folder that you may write to",
+}
+"""By the beginning of SQLite's name of an error."""
 
 
 class Database:
@@ -73,48 +90,80 @@ class Database:
                 raise
             connection.commit()
 
+    @staticmethod
+    def rows(connection: sa.Connection, job_id: str | None = None) -> list[dict[str, Any]]:
+        """Read all rows in the order of the queue, or that of one job, as SQLite has them: nothing converted.
+
+        A row that somebody else wrote, in which a type does not fit, then spoils no other.
+        """
+        which, values = ("WHERE id = ?", (job_id,)) if job_id is not None else ("", ())
+        found = connection.exec_driver_sql(
+            f"SELECT CAST(id AS TEXT), {', '.join(COLUMNS[1:])} FROM jobs {which} ORDER BY position, created",
+            values,
+        )
+        return [dict(zip(COLUMNS, row, strict=True)) for row in found]
+
     def mirror(self, row: Mapping[str, Any]) -> None:
-        """Copy a row's changing part to the job's folder; call it before the commit, so that order holds."""
+        """Copy a row's changing part to the job's folder; call it before the commit, so that order holds.
+
+        Args:
+            row: As :meth:`rows` gives it.
+        """
         folder = JobFolder.of(self.home, row["id"])
-        if not folder.spec_file.exists():
-            folder.path.mkdir(parents=True, exist_ok=True)
-            write_json(folder.spec_file, {name: row[name] for name in FIXED})
-        write_json(folder.state_file, {name: row[name] for name in CHANGING})
+        if folder.path.is_symlink():
+            return
+        values = dict(row) | {name: parse(row[name]) for name in ("spec", "after_jobs")}
+        try:
+            if not os.path.lexists(folder.spec_file):
+                make_folder(folder.path.parent)
+                make_folder(folder.path)
+                write_json(folder.spec_file, {name: values[name] for name in FIXED})
+            write_json(folder.state_file, {name: values[name] for name in CHANGING})
+        except StoreError as error:
+            # A folder that is a file, or another user's: the table alone knows what becomes of this job.
+            if getattr(error.__cause__, "errno", None) not in _OF_ONE_FOLDER:
+                raise
 
     @contextmanager
     def _connection(self) -> Iterator[sa.Connection]:
+        if not os.path.isdir(self.home):  # made by whoever opens a store; a deleted one stays deleted
+            raise StoreError(f"{self.home} is not there any more; set CFA_HOME to the folder of the store")
         try:
             if not self._usable():
                 self._rebuild()
             with self._engine.connect() as connection:
                 yield connection
         except sa.exc.DBAPIError as error:
-            raise StoreError(
-                f"the queue {self.path} cannot be used ({error.orig}); free disk space, or delete "
-                "that file: it is rebuilt from the job folders"
-            ) from error
+            raise _refused(self.path, error) from error
         except OSError as error:
-            raise StoreError(
-                f"the queue {self.path} cannot be used ({error.strerror or error}); free disk space or "
-                "set CFA_HOME to a folder you may write to"
-            ) from error
+            raise cannot_write(self.path, error) from error
 
     def _usable(self) -> bool:
+        """Tell whether the file is a queue of this version.
+
+        Raises:
+            StoreError: It is one of a newer version.
+        """
         if not self.path.exists():
             return False
+        if not self.path.is_file():  # opening a pipe would wait for its other end
+            raise StoreError(f"{self.path} is no file; remove it: the queue is rebuilt from the job folders")
         try:
             with self._engine.connect() as connection:
-                return bool(connection.exec_driver_sql("PRAGMA user_version").scalar() == VERSION)
+                version = connection.exec_driver_sql("PRAGMA user_version").scalar() or 0
+                columns = {row[1] for row in connection.exec_driver_sql("PRAGMA table_info(jobs)")}
         except sa.exc.DatabaseError as error:
             if getattr(error.orig, "sqlite_errorcode", None) in _DAMAGED:
                 return False
             raise
+        if version > VERSION:
+            raise newer(self.path, version)
+        return version == VERSION and columns >= set(COLUMNS)
 
     def _rebuild(self) -> None:
         """Scan the job folders into a new file, which then takes the place of the lost one."""
-        locks = self.home / "locks"
-        locks.mkdir(parents=True, exist_ok=True)
-        with FileLock(locks / "queue.lock", timeout=60):
+        busy = "another process has been rebuilding the queue for a minute; end it, then retry"
+        with hold(self.home / "locks" / "queue.lock", busy, timeout=60):
             if self._usable():
                 return  # another process was faster
             with replacing(self.path) as fresh:
@@ -126,22 +175,83 @@ class Database:
                         connection.execute(JOBS.insert(), rows)
                     connection.exec_driver_sql(f"PRAGMA user_version = {VERSION}")
                     connection.commit()
+                if self.path.exists():  # nothing is thrown away that someone may know how to read
+                    os.replace(self.path, self.path.with_name("queue-set-aside.sqlite"))
                 # A journal left by the lost file would be played back into the new one.
                 self.path.with_name("queue.sqlite-journal").unlink(missing_ok=True)
 
 
-def _engine(path: Path) -> sa.Engine:
-    return sa.create_engine(
-        f"sqlite:///{path}", poolclass=NullPool, connect_args={"timeout": 30, "isolation_level": None}
+def newer(path: Path, version: object) -> StoreError:
+    """Say that a file was written by a version that this one does not know."""
+    return StoreError(
+        f"a newer version of CFA Studio wrote {path} (its format is {version}, this one knows {VERSION}); "
+        "update CFA Studio, or set CFA_HOME to another folder"
     )
 
 
+def _engine(path: Path) -> sa.Engine:
+    def connect() -> sqlite3.Connection:
+        connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
+        # Bytes that are no UTF-8 make one text strange, and not all rows unreadable.
+        connection.text_factory = lambda content: content.decode("utf-8", errors="replace")
+        return connection
+
+    # By a function, since a path in an address loses what stands behind `?` and `#`.
+    return sa.create_engine("sqlite://", creator=connect, poolclass=NullPool)
+
+
+def _refused(path: Path, error: sa.exc.DBAPIError) -> StoreError:
+    name = str(getattr(error.orig, "sqlite_errorname", ""))
+    way_out = next((what for known, what in _WAYS_OUT.items() if name.startswith(known)), None)
+    way_out = way_out or "free disk space, or delete that file: it is rebuilt from the job folders"
+    return StoreError(f"the queue {path} cannot be used ({error.orig}); {way_out}")
+
+
 def _rows_of_folders(home: Path) -> Iterator[dict[str, Any]]:
-    """Read the rows back from the folders; one without readable files was never fully submitted."""
-    for spec_file in (home / "jobs").glob("*/job.json"):
+    """Read the rows back from the folders; one without files was never fully submitted.
+
+    Raises:
+        StoreError: A newer version wrote one of them.
+    """
+    for spec_file in sorted((home / "jobs").glob("*/job.json")):
         folder = JobFolder(spec_file.parent)
-        fixed, changing = read_json(folder.spec_file), read_json(folder.state_file)
-        if fixed is None or changing is None:
+        if not os.path.lexists(folder.state_file):
             continue
-        if set(fixed) == set(FIXED) and set(changing) == set(CHANGING):
-            yield {**fixed, **changing}
+        try:
+            fixed, changing = _mirror(folder.spec_file), _mirror(folder.state_file)
+            row = convert({**fixed, **changing}, JobRow)
+            if row.id != folder.path.name:
+                raise StoreError(f"job.json says that it is {row.id!r}")
+        except _Newer as error:
+            raise newer(error.path, error.version) from error
+        except StoreError as error:
+            yield _placeholder(folder.path.name, str(error))
+        else:
+            yield dict(vars(row))
+
+
+class _Newer(StoreError):
+    """A file that a newer version wrote."""
+
+    def __init__(self, path: Path, version: object) -> None:
+        super().__init__(f"it is of format {version}")
+        self.path, self.version = path, version
+
+
+def _mirror(path: Path) -> dict[str, Any]:
+    """Read one of the two files that a job is kept in."""
+    content = read_bytes(path, 64 * MB)
+    fields = parse(content) if content is not None else None
+    if not isinstance(fields, dict):
+        raise StoreError(f"{path.name} holds no job")
+    version = fields.pop("format", VERSION)
+    if version != VERSION:
+        raise _Newer(path, version)
+    return fields
+
+
+def _placeholder(name: str, problem: str) -> dict[str, Any]:
+    """Make a row for a folder that cannot be read, so that it is listed and can be removed."""
+    fields = vars(unreadable(name, f"its folder cannot be read ({problem}); remove it")).copy()
+    fields["after_jobs"] = fields.pop("after")
+    return {column: fields[column] for column in COLUMNS}

@@ -11,7 +11,9 @@ import psutil
 from filelock import FileLock, Timeout
 
 from cfa.errors import ConfigError, StoreError
-from cfa.jobs.folders import device_lock_file, is_held
+from cfa.files import make_folder
+from cfa.jobs.folders import device_lock_file
+from cfa.locks import is_held
 from cfa.progress import Observer, Stopped
 from cfa.registry import unknown
 
@@ -136,7 +138,7 @@ def occupied(home: Path, device: str, observer: Observer, announce: Callable[[st
     waiting = False
     while True:
         try:
-            file.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(file.parent)
             lock.acquire(timeout=WAIT)
             break
         except Timeout:

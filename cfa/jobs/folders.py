@@ -9,22 +9,21 @@ CFA_HOME/jobs/<id>/job.json       what is to be done; never changes
                    launch.lock    held by the supervisor until its worker has ended
 """
 
-import dataclasses
 import json
 import os
 import re
 import socket
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
-
-from filelock import FileLock, Timeout
+from typing import Any, TypeVar
 
 from cfa.errors import StoreError
 from cfa.files import write_text
-from cfa.results.runs import RunFolder
+from cfa.locks import is_held
+from cfa.stored import STRICT, Count, Moment, Name, checked_id, open_file, read_stored
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -34,18 +33,29 @@ class JobProgress:
     ``memory_used`` and ``memory_total`` are bytes of its device, ``busy`` the share of time that it computes.
     """
 
+    __pydantic_config__ = STRICT
+
     done: float
     total: float
-    unit: str
-    phase: str
-    epoch: int | None
-    epochs: int | None
+    unit: Name
+    phase: Name
+    epoch: Count | None
+    epochs: Count | None
     rate: float | None
     seconds_left: float | None
-    updated: str
-    memory_used: int | None = None
-    memory_total: int | None = None
+    updated: Moment
+    memory_used: Count | None = None
+    memory_total: Count | None = None
     busy: float | None = None
+
+
+@dataclass(frozen=True)
+class JobResult:
+    """Ids of what a job made so far: evaluations, by ``WEIGHTS CHECKPOINT``."""
+
+    __pydantic_config__ = STRICT
+
+    evaluations: dict[str, Name] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -56,8 +66,8 @@ class JobFolder:
 
     @classmethod
     def of(cls, home: Path, job_id: str) -> "JobFolder":
-        """Say where the folder of a job is."""
-        return cls(home / "jobs" / job_id)
+        """Say where the folder of a job is; a StoreError where the id is none."""
+        return cls(home / "jobs" / checked_id(job_id, "job"))
 
     @property
     def spec_file(self) -> Path:
@@ -98,18 +108,9 @@ class JobFolder:
         """Tell whether a worker runs this job, or is being started or ended by its supervisor."""
         return is_held(self.lock_file) or is_held(self.launch_file)
 
-    def result(self) -> dict[str, Any]:
-        """Read the ids of what the job made so far."""
-        return read_json(self.result_file) or {}
-
-
-def read_json(path: Path) -> dict[str, Any] | None:
-    """Read an object from a JSON file; ``None`` where it is missing or no JSON."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return content if isinstance(content, dict) else None
+    def result(self) -> JobResult:
+        """Read the ids of what the job made so far; none where they cannot be read."""
+        return _read(self.result_file, JobResult) or JobResult()
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
@@ -118,13 +119,19 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def read_progress(home: Path, job_id: str) -> JobProgress | None:
-    """Read how far a job is; ``None`` before its first report."""
-    content = read_json(JobFolder.of(home, job_id).progress_file)
-    fields = dataclasses.fields(JobProgress)
-    needed = {field.name for field in fields if field.default is dataclasses.MISSING}
-    if content is None or not needed <= set(content) <= {field.name for field in fields}:
+    """Read how far a job is; ``None`` before its first report, and where that cannot be read."""
+    try:
+        return _read(JobFolder.of(home, job_id).progress_file, JobProgress)
+    except StoreError:
         return None
-    return JobProgress(**content)
+
+
+def _read(path: Path, kind: type[T]) -> T | None:
+    # What only tells how far a job is must keep nobody from anything.
+    try:
+        return read_stored(path, kind)
+    except StoreError:
+        return None
 
 
 def write_progress(folder: JobFolder, progress: JobProgress) -> None:
@@ -134,62 +141,21 @@ def write_progress(folder: JobFolder, progress: JobProgress) -> None:
 
 def read_log(home: Path, job_id: str, lines: int = 200) -> str:
     """Read the last lines that a job printed; empty before the first."""
-    return tail(JobFolder.of(home, job_id).log_file, lines)
+    try:
+        return tail(JobFolder.of(home, job_id).log_file, lines)
+    except StoreError:  # it is none
+        return ""
 
 
 def tail(path: Path, lines: int) -> str:
     """Read the last lines of a text file (of its last megabyte); empty where there is none."""
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - 1_000_000))
             text = file.read().decode(errors="replace")
-    except OSError:
+    except (OSError, StoreError):
         return ""
     return "\n".join(text.splitlines()[-lines:])
-
-
-def is_held(lock_file: Path) -> bool:
-    """Tell whether a living process (this one included) holds the lock."""
-    if not lock_file.exists():
-        return False
-    lock = FileLock(lock_file)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        return True
-    except OSError as error:
-        raise StoreError(f"cannot open {lock_file} ({error.strerror}); check its owner") from error
-    lock.release()
-    return False
-
-
-def run_state(run: RunFolder) -> str:
-    """Return a run's state for people: ``interrupted`` where it says ``running`` and nobody trains it."""
-    state = run.status.state
-    return "interrupted" if state == "running" and not is_held(run.lock_file) else state
-
-
-@contextmanager
-def hold(lock_file: Path, busy: str, timeout: float = 10) -> Iterator[None]:
-    """Hold a lock; who only asks whether it is free holds it for an instant, so waiting a little is right.
-
-    Args:
-        lock_file: The lock's file.
-        busy: The sentence to fail with when the lock is not free in time.
-        timeout: Seconds to wait.
-    """
-    lock = FileLock(lock_file, thread_local=False)
-    try:
-        lock_file.parent.mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=timeout)
-    except Timeout as error:
-        raise StoreError(busy) from error
-    except OSError as error:
-        raise StoreError(f"cannot open {lock_file} ({error.strerror}); check its owner") from error
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def device_lock_file(home: Path, device: str, purpose: str = "") -> Path:

@@ -57,4 +57,5 @@ def _expected(job: "Job", jobs: list["Job"]) -> float | None:
         for other in jobs
         if other.kind == job.kind and other.state == "done" and other.started and other.finished
     ]
+    took = [seconds for seconds in took if seconds >= 0]  # less than none: the clock was set back meanwhile
     return statistics.median(took) if took else None

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import FrameType
 
 from cfa.escaping import printable
+from cfa.files import append_line
 from cfa.jobs.devices import DeviceUse
 from cfa.jobs.folders import JobFolder, JobProgress, write_progress
 from cfa.jobs.queue import Queue
@@ -155,8 +156,7 @@ class JobObserver(Observer):
         """Write a line with the local time to the run's log and to the listener."""
         line = f"{datetime.now():%Y-%m-%d %H:%M:%S} {message}"
         if self.run_log is not None:
-            with self.run_log.open("a", encoding="utf-8") as file:
-                file.write(line + "\n")
+            append_line(self.run_log, line)
         self._listener.log(line)
 
     def stop_requested(self) -> StopReason | None:

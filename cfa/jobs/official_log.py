@@ -20,6 +20,7 @@ import pydantic
 
 from cfa.config import RunConfig
 from cfa.errors import CheckpointError, ConfigError, StoreError
+from cfa.results.listing import readable_runs
 from cfa.results.rows import Epoch, Row, Scores, append_rows
 from cfa.results.runs import Manifest, RunFolder, now
 from cfa.results.store import Store
@@ -135,9 +136,9 @@ def import_official_log(store: Store, log: OfficialLog, name: str | None = None)
         name: The run's name, by default that of the folder that the log is in.
     """
     rows = list(_rows(log))
-    for run in store.runs():
-        if run.config == log.config and run.rows() == rows:
-            return run
+    for known in readable_runs(store):
+        if known.config == log.config and known.folder.rows() == rows:
+            return known.folder
     usual = re.sub(r"[^\w.+-]+", "-", log.source.resolve().parent.name).strip("-.")[:60] or "log"
     run = store.create(log.config, name or store.free_name(usual), ("external",))
     run.write_manifest(

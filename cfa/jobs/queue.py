@@ -10,8 +10,7 @@ import shutil
 import socket
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,13 +20,17 @@ from cfa.errors import ConfigError, StoreError, UnknownName
 from cfa.jobs.database import JOBS, Database
 from cfa.jobs.folders import JobFolder, JobProgress, read_log, read_progress
 from cfa.jobs.forecast import seconds_until_empty
+from cfa.jobs.job import ENDED, RESUMABLE, EndState, Job, JobKind, JobState, job_of
 from cfa.progress import StopReason
 from cfa.registry import unknown
 from cfa.results.runs import RunFolder, RunState, now
 from cfa.results.store import Store
 from cfa.results.trusted import Trusted
+from cfa.stored import checked_id, distance
 
 __all__ = [
+    "ENDED",
+    "RESUMABLE",
     "Direction",
     "EndState",
     "Job",
@@ -40,85 +43,16 @@ __all__ = [
     "seconds_until_empty",
 ]
 
-JobKind = Literal["train", "evaluate", "compare", "reproduce", "fetch"]
-JobState = Literal["queued", "running", "paused", "interrupted", "done", "failed", "cancelled"]
-EndState = Literal["done", "failed", "paused", "cancelled"]
 Direction = Literal["up", "down", "top", "bottom"]
 
 LAUNCH_GRACE = 10.0  # seconds between a claim and the moment when supervisor or worker hold a lock
 RECENT = 300.0  # seconds within which a report from another machine means that its worker lives
-RESUMABLE = ("paused", "interrupted", "failed", "cancelled")
-ENDED = ("done", "failed", "cancelled")
 _RUN_STATES: Mapping[str, RunState] = {
     "queued": "queued",
     "paused": "paused",
     "failed": "failed",
     "cancelled": "cancelled",
 }
-
-# One statement, so that two supervisors never take the same job. A dependency that was removed counts as met.
-_CLAIM = sa.text(
-    """
-    UPDATE jobs SET state = 'running', requested = NULL, ran_on = :device, started = :now, finished = NULL,
-        host = :host, pid = NULL, message = ''
-    WHERE id = (
-        SELECT id FROM jobs
-        WHERE state = 'queued' AND (device IS NULL OR device = :device) AND NOT EXISTS (
-            SELECT 1 FROM json_each(jobs.after_jobs) AS wanted
-            JOIN jobs AS earlier ON earlier.id = wanted.value WHERE earlier.state <> 'done')
-        ORDER BY position LIMIT 1)
-    RETURNING id
-    """
-)
-
-
-@dataclass(frozen=True)
-class Job:
-    """One job as it is at this moment.
-
-    Attributes:
-        id: Starts with ``j``, so that it is never taken for a run's id.
-        kind: What is done.
-        title: For people.
-        state: See the module; ``interrupted`` is derived.
-        device: Where it was asked to run; ``None`` takes any.
-        ran_on: Where it runs or ran.
-        position: Its place in the queue; lower is earlier.
-        run_id: The run that it trains or evaluates.
-        spec: What the worker needs.
-        after: Jobs that must be done before.
-        created: When it was submitted (ISO, UTC); so are ``started`` and ``finished``.
-        started: When it last started.
-        finished: When it last ended.
-        message: Why it failed, or what it waits for.
-        estimate_seconds: How long it was expected to take, if anyone asked.
-        foreground: Runs in someone's terminal.
-        pid: Of its worker.
-        host: Of its worker.
-        requested: What its worker was asked to do and has not done yet.
-        blocked_by: Those of ``after`` that failed or were cancelled.
-    """
-
-    id: str
-    kind: JobKind
-    title: str
-    state: JobState
-    device: str | None
-    ran_on: str | None
-    position: float
-    run_id: str | None
-    spec: dict[str, Any]
-    after: tuple[str, ...]
-    created: str
-    started: str | None
-    finished: str | None
-    message: str
-    estimate_seconds: float | None
-    foreground: bool
-    pid: int | None
-    host: str | None
-    requested: StopReason | None = None
-    blocked_by: tuple[str, ...] = ()
 
 
 class Queue:
@@ -169,15 +103,14 @@ class Queue:
             last = connection.execute(sa.select(sa.func.max(JOBS.c.position))).scalar()
             row["position"] = (last or 0.0) + 1
             connection.execute(JOBS.insert(), row)
-            self._database.mirror(row)
+            self._database.mirror(self._database.rows(connection, job_id)[0])
         return self.get(job_id)
 
     def jobs(self) -> list[Job]:
-        """List all jobs in the order of the queue, newest last."""
-        select = sa.select(JOBS).order_by(JOBS.c.position, JOBS.c.created)
+        """List all jobs in the order of the queue, newest last; one that cannot be read says so."""
         with self._database.reading() as connection:
-            rows = [dict(row) for row in connection.execute(select).mappings()]
-        states = {row["id"]: row["state"] for row in rows}
+            rows = self._database.rows(connection)
+        states = {str(row["id"]): row["state"] for row in rows}
         return [self._job(row, states) for row in rows]
 
     def get(self, job_id: str) -> Job:
@@ -199,9 +132,9 @@ class Queue:
             listed = ", ".join(f"{job.id} ({job.title})" for job in matches)
             raise UnknownName(f"job {reference!r} is ambiguous; write more of one of {listed}")
         try:
-            run = Store.open(self.home).find(reference)
+            run = Store(self.home).find(reference)
         except UnknownName as error:
-            names = [job.id for job in jobs] + [run.name for run in Store.open(self.home).runs()]
+            names = [job.id for job in jobs] + [run.name for run in Store(self.home).runs()]
             raise unknown("job or run", reference, names) from error
         of_run = [job for job in jobs if job.run_id == run.id]
         if not of_run:
@@ -217,13 +150,29 @@ class Queue:
                 is None
             ):
                 return None
-        values = {"device": device, "now": now(), "host": socket.gethostname()}
+        # Under the lock of all writers, so that two supervisors never take the same job.
         with self._database.writing() as connection:
-            job_id = connection.execute(_CLAIM, values).scalar()
-            if job_id is None:
+            job = self._next(self._database.rows(connection), device)
+            if job is None:
                 return None
-            self._database.mirror(_row(connection, job_id))
-        return self.get(job_id)
+            started = {"state": "running", "ran_on": device, "started": now(), "host": socket.gethostname()}
+            _update(connection, job.id, {**started, **_FRESH})
+            self._database.mirror(self._database.rows(connection, job.id)[0])
+        return self.get(job.id)
+
+    @staticmethod
+    def _next(rows: Sequence[Mapping[str, Any]], device: str) -> Job | None:
+        """Pick the first job that may start; one that cannot be read is passed over."""
+        states = {row["id"]: row["state"] for row in rows}
+        for row in rows:
+            if row["state"] != "queued" or row["device"] not in (None, device):
+                continue
+            job = job_of(row)
+            # A dependency that was removed counts as met.
+            ready = all(states.get(earlier, "done") == "done" for earlier in job.after)
+            if job.kind != "unreadable" and ready:
+                return job
+        return None
 
     def register_worker(self, job_id: str, device: str) -> Job:
         """Note who runs a job; a StoreError unless it is still marked running."""
@@ -264,6 +213,9 @@ class Queue:
     def cancel(self, job_id: str) -> Job:
         """Ask a running job to stop for good, or take a job that does not run off the queue."""
         job = self.get(job_id)
+        if job.kind == "unreadable":
+            self.remove(job_id)
+            return replace(job, state="cancelled", message="it could not be read, and is removed")
         if job.state == "running":
             self._request(job, "cancel")
             return self.get(job_id)
@@ -274,6 +226,8 @@ class Queue:
     def resume(self, job_id: str, *, foreground: bool = False) -> Job:
         """Queue a paused, interrupted, failed or cancelled job again, or mark it running in a terminal."""
         job = self.get(job_id)
+        if job.kind == "unreadable":
+            raise ConfigError(f"job {job.id} cannot be read, nor resumed; `cfa cancel` removes it")
         may = RESUMABLE + (("queued",) if foreground else ())
         if job.state not in may:
             raise ConfigError(
@@ -297,7 +251,7 @@ class Queue:
             order.insert(target, job_id)
             for moved, position in zip(order, sorted(row.position for row in queued), strict=True):
                 _update(connection, moved, {"position": position})
-                self._database.mirror(_row(connection, moved))
+                self._database.mirror(self._database.rows(connection, moved)[0])
         return self.get(job_id)
 
     def set_device(self, job_id: str, device: str | None) -> Job:
@@ -317,13 +271,27 @@ class Queue:
         if waiting:
             raise ConfigError(f"job {job.id} is waited for by {', '.join(waiting)}; cancel those first")
         with self._database.writing() as connection:
-            connection.execute(JOBS.delete().where(JOBS.c.id == job_id))
-            shutil.rmtree(JobFolder.of(self.home, job_id).path, ignore_errors=True)
+            shown = sa.func.substr(sa.cast(JOBS.c.id, sa.String), 1, 80)  # whatever stands there, as listed
+            connection.execute(JOBS.delete().where(shown == job_id))
+            self._discard_folder(job)
+
+    def _discard_folder(self, job: Job) -> None:
+        """Delete the folder of a job alone: an id that is a path names none, of a link the link goes."""
+        try:
+            path = JobFolder.of(self.home, job.id).path
+        except StoreError:
+            return
+        if path.is_symlink() or path.is_file():
+            path.unlink(missing_ok=True)
+        else:
+            shutil.rmtree(path, ignore_errors=True)
 
     def tell_run(self, job: Job, state: EndState | Literal["queued"], message: str) -> None:
         """Write what became of a training job into its run, unless the run has finished."""
-        run = RunFolder(self.home / "runs" / (job.run_id or ""))
-        if job.kind != "train" or state not in _RUN_STATES or not (run.path / "config.json").exists():
+        if job.kind != "train" or job.run_id is None or state not in _RUN_STATES:
+            return
+        run = RunFolder(self.home / "runs" / checked_id(job.run_id, "run"))
+        if not os.path.exists(run.path / "config.json"):
             return
         # A full disk must not keep the queue from saying what happened.
         with suppress(StoreError):
@@ -369,60 +337,56 @@ class Queue:
     ) -> bool:
         """Change a row; ``False`` if it is not in state ``only_if``, or started again since ``unchanged``."""
         with self._database.writing() as connection:
-            row = _row(connection, job_id)
+            row = next(iter(self._database.rows(connection, job_id)), None)
             if row is None or (only_if is not None and row["state"] != only_if):
                 return False
             if unchanged is not None and (row["started"], row["pid"]) != (unchanged.started, unchanged.pid):
                 return False
             _update(connection, job_id, values)
-            self._database.mirror(_row(connection, job_id))
+            self._database.mirror(self._database.rows(connection, job_id)[0])
         return True
 
-    def _job(self, row: Mapping[str, Any], states: Mapping[str, str]) -> Job:
-        fields = dict(row)
-        after = tuple(fields.pop("after_jobs"))
-        blocked: tuple[str, ...] = ()
-        if fields["state"] == "queued":
-            blocked = tuple(e for e in after if states.get(e) in ("failed", "cancelled"))
-            waiting = [e for e in after if states.get(e, "done") != "done"]
+    def _job(self, row: Mapping[str, Any], states: Mapping[str, Any]) -> Job:
+        job = job_of(row)
+        if job.state == "queued":
+            blocked = tuple(e for e in job.after if states.get(e) in _PAST)
+            waiting = [e for e in job.after if states.get(e, "done") != "done"]
             if blocked:
                 what = ", ".join(f"{e}, which {_PAST[states[e]]}" for e in blocked)
-                fields["message"] = f"waits for {what}; resume that one or cancel this one"
-            elif waiting:
-                fields["message"] = f"waits for {', '.join(waiting)}"
-        elif fields["state"] == "running" and self._is_interrupted(row):
-            fields |= {"state": "interrupted", "message": "its worker ended unexpectedly; resume it"}
-        return Job(**fields, after=after, blocked_by=blocked)
+                message = f"waits for {what}; resume that one or cancel this one"
+                return replace(job, blocked_by=blocked, message=message)
+            if waiting:
+                return replace(job, message=f"waits for {', '.join(waiting)}")
+        if job.state == "running":
+            try:
+                if self._is_interrupted(job):
+                    return replace(
+                        job, state="interrupted", message="its worker ended unexpectedly; resume it"
+                    )
+            except StoreError as error:  # nobody can say
+                return replace(job, message=str(error))
+        return job
 
-    def _is_interrupted(self, row: Mapping[str, Any]) -> bool:
+    def _is_interrupted(self, job: Job) -> bool:
         """Tell whether nobody runs a job that is marked running."""
-        if row["pid"] is None and _seconds_since(row["started"]) < LAUNCH_GRACE:
+        if job.pid is None and distance(job.started) < LAUNCH_GRACE:
             return False
-        if JobFolder.of(self.home, row["id"]).is_alive():
+        if JobFolder.of(self.home, job.id).is_alive():
             return False
         # Not every shared file system carries locks from machine to machine: believe a recent report too.
-        progress = read_progress(self.home, row["id"])
-        elsewhere = row["host"] not in (None, socket.gethostname())
-        if elsewhere and progress and _seconds_since(progress.updated) < RECENT:
+        progress = read_progress(self.home, job.id)
+        elsewhere = job.host not in (None, socket.gethostname())
+        if elsewhere and progress and distance(progress.updated) < RECENT:
             return False
         # Its worker may have ended well between the look at the row and the look at the locks.
         with self._database.reading() as connection:
-            row_now = _row(connection, row["id"])
-        return row_now is not None and (row_now["state"], row_now["pid"]) == ("running", row["pid"])
+            row = next(iter(self._database.rows(connection, job.id)), None)
+        return row is not None and (row["state"], row["pid"]) == ("running", job.pid)
 
 
+_FRESH = {"requested": None, "finished": None, "pid": None, "message": ""}
 _PAST = {"failed": "failed", "cancelled": "was cancelled"}
-
-
-def _row(connection: sa.Connection, job_id: str) -> Any:
-    return connection.execute(sa.select(JOBS).where(JOBS.c.id == job_id)).mappings().one_or_none()
 
 
 def _update(connection: sa.Connection, job_id: str, values: Mapping[str, Any]) -> None:
     connection.execute(JOBS.update().where(JOBS.c.id == job_id).values(dict(values)))
-
-
-def _seconds_since(moment: str | None) -> float:
-    if moment is None:
-        return float("inf")
-    return (datetime.now(UTC) - datetime.fromisoformat(moment)).total_seconds()

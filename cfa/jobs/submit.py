@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from cfa import trust
 from cfa.config import RunConfig
-from cfa.errors import ConfigError, DataError, StoreError
+from cfa.errors import CfaError, CheckpointError, ConfigError, DataError, StoreError
 from cfa.jobs.queue import Job, Queue
+from cfa.results.listing import readable_runs
 from cfa.results.runs import RunFolder, require_weights
 from cfa.results.store import Store
 from cfa.results.trusted import Trusted, code_of
+from cfa.stored import is_file
 
 if TYPE_CHECKING:
     from torch.nn import Module
@@ -62,17 +64,21 @@ def submit_training(
     """
     config = check_names(store, config)
     run = store.create(config, name, tags)
-    job = queue.submit(
-        "train",
-        {"test": test},
-        f"train {run.name}",
-        after=after,
-        device=device,
-        estimate_seconds=estimate_seconds,
-        run_id=run.id,
-        foreground=foreground,
-        typed=code_of(config),
-    )
+    try:
+        job = queue.submit(
+            "train",
+            {"test": test},
+            f"train {run.name}",
+            after=after,
+            device=device,
+            estimate_seconds=estimate_seconds,
+            run_id=run.id,
+            foreground=foreground,
+            typed=code_of(config),
+        )
+    except CfaError:  # a full disk, for example: no run without its job stays behind
+        run.delete()
+        raise
     return run, [job]
 
 
@@ -470,14 +476,17 @@ def _registered(store: Store, config: RunConfig, origin: Mapping[str, str]) -> R
     """Find the run that the same file, read in the same way, became before."""
     from cfa.models import load_metadata
 
-    for run in store.runs():
-        file = run.weights_file("file", "file")
-        if file.exists() and run.config == config:
-            metadata = load_metadata(file)
+    for run in readable_runs(store):
+        file = run.folder.weights_file("file", "file")
+        if is_file(file) and run.config == config:
+            try:
+                metadata = load_metadata(file)
+            except CheckpointError:  # damaged since: then it is not the same any more
+                continue
             same = all(metadata.get(key) == origin[key] for key in ("sha256", "normalize"))
             # Of older runs nobody wrote down the branch; a file had to have one only.
             if same and metadata.get("branch", origin.get("branch")) == origin.get("branch"):
-                return run
+                return run.folder
     return None
 
 

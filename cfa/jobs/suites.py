@@ -45,11 +45,12 @@ from cfa.errors import CfaError, ConfigError
 from cfa.jobs.queue import RESUMABLE, Job, Queue
 from cfa.jobs.submit import check_names, submit_evaluation, submit_training
 from cfa.jobs.suite_words import LARGEST_FILE, MOST_RUNS, DatasetWord, Prefix, Word, check_depth, check_dots
+from cfa.jobs.unfinished import submit_unfinished
 from cfa.registry import unknown
+from cfa.results.listing import readable_runs
 from cfa.results.published import PublishedNumber, find_published
 from cfa.results.runs import RunFolder
 from cfa.results.store import Store
-from cfa.results.trusted import code_of
 
 if TYPE_CHECKING:
     from cfa.evaluation import EvaluationPlan
@@ -291,9 +292,11 @@ def _texts(value: object) -> Iterator[str]:
 
 def _toml(file: Path) -> dict[str, Any]:
     try:
-        if file.stat().st_size > LARGEST_FILE:
+        with file.open("rb") as opened:
+            content = opened.read(LARGEST_FILE + 1)
+        if len(content) > LARGEST_FILE:
             raise ConfigError(f"suite {file} has more than {LARGEST_FILE:,} bytes; give one written by hand")
-        text = file.read_text(encoding="utf-8")
+        text = content.decode()
         check_dots(text)
         given = tomllib.loads(text)
         check_depth(given)
@@ -363,9 +366,9 @@ class PlannedRun:
 
 def plan_suite(store: Store, suite: Suite) -> list[PlannedRun]:
     """Pair the runs of a suite with those that exist; failed and cancelled ones do not count."""
-    usable = [run for run in store.runs() if run.status.state not in ("failed", "cancelled")]
+    usable = [run for run in readable_runs(store) if run.status.state not in ("failed", "cancelled")]
     finished_last = sorted(usable, key=lambda run: run.status.state == "finished")
-    done = {run.config.key(): run for run in finished_last}
+    done = {run.config.key(): run.folder for run in finished_last}
     planned: dict[int, PlannedRun] = {}
     members = suite.members()
     for member in members:
@@ -515,14 +518,7 @@ class _Submission:
             return self._going_on(jobs[-1])
         if run.status.state == "finished":
             return None
-        return self.queue.submit(  # a folder that was copied here half-trained
-            "train",
-            {"test": True},
-            f"train {run.name}",
-            device=self.device,
-            run_id=run.id,
-            typed=code_of(run.config),
-        )
+        return submit_unfinished(self.queue, run, device=self.device)
 
     def evaluations(self, planned: PlannedRun, run: RunFolder, after: Sequence[str]) -> list[Job]:
         """Make sure that a run is evaluated as the suite asks."""

@@ -13,17 +13,19 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from cfa.errors import CfaError, StoreError
+from cfa.files import make_folder
 from cfa.home import PROJECT
 from cfa.jobs.devices import device_is_busy, devices
 from cfa.jobs.folders import JobFolder, device_lock_file, tail
 from cfa.jobs.queue import Job, Queue
+from cfa.locks import hold
 
 __all__ = ["WORKER_COMMAND", "Supervisors", "device_is_busy", "devices", "start_supervisors"]
 
@@ -71,13 +73,17 @@ class Supervisor(threading.Thread):
         lock_file = device_lock_file(self.home, self.device, ".dispatch")
         while not self.stopping.is_set():
             try:
-                lock_file.parent.mkdir(parents=True, exist_ok=True)
+                make_folder(lock_file.parent)
                 with FileLock(lock_file, timeout=0):
                     self._serve()
             except Timeout:
                 self.stopping.wait(self.poll)
             except (CfaError, OSError) as error:  # a full disk passes; the thread must live to see it
                 _log.warning("supervisor of %s: %s", self.device, error)
+                self.stopping.wait(10 * self.poll)
+            # The thread's outermost frame: without it nothing would be worked on any more, and nobody told.
+            except Exception:
+                _log.exception("supervisor of %s", self.device)
                 self.stopping.wait(10 * self.poll)
 
     def _serve(self) -> None:
@@ -91,12 +97,16 @@ class Supervisor(threading.Thread):
     def _work_on(self, job: Job) -> None:
         """Start a worker and wait for its end; a worker that cannot be started is a failed job."""
         folder = JobFolder.of(self.home, job.id)
-        # Others ask for the lock for an instant to see who lives; a wait of a second is enough.
-        with FileLock(folder.launch_file, timeout=10):
+        with ExitStack() as stack:
             try:
+                busy = "another supervisor still waits for its last worker; retry in a moment"
+                stack.enter_context(hold(folder.launch_file, busy))
                 process = self._start(job, folder)
             except OSError as error:
                 self._end(job, f"cannot start a worker ({error.strerror}); free memory or disk, then retry")
+                return
+            except StoreError as error:
+                self._end(job, str(error))
                 return
             self._wait(job, process)
             if process.returncode is None:

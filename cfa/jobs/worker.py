@@ -4,16 +4,17 @@ import errno
 import sys
 import traceback
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cfa import trust
 from cfa.errors import CfaError, StoreError
 from cfa.jobs.devices import choose_device, device_use, occupied
-from cfa.jobs.folders import JobFolder, hold, write_json
+from cfa.jobs.folders import JobFolder, JobResult, write_json
 from cfa.jobs.observer import JobObserver, Listener, StopSignal, stop_on_signals
 from cfa.jobs.queue import EndState, Job, Queue
+from cfa.locks import hold
 from cfa.progress import Progress, Stopped
 from cfa.results.runs import RunFolder
 from cfa.results.store import Store
@@ -76,12 +77,11 @@ class Task:
         """Give the evaluation's id: the same one again when the job is resumed, so that it goes on."""
         from cfa.results.evaluations import new_id
 
-        result = self.folder.result()
-        ids = result.setdefault("evaluations", {})
+        ids = self.folder.result().evaluations
         if (key := f"{weights} {checkpoint}") not in ids:
-            ids[key] = new_id()
-            write_json(self.folder.result_file, result)
-        return str(ids[key])
+            ids = {**ids, key: new_id()}
+            write_json(self.folder.result_file, asdict(JobResult(ids)))
+        return ids[key]
 
 
 def run_job(home: Path, job_id: str, listener: Listener | None = None) -> int:

@@ -2,9 +2,9 @@
 
 import re
 
-MB, GB = 10**6, 10**9
+from cfa.stored import GB, ID, MB
 
-RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,79}")
+RUN_ID = ID
 EVALUATION_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,79}")
 
 # Far above what the largest run needs: a thousand classes, a thousand epochs, ten billion weights.

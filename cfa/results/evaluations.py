@@ -16,6 +16,7 @@ from cfa.errors import StoreError
 from cfa.files import make_folder, replacing, write_text
 from cfa.results.rows import Scores
 from cfa.results.runs import RunFolder, now
+from cfa.stored import MB, STRICT, Count, Moment, Name, Names, Text, checked_id, open_file, read_stored
 from cfa.weights_identity import WeightsIdentity
 
 
@@ -30,10 +31,12 @@ class Verdict:
         meaning: What a failure means.
     """
 
-    name: str
+    __pydantic_config__ = STRICT
+
+    name: Name
     passed: bool | None
     numbers: Mapping[str, float]
-    meaning: str
+    meaning: Text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,24 +50,34 @@ class Evaluation:
     ``tf32``, ``bf16``); both are empty in evaluations made before they were stored.
     """
 
-    id: str
-    created: str
-    dataset: str
-    split: str
-    weights: str
-    checkpoint: str
-    epoch: int
-    seed: int
-    limit: int | None
+    __pydantic_config__ = STRICT
+
+    id: Name
+    created: Moment
+    dataset: Text  # may be the path of a folder
+    split: Name
+    weights: Name
+    checkpoint: Name
+    epoch: Count
+    seed: Count
+    limit: Count | None
     scores: tuple[Scores, ...]
     settings: Mapping[str, Mapping[str, Any]]
-    findings: tuple[str, ...] = ()
-    class_names: tuple[str, ...] = ()
+    findings: tuple[Text, ...] = ()
+    class_names: Names = ()
     checks: tuple[Verdict, ...] = ()
     plan: Mapping[str, Any] = field(default_factory=dict)
-    loaded_as: str = ""
-    weights_hash: str = ""
-    arithmetic: str = ""
+    loaded_as: Text = ""
+    weights_hash: Name = ""
+    arithmetic: Name = ""
+
+    def __post_init__(self) -> None:
+        """Refuse scores of different classes."""
+        classes = {scores.classes for scores in self.scores} | (
+            {len(self.class_names)} if self.class_names else set()
+        )
+        if len(classes) > 1:
+            raise ValueError(f"its scores and names are of {' and '.join(map(str, sorted(classes)))} classes")
 
     @property
     def dataset_to_load(self) -> str:
@@ -86,19 +99,6 @@ class Evaluation:
         """Write the evaluation as JSON."""
         return json.dumps(dataclasses.asdict(self), indent=1)
 
-    @classmethod
-    def from_json(cls, text: str) -> "Evaluation":
-        """Read an evaluation back."""
-        fields: dict[str, Any] = json.loads(text)
-        scores = tuple(
-            Scores(**{**s, "correct": tuple(s["correct"]), "total": tuple(s["total"])})
-            for s in fields.pop("scores")
-        )
-        for key in ("findings", "class_names"):
-            fields[key] = tuple(fields[key])
-        checks = tuple(Verdict(**verdict) for verdict in fields.pop("checks", ()))
-        return cls(scores=scores, checks=checks, **fields)
-
 
 def new_id() -> str:
     """Draw an evaluation id that sorts by time."""
@@ -106,8 +106,8 @@ def new_id() -> str:
 
 
 def outcomes_file(run: RunFolder, evaluation_id: str) -> Path:
-    """Say where the per-image outcomes of an evaluation are."""
-    return run.path / "evaluations" / evaluation_id / "outcomes.parquet"
+    """Say where the per-image outcomes of an evaluation are; a StoreError if the id is a path."""
+    return run.path / "evaluations" / checked_id(evaluation_id, "evaluation") / "outcomes.parquet"
 
 
 def save_evaluation(run: RunFolder, evaluation: Evaluation, outcomes: Mapping[str, np.ndarray]) -> None:
@@ -132,34 +132,98 @@ def save_columns(file: Path, columns: Mapping[str, np.ndarray]) -> None:
         pq.write_table(pa.table(dict(columns)), temporary, compression="zstd")
 
 
+@dataclass(frozen=True)
+class Evaluations:
+    """A run's finished evaluations, oldest first, and a sentence for each that cannot be read."""
+
+    found: tuple[Evaluation, ...] = ()
+    problems: tuple[str, ...] = ()
+
+
+def list_evaluations(run: RunFolder) -> Evaluations:
+    """Read a run's finished evaluations; one that is damaged, foreign or a link spoils none beside it."""
+    found: list[Evaluation] = []
+    problems: list[str] = []
+    for folder in _folders_in(run.path / "evaluations"):
+        try:
+            evaluation = _read(run, folder)
+        except StoreError as error:
+            problems.append(str(error))
+        else:
+            found += [evaluation] if evaluation is not None else []
+    found.sort(key=lambda evaluation: (evaluation.created, evaluation.id))
+    return Evaluations(tuple(found), tuple(problems))
+
+
 def read_evaluations(run: RunFolder) -> list[Evaluation]:
-    """Read a run's finished evaluations, oldest first; unreadable ones are a StoreError."""
-    found = [_read(run, file) for file in sorted((run.path / "evaluations").glob("*/evaluation.json"))]
-    return sorted(found, key=lambda evaluation: (evaluation.created, evaluation.id))
+    """Read a run's finished evaluations that can be read (:func:`list_evaluations` says of the others)."""
+    return list(list_evaluations(run).found)
 
 
 def read_evaluation(run: RunFolder, evaluation_id: str) -> Evaluation:
     """Read one of a run's evaluations; a StoreError where it is not there, or unreadable."""
-    file = outcomes_file(run, evaluation_id).with_name("evaluation.json")
-    if not file.exists():
+    evaluation = _read(run, outcomes_file(run, evaluation_id).parent)
+    if evaluation is None:
         raise StoreError(f"run {run.name!r} has no evaluation {evaluation_id}; it may have been deleted")
-    return _read(run, file)
+    return evaluation
 
 
-def _read(run: RunFolder, file: Path) -> Evaluation:
+def _folders_in(folder: Path) -> list[Path]:
     try:
-        return Evaluation.from_json(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    except OSError:  # before the first there is none
+        return []
+
+
+def _read(run: RunFolder, folder: Path) -> Evaluation | None:
+    """Read an evaluation from its folder; ``None`` where it has not finished."""
+    try:
+        if folder.is_symlink():
+            raise StoreError("it is a link; copy the folder itself")
+        evaluation = read_stored(folder / "evaluation.json", Evaluation, 64 * MB)
+        if evaluation is not None and evaluation.id != folder.name:
+            raise StoreError(f"it says that it is {evaluation.id[:80]!r}")
+    except StoreError as error:
+        name = folder.name if folder.name.isprintable() else repr(folder.name)
         raise StoreError(
-            f"run {run.id}: evaluation {file.parent.name} cannot be read; delete that folder"
+            f"run {run.id}: evaluation {name[:80]} cannot be read ({error}); restore or delete that folder"
         ) from error
+    return evaluation
 
 
 def read_outcomes(
     run: RunFolder, evaluation_id: str, columns: Sequence[str] | None = None
 ) -> dict[str, np.ndarray]:
-    """Read the per-image outcomes of an evaluation as columns, or those of some names that it has."""
-    file = outcomes_file(run, evaluation_id)
-    wanted = None if columns is None else [c for c in pq.read_schema(file).names if c in columns]
-    table = pq.read_table(file, columns=wanted)
-    return {name: table.column(name).to_numpy() for name in table.column_names}
+    """Read the per-image outcomes of an evaluation as columns, or those of some names that it has.
+
+    Raises:
+        StoreError: They are not there, or damaged.
+    """
+    try:
+        return read_columns(outcomes_file(run, evaluation_id), columns)
+    except (OSError, StoreError) as error:
+        raise StoreError(
+            f"the outcomes of evaluation {evaluation_id} of run {run.id} cannot be read ({error}); "
+            "evaluate again"
+        ) from error
+
+
+def read_columns(file: Path, columns: Sequence[str] | None = None) -> dict[str, np.ndarray]:
+    """Read a Parquet file of numbers as columns, or those of some names that it has.
+
+    Raises:
+        FileNotFoundError: It is not there.
+        StoreError: The reason why it is not read, as a phrase.
+    """
+    with open_file(file) as opened:
+        try:
+            stored = pq.ParquetFile(opened)
+            names = [name for name in stored.schema_arrow.names if columns is None or name in columns]
+            table = stored.read(columns=names)
+            read = {name: table.column(name).to_numpy() for name in names}
+        except (OSError, ValueError, pa.ArrowException) as error:
+            raise StoreError(" ".join(str(error).split())[:200]) from error
+    wrong = next((name for name, values in read.items() if values.dtype.kind not in "iuf"), None)
+    if wrong is not None:
+        raise StoreError(f"column {wrong[:80]!r} holds no numbers")
+    return read

@@ -1,15 +1,11 @@
 """Runs of somebody else into the store: known files of bounded size that hold what they should."""
 
-import dataclasses
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-
-import pydantic
-from pydantic import TypeAdapter
 
 from cfa.errors import ConfigError, StoreError
 from cfa.files import cannot_write
@@ -18,6 +14,7 @@ from cfa.results.evaluations import Evaluation
 from cfa.results.regular_files import LINK, LeftOut, copy_regular
 from cfa.results.runs import Label, Manifest, RunFolder, Status
 from cfa.results.store import Store, check_texts, is_usable_name
+from cfa.stored import GB, read_stored
 
 
 @dataclass(frozen=True)
@@ -144,24 +141,10 @@ def _read(kind: type[Any], file: Path) -> Any:
     Raises:
         StoreError: It holds something else.
     """
-    if not file.is_file():
-        return None
-    content = file.read_bytes()
     try:
-        read = TypeAdapter(kind).validate_json(content, strict=True)
-        given = TypeAdapter(dict[str, Any]).validate_json(content)
-    except pydantic.ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        problem = f"{where}: {first['msg']}" if where else first["msg"]
-        raise StoreError(f"run {file.parent.name}: {file.name} cannot be read ({problem})") from error
-    unknown = given.keys() - {own.name for own in dataclasses.fields(kind)}
-    if unknown:
-        raise StoreError(
-            f"run {file.parent.name}: {file.name} says {min(unknown)!r}, which this version does not know; "
-            "update CFA Studio"
-        )
-    return read
+        return read_stored(file, kind, GB)  # how large it may be was looked at when it was copied
+    except StoreError as error:
+        raise StoreError(f"run {file.parent.name}: {file.name} cannot be read ({error})") from error
 
 
 def _adopted(store: Store, copies: Sequence[_Copy], imported: Imported) -> Imported:

@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 
 import numpy as np
-import pyarrow as pa
 
 from cfa.config import format_eps
+from cfa.errors import StoreError
 from cfa.results.choice import Measured
-from cfa.results.evaluations import outcomes_file, read_outcomes
+from cfa.results.evaluations import read_outcomes
 from cfa.statistics import PairedCounts
 
 
@@ -21,14 +21,12 @@ class _Outcomes:
 
     @classmethod
     def of(cls, one: Measured) -> "_Outcomes | None":
-        """Read them; ``None`` where they were not kept or are damaged: the counts are known all the same."""
-        if not outcomes_file(one.run, one.evaluation.id).exists():
-            return None
+        """Read them; ``None`` where they were not kept, are damaged, or are not what was counted."""
         # An attack that the plan named with a budget of its own is stored under that name.
         names = (one.scores.attack, f"{one.scores.attack}@{format_eps(one.scores.eps)}")
         try:
             table = read_outcomes(one.run, one.evaluation.id, ("image", "label", *names))
-        except (OSError, pa.ArrowInvalid):
+        except StoreError:
             return None
         predicted = next((table[name] for name in names if name in table), None)
         if predicted is None or "image" not in table or "label" not in table:

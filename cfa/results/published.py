@@ -19,6 +19,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from cfa.config import WeightsKind
 from cfa.errors import ConfigError, StoreError
 from cfa.registry import unknown
+from cfa.stored import read_stored
 
 Share = Annotated[float, Field(ge=0, le=1)]
 _SCHEME = re.compile(
@@ -139,14 +140,11 @@ def read_published(file: Path) -> tuple[PublishedNumber, ...]:
         StoreError: The file is missing, not JSON, or says something that cannot be.
     """
     try:
-        table = PublishedTable.model_validate_json(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise StoreError(f"published numbers {file.name} cannot be read ({error.strerror})") from error
-    except pydantic.ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        message = first["msg"].removeprefix("Value error, ")
-        raise StoreError(f"published numbers {file.name}: {where or 'the file'}: {message}") from error
+        table = read_stored(file, PublishedTable)
+    except StoreError as error:
+        raise StoreError(f"published numbers {file.name}: {error}") from error
+    if table is None:
+        raise StoreError(f"published numbers {file.name}: there is no such file")
     origin = {"paper": table.paper, "venue": table.venue, "read_from": table.read_from}
     return tuple(number.model_copy(update=origin) for number in table.numbers)
 

@@ -8,40 +8,69 @@ import dataclasses
 import json
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import InitVar, dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, BinaryIO, Literal
+
+from pydantic import Field
 
 from cfa.errors import StoreError
 from cfa.files import write_text
+from cfa.stored import MB, STRICT, Count, Counts, Name, Reals, decode, open_file
+
+LINE_LIMIT = 64 * MB  # a row of a hundred thousand classes has about two
 
 
 @dataclass(frozen=True, kw_only=True)
 class Scores:
     """Correct and total images per class under one attack, for one kind of weights."""
 
-    row: ClassVar[str] = "scores"
+    __pydantic_config__ = STRICT
+    row: InitVar[Literal["scores"]] = "scores"
 
-    epoch: int
-    split: str  # train, val or test
-    weights: str  # online, ema, fawa or file
-    attack: str  # clean, pgd-20, ...; `training` is the running accuracy of the training step
-    norm: str  # linf, l2; none for clean
-    eps: float  # the nominal budget; 0 for clean
-    correct: tuple[int, ...]
-    total: tuple[int, ...]
+    epoch: Count
+    split: Name  # train, val or test
+    weights: Name  # online, ema, fawa or file
+    attack: Name  # clean, pgd-20, ...; `training` is the running accuracy of the training step
+    norm: Name  # linf, l2; none for clean
+    eps: Annotated[float, Field(ge=0)]  # the nominal budget; 0 for clean
+    correct: Counts
+    total: Counts
+
+    def __post_init__(self, row: str) -> None:
+        """Refuse counts that cannot be."""
+        if len(self.correct) != len(self.total):
+            raise ValueError(f"correct has {len(self.correct)} classes and total {len(self.total)}")
+        if any(right > all_ for right, all_ in zip(self.correct, self.total, strict=True)):
+            raise ValueError("correct exceeds total")
+
+    @property
+    def classes(self) -> int:
+        """Number of classes."""
+        return len(self.total)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Knobs:
     """What the calibration rule set for each class in one epoch."""
 
-    row: ClassVar[str] = "knobs"
+    __pydantic_config__ = STRICT
+    row: InitVar[Literal["knobs"]] = "knobs"
 
-    epoch: int
-    eps: tuple[float, ...]
-    clean_weight: tuple[float, ...]
-    robust_weight: tuple[float, ...]
+    epoch: Count
+    eps: Reals
+    clean_weight: Reals
+    robust_weight: Reals
+
+    def __post_init__(self, row: str) -> None:
+        """Refuse lists of different lengths."""
+        if not len(self.eps) == len(self.clean_weight) == len(self.robust_weight):
+            raise ValueError("eps, clean_weight and robust_weight have different numbers of classes")
+
+    @property
+    def classes(self) -> int:
+        """Number of classes."""
+        return len(self.eps)
 
     @property
     def beta(self) -> tuple[float | None, ...]:
@@ -59,9 +88,10 @@ class Epoch:
     Loss and time are ``None`` in runs of other programs, which did not keep them.
     """
 
-    row: ClassVar[str] = "epoch"
+    __pydantic_config__ = STRICT
+    row: InitVar[Literal["epoch"]] = "epoch"
 
-    epoch: int
+    epoch: Count
     learning_rate: float
     loss: float | None
     seconds: float | None
@@ -72,22 +102,45 @@ class Epoch:
 
 
 Row = Scores | Knobs | Epoch
-_TYPES: dict[str, type[Scores] | type[Knobs] | type[Epoch]] = {
-    kind.row: kind for kind in (Scores, Knobs, Epoch)
-}
+_ROW = Annotated[Row, Field(discriminator="row")]
+
+
+@dataclass(frozen=True)
+class History:
+    """The rows of a file, and what in it are none.
+
+    Attributes:
+        rows: In the order of the file.
+        damaged: How many lines are no rows, or rows that cannot be.
+        first: Where the first of them is and what is wrong with it; empty where there are none.
+    """
+
+    rows: tuple[Row, ...] = ()
+    damaged: int = 0
+    first: str = ""
+
+    @property
+    def problem(self) -> str:
+        """Say what is left out; empty where nothing is."""
+        if not self.damaged:
+            return ""
+        return f"{self.damaged} of its {len(self.rows) + self.damaged} lines are left out ({self.first})"
 
 
 def encode(row: Row) -> str:
     """Write a row as one line of JSON."""
-    return json.dumps({"row": row.row, **dataclasses.asdict(row)}, separators=(",", ":"))
+    fields = {"row": type(row).__name__.lower(), **dataclasses.asdict(row)}
+    return json.dumps(fields, separators=(",", ":"))
 
 
-def decode(line: str) -> Row:
-    """Read a row back from its line."""
-    fields: dict[str, Any] = json.loads(line)
-    kind = _TYPES[fields.pop("row")]
-    values: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in fields.items()}
-    return kind(**values)
+def decode_row(line: bytes | str) -> Row:
+    """Read a row back from its line.
+
+    Raises:
+        StoreError: What does not fit, as a phrase.
+    """
+    row: Row = decode(line.encode() if isinstance(line, str) else line, _ROW)
+    return row
 
 
 def append_rows(path: Path, rows: Iterable[Row]) -> None:
@@ -111,21 +164,59 @@ def append_rows(path: Path, rows: Iterable[Row]) -> None:
         ) from error
 
 
-def read_rows(path: Path) -> Iterator[Row]:
-    """Read the rows of a file; a last line that is still being written (or was cut short) is skipped."""
-    if not path.exists():
-        return
-    with path.open(encoding="utf-8") as file:
-        for line in file:
-            if not line.endswith("\n"):
+def read_history(path: Path, classes: int | None = None) -> History:
+    """Read the rows of a file.
+
+    A last line that is still being written (or was cut short) is skipped; others that are no row are counted.
+
+    Args:
+        path: The file; where there is none there are no rows.
+        classes: How many classes a row must have, where that is known.
+
+    Raises:
+        StoreError: The reason why the file cannot be read, as a phrase.
+    """
+    rows: list[Row] = []
+    damaged, first = 0, ""
+    try:
+        with open_file(path) as file:
+            for number, line in enumerate(_lines(file), start=1):
+                try:
+                    rows.append(_checked(decode_row(line), classes))
+                except StoreError as error:
+                    damaged, first = damaged + 1, first or f"line {number}: {error}"
+    except FileNotFoundError:
+        return History()
+    except OSError as error:
+        raise StoreError(error.strerror or str(error)) from error
+    return History(tuple(rows), damaged, first)
+
+
+def read_rows(path: Path) -> list[Row]:
+    """Read the rows of a file, and leave out what are none (:func:`read_history` counts those)."""
+    return list(read_history(path).rows)
+
+
+def _lines(file: BinaryIO) -> Iterator[bytes]:
+    """Give the whole lines of a file; of one that is too long its beginning, which is no row."""
+    while line := file.readline(LINE_LIMIT):
+        if not line.endswith(b"\n"):
+            rest = line
+            while rest and not rest.endswith(b"\n"):
+                rest = file.readline(LINE_LIMIT)
+            if not rest:
                 return
-            try:
-                yield decode(line)
-            except (json.JSONDecodeError, KeyError, TypeError):
-                continue  # a line cut short by a crash; the resumed run wrote the epoch again
+            line = line[:100]
+        yield line
+
+
+def _checked(row: Row, classes: int | None) -> Row:
+    if classes is not None and not isinstance(row, Epoch) and row.classes != classes:
+        raise StoreError(f"it has {row.classes} classes and the run {classes}")
+    return row
 
 
 def drop_rows_after(path: Path, epoch: int) -> None:
     """Keep only rows up to ``epoch``: what a resumed run will write again must not stand twice."""
-    kept = [row for row in read_rows(path) if row.epoch <= epoch]
+    kept = [row for row in read_history(path).rows if row.epoch <= epoch]
     write_text(path, "".join(encode(row) + "\n" for row in kept))

@@ -14,29 +14,46 @@ evaluations/ID/   evaluation.json and outcomes.parquet (`cfa.results.evaluations
 
 import dataclasses
 import json
+import os
+import re
 import shutil
+import stat
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import Field
 
 from cfa.config import CheckpointKind, RunConfig, WeightsKind
 from cfa.errors import StoreError, UnknownName
 from cfa.files import write_text
-from cfa.results.rows import Row, read_rows
+from cfa.results.contents import room_for
+from cfa.results.rows import History, Row, read_history
 from cfa.statistics import Group, class_groups
+from cfa.stored import STRICT, Count, Counts, Moment, Name, Names, Text, is_file, read_stored
 
 RunState = Literal["queued", "running", "paused", "finished", "failed", "cancelled"]
+T = TypeVar("T")
+
+NAME = re.compile(r"\w[\w .+:()-]{0,79}")
+"""What a run may be called."""
+
+FILES = ("config.json", "manifest.json", "status.json", "label.json", "history.jsonl")
+"""What tells a run's folder from another."""
 
 
 @dataclass(frozen=True)
 class Label:
     """What a person may change about a run."""
 
-    name: str
-    tags: tuple[str, ...] = ()
-    notes: str = ""
+    __pydantic_config__ = STRICT
+
+    name: Text
+    tags: Annotated[tuple[Name, ...], Field(max_length=100)] = ()
+    notes: Annotated[str, Field(max_length=100_000)] = ""
 
 
 @dataclass(frozen=True)
@@ -46,27 +63,37 @@ class Status:
     ``interrupted`` is not a state: a run is interrupted when it says ``running`` and its lock is free.
     """
 
+    __pydantic_config__ = STRICT
+
     state: RunState = "queued"
-    epoch: int = 0
-    message: str = ""
-    updated: str = ""
+    epoch: Count = 0
+    message: Text = ""
+    updated: Moment = ""
 
 
 @dataclass(frozen=True)
 class Manifest:
     """How a run was made; written when it starts."""
 
-    created: str
-    code_version: str
-    packages: dict[str, str]
-    device: str
-    threads: int
-    data_fingerprint: str
-    class_names: tuple[str, ...]
-    train_counts: tuple[int, ...]
-    val_counts: tuple[int, ...]
+    __pydantic_config__ = STRICT
+
+    created: Moment
+    code_version: Name
+    packages: dict[str, Name]
+    device: Name
+    threads: Count
+    data_fingerprint: Name
+    class_names: Names
+    train_counts: Counts
+    val_counts: Counts
     model: dict[str, Any]  # what `cfa.models.build_model` needs: channels, classes, image size, mean, std
-    reported_with: str = ""  # the method's own kind of weights: lists must not import it to ask
+    reported_with: Name = ""  # the method's own kind of weights: lists must not import it to ask
+
+    def __post_init__(self) -> None:
+        """Refuse counts of other classes."""
+        for counts in (self.train_counts, self.val_counts):
+            if counts and len(counts) != len(self.class_names):
+                raise ValueError(f"{len(self.class_names)} classes have {len(counts)} counts")
 
 
 def now() -> str:
@@ -109,22 +136,20 @@ class RunFolder:
     @cached_property
     def config(self) -> RunConfig:
         """The run's settings; a StoreError if the file is missing or no longer understood."""
-        try:
-            return RunConfig.model_validate_json((self.path / "config.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:  # also bytes that are no text
-            raise StoreError(
-                f"run {self.id}: config.json cannot be read; restore it or delete the run"
-            ) from error
+        config = self._read("config.json", RunConfig)
+        if config is None:
+            raise self._unreadable("config.json", "it is missing")
+        return config
 
     @property
     def label(self) -> Label:
         """The run's name, tags and notes (the id serves as name where there is none)."""
         try:
-            fields = self._read_json("label.json") or {"name": self.id}
-            return Label(fields["name"], tuple(fields.get("tags", ())), fields.get("notes", ""))
-        except (StoreError, KeyError, TypeError, AttributeError):
-            # One damaged label must not hide every other run from a listing.
-            return Label(self.id, (), "label.json cannot be read; give the run a name again")
+            label = self._read("label.json", Label) or Label(self.id)
+            return label if NAME.fullmatch(label.name) else dataclasses.replace(label, name=self.id)
+        except StoreError as error:
+            # One damaged label must not hide every other run from a listing, nor this one.
+            return Label(self.id, (), f"{error}; or give the run a name again")
 
     @property
     def name(self) -> str:
@@ -134,17 +159,12 @@ class RunFolder:
     @property
     def status(self) -> Status:
         """How far the run is."""
-        fields = self._read_json("status.json")
-        return Status(**fields) if fields else Status()
+        return self._read("status.json", Status) or Status()
 
     @property
     def manifest(self) -> Manifest | None:
         """How the run was made, or ``None`` before it has started."""
-        fields = self._read_json("manifest.json")
-        if fields is None:
-            return None
-        tuples = {key: tuple(fields[key]) for key in ("class_names", "train_counts", "val_counts")}
-        return Manifest(**{**fields, **tuples})
+        return self._read("manifest.json", Manifest)
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -159,8 +179,17 @@ class RunFolder:
         return class_groups(manifest.train_counts) if manifest else ()
 
     def rows(self) -> list[Row]:
-        """Read the rows of all epochs so far."""
-        return list(read_rows(self.history_file))
+        """Read the rows of all epochs so far, without lines that are none (:attr:`history` says of those)."""
+        return list(self.history.rows)
+
+    @property
+    def history(self) -> History:
+        """The rows of all epochs so far, and how many lines are none."""
+        try:
+            self._require_no_link()
+            return read_history(self.history_file, len(self.class_names) or None)
+        except StoreError as error:
+            raise self._unreadable("history.jsonl", str(error)) from error
 
     def weights_file(self, weights: WeightsKind | str, checkpoint: CheckpointKind | str) -> Path:
         """Say where weights of this kind are (or would be)."""
@@ -183,7 +212,8 @@ class RunFolder:
 
     def write_status(self, state: RunState, epoch: int, message: str = "") -> None:
         """Store how far the run is."""
-        self._write("status.json", json.dumps(dataclasses.asdict(Status(state, epoch, message, now()))))
+        status = Status(state, epoch, message[:2000], now())
+        self._write("status.json", json.dumps(dataclasses.asdict(status)))
 
     def write_manifest(self, manifest: Manifest) -> None:
         """Store how the run is being made."""
@@ -195,39 +225,63 @@ class RunFolder:
 
     def bytes_used(self) -> int:
         """Sum the sizes of all files of the run."""
-        return sum(file.stat().st_size for file in self.path.rglob("*") if file.is_file())
+        return bytes_below(self.path)
 
     def prune(self) -> int:
         """Delete the state that only resume needs; returns the bytes freed."""
-        freed = self.state_file.stat().st_size if self.state_file.exists() else 0
+        freed = self.state_file.stat().st_size if is_file(self.state_file) else 0
         self.state_file.unlink(missing_ok=True)
         return freed
 
     def delete(self) -> None:
-        """Delete the folder; read-only runs (the shipped demo) are refused."""
+        """Delete the folder; read-only runs (the shipped demo) are refused. Of a link the link goes alone."""
         if self.read_only:
             raise StoreError(f"run {self.name!r} ships with CFA Studio and cannot be deleted")
-        shutil.rmtree(self.path)
+        try:
+            if self.path.is_symlink():
+                self.path.unlink()
+            else:
+                shutil.rmtree(self.path)
+        except OSError as error:
+            raise StoreError(
+                f"run {self.id} cannot be deleted ({error.strerror}); see whose it is"
+            ) from error
 
     def _write(self, name: str, text: str) -> None:
         if self.read_only:
             raise StoreError(f"run {self.name!r} ships with CFA Studio and cannot be changed")
         write_text(self.path / name, text)
 
-    def _read_json(self, name: str) -> dict[str, Any] | None:
+    def _read(self, name: str, kind: type[T]) -> T | None:
         try:
-            fields: dict[str, Any] = json.loads((self.path / name).read_text(encoding="utf-8"))
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        except (OSError, json.JSONDecodeError) as error:
-            raise StoreError(f"run {self.id}: {name} cannot be read; restore it or delete the run") from error
-        return fields
+            self._require_no_link()
+            return read_stored(self.path / name, kind, room_for(name) or 0)
+        except StoreError as error:
+            raise self._unreadable(name, str(error)) from error
+
+    def _require_no_link(self) -> None:
+        if self.path.is_symlink():
+            raise StoreError("its folder is a link; copy the folder itself")
+
+    def _unreadable(self, name: str, reason: str) -> StoreError:
+        return StoreError(f"run {self.id}: {name} cannot be read ({reason}); restore it or delete the run")
+
+
+def bytes_below(folder: Path) -> int:
+    """Sum the sizes of all files in a folder, as far as it may be looked into; links count nothing."""
+    total = 0
+    for where, _, names in os.walk(folder):
+        for name in names:
+            with suppress(OSError):  # deleted in the meantime
+                found = os.lstat(os.path.join(where, name))
+                total += found.st_size if stat.S_ISREG(found.st_mode) else 0
+    return total
 
 
 def require_weights(run: RunFolder, weights: str, checkpoint: str) -> Path:
     """Return the file of the weights asked for; an UnknownName lists what the run kept."""
     file = run.weights_file(weights, checkpoint)
-    if not file.exists():
+    if not os.path.isfile(file):  # no pipe, which would keep its reader waiting
         kept = ", ".join(f"{w} ({c})" for w, c in run.kept_weights()) or "none"
         raise UnknownName(f"run {run.name!r} kept no {checkpoint} {weights} weights; it has: {kept}")
     return file

@@ -4,23 +4,23 @@ There is no index beside the folders that could go stale: listing a hundred runs
 files, and names are kept unique by a lock around the one place that gives them out.
 """
 
+import os
 import re
 import secrets
+import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-
-from filelock import FileLock
 
 from cfa.config import RunConfig
 from cfa.errors import ConfigError, StoreError, UnknownName
 from cfa.files import replacing_folder
 from cfa.home import SHIPPED_RUNS, default_home
+from cfa.locks import hold
 from cfa.registry import unknown
-from cfa.results.runs import Label, RunFolder
+from cfa.results.runs import FILES, NAME, Label, RunFolder
 
-_NAME = re.compile(r"\w[\w .+:()-]{0,79}")
 MOST_TAGS, LONGEST_TAG, LONGEST_NOTES = 100, 80, 100_000
 
 
@@ -60,7 +60,10 @@ class Store:
         return self.home / "locks"
 
     def runs(self) -> list[RunFolder]:
-        """List all runs, shipped ones first, then in the order in which they were made."""
+        """List all runs, shipped ones first, then in the order in which they were made.
+
+        Whatever may be meant as a run is among them: `cfa.results.listing` says which can be read.
+        """
         return [
             *self._folders(self.shipped, read_only=True),
             *self._folders(self.runs_folder, read_only=False),
@@ -125,23 +128,43 @@ class Store:
     @contextmanager
     def _names(self) -> Iterator[set[str]]:
         """Hold the lock on names and give those that are taken (ids count as taken)."""
-        with FileLock(self.locks_folder / "names.lock"):
+        busy = "another process has been choosing a name for a minute; end it, then retry"
+        with hold(self.locks_folder / "names.lock", busy, timeout=60):
             runs = self.runs()
             yield {run.name for run in runs} | {run.id for run in runs}
 
     @staticmethod
     def _folders(folder: Path | None, *, read_only: bool) -> list[RunFolder]:
-        if folder is None or not folder.is_dir():
+        if folder is None or not os.path.isdir(folder):
             return []
-        made = []
-        for path in folder.iterdir():
-            if path.name.startswith("."):
-                continue
-            try:  # written once, when the run is made; a run may be deleted while we look
-                made.append(((path / "config.json").stat().st_mtime, path.name, path))
-            except (FileNotFoundError, NotADirectoryError):
-                continue
+        try:
+            paths = [path for path in folder.iterdir() if not path.name.startswith(".")]
+        except OSError as error:
+            raise StoreError(f"cannot look into {folder} ({error.strerror}); see whose it is") from error
+        made = ((moment, path.name, path) for path in paths if (moment := _made(path)) is not None)
         return [RunFolder(path, read_only) for _, _, path in sorted(made)]
+
+
+def _made(path: Path) -> float | None:
+    """Say when a run was made, for the order of a list; ``None`` for what is no run.
+
+    A folder with any file of a run is one, also where its configuration is lost; so is one that may not be
+    looked into, and a link, which the list names as such.
+    """
+    try:
+        itself = path.lstat()
+        if stat.S_ISLNK(itself.st_mode):
+            return None if path.is_file() else itself.st_mtime
+        if not stat.S_ISDIR(itself.st_mode):
+            return None
+        with suppress(FileNotFoundError):
+            return (path / "config.json").lstat().st_mtime
+        found = any(os.path.lexists(path / name) for name in FILES)
+        return itself.st_mtime if found else None
+    except FileNotFoundError:  # deleted while we look
+        return None
+    except OSError:
+        return itself.st_mtime
 
 
 def _default_name(config: RunConfig) -> str:
@@ -157,7 +180,7 @@ def _free(name: str, taken: set[str]) -> str:
 
 def is_usable_name(name: str) -> bool:
     """Tell whether a run may be called so."""
-    return _NAME.fullmatch(name) is not None
+    return NAME.fullmatch(name) is not None
 
 
 def check_texts(label: Label) -> None:

@@ -20,8 +20,10 @@ import pydantic
 
 from cfa import trust
 from cfa.config import RunConfig
+from cfa.errors import StoreError
 from cfa.files import make_folder, write_text
 from cfa.results.store import Store
+from cfa.stored import checked_id, read_stored
 
 LARGEST = 100_000  # bytes of a record
 
@@ -69,17 +71,14 @@ class Trusted:
             all_names = tuple(dict.fromkeys((*known.names, *names)))
             where = known.folder or str((folder or Path.cwd()).resolve())
             typed = Typed(names=all_names, folder=where, seal=_seal(key, owner, all_names, where))
-            make_folder(self._file(owner).parent, parents=True)
+            make_folder(self._file(owner).parent)
             write_text(self._file(owner), typed.model_dump_json())
 
     def read(self, owner: str) -> Typed:
         """Return what was typed for a run or a job; nothing where nothing is known of it."""
-        file = self._file(owner)
         try:
-            if not file.is_file() or file.stat().st_size > LARGEST:
-                return Typed()
-            found = Typed.model_validate_json(file.read_text(encoding="utf-8"))
-        except (OSError, ValueError):  # damaged: nothing is trusted
+            found = read_stored(self._file(owner), Typed, LARGEST) or Typed()
+        except StoreError:  # damaged: nothing is trusted
             return Typed()
         key = own_key(make=False)
         sealed = bool(key) and hmac.compare_digest(
@@ -107,7 +106,7 @@ class Trusted:
                 trust.require_allowed("name", name)
 
     def _file(self, owner: str) -> Path:
-        return self.home / "trusted" / f"{Path(owner).name}.json"
+        return self.home / "trusted" / f"{checked_id(owner, 'run or job')}.json"
 
 
 def code_of(config: RunConfig) -> tuple[str, ...]:

@@ -194,6 +194,8 @@ class Trainer:
         if self.run.state_file.exists():
             self._check_same_data()
             self.state.restore(self.run.state_file)
+            if left_out := self.run.history.problem:
+                self.observer.log(f"of history.jsonl {left_out}")
             drop_rows_after(self.run.history_file, self.state.epoch)
             self.observer.log(f"resuming in epoch {self.state.epoch + 1}, after step {self.state.step}")
             return

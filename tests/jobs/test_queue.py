@@ -281,12 +281,14 @@ def test_a_lost_queue_is_rebuilt_from_the_job_folders(queue: Queue, home: Path, 
     assert queue.get(submit(queue)).position > max(job.position for job in before)
 
 
-def test_a_folder_without_readable_files_is_no_job(queue: Queue, home: Path):
-    kept, broken, half = (submit(queue) for _ in range(3))
+def test_a_rebuilt_queue_names_the_folders_that_cannot_be_read(queue: Queue, home: Path):
+    kept, broken, half, unfinished = (submit(queue) for _ in range(4))
     JobFolder.of(home, broken).state_file.write_text("{")
     JobFolder.of(home, half).spec_file.write_text('{"id": 1}')
+    JobFolder.of(home, unfinished).state_file.unlink()  # killed while it was submitted
     (home / "queue.sqlite").unlink()
-    assert [job.id for job in queue.jobs()] == [kept]
+    found = {job.id: (job.kind, job.state) for job in queue.jobs()}
+    assert found == {kept: ("train", "queued")} | dict.fromkeys((broken, half), ("unreadable", "failed"))
 
 
 def test_an_error_leaves_the_queue_as_it_was(queue: Queue, home: Path, monkeypatch):

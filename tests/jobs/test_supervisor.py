@@ -10,9 +10,10 @@ import psutil
 import pytest
 from filelock import FileLock
 
-from cfa.jobs.folders import JobFolder, device_lock_file, is_held
+from cfa.jobs.folders import JobFolder, device_lock_file
 from cfa.jobs.queue import Queue, read_log
 from cfa.jobs.supervisor import Supervisor, start_supervisors
+from cfa.locks import is_held
 
 # A stand-in for a worker: it holds the locks that a worker holds, then does what its job's spec says.
 WORKER = """

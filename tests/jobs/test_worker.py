@@ -14,7 +14,7 @@ from filelock import FileLock
 from cfa.errors import CheckpointError, ConfigError, Diverged, StoreError, UnknownName
 from cfa.evaluation import EvaluationPlan, load_adversarial
 from cfa.jobs.devices import devices
-from cfa.jobs.folders import JobFolder, device_lock_file, read_progress, run_state
+from cfa.jobs.folders import JobFolder, device_lock_file, read_progress
 from cfa.jobs.observer import Listener
 from cfa.jobs.queue import Queue, read_log
 from cfa.jobs.submit import (
@@ -29,6 +29,7 @@ from cfa.jobs.worker import run_job
 from cfa.models import WeightsFile, load_weights, save_weights
 from cfa.progress import Stopped
 from cfa.results.evaluations import read_evaluations
+from cfa.results.listing import look_at
 from cfa.results.rows import Epoch
 from cfa.results.store import Store
 from cfa.trust import allowing
@@ -65,7 +66,7 @@ def test_training_ends_with_a_test_of_the_best_weights_of_every_kind(train, home
     assert run_job(home, job, ear) == 0
     ended = queue.get(job)
     assert (ended.state, ended.message, ended.pid) == ("done", "", None)
-    assert run_state(run) == "finished"
+    assert look_at(run).state == "finished"
     assert not run.state_file.exists()  # pruned
     evaluations = read_evaluations(run)
     assert {(e.weights, e.checkpoint) for e in evaluations} == {
@@ -121,7 +122,7 @@ def test_a_worker_asked_to_stop_saves_and_stops_and_goes_on_where_it_was(train, 
     getattr(queue, reason)(job)
     assert run_job(home, job, Ear()) == 1
     assert queue.get(job).state == state
-    assert run_state(run) == state
+    assert look_at(run).state == state
     assert run.state_file.exists()
     queue.resume(job, foreground=True)
     assert run_job(home, job, Ear()) == 0
@@ -178,7 +179,7 @@ def test_a_killed_worker_is_interrupted_and_resuming_gives_what_never_stopping_g
         assert process.poll() is None, "it was too fast to be killed"
     process.send_signal(signal.SIGKILL)
     process.wait()
-    assert queue.get(job).state == run_state(killed) == "interrupted"
+    assert queue.get(job).state == look_at(killed).state == "interrupted"
     queue.resume(job)
     assert queue.claim(devices()[0]).id == job  # where the other one was trained
     run_worker(home, job)
@@ -273,7 +274,7 @@ def test_evaluation_of_chosen_weights_on_some_images(train, home, store, queue):
         newest = read_evaluations(run)[-1]
         assert (newest.weights, newest.checkpoint, newest.limit) == (expected, checkpoint, 30)
         assert [sum(scores.total) for scores in newest.scores] == [30, 30]
-        assert list(JobFolder.of(home, job.id).result()["evaluations"].values()) == [newest.id]
+        assert list(JobFolder.of(home, job.id).result().evaluations.values()) == [newest.id]
     with pytest.raises(UnknownName, match="it has: online"):
         submit_evaluation(store, queue, run, weights="swa", checkpoint="best", plan=plan)
 

@@ -1,6 +1,7 @@
 """Evaluations in a run's folder: whole or not there."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +11,16 @@ import pytest
 from cfa.errors import StoreError
 from cfa.results.evaluations import (
     Evaluation,
+    list_evaluations,
     new_id,
     outcomes_file,
+    read_evaluation,
     read_evaluations,
     read_outcomes,
     save_evaluation,
 )
 from cfa.results.rows import Scores
+from cfa.stored import decode
 from tests.support.tiny import tiny_config, tiny_run
 
 OUTCOMES = {
@@ -64,13 +68,13 @@ def test_an_evaluation_survives_its_file(tmp_path: Path) -> None:
     for name, column in OUTCOMES.items():
         np.testing.assert_array_equal(found[name], column)
         assert found[name].dtype == column.dtype
-    assert Evaluation.from_json(evaluation().to_json()) == evaluation()
+    assert decode(evaluation().to_json().encode(), Evaluation) == evaluation()
 
 
 def test_they_are_listed_oldest_first(tmp_path: Path) -> None:
     run = tiny_run(tmp_path, tiny_config())
     for name, created in (("b", "2026-01-02"), ("a", "2026-01-03"), ("c", "2026-01-01")):
-        save_evaluation(run, evaluation(name, created), OUTCOMES)
+        save_evaluation(run, evaluation(name, f"{created}T00:00:00+00:00"), OUTCOMES)
     assert [found.id for found in read_evaluations(run)] == ["c", "b", "a"]
 
 
@@ -105,5 +109,12 @@ def test_a_damaged_one_is_named(tmp_path: Path, content: str) -> None:
     run = tiny_run(tmp_path, tiny_config())
     save_evaluation(run, evaluation(), OUTCOMES)
     outcomes_file(run, "one").with_name("evaluation.json").write_text(content)
-    with pytest.raises(StoreError, match=f"run {run.id}: evaluation one cannot be read; delete that folder"):
-        read_evaluations(run)
+    save_evaluation(run, evaluation("two"), OUTCOMES)
+    listed = list_evaluations(run)
+    assert listed.found == (evaluation("two"),)
+    (problem,) = listed.problems
+    assert re.match(
+        rf"run {run.id}: evaluation one cannot be read \(.+\); restore or delete that folder", problem
+    )
+    with pytest.raises(StoreError, match=r"evaluation one cannot be read \(.+\)"):
+        read_evaluation(run, "one")

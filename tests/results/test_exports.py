@@ -156,11 +156,11 @@ def test_links_and_special_files_do_not_travel_in_an_export(run, tmp_path, what)
 
 
 def test_a_run_that_is_itself_a_link_does_not_travel(run, store, tmp_path):
-    elsewhere = shutil.move(run.path, tmp_path / "elsewhere")
+    elsewhere = Path(shutil.move(run.path, tmp_path / "elsewhere"))
     run.path.symlink_to(elsewhere)
     with pytest.raises(ConfigError, match="is a link"):
         export_runs([run], tmp_path / "out")
-    other = store.create(run.config, "other")
+    other = store.create(RunFolder(elsewhere).config, "other")
     done = export_runs([run, other], tmp_path / "out")
     assert [found.id for found in done.runs] == [other.id]
     assert [item.reason for item in done.left_out[run.id]] == ["a link"]

@@ -15,7 +15,7 @@ from cfa.results.rows import (
     Row,
     Scores,
     append_rows,
-    decode,
+    decode_row,
     drop_rows_after,
     encode,
     read_rows,
@@ -59,7 +59,7 @@ ROWS: list[Row] = [scores(1), knobs(1), whole(1), scores(2), knobs(2), whole(2, 
 def test_a_row_survives_its_line(row: Row) -> None:
     line = encode(row)
     assert "\n" not in line
-    assert decode(line) == row
+    assert decode_row(line) == row
     assert json.loads(line)["row"] == row.row
 
 

@@ -1,0 +1,76 @@
+"""Runs that are not trained to their end and have no job: copied ones, and those whose maker was killed."""
+
+from collections.abc import Iterable
+
+from cfa.errors import ConfigError, UnknownName
+from cfa.jobs.queue import Job, Queue
+from cfa.results.listing import ReadableRun, UnreadableRun, look_at
+from cfa.results.runs import RunFolder
+from cfa.results.store import Store
+from cfa.results.trusted import code_of
+
+
+def find_to_resume(store: Store, queue: Queue, reference: str) -> Job | RunFolder:
+    """Find what is to go on: a job, or a run that no job trains.
+
+    Args:
+        store: Where runs are.
+        queue: Where jobs are.
+        reference: A job's id or the start of one, or a run.
+
+    Raises:
+        UnknownName: There is neither.
+        ConfigError: The run is trained to its end, or ships with the project.
+    """
+    try:
+        job = queue.find(reference)
+    except UnknownName:
+        run = store.find(reference)
+    else:
+        if job.kind == "train" or job.run_id is None or job.id.startswith(reference):
+            return job
+        run = store.find(job.run_id)
+        if not needs_job(queue, run):
+            return job
+    if run.read_only:
+        raise ConfigError(f"run {run.name!r} ships with CFA Studio, and is not trained here")
+    if run.status.state == "finished":
+        raise ConfigError(f"run {run.name!r} is trained to its end; nothing is left to resume")
+    return run
+
+
+def needs_job(queue: Queue, run: RunFolder) -> bool:
+    """Tell whether a run is not trained to its end, and no job will."""
+    return run.id in without_job(queue, [look_at(run)])
+
+
+def without_job(queue: Queue, runs: Iterable[ReadableRun | UnreadableRun]) -> set[str]:
+    """Return the ids of those runs that are not trained to their end, and that no job trains."""
+    trained = {job.run_id for job in queue.jobs() if job.kind == "train"}
+    return {
+        run.folder.id
+        for run in runs
+        if isinstance(run, ReadableRun)
+        and not run.folder.read_only
+        and run.state in ("queued", "interrupted", "paused")
+        and run.folder.id not in trained
+    }
+
+
+def submit_unfinished(
+    queue: Queue, run: RunFolder, *, device: str | None = None, foreground: bool = False
+) -> Job:
+    """Make a job that trains a run from where it stands to its end, and tests it.
+
+    Raises:
+        Untrusted: The run names somebody's code that nobody typed here.
+    """
+    return queue.submit(
+        "train",
+        {"test": True},
+        f"train {run.name}",
+        device=device,
+        run_id=run.id,
+        foreground=foreground,
+        typed=code_of(run.config),
+    )
