@@ -24,6 +24,7 @@ from cfa.results.listing import (
     look_at,
     problems_of,
     readable_runs,
+    require_readable,
 )
 from cfa.results.runs import RunFolder
 from cfa.results.store import Store
@@ -463,6 +464,7 @@ def export(
     if out is None and tensorboard is None and mlflow is None:
         raise ConfigError("say where to: --out FOLDER, --tensorboard FOLDER or --mlflow URI")
     found = [store.find(reference) for reference in runs]
+    require_readable(found)
     document: dict[str, Any] = {"runs": [run.id for run in found], "problems": _note_problems(found)}
     lines = []
     if out is not None:

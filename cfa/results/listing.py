@@ -93,6 +93,19 @@ def readable_runs(store: Store) -> list[ReadableRun]:
     return [run for run in list_runs(store) if isinstance(run, ReadableRun)]
 
 
+def require_readable(runs: Iterable[RunFolder]) -> None:
+    """Refuse runs that cannot be read, before anything is written of the others.
+
+    Raises:
+        StoreError: The first of them.
+    """
+    for run in runs:
+        found = look_at(run)
+        if isinstance(found, UnreadableRun):
+            raise StoreError(found.problem)
+        _ = run.history
+
+
 def problems_of(runs: Iterable[RunFolder]) -> list[str]:
     """Say what of the results of runs is left out of tables: evaluations and rows that are damaged."""
     problems: list[str] = []
