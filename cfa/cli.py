@@ -414,7 +414,7 @@ def compare(
         comparison = report.comparison
         note(f"written: {' and '.join(map(str, write_report(report, out)))}")
     if as_json:
-        print_json({**comparison.document(), "problems": problems})
+        print_json(comparison.document() | ({"problems": problems} if problems else {}))
         return
     groups = {run.id: run.class_groups for run in found}
     _print_summary(records(add_group_means(comparison.summary, comparison.per_class, groups)))
