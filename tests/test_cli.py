@@ -120,7 +120,7 @@ BAD_USAGE = [
     (["import", "nowhere"], "holds no run"),
     (["cancel", "nowhere"], "unknown job or run 'nowhere'"),
     (["pause", "nowhere"], "unknown job or run 'nowhere'"),
-    (["resume", "nowhere"], "unknown run 'nowhere'"),
+    (["resume", "nowhere"], "unknown job or run 'nowhere'"),
     (["estimate", "--method", "tradez"], "did you mean 'trades'"),
 ]
 

@@ -24,8 +24,11 @@ def find_to_resume(store: Store, queue: Queue, reference: str) -> Job | RunFolde
     """
     try:
         job = queue.find(reference)
-    except UnknownName:
-        run = store.find(reference)
+    except UnknownName as error:
+        try:
+            run = store.find(reference)
+        except UnknownName:
+            raise error from None
     else:
         if job.kind == "train" or job.run_id is None or job.id.startswith(reference):
             return job

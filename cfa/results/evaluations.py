@@ -200,7 +200,11 @@ def read_outcomes(
         StoreError: They are not there, or damaged.
     """
     try:
-        return read_columns(outcomes_file(run, evaluation_id), columns)
+        read = read_columns(outcomes_file(run, evaluation_id), columns)
+        for name in {"image", "label"} & read.keys():
+            if read[name].dtype.kind not in "iu":
+                raise StoreError(f"its column {name} holds no whole numbers")
+        return read
     except (OSError, StoreError) as error:
         raise StoreError(
             f"the outcomes of evaluation {evaluation_id} of run {run.id} cannot be read ({error}); "
@@ -209,7 +213,7 @@ def read_outcomes(
 
 
 def read_columns(file: Path, columns: Sequence[str] | None = None) -> dict[str, np.ndarray]:
-    """Read a Parquet file of numbers as columns, or those of some names that it has.
+    """Read a Parquet file as columns, or those of some names that it has.
 
     Raises:
         FileNotFoundError: It is not there.
@@ -223,7 +227,4 @@ def read_columns(file: Path, columns: Sequence[str] | None = None) -> dict[str, 
             read = {name: table.column(name).to_numpy() for name in names}
         except (OSError, ValueError, pa.ArrowException) as error:
             raise StoreError(" ".join(str(error).split())[:200]) from error
-    wrong = next((name for name, values in read.items() if values.dtype.kind not in "iuf"), None)
-    if wrong is not None:
-        raise StoreError(f"column {wrong[:80]!r} holds no numbers")
     return read
