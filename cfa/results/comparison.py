@@ -154,9 +154,9 @@ def in_words(entry: Mapping[str, Any]) -> str:
     return "; ".join(
         [
             *([fewer] if fewer else []),
-            f"mean {_points(entry['mean_difference'], entry['mean_difference_ci'])}",
+            f"mean {in_points(entry['mean_difference'], entry['mean_difference_ci'])}",
             ", ".join(changed) or "no class differs for certain",
-            f"worst class {_points(entry['worst_difference'], entry['worst_difference_ci'])}",
+            f"worst class {in_points(entry['worst_difference'], entry['worst_difference_ci'])}",
         ]
     )
 
@@ -180,12 +180,13 @@ def seeds_in_words(name: str, run: Sequence[float], baseline: Sequence[float]) -
         baseline: The same of the baseline's.
     """
     value, interval = seeds_difference(run, baseline)
-    return f"{name} {_points(value, interval or ())}" + ("" if interval else f" ({NO_SPREAD})")
+    return f"{name} {in_points(value, interval or ())}" + ("" if interval else f" ({NO_SPREAD})")
 
 
-def _points(value: float, ends: Sequence[float]) -> str:
-    """Write a difference in points, with the ends of its interval where it has one."""
-    middle, *found = (round(100 * number, 1) + 0.0 for number in (value, *ends))  # + 0.0: no minus zero
+def in_points(value: float, ends: Sequence[float]) -> str:
+    """Write a difference of fractions in points, with the ends of its interval where it has one."""
+    # Rounded twice, so that 0.25 is one number in whatever order it was summed up; + 0.0: no minus zero.
+    middle, *found = (round(round(100 * number, 9), 1) + 0.0 for number in (value, *ends))
     interval = f" [{found[0]:.1f}, {found[1]:.1f}]" if found else ""
     return f"{middle:+.1f}{interval}".replace("-", "\N{MINUS SIGN}")
 

@@ -1,0 +1,43 @@
+"""Compare opens the shipped demo with README's numbers, and so does Home."""
+
+import pytest
+
+from benchmarks.demo_table import Demo
+from cfa.methods import display_name
+from cfa.results.store import SHIPPED_RUNS
+from tests.app.test_pages import open_page, words
+
+
+@pytest.fixture
+def demo(dashboard, tmp_path) -> Demo:
+    dashboard(tmp_path / "empty", SHIPPED_RUNS)
+    return Demo.read()
+
+
+def test_compare_shows_the_numbers_of_readme(demo):
+    runs = sorted(set(demo.summary.loc[demo.summary["method"].isin(["trades", "trades-cfa"]), "run_name"]))
+    app = open_page("compare", runs=runs)
+    table = app.dataframe[0].value
+    assert set(table["images"]) == {10_000}
+    assert set(table["seeds"]) == {3}
+    shown = table.set_index("series")
+    for method in ("trades", "trades-cfa"):
+        for kind in ("online", "ema", "fawa"):
+            row = shown.loc[f"{display_name(method, kind)} (3 seeds)"]
+            for measure in ("mean", "worst"):
+                expected = demo.figures(method, kind, "pgd-20", measure).mean()
+                assert row[measure] == pytest.approx(100 * expected)
+    said = words(app).replace("\\", "")
+    statement = next(text for text in demo.statements() if "Calibration with TRADES" in text)
+    for interval in ("4.7 [2.4, 6.9]", "7.2 [1.0, 13.5]", "4.5 [−10.9, 19.9]"):
+        assert interval in statement
+        assert f"worst class +{interval}" in said
+    assert "on 1,000 images count" not in said  # nothing was left out in favour of less
+
+
+def test_home_shows_all_of_it_on_all_images(demo):
+    table = open_page("home").dataframe[0].value.set_index("series")
+    assert set(table["images"]) == {10_000}
+    assert len(table) == 6 * 3
+    expected = 100 * demo.figures("fat", "ema", "pgd-20", "worst").mean()
+    assert table.loc["FAT + EMA (3 seeds)", "worst"] == pytest.approx(expected)
