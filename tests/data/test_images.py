@@ -1,5 +1,6 @@
 """Pixels of images: 16 bits over a whole set, sizes that would fill the memory, and what is opened."""
 
+import io
 import struct
 import subprocess
 import zlib
@@ -202,3 +203,26 @@ def test_an_image_is_what_its_content_says(tmp_path: Path, kind: str) -> None:
         file.parent.mkdir(parents=True)
         Image.new("RGB", (8, 8), (255, 255, 255)).save(file, kind)
     assert load_folder(tmp_path / "set", tmp_path / "data").test_images.min() == 255
+
+
+def tiff_of_other_types(kind: int) -> bytes:
+    """Write a TIFF that says where its pixels are in numbers of another type (5: fractions, 2: text)."""
+    content = io.BytesIO()
+    Image.new("CMYK", (9, 9), 1).save(content, "TIFF")
+    written = bytearray(content.getvalue())
+    (directory,) = struct.unpack_from("<I", written, 4)
+    (entries,) = struct.unpack_from("<H", written, directory)
+    places = [directory + 2 + 12 * number for number in range(entries)]
+    (offsets,) = [place for place in places if struct.unpack_from("<H", written, place) == (273,)]
+    struct.pack_into("<H", written, offsets + 2, kind)
+    return bytes(written)
+
+
+@pytest.mark.parametrize("kind", [2, 5, 7, 11], ids=["text", "fractions", "bytes", "floats"])
+def test_whatever_a_header_says_is_a_sentence(tmp_path: Path, kind: int) -> None:
+    for name in ("a", "b"):
+        file = tmp_path / "set" / "test" / name / "0.tif"
+        file.parent.mkdir(parents=True)
+        file.write_bytes(tiff_of_other_types(kind))
+    with pytest.raises(DataError, match=r"a/0\.tif cannot be read \(.*\); replace or delete it"):
+        load_folder(tmp_path / "set", tmp_path / "data")
