@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 CONTENT, EPOCH = "content_sha256", "epoch"  # names in the file's metadata
+CAME_AS, NO_GRADIENT = "came_as", "no_gradient"  # of someone else's model: what was seen when it came
 LARGEST_HEADER = 100_000_000  # bytes; safetensors' own limit
 
 

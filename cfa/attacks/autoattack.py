@@ -63,6 +63,11 @@ class Member:
     larger_eps_first: bool = False
     fast: bool = False
 
+    @property
+    def follows_gradients(self) -> bool:
+        """Tell whether it asks for gradients; Square asks for logits alone."""
+        return self.name != "square"
+
     def __call__(
         self,
         model: Model,
@@ -165,6 +170,11 @@ class AutoAttack:
     def composite(self) -> bool:
         """Tell a list from a single attack that was asked for by its own name."""
         return self.version != "alone"
+
+    @property
+    def follows_gradients(self) -> bool:
+        """Tell whether any member asks for gradients."""
+        return any(member.follows_gradients for member in self.members)
 
     def for_classes(self, num_classes: int) -> tuple["AutoAttack", tuple[str, ...]]:
         """Fit the members to the number of classes, and say what was changed.

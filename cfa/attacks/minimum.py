@@ -39,6 +39,7 @@ class SmallestPerturbation:
 
     survivors_only = True
     minimum_norm = True
+    follows_gradients = True
 
     def __call__(
         self,

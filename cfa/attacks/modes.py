@@ -12,7 +12,8 @@ def model_mode(model: object, *, training: bool) -> Iterator[None]:
     if not isinstance(model, nn.Module):
         yield
         return
-    changed = [module for module in model.modules() if module.training != training]
+    # A frozen TorchScript module has no mode at all.
+    changed = [module for module in model.modules() if getattr(module, "training", training) != training]
     for module in changed:
         module.training = training
     try:

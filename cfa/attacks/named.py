@@ -6,6 +6,7 @@ An attack may say more about itself than how it is called (all optional):
 - ``starts_per_image``: true where ``generator`` may also be `ImageNoise`, random numbers for each image;
 - ``minimum_norm``: true where it looks for the smallest perturbation, whatever ``eps`` is;
 - ``check_images(channels, side, num_classes)``: refuses, before anything runs, images that it cannot take;
+- ``follows_gradients``: true where it asks for gradients of the model;
 - ``passes(num_classes)``: the forward passes that an image takes at most, for progress and estimates;
 - ``described()``: its settings for the result, where ``vars()`` does not tell them.
 """
@@ -217,6 +218,11 @@ def check_images(attack: Attack | None, channels: int, side: int, num_classes: i
     check = getattr(attack, "check_images", None)
     if check is not None:
         check(channels, side, num_classes)
+
+
+def follows_gradients(attack: Attack | None) -> bool:
+    """Tell whether an attack says that it cannot do without the model's gradients."""
+    return bool(getattr(attack, "follows_gradients", False))
 
 
 def passes_of(attack: Attack | None, num_classes: int) -> int:

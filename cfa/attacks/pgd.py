@@ -51,6 +51,7 @@ class PGD:
     shared_step: bool = False
 
     starts_per_image = True
+    follows_gradients = True
 
     @property
     def survivors_only(self) -> bool:

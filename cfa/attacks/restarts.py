@@ -26,6 +26,7 @@ class Restarts:
 
     survivors_only = True
     starts_per_image = True
+    follows_gradients = True
 
     def __call__(
         self,

@@ -101,6 +101,7 @@ NO_ATTACKS = {
     "MultiAttack": "it is a list of attacks; name them one by one",
     "LGV": "it needs a training set for surrogate models",
 }
+BLACK_BOX = ("SPSA", "OnePixel", "Pixle", "Square")  # those that ask for logits alone
 TITLES = {"AutoAttack": "torchattacks AA, 10 steps, not comparable"}
 
 
@@ -183,6 +184,11 @@ class TorchAttack:
     def survivors_only(self) -> bool:
         """Tell whether images that are wrong already are left out: they need no perturbation."""
         return self.minimum_norm
+
+    @property
+    def follows_gradients(self) -> bool:
+        """Tell whether it asks for gradients."""
+        return self.name not in BLACK_BOX
 
     def passes(self, num_classes: int) -> int:
         """Return about how many forward passes an image takes."""

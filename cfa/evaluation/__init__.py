@@ -1,5 +1,6 @@
 """Evaluation: a plan over attacks, and what became of every image."""
 
+from cfa.evaluation.admission import admitted, require_gradient
 from cfa.evaluation.adversarial import AdversarialIndex, Remade, load_adversarial, save_outcomes
 from cfa.evaluation.estimate import estimate_evaluation_seconds
 from cfa.evaluation.evaluate import attack_images, evaluate_weights, summarise
@@ -25,6 +26,7 @@ __all__ = [
     "PlanPreset",
     "Remade",
     "Reproduced",
+    "admitted",
     "attack_images",
     "confusion",
     "default_weights",
@@ -38,6 +40,7 @@ __all__ = [
     "requested_plan",
     "requested_sweep",
     "requested_threat",
+    "require_gradient",
     "sanity_plan",
     "save_outcomes",
     "summarise",

@@ -7,6 +7,7 @@ where convolutions would otherwise use TF32.
 
 import dataclasses
 import shutil
+from contextlib import ExitStack
 from pathlib import Path
 
 import torch
@@ -14,16 +15,18 @@ from torch import nn
 
 from cfa.attacks import CLEAN
 from cfa.data import Dataset, Images, to_float
-from cfa.errors import CheckpointError
+from cfa.errors import CheckpointError, ConfigError
+from cfa.evaluation.admission import LOOKED_AT, weights_as_needed
 from cfa.evaluation.adversarial import save_outcomes
 from cfa.evaluation.conditions import ARITHMETIC, reported
-from cfa.evaluation.judge import check_finite
+from cfa.evaluation.findings import came_as_finding, own_type_finding
 from cfa.evaluation.loading import LoadedWeights, default_weights, load_kept
 from cfa.evaluation.outcomes import Outcomes
 from cfa.evaluation.plan import EvaluationPlan, chosen_images
 from cfa.evaluation.runner import Runner
 from cfa.evaluation.sanity import is_checklist, verdicts
 from cfa.evaluation.trials import trials
+from cfa.models import NormalisedModel, OnCopies, as_network
 from cfa.progress import Observer
 from cfa.results.evaluations import Evaluation, new_id, outcomes_file
 from cfa.results.rows import Scores
@@ -44,7 +47,7 @@ def attack_images(
     """Attack the plan's test images and predict every one of them.
 
     Args:
-        model: Maps images in [0, 1] to logits; it is evaluated in eval mode, and left as it was.
+        model: Maps images in [0, 1] to logits; it is evaluated in eval mode and float32, and left as it was.
         dataset: Whose test part is attacked.
         plan: What to do.
         device: Where to do it.
@@ -55,29 +58,50 @@ def attack_images(
 
     Raises:
         Stopped: The observer asked for it; finished batches are remembered.
-        CheckpointError: The logits are not finite, of another number of classes, or never right.
-        ConfigError: An attack does not exist for such images, or for so few classes.
+        CheckpointError: The answers are no finite logits of so many classes, are never right, or have no
+            gradient for the plan's attacks.
+        ConfigError: An attack does not exist for such images, or for so few classes, or ``model`` is no
+            network.
     """
+    network = _guarded(model)
     chosen = chosen_images(dataset.test_labels, dataset.num_classes, plan.limit)
     images = Images(dataset.test_images, dataset.test_labels).subset(chosen).to(device)
     plan.check_images(dataset.channels, dataset.image_size, dataset.num_classes)
-    _check_logits(model, images, dataset.num_classes)
-    runner = Runner(
-        model,
-        images,
-        chosen.numpy(),
-        plan,
-        dataset.num_classes,
-        observer,
-        scratch=scratch,
-        identity=f"{dataset.fingerprint} {identity}",
-        transfer=transfer,
-    )
-    outcomes = runner.run()
+    others = None if transfer is None else _guarded(transfer)
+    few = to_float(images.images[:LOOKED_AT])
+    with ExitStack() as stack:
+        stack.enter_context(reported(device, network, others))
+        types = stack.enter_context(weights_as_needed(network, few))
+        if others is not None:
+            stack.enter_context(weights_as_needed(others, few))
+        runner = Runner(
+            network,
+            images,
+            chosen.numpy(),
+            plan,
+            dataset.num_classes,
+            observer,
+            scratch=scratch,
+            identity=f"{dataset.fingerprint} {identity}",
+            transfer=others,
+        )
+        outcomes = runner.run()
     observer.log(
         f"{outcomes.made} forward passes of an image each, {outcomes.passes - outcomes.made} remembered"
     )
-    return outcomes
+    said = [came_as_finding(types.came_as)] if types.came_as else []
+    said += [own_type_finding(types.own)] if types.own else []
+    return dataclasses.replace(outcomes, findings=(*said, *outcomes.findings))
+
+
+def _guarded(model: object) -> nn.Module:
+    """Return the network behind what someone evaluates; our own wrapper never works in place."""
+    network = as_network(model)
+    if network is None:
+        raise ConfigError(
+            f"the model is of type {type(model).__name__}; give an nn.Module, which has a mode and weights"
+        )
+    return network if isinstance(network, NormalisedModel) else OnCopies(network)
 
 
 def evaluate_weights(
@@ -135,7 +159,7 @@ def evaluate_weights(
         checkpoint=checkpoint,
         epoch=loaded.identity.epoch or 0,
         weights_hash=loaded.identity.hash,
-        findings=run.config.marks(),
+        findings=(*run.config.marks(), *([came_as_finding(loaded.came_as)] if loaded.came_as else [])),
         evaluation_id=evaluation_id,
     )
     evaluation = dataclasses.replace(evaluation, loaded_as=loaded_as)
@@ -211,19 +235,3 @@ def scores_of(
         )
         for column, attack, eps in columns
     )
-
-
-def _check_logits(model: nn.Module, images: Images, num_classes: int) -> None:
-    """Refuse a model that answers with another number of classes, or not with numbers."""
-    with torch.no_grad(), reported(images.images.device, model):
-        try:
-            logits = model(to_float(images.images[:2]))
-        except RuntimeError as error:
-            shape = tuple(images.images.shape[1:])
-            raise CheckpointError(f"the model does not take images of shape {shape} ({error})") from error
-    if logits.shape != (len(images.images[:2]), num_classes):
-        raise CheckpointError(
-            f"the model answers with shape {tuple(logits.shape)} where (images, {num_classes}) is expected; "
-            "choose the data set it was trained on"
-        )
-    check_finite(logits)

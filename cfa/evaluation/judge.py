@@ -11,7 +11,8 @@ from torch import Tensor
 
 from cfa.attacks import Model, model_mode, per_sample, perturbation_norm
 from cfa.config import Norm
-from cfa.errors import CfaError, CheckpointError
+from cfa.errors import CfaError
+from cfa.models import require_finite
 
 # The packages overshoot by float32 rounding: a pixel of 1 has a spacing of 6e-8, a sum of squares a few more.
 LINF_TOLERANCE = 1e-6  # absolute
@@ -66,18 +67,10 @@ def judge(model: Model, x: Tensor, x_adv: Tensor, norm: Norm, eps: float) -> Jud
     judged_images = torch.where(per_sample(allowed, x) > 0, boxed, x)
     with torch.no_grad(), model_mode(model, training=False):
         logits = model(judged_images)
-    check_finite(logits)
+    require_finite(logits, model)
     return Judgement(logits.argmax(dim=1), allowed, length)
 
 
 def judged(model: Model, x: Tensor, x_adv: Tensor, norm: Norm, eps: float) -> Tensor:
     """Return the predicted classes that count, shape (batch,); see :func:`judge`."""
     return judge(model, x, x_adv, norm, eps).predicted
-
-
-def check_finite(logits: Tensor) -> None:
-    """Refuse logits that are NaN or infinite."""
-    if not bool(torch.isfinite(logits).all()):
-        raise CheckpointError(
-            "the model's logits are not finite; its weights diverged, use an earlier checkpoint"
-        )

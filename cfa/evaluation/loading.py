@@ -8,10 +8,10 @@ from torch import nn
 
 from cfa.errors import StoreError
 from cfa.methods import known_recipe
-from cfa.models import ModelSpec, build_model, load_into, read_weights, weights_hash
+from cfa.models import ModelSpec, build_model, in_eval_mode, load_into, read_weights, weights_hash
 from cfa.results.evaluations import read_evaluations
 from cfa.results.runs import RunFolder, require_weights
-from cfa.weights_identity import WeightsIdentity, epoch_of
+from cfa.weights_identity import CAME_AS, WeightsIdentity, epoch_of
 
 
 def model_spec(run: RunFolder) -> ModelSpec:
@@ -27,10 +27,14 @@ def model_spec(run: RunFolder) -> ModelSpec:
 
 @dataclass(frozen=True)
 class LoadedWeights:
-    """A model that maps images in [0, 1] to logits, in eval mode, and whose weights it has."""
+    """A model that maps images in [0, 1] to logits, in eval mode, and whose weights it has.
+
+    ``came_as`` names the type that someone else's weights had, where they are float32 instead.
+    """
 
     model: nn.Module
     identity: WeightsIdentity
+    came_as: str = ""
 
 
 def load_kept(
@@ -47,7 +51,9 @@ def load_kept(
     model = build_model(run.config.model, model_spec(run), seed=0)
     load_into(model, tensors, f"{run.name} ({checkpoint} {weights})")
     identity = WeightsIdentity(weights_hash(tensors), epoch_of(metadata))
-    return LoadedWeights(model.to(device).eval(), identity)
+    came_as = metadata.get(CAME_AS, "")
+    model = model.to(device)
+    return LoadedWeights(in_eval_mode(model.float() if came_as else model), identity, came_as)
 
 
 def load_model(

@@ -28,7 +28,7 @@ class Meter(nn.Module):
         self.done += len(x)
         self.made += len(x)
         logits: Tensor = self.model(x)
-        return logits
+        return logits.float()  # those of others may be of another type
 
     def look_up(self) -> None:
         """Tell how far the evaluation is, and ask whether to stop."""

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from cfa.attacks import CLEAN, AutoAttack, check_images, described, named_attack
+from cfa.attacks import CLEAN, AutoAttack, check_images, described, follows_gradients, named_attack
 from cfa.config import Norm, eps_for, format_eps, parse_fraction
 from cfa.errors import ConfigError
 
@@ -109,6 +109,11 @@ class EvaluationPlan:
             base, _ = split_eps(name)
             if base != TRANSFER:
                 check_images(named_attack(base, self.norm), channels, side, num_classes)
+
+    def gradient_attacks(self) -> tuple[str, ...]:
+        """Return the names of the attacks that follow the model's own gradients."""
+        own = [name for name in self.attacks if split_eps(name)[0] != TRANSFER]
+        return tuple(name for name in own if follows_gradients(named_attack(split_eps(name)[0], self.norm)))
 
     def settings(self, name: str, num_classes: int | None = None) -> dict[str, Any]:
         """Describe an attack of the plan in full, as results store it.

@@ -13,14 +13,17 @@ from cfa.attacks import CLEAN, Attack, ImageNoise, Member, finds_minimum, starts
 from cfa.data import Images, to_float
 from cfa.errors import CheckpointError, UnknownName
 from cfa.evaluation import findings as said
+from cfa.evaluation.admission import LOOKED_AT, require_gradient
 from cfa.evaluation.conditions import ARITHMETIC, reported
-from cfa.evaluation.judge import Judgement, check_finite, judge, largest_length
+from cfa.evaluation.judge import Judgement, judge, largest_length
 from cfa.evaluation.kept import Keeper, joined, within_budget
 from cfa.evaluation.meter import Meter
 from cfa.evaluation.outcomes import NOT_RUN, AdversarialImages, Outcomes
 from cfa.evaluation.plan import EvaluationPlan
+from cfa.evaluation.probe import PROBED, Probe, probe
 from cfa.evaluation.state import Part, Partition, Scratch
 from cfa.evaluation.trials import Step, Trial, trials
+from cfa.models import admit, require_finite
 from cfa.progress import Observer
 
 
@@ -80,12 +83,13 @@ class Runner:
 
         Raises:
             Stopped: The observer asked for it; finished batches are remembered.
-            CheckpointError: The logits are not finite, or no image is right so that nothing can be attacked.
+            CheckpointError: The model does not answer with finite logits, has no gradient for the plan's
+                attacks, or gets no image right so that nothing can be attacked.
         """
         with self._ready():
+            no_gradient = self._admit()
             self._clean()
-            if self._trials:
-                self._check()
+            self._look(no_gradient)
             for trial in self._trials:
                 self._try(trial)
         self._meter.finish()
@@ -123,19 +127,47 @@ class Runner:
                 "check the data set, the classes and the normalisation"
             )
 
-    def _check(self) -> None:
+    def _admit(self) -> str:
+        """Refuse a model that this plan cannot be carried out on; return why it has no gradient, if so."""
+        few = self._images.subset(torch.arange(min(LOOKED_AT, len(self._label))))
+        no_gradient = admit(self._raw, to_float(few.images), self._classes)
+        require_gradient(self._plan, no_gradient)
+        if self._transfer is not None and (
+            reason := admit(self._transfer, to_float(few.images), self._classes)
+        ):
+            raise CheckpointError(
+                f"transfer cannot be carried out: the other model has no gradient ({reason}); choose another"
+            )
+        return no_gradient if self._trials else ""
+
+    def _look(self, no_gradient: str) -> None:
+        """Probe the model, or remember what was found."""
         remembered = self._scratch.findings()
         if remembered is not None:
             found, passes = remembered
             self._meter.done += passes
         else:
             before = self._meter.done
-            few = self._images.subset(torch.arange(min(said.CHECKED, len(self._label))))
-            randomised_ok = all(trial.attack == "autoattack-rand" for trial in self._trials)
-            x = to_float(few.images)
-            found = said.check_model(self._meter, self._raw, x, few.labels, randomised_ok)
+            seen = self._probed(with_gradients=bool(self._trials) and not no_gradient)
+            randomised_ok = bool(self._trials) and all(t.attack == "autoattack-rand" for t in self._trials)
+            found = said.probe_findings(seen, no_gradient, randomised_ok=randomised_ok)
             self._scratch.keep_findings(found, self._meter.done - before)
         self._table.findings += found
+
+    def _probed(self, *, with_gradients: bool) -> Probe:
+        count = len(self._label)
+        few = self._images.subset(torch.linspace(0, count - 1, min(PROBED, count)).long())
+        x, size = to_float(few.images), min(PROBED, self._plan.batch_size)
+        while True:
+            try:
+                return probe(
+                    self._meter, x, few.labels, self._plan.norm, with_gradients=with_gradients, size=size
+                )
+            except torch.OutOfMemoryError:
+                if size == 1:
+                    raise
+            size = (size + 1) // 2
+            torch.cuda.empty_cache()
 
     def _try(self, trial: Trial) -> None:
         """Run the steps of a trial, each on what the ones before left."""
@@ -234,7 +266,7 @@ class Runner:
         if trial is None or step.attack is None:
             with torch.no_grad():
                 logits = self._meter(x)
-            check_finite(logits)
+            require_finite(logits, self._raw)
             nothing = np.zeros(0, np.float32)
             predicted = logits.argmax(dim=1).cpu().numpy().astype(np.int16)
             return Part(predicted, nothing, nothing.astype(np.int32), nothing, self._meter.done - before)
@@ -372,8 +404,9 @@ class Runner:
             self._meter.done,
             self._meter.made,
         )
-        squares = [said.square_finding(trial, outcomes) for trial in self._trials]
-        table.findings += [sentence for sentence in squares if sentence is not None]
+        for trial in self._trials:
+            remarks = said.square_finding(trial, outcomes), said.more_right_finding(trial, outcomes)
+            table.findings += [sentence for sentence in remarks if sentence is not None]
         return Outcomes(**{**vars(outcomes), "findings": tuple(dict.fromkeys(table.findings))})
 
 

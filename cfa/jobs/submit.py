@@ -17,13 +17,12 @@ from cfa.results.runs import RunFolder, require_weights
 from cfa.results.store import Store
 from cfa.results.trusted import Trusted, code_of
 from cfa.stored import is_file
+from cfa.weights_identity import CAME_AS, NO_GRADIENT
 
 if TYPE_CHECKING:
-    from torch.nn import Module
-
     from cfa.data import Dataset
     from cfa.evaluation import EvaluationPlan
-    from cfa.models import ModelSpec, Reading, WeightsFile
+    from cfa.models import ModelSpec, NormalisedModel, Reading, WeightsFile
 
 DEMO_DATASET = "fashion-mnist-mini"
 SAME_NORMALISATION = 0.005  # pixels in [0, 1]: the field writes 0.4914 where others have 0.49139968
@@ -132,6 +131,7 @@ def submit_evaluation(
         ConfigError: The run ships with the project and cannot be written to, or an attack cannot take the
             images.
         UnknownName: The run has finished without weights of this kind.
+        CheckpointError: It is a model without a gradient, and the plan has attacks that need one.
     """
     if run.read_only:
         raise ConfigError(
@@ -146,6 +146,11 @@ def submit_evaluation(
             plan.check_images(channels, side, classes)
     if weights not in ("auto", "file") and run.status.state == "finished":
         require_weights(run, weights, checkpoint)
+    if (file := run.weights_file("file", "file")).exists():
+        from cfa.evaluation import require_gradient
+        from cfa.models import load_metadata
+
+        require_gradient(plan, load_metadata(file).get(NO_GRADIENT, ""))
     names = (
         run.config.model,
         dataset or run.config.dataset,
@@ -328,7 +333,7 @@ def register_weights(
         DataError: ``normalize`` asks for training images and the data set has none.
     """
     from cfa.methods import default_model
-    from cfa.models import load_into, load_weights
+    from cfa.models import load_into, load_weights, weights_type
 
     foreign = _Foreign.of(store, dataset, model or default_model(dataset), normalize)
     weights = load_weights(file.path)
@@ -337,7 +342,8 @@ def register_weights(
     with file.path.open("rb") as content:
         digest = hashlib.file_digest(content, "sha256").hexdigest()
     free = _free_name(store, f"{file.path.stem}-{file.key}" if file.key else file.path.stem)
-    return foreign.registered(store, file.path.name, digest, name or free, reading)
+    kind = weights_type(weights.values())
+    return foreign.registered(store, file.path.name, digest, name or free, kind, reading)
 
 
 def register_factory(
@@ -363,8 +369,14 @@ def register_factory(
     import torch
 
     foreign = _Foreign.of(store, dataset, factory, normalize)
-    digest = hashlib.sha256()
-    for key, tensor in sorted(foreign.network.state_dict().items()):
+    network = foreign.network.network
+    if isinstance(network, torch.jit.ScriptModule) and not network.state_dict():
+        raise ConfigError(
+            f"{factory!r} returns a network that keeps its weights as constants (torch.jit.freeze), where "
+            "they cannot be stored; return it as it was before"
+        )
+    weights, digest = foreign.network.state_dict(), hashlib.sha256()
+    for key, tensor in sorted(weights.items()):
         digest.update(f"{key} {tensor.dtype} {tuple(tensor.shape)}".encode())
         # By way of uint8, since numpy does not know bfloat16.
         digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
@@ -380,7 +392,7 @@ class _Foreign:
     data: "Dataset"
     spec: "ModelSpec"
     normalize: str
-    network: "Module"
+    network: "NormalisedModel"
 
     @classmethod
     def of(cls, store: Store, dataset: str, model: str, normalize: str) -> "_Foreign":
@@ -413,11 +425,19 @@ class _Foreign:
             )
 
     def registered(
-        self, store: Store, source: str, digest: str, name: str, reading: "Reading | None" = None
+        self,
+        store: Store,
+        source: str,
+        digest: str,
+        name: str,
+        came_as: str = "",
+        reading: "Reading | None" = None,
     ) -> RunFolder:
-        """Write it down as a run, or find the run that it became before."""
+        """Write it down as a run if it can be evaluated, or find the run that it became before."""
+        from cfa.evaluation import admitted
         from cfa.models import save_weights
 
+        admission = admitted(self.network, self.data)
         origin = {"source": source, "sha256": digest, "normalize": self.normalize}
         said = ""
         if reading is not None:
@@ -428,7 +448,8 @@ class _Foreign:
             return known
         run = _external_run(store, self.config, self.data, dataclasses.asdict(self.spec), name)
         Trusted.of(store).remember(run.id, code_of(self.config))
-        save_weights(run.weights_file("file", "file"), self.network.state_dict(), origin)
+        seen = {NO_GRADIENT: admission.no_gradient, CAME_AS: admission.came_as or came_as}
+        save_weights(run.weights_file("file", "file"), self.network.state_dict(), origin | seen)
         run.write_status("finished", 0, "; ".join(filter(None, (f"weights from {source}", said))))
         return run
 

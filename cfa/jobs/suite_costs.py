@@ -68,7 +68,7 @@ class SuiteCosts:
 
         mean, std = (0.5,) * info.channels, (0.25,) * info.channels
         spec = ModelSpec(info.channels, info.classes, info.image_size, mean, std)
-        model = build_model(config.model, spec, seed=0).to(self.device).eval()
+        model = build_model(config.model, spec, seed=0).to(self.device)
         images = PROBE_ON_CPU if self.device.type == "cpu" else PROBE_ON_GPU
         shape = (info.channels, info.image_size, info.image_size)
         probe = dataclasses.replace(plan, batch_size=images)

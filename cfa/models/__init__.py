@@ -1,7 +1,17 @@
 """Networks that take images in [0, 1], and their weights in files."""
 
+from cfa.models.admission import admit
+from cfa.models.answers import require_finite, require_logits
 from cfa.models.checkpoints import all_finite, save_weights, weights_hash
 from cfa.models.device import ieee_float32, repeatable, wait_for
+from cfa.models.foreign import (
+    OnCopies,
+    as_network,
+    in_eval_mode,
+    takes,
+    weights_in_float32,
+    weights_type,
+)
 from cfa.models.networks import MODELS, ModelBuilder, ModelSpec, build_model, for_training, wants_spec
 from cfa.models.normalise import Normalise, NormalisedModel, channel_statistics
 from cfa.models.preact_resnet import PreActResNet18
@@ -17,24 +27,33 @@ __all__ = [
     "ModelSpec",
     "Normalise",
     "NormalisedModel",
+    "OnCopies",
     "PreActResNet18",
     "Reading",
     "ResNet18",
     "SmallCNN",
     "WeightsFile",
     "WideResNet",
+    "admit",
     "all_finite",
+    "as_network",
     "build_model",
     "channel_statistics",
     "for_training",
     "ieee_float32",
+    "in_eval_mode",
     "load_into",
     "load_metadata",
     "load_weights",
     "read_weights",
     "repeatable",
+    "require_finite",
+    "require_logits",
     "save_weights",
+    "takes",
     "wait_for",
     "wants_spec",
     "weights_hash",
+    "weights_in_float32",
+    "weights_type",
 ]

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from cfa.errors import ConfigError
+from cfa.errors import CfaError, ConfigError
+from cfa.models.foreign import as_network
 from cfa.models.normalise import Normalise, NormalisedModel
 from cfa.models.preact_resnet import PreActResNet18
 from cfa.models.resnet import ResNet18
@@ -97,15 +98,27 @@ def build_model(name: str, spec: ModelSpec, seed: int) -> NormalisedModel:
     """
     builder = MODELS[name]
     _check_parameters(name, builder)
-    # Devices are left alone: `torch.manual_seed` would reseed every GPU, which fork_rng then has to save.
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
-        network: object = builder(spec) if wants_spec(builder) else builder()  # type: ignore[call-arg]
-    if not isinstance(network, nn.Module):
-        raise ConfigError(
-            f"the model builder {name!r} returned {type(network).__name__}; return an nn.Module"
-        )
+    made = _called(name, builder, spec, seed)
+    network = as_network(made)
+    if network is None:
+        raise ConfigError(f"the model builder {name!r} returned {type(made).__name__}; return an nn.Module")
     return NormalisedModel(Normalise(spec.mean, spec.std), network)
+
+
+def _called(name: str, builder: ModelBuilder, spec: ModelSpec, seed: int) -> object:
+    try:
+        # Devices are left alone: `torch.manual_seed` would reseed every GPU, which fork_rng then has to save.
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(seed)
+            return builder(spec) if wants_spec(builder) else builder()  # type: ignore[call-arg]
+    except CfaError:
+        raise
+    except Exception as error:  # anything can go wrong in code that is not ours
+        if ":" not in name:
+            raise
+        raise ConfigError(
+            f"the model factory {name!r} failed ({type(error).__name__}: {error}); call it in Python first"
+        ) from error
 
 
 def wants_spec(builder: Callable[..., object]) -> bool:

@@ -46,6 +46,7 @@ from cfa.training.randomness import generator
 from cfa.training.schedule import learning_rate
 from cfa.training.state import EpochCounts, TrainingState, knobs_row
 from cfa.training.step import DeviceKnobs, Step
+from cfa.training.trainable import require_trainable
 from cfa.training.validation import Counts, count_correct, score_rows
 
 SMALLEST_GATE_CLASS = 20  # with fewer validation images a class's accuracy moves in steps of over 5 %
@@ -544,4 +545,7 @@ def _model(
         said = load_into(model, initial, str(start), key=start.key).said(start.path.name)
         if said and start.path.is_file():
             observer.log(f"starting from {start}; {said}")
-    return for_training(model, device)
+    model = for_training(model, device)
+    if ":" in config.model:
+        require_trainable(model, spec, device)
+    return model

@@ -27,6 +27,7 @@ from cfa.progress import Observer, Progress, Stopped
 from cfa.results.evaluations import outcomes_file, read_evaluation, read_evaluations, read_outcomes
 from cfa.results.runs import RunFolder
 from tests.support.networks import buffers_of, same_tensors
+from tests.support.probing import probe_passes
 from tests.support.tiny import CLASSES, CPU, Stopper, tiny_config, tiny_dataset, tiny_run, trained
 
 DATA = tiny_dataset(spread=2)
@@ -102,8 +103,8 @@ def test_what_was_done_stands_in_the_result(run: RunFolder) -> None:
     assert done == sorted(done)
     assert all(report.done <= report.total for report in observer.reports)
     assert {report.unit for report in observer.reports} == {"forward passes"}
-    # Clean; four looks at 40 images by the checks; five steps and the judge's look.
-    assert done[-1] == observer.reports[-1].total == 40 + 4 * 40 + 6 * 40
+    # Clean; the probe; five steps and the judge's look.
+    assert done[-1] == observer.reports[-1].total == 40 + probe_passes(40) + 6 * 40
 
 
 def test_the_same_plan_gives_the_same_outcomes(run: RunFolder) -> None:
@@ -141,9 +142,8 @@ def test_stopped_anywhere_and_resumed_gives_the_same_and_repeats_one_batch_at_mo
     for name, predictions in expected.predictions.items():
         np.testing.assert_array_equal(found.predictions[name], predictions)
     assert found.passes == expected.passes
-    # Each call looks at two images first and a dynamic model is looked for once more; a batch of 32 images
-    # takes 6 passes at most, and the checks before the attacks take 4 on 64 images.
-    assert whole <= before + rest <= whole + 2 + max(6 * 32, 4 * 64)
+    # Each call looks at eight images first; a batch of 32 images takes 6 passes at most, the probe its own.
+    assert whole <= before + rest <= whole + 8 + max(6 * 32, probe_passes(64, batches=2))
 
 
 def test_an_evaluation_that_was_killed_goes_on_under_its_id(run: RunFolder) -> None:

@@ -33,6 +33,7 @@ from cfa.models import load_weights, save_weights
 from cfa.progress import Observer
 from cfa.results.evaluations import read_evaluations, read_outcomes
 from cfa.results.runs import RunFolder
+from tests.support.probing import probe_passes
 from tests.support.tiny import CPU, tiny_config, tiny_dataset, trained
 
 DATA = tiny_dataset(spread=2)
@@ -319,7 +320,7 @@ def test_out_of_memory_halves_the_batches_and_says_so(model: nn.Module, short: N
     )
     again = attack_images(Small(), DATA, plan, CPU, Observer(), tmp_path)
     assert again.findings == found.findings
-    assert again.made <= 2 + 64
+    assert again.made == 0
 
 
 # The checklist, presets, cost ------------------------------------------------------------------------------
@@ -426,7 +427,7 @@ def test_a_length_above_one_is_a_budget_of_l1_and_l2() -> None:
 def test_a_model_that_is_never_right_is_refused() -> None:
     class Wrong(nn.Module):
         def forward(self, x: Tensor) -> Tensor:
-            answer = torch.zeros(len(x), 4)
+            answer = torch.zeros(len(x), 4) + 0 * x.sum()
             for i, image in enumerate(x):
                 same = (to_float(DATA.test_images) == image).flatten(1).all(1).nonzero()[0, 0]
                 answer[i, (int(DATA.test_labels[same]) + 1) % 4] = 1
@@ -448,7 +449,7 @@ def test_every_attack_stays_in_the_ball_and_says_its_cost(model: nn.Module, name
     found = attacked(model, name, norm=norm, eps=eps)
     assert found.findings == ()
     attack = named_attack(name, norm)
-    images = 110 + 4 * 64 + 110 * attack.passes(4)  # clean, the checks, the attack
+    images = 110 + probe_passes(64, batches=2) + 110 * attack.passes(4)  # clean, the probe, the attack
     assert found.passes <= images
     if "best" not in name and "-r" not in name:
         assert found.passes == images
