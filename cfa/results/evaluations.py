@@ -212,8 +212,19 @@ def read_outcomes(
         ) from error
 
 
+def _names_members(column: str) -> bool:
+    """Tell a column that names which member of an attack broke an image (`autoattack/by@8/255`)."""
+    return column.partition("@")[0].endswith("/by")
+
+
+def _is_column(name: str, values: np.ndarray) -> bool:
+    if _names_members(name):
+        return all(isinstance(value, str) for value in values)
+    return values.dtype.kind in "iuf"
+
+
 def read_columns(file: Path, columns: Sequence[str] | None = None) -> dict[str, np.ndarray]:
-    """Read a Parquet file as columns, or those of some names that it has.
+    """Read a Parquet file of numbers, and of the names of members, as columns, or some of them.
 
     Raises:
         FileNotFoundError: It is not there.
@@ -227,4 +238,7 @@ def read_columns(file: Path, columns: Sequence[str] | None = None) -> dict[str, 
             read = {name: table.column(name).to_numpy() for name in names}
         except (OSError, ValueError, pa.ArrowException) as error:
             raise StoreError(" ".join(str(error).split())[:200]) from error
+    wrong = next((name for name, values in read.items() if not _is_column(name, values)), None)
+    if wrong is not None:
+        raise StoreError(f"column {wrong[:80]!r} holds no {'names' if _names_members(wrong) else 'numbers'}")
     return read

@@ -404,7 +404,7 @@ def test_the_cost_grows_with_the_steps_and_the_images(model: nn.Module) -> None:
         ({"attacks": ("pgd-20",), "eps_sweep": (0.1, 2.0)}, "eps=2.0 lies outside (0, 1]"),
         ({"attacks": ("pgd-20@8/255",), "eps_sweep": (0.1,)}, "has an eps of its own"),
         ({"attacks": ("pgd-20@much",)}, "has no readable eps behind @"),
-        ({"attacks": ("pgd-20@2",)}, "eps=2.0 lies outside (0, 1]"),
+        ({"attacks": ("pgd-20@2",)}, "eps='2' lies outside (0, 1]; did you mean 2/255?"),
         ({"attacks": ("transfer",)}, "name the run in transfer_from"),
         ({"attacks": ("pgd-20",), "mode": "faster"}, "mode='faster' is unknown"),
         ({"attacks": ("pgd-20",), "keep_megabytes": -1.0}, "keep_megabytes=-1.0"),
