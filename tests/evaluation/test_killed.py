@@ -17,6 +17,7 @@ from cfa.models import WeightsFile, save_weights
 from cfa.results.evaluations import outcomes_file, read_evaluations, read_outcomes
 from cfa.results.runs import RunFolder
 from cfa.results.store import Store
+from cfa.trust import allowing
 from tests.support import staged
 
 DATASET = "tests.support.staged:load"
@@ -34,7 +35,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def submitted(home: Path, name: str) -> tuple[RunFolder, str]:
     store, weights = Store.open(home, shipped=None), home / f"{name}.safetensors"
     save_weights(weights, staged.staged_network().state_dict(), {"made as": name})
-    run = register_weights(store, WeightsFile(weights), DATASET, "small-cnn", name=name)
+    with allowing([DATASET]):
+        run = register_weights(store, WeightsFile(weights), DATASET, "small-cnn", name=name)
     job = submit_evaluation(
         store, Queue(home), run, weights="file", checkpoint="file", plan=PLAN, foreground=True
     )
