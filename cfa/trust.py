@@ -8,13 +8,14 @@ it (`cfa.results.trusted`).
 
 import importlib
 import importlib.util
+import pkgutil
 import re
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from importlib.machinery import ModuleSpec, PathFinder
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 from cfa.errors import ConfigError, UnknownName, Untrusted
@@ -174,7 +175,7 @@ def _find(kind: str, name: str, module_name: str) -> None:
     spec = _top_level(parts[0])
     if spec is None:
         for folder in _ALLOWED.get().folders:
-            if (spec := PathFinder.find_spec(parts[0], [str(folder)])) is not None:
+            if (spec := _found_in(parts[0], [str(folder)])) is not None:
                 break
     where = _places_of(spec)
     for number in range(2, len(parts) + 1):
@@ -182,7 +183,7 @@ def _find(kind: str, name: str, module_name: str) -> None:
             spec = None
             break
         # Without importing the package: its `__init__` would run before anybody knows where it lies.
-        spec = PathFinder.find_spec(".".join(parts[:number]), spec.submodule_search_locations)
+        spec = _found_in(".".join(parts[:number]), spec.submodule_search_locations)
         where += _places_of(spec)
     if spec is None:
         raise _not_importable(kind, name, f"No module named {module_name!r}")
@@ -196,6 +197,25 @@ def _top_level(name: str) -> ModuleSpec | None:
         return importlib.util.find_spec(name)
     except ValueError:  # loaded by hand, without a specification
         return None
+
+
+def _found_in(name: str, places: Iterable[str]) -> ModuleSpec | None:
+    """Find a module in some folders without importing the packages that it is in.
+
+    Python's own search wants those imported as soon as one of them has no ``__init__``.
+    """
+    portions: list[str] = []
+    for place in places:
+        finder = pkgutil.get_importer(place)
+        spec = finder.find_spec(name) if finder is not None else None
+        if spec is not None and spec.loader is not None:
+            return spec
+        portions += [] if spec is None else spec.submodule_search_locations or []
+    if not portions:
+        return None
+    namespace = ModuleSpec(name, None, is_package=True)
+    namespace.submodule_search_locations = portions
+    return namespace
 
 
 def _places_of(spec: ModuleSpec | None) -> list[str]:

@@ -156,6 +156,20 @@ def test_places_and_libraries_are_refused_before_the_import(
     assert not seen.exists()
 
 
+@pytest.mark.parametrize("package", ["", "plain.", "plain.inner.", "packed.", "packed.inner."])
+def test_own_code_is_found_in_packages_with_and_without_init(package: str, seen: Path) -> None:
+    folder = Path(*package.split("."))
+    folder.mkdir(parents=True, exist_ok=True)
+    if package.startswith("packed"):
+        Path("packed", "__init__.py").touch()
+    (folder / "mine.py").write_text("def make(): pass\n")
+    for known in ("mine", "plain", "packed"):
+        for name in [name for name in sys.modules if name.partition(".")[0] == known]:
+            del sys.modules[name]
+    with allowing([f"{package}mine:make"]):
+        assert MODELS[f"{package}mine:make"].__module__ == f"{package}mine"
+
+
 @pytest.mark.parametrize(
     ("code", "error", "sentence"),
     [
