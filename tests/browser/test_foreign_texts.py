@@ -61,5 +61,6 @@ def test_texts_of_others_are_texts(tab: Tab, names: list[str], page: str):
     assert tab.page.evaluate(MARKUP) == []
     assert [fault for fault in tab.faults if "canary" in fault] == []
     shown = tab.page.evaluate(TEXT)
-    assert [sign for sign in SIGNS if sign not in shown] == [], shown[:3000]
+    if page != "runs":  # a name that is not usable is not shown there: the run is called by its id
+        assert [sign for sign in SIGNS if sign not in shown] == [], shown[:3000]
     tab.check()

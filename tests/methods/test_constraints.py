@@ -177,7 +177,7 @@ def test_epoch_1_has_the_knobs_of_the_network_that_it_starts_from(tmp_path: Path
 
     split = split_images(config, data)
     images = Images(data.train_images, data.train_labels)
-    model = _model(config, _model_spec(data, images.subset(split.train)), CPU, start)
+    model = _model(config, _model_spec(data, images.subset(split.train)), CPU, start, Observer())
     counts = count_correct(model, images.subset(split.validation), config, 4, "pgd-20")
     total = list(counts.total)
     state, knobs = rule(state, stats(list(counts.clean), list(counts.robust), total, 0))
