@@ -424,11 +424,15 @@ def smallest_perturbations(found: Outcomes) -> pd.DataFrame:
     Returns:
         Columns ``image, class_index, class_name, attack, length``; 0 where the image is wrong without a
         perturbation, infinite where none was found.
+
+    Raises:
+        StoreError: The evaluation says that it looked for them, and has none.
     """
     table = found.index.outcomes
     lengths = [name for name, values in table.items() if name.endswith("/norm") and values.dtype.kind == "f"]
-    # In a sweep the smallest budget's attack saw every image.
-    name = lengths[0]
+    if not lengths:
+        raise StoreError(f"evaluation {found.evaluation.id} has no lengths of perturbations; evaluate again")
+    name = lengths[0]  # in a sweep the smallest budget's attack saw every image
     return pd.DataFrame(
         {
             "image": table["image"],

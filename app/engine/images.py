@@ -165,7 +165,8 @@ def open_parts(found: Outcomes) -> None:
 
 def _outside_of(found: Outcomes) -> tuple[str, ...]:
     dataset = found.evaluation.dataset_to_load
-    return (*((dataset,) if is_outside(dataset) else ()), *import_names([found.run.model]))
+    names = [*([dataset] if is_outside(dataset) else []), *import_names([found.run.model])]
+    return tuple(dict.fromkeys(names))
 
 
 @st.cache_resource(show_spinner=False)

@@ -6,10 +6,13 @@ The calls are made within whatever session this runs in: a real one of somebody 
 
 import importlib
 import inspect
+import os
 import pkgutil
 import sys
+import tempfile
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,12 +24,15 @@ import app.engine
 from app import services
 from app.engine import opened
 from app.engine.rights import right_of
+from app.outcomes import Picture
+from app.tables import Condition
+from tests.app.guarded_store import CANARY, SECRET
 
-CANARY = "canary:run"
-SECRET = "secret"  # a folder beside the home, with a class of images in it
 WATCHED = ("os.", "shutil.", "subprocess.", "socket.connect", "ctypes.", "pty.")
 
 INSIDE = ("opened", "rights", "stamps", "supervision")  # the door's own tools, which no page can reach
+
+SCRATCH = f"{tempfile.gettempdir()}/tmp"  # where a download is put together, and taken away again
 
 _watching = threading.local()
 
@@ -56,14 +62,26 @@ def _hook(event: str, arguments: tuple[Any, ...]) -> None:
     events: list[str] | None = getattr(_watching, "events", None)
     if events is None:
         return
-    if event == "import" and str(arguments[0]).startswith("canary"):
-        events.append(f"import {arguments[0]}")
-    elif event == "open" and (_writes(arguments) or f"/{SECRET}" in str(arguments[0])):
-        events.append(f"open {arguments[0]} {arguments[1]}")
-    elif event.startswith(WATCHED) and not event.startswith(("os.listdir", "os.scandir", "os.putenv")):
+    place = _place(arguments)
+    if event == "exec" and "canary" in getattr(arguments[0], "co_filename", ""):
+        events.append("import canary")  # `importlib` raises no event of that name
+    elif place.startswith(SCRATCH):
+        return
+    elif event == "open" and (_writes(arguments) or f"/{SECRET}" in place):
+        events.append(f"open {place} {arguments[1]}")
+    elif event in ("os.listdir", "os.scandir"):
+        events += [f"{event} {place}"] if f"/{SECRET}" in place else []
+    elif event.startswith(WATCHED) and event != "os.putenv":
         events.append(f"{event} {arguments!r:.200}")
-    elif event in ("os.listdir", "os.scandir") and f"/{SECRET}" in str(arguments[0]):
-        events.append(f"{event} {arguments[0]}")
+
+
+def _place(arguments: tuple[Any, ...]) -> str:
+    """Return the path of an event about a file, whole where it is told beside an open folder."""
+    name, folder = (*arguments, None, None)[:2]
+    if isinstance(name, str) and isinstance(folder, int) and folder >= 0 and not name.startswith("/"):
+        with suppress(OSError):
+            return f"{os.readlink(f'/proc/self/fd/{folder}')}/{name}"
+    return str(name)
 
 
 def _writes(arguments: tuple[Any, ...]) -> bool:
@@ -84,11 +102,13 @@ def ask(call: Callable[[], object]) -> Answer:
     """Make a call and watch it."""
     _watching.events = []
     try:
-        said, refused = f"{call()!r:.500}", False
+        said, refused = f"{call()!r:.20000}", False
     except services.MayOnlyLook as error:
         said, refused = str(error), True
     except services.CfaError as error:
         said, refused = f"{type(error).__name__}: {error}", False
+    except Exception as error:
+        said, refused = f"FAULT {error!r}", False
     finally:
         events, _watching.events = _watching.events, None
     return Answer(refused, said, events)
@@ -131,14 +151,15 @@ def _each(function: Callable[..., object]) -> list[Callable[[], object]]:
 
 def _config(name: str, **changes: Any) -> services.RunConfig:
     made = services.configure("trades", "fashion-mnist-mini")
-    return made.model_copy(update={"dataset": name, "model": CANARY, **changes})
+    return made.model_copy(update={"dataset": name, **changes})
 
 
 def _of_names() -> dict[str, list[Callable[[], object]]]:
     kinds = ("is_outside", "waits_for_a_look", "dataset_description", "look_at", "describe_now", "is_missing")
-    kinds += ("fetch_job", "fetch_dataset", "default_model", "default_preset", "display_name", "find_run")
+    kinds += ("fetch_job", "fetch_dataset", "default_model", "default_preset", "find_run")
     kinds += ("method_title", "without_places")
     found = {kind: _each(getattr(services, kind)) for kind in kinds if hasattr(services, kind)}
+    found["display_name"] = _each(lambda name: services.display_name(name, "online"))
     found["configure"] = [
         lambda name=name, key=key: services.configure(**{"method": "trades", "dataset": "d", key: name})
         for name in outside_names()
@@ -160,15 +181,20 @@ def _of_names() -> dict[str, list[Callable[[], object]]]:
     return found
 
 
+def _own_runs() -> list[services.Run]:
+    return [run for run in services.runs() if not run.read_only]
+
+
 def _of_runs() -> dict[str, list[Callable[[], object]]]:
-    every = services.runs()
+    every = _own_runs()
     own = next(run for run in every if run.name == "own")
     foreign = [run for run in every if run.name.startswith("foreign")]
     each = ("manifest", "class_groups", "run_log", "disk_use", "history", "knobs", "epochs", "history_stamp")
     each += ("evaluations", "own_weights")
     found = {kind: [lambda r=r, k=kind: getattr(services, k)(r) for r in every] for kind in each}
-    groups = ("results", "findings", "untrusted_code", "export_zip", "report_problem", "missing_data")
+    groups = ("results", "findings", "untrusted_code", "report_problem", "missing_data")
     found |= {kind: [lambda k=kind: getattr(services, k)(every)] for kind in groups}
+    found["export_zip"] = [lambda: len(services.export_zip([own]))]
     found["fairness"] = [lambda: services.fairness(every, [own.id])]
     found["relabel"] = [lambda: services.relabel(own, "other", ["tag"], "note")]
     found["delete_runs"] = [lambda: services.delete_runs([foreign[0]])]
@@ -178,9 +204,7 @@ def _of_runs() -> dict[str, list[Callable[[], object]]]:
     found["report"] = [lambda e=e: services.report(*report, e) for e in (".pdf", ".zip", ".md", "/../x.md")]
     found["print_report"] = [lambda: services.print_report(*report, ".pdf")]
     measured = services.results([own]).per_class.iloc[0]
-    condition = services.Condition(
-        *(measured[name] for name in ("dataset", "checkpoint", "attack", "norm", "eps"))
-    )
+    condition = Condition(*(measured[name] for name in ("dataset", "checkpoint", "attack", "norm", "eps")))
     found["statements"] = [lambda: services.statements([own], [own], condition)]
     return found
 
@@ -198,10 +222,10 @@ def _of_jobs() -> dict[str, list[Callable[[], object]]]:
 
 
 def _of_evaluations() -> dict[str, list[Callable[[], object]]]:
-    every = services.runs()
+    every = _own_runs()
     pairs = [(run, evaluation) for run in every for evaluation in services.evaluations(run)]
     found = [services.outcomes(run, evaluation) for run, evaluation in pairs]
-    pictures = [services.Picture(int(found[0].index.outcomes["image"][0]), 0, "missing", "pgd-20")]
+    pictures = [Picture(int(found[0].index.outcomes["image"][0]), 0, "missing", "pgd-20")]
     shape = (1, 1, 28, 28)
     requests = [
         services.EvaluationRequest(weights=("online",), attacks=(attack,), transfer_from=every[0].id)
@@ -226,8 +250,7 @@ def _of_evaluations() -> dict[str, list[Callable[[], object]]]:
         for kind in ("is_sweep", "finds_minimum")
     }
     made["sweep_scores"] = [lambda: services.sweep_scores(pairs)]
-    lengths = {"fab-min/norm": np.ones(1)}
-    made["smallest_perturbations"] = [lambda: (lengths, services.smallest_perturbations(found[-1]))]
+    made["smallest_perturbations"] = [lambda f=f: services.smallest_perturbations(f) for f in found]
     return made
 
 

@@ -11,14 +11,16 @@ MAIN = services.__file__.replace("services.py", "pages.py")
 PAGES = ("home", "train", "monitor", "runs", "evaluate", "classes", "sweep", "compare", "leaderboard")
 
 
-def visit(name, **query):
-    """Open a page with an address, whatever it then says."""
+def visit(name, typed=(), **query):
+    """Open a page with an address, whatever it then says; ``typed`` is what fields hold, by key."""
     app = AppTest.from_file(MAIN, default_timeout=60)
     if name != "home":
         app.run()
         app.switch_page(f"views/{name}.py")
     for key, value in query.items():
         app.query_params[key] = value
+    for key, value in dict(typed).items():
+        app.session_state[key] = value
     return app.run()
 
 

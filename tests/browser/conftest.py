@@ -8,7 +8,7 @@ from typing import Literal
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
-from tests.browser.dashboard import Dashboard, end_workers
+from tests.browser.dashboard import MAIN, Dashboard, end_workers
 from tests.browser.tab import Tab
 from tests.support.require import require
 
@@ -38,10 +38,13 @@ def open_dashboard(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -
     started: list[Dashboard] = []
 
     def start(
-        home: Path, folder: Path | None = None, environment: Mapping[str, str] | None = None
+        home: Path,
+        folder: Path | None = None,
+        environment: Mapping[str, str] | None = None,
+        main: Path = MAIN,
     ) -> Dashboard:
         foreign = folder or tmp_path_factory.mktemp("elsewhere")
-        started.append(Dashboard(home, foreign, environment))
+        started.append(Dashboard(home, foreign, environment, main))
         return started[-1]
 
     yield start

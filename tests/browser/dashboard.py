@@ -32,13 +32,16 @@ def wait_for(look: Callable[[], Found], what: str, seconds: float = PATIENCE) ->
 class Dashboard:
     """A Streamlit server on a home of its own, started from a folder outside the project."""
 
-    def __init__(self, home: Path, folder: Path, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, home: Path, folder: Path, environment: Mapping[str, str] | None = None, main: Path = MAIN
+    ) -> None:
         """Start the server and wait until it answers.
 
         Args:
             home: ``CFA_HOME``.
             folder: Where it is started; what lies there can be imported by jobs submitted on its pages.
             environment: Further variables.
+            main: What is served.
         """
         self.home = home
         self.port = free_port()
@@ -48,7 +51,7 @@ class Dashboard:
         inherited = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
         with self.log_file.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "streamlit", "run", str(MAIN), "--server.port", str(self.port)],
+                [sys.executable, "-m", "streamlit", "run", str(main), "--server.port", str(self.port)],
                 cwd=folder,
                 env=inherited | {"CFA_HOME": str(home), "OMP_NUM_THREADS": "1"} | dict(environment or {}),
                 stdin=subprocess.DEVNULL,

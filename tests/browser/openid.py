@@ -4,6 +4,7 @@ import json
 import secrets
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from time import time
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlparse
@@ -84,3 +85,21 @@ class Provider:
         claims = {"iss": self.address, "aud": CLIENT, "iat": now, "exp": now + 600, **self.codes.pop(code)}
         signed = jwt.encode({"alg": "RS256", "kid": "test"}, claims, self.key)
         return {"access_token": "unused", "token_type": "Bearer", "expires_in": 600, "id_token": signed}
+
+
+def write_secrets(folder: Path, provider: Provider, *, may_start: str) -> None:
+    """Write what turns the login on in a dashboard that is started in a folder."""
+    (folder / ".streamlit").mkdir()
+    (folder / ".streamlit" / "secrets.toml").write_text(
+        f"""
+[auth]
+redirect_uri = "http://127.0.0.1:{{port}}/oauth2callback"
+cookie_secret = "{"c" * 32}"
+client_id = "{CLIENT}"
+client_secret = "s3cret"
+server_metadata_url = "{provider.address}/.well-known/openid-configuration"
+
+[access]
+may_start = ["{may_start}"]
+"""
+    )

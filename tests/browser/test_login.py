@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, expect
 from cfa.errors import StoreError
 from cfa.jobs.queue import Queue
 from tests.browser.dashboard import Dashboard, wait_for
-from tests.browser.openid import CLIENT, Provider
+from tests.browser.openid import Provider, write_secrets
 from tests.browser.tab import Tab
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser-1")]
@@ -32,20 +32,7 @@ def provider() -> Iterator[Provider]:
 @pytest.fixture(scope="module")
 def dashboard(open_dashboard, provider: Provider, tmp_path_factory: pytest.TempPathFactory) -> Dashboard:
     folder: Path = tmp_path_factory.mktemp("elsewhere")
-    (folder / ".streamlit").mkdir()
-    (folder / ".streamlit" / "secrets.toml").write_text(
-        f"""
-[auth]
-redirect_uri = "http://127.0.0.1:{{port}}/oauth2callback"
-cookie_secret = "{"c" * 32}"
-client_id = "{CLIENT}"
-client_secret = "s3cret"
-server_metadata_url = "{provider.address}/.well-known/openid-configuration"
-
-[access]
-may_start = ["*@lab.example.org"]
-"""
-    )
+    write_secrets(folder, provider, may_start="*@lab.example.org")
     return open_dashboard(tmp_path_factory.mktemp("home"), folder)
 
 
