@@ -69,7 +69,7 @@ def _hook(event: str, arguments: tuple[Any, ...]) -> None:
         return
     elif event == "open" and (_writes(arguments) or f"/{SECRET}" in place):
         events.append(f"open {place} {arguments[1]}")
-    elif event in ("os.listdir", "os.scandir"):
+    elif event in ("os.listdir", "os.scandir", "os.walk", "os.fwalk"):
         events += [f"{event} {place}"] if f"/{SECRET}" in place else []
     elif event.startswith(WATCHED) and event != "os.putenv":
         events.append(f"{event} {arguments!r:.200}")
@@ -190,7 +190,7 @@ def _of_runs() -> dict[str, list[Callable[[], object]]]:
     own = next(run for run in every if run.name == "own")
     foreign = [run for run in every if run.name.startswith("foreign")]
     each = ("manifest", "class_groups", "run_log", "disk_use", "history", "knobs", "epochs", "history_stamp")
-    each += ("evaluations", "own_weights")
+    each += ("evaluations", "own_weights", "of_old_weights")
     found = {kind: [lambda r=r, k=kind: getattr(services, k)(r) for r in every] for kind in each}
     groups = ("results", "findings", "untrusted_code", "report_problem", "missing_data")
     found |= {kind: [lambda k=kind: getattr(services, k)(every)] for kind in groups}
@@ -206,6 +206,16 @@ def _of_runs() -> dict[str, list[Callable[[], object]]]:
     measured = services.results([own]).per_class.iloc[0]
     condition = Condition(*(measured[name] for name in ("dataset", "checkpoint", "attack", "norm", "eps")))
     found["statements"] = [lambda: services.statements([own], [own], condition)]
+    found["pairs"] = [lambda r=r: services.pairs(own, r) for r in every]
+    found["on_common_images"] = [
+        lambda e=e: services.on_common_images(e)
+        for r in every
+        if r is not own
+        for e in services.pairs(own, r)
+    ]
+    summary = services.results([own]).summary
+    found["averaged"] = [lambda: services.averaged(summary, {own.id: own.experiment})]
+    found["distinct_seeds"] = [lambda: services.distinct_seeds([0, 1])]
     return found
 
 
