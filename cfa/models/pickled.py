@@ -72,20 +72,32 @@ def pickled_tensors(path: Path, *, mmap: bool) -> dict[str, Tensor] | str:
     Keys of the file are separated by ``/``, so that dots are those of module names: ``ema/conv1.weight``.
 
     Args:
-        path: What ``torch.save`` wrote.
-        mmap: Map tensors from the file instead of reading them.
+        path: What ``torch.save`` wrote, whatever it is called.
+        mmap: Map tensors from the file instead of reading them; needs a name that ``may_be_mapped``.
 
     Raises:
         CheckpointError: Endless or too many entries.
         Exception: Whatever torch raises for a file that is damaged or holds other objects.
     """
-    with _ONE_AT_A_TIME, warnings.catch_warnings(), torch.serialization.safe_globals(_ADMITTED):  # type: ignore[arg-type]
+    with (
+        path.open("rb") as file,
+        _ONE_AT_A_TIME,
+        warnings.catch_warnings(),
+        torch.serialization.safe_globals(_ADMITTED),  # type: ignore[arg-type]
+    ):
         # About pickle protocols: whatever cannot be read raises as well.
         warnings.simplefilter("ignore", UserWarning)
-        loaded: object = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
+        # Only a path can be mapped, but of a path torch believes the ending.
+        source = path if mmap else file
+        loaded: object = torch.load(source, map_location="cpu", weights_only=True, mmap=mmap)
     if isinstance(loaded, Tensor) or not isinstance(loaded, dict | list | tuple | _Namespace):
         return f"an object of type {type(loaded).__name__.strip('_')}"
     return _tensors(loaded, path) or _summary(loaded)
+
+
+def may_be_mapped(path: Path) -> bool:
+    """Tell whether torch looks into a file that it is to map: it takes a name for the format."""
+    return not path.name.endswith(".safetensors")
 
 
 def _tensors(loaded: object, path: Path) -> dict[str, Tensor]:

@@ -15,7 +15,7 @@ import safetensors
 from torch import Tensor
 
 from cfa.errors import CheckpointError
-from cfa.models.pickled import pickled_tensors
+from cfa.models.pickled import may_be_mapped, pickled_tensors
 from cfa.weights_identity import CONTENT
 
 
@@ -42,7 +42,7 @@ class WeightsFile:
 class _Readable:
     """A file that can be read: in which way, and how much memory that takes."""
 
-    kind: Literal["safetensors", "torch zip", "torch zip, compressed", "torch legacy"]
+    kind: Literal["safetensors", "torch zip", "torch zip, not mapped", "torch legacy"]
     needs: int
 
 
@@ -246,8 +246,8 @@ def _inspected_zip(path: Path, size: int) -> _Readable:
                 f"{path} would grow from {size:,} to {expanded:,} bytes, which no weights do, and is not "
                 "read; copy or download it again"
             )
-        if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
-            return _Readable("torch zip, compressed", expanded)
+        if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries) or not may_be_mapped(path):
+            return _Readable("torch zip, not mapped", expanded)
         return _Readable("torch zip", 0)  # it is mapped
     raise CheckpointError(f"{path} is {what}")
 

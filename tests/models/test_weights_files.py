@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from cfa.errors import CheckpointError
-from cfa.models import WeightsFile, load_weights
+from cfa.models import WeightsFile, load_metadata, load_weights, save_weights
 
 WEIGHTS = {"conv1.weight": torch.arange(6.0).reshape(2, 3), "bn1.running_var": torch.ones(2)}
 
@@ -93,15 +93,41 @@ FOREIGN: dict[str, tuple[Callable[[], bytes], str, str]] = {
 }
 
 
+@pytest.mark.parametrize("file", ["weights.pt", "weights.safetensors"])
 @pytest.mark.parametrize("case", FOREIGN)
-def test_what_is_no_weights_file_is_called_by_its_name_with_a_way_out(tmp_path: Path, case: str) -> None:
+def test_what_is_no_weights_file_is_called_by_its_name_with_a_way_out(
+    tmp_path: Path, case: str, file: str
+) -> None:
     make, name, way_out = FOREIGN[case]
-    path = tmp_path / "weights.pt"
+    path = tmp_path / file
     path.write_bytes(make())
     sentence = refusal(path)
     assert name in sentence
     assert way_out in sentence
     assert "damaged" not in sentence
+
+
+@pytest.mark.parametrize("name", ["weights.pt", "weights.safetensors", ".safetensors", "weights"])
+@pytest.mark.parametrize("kind", ["zip", "legacy", "deflated", "safetensors"])
+def test_a_file_is_what_it_holds_whatever_it_is_called(tmp_path: Path, kind: str, name: str) -> None:
+    path = tmp_path / name
+    made = tmp_path / "made.pt"
+    if kind == "safetensors":
+        save_weights(made, WEIGHTS, {"epoch": "3"})
+    else:
+        torch.save(WEIGHTS, made, _use_new_zipfile_serialization=kind != "legacy")
+    if kind == "deflated":
+        deflated(made, path)
+    else:
+        made.rename(path)
+    assert load_weights(path).keys() == WEIGHTS.keys()
+    assert all(torch.equal(found, WEIGHTS[key]) for key, found in load_weights(path).items())
+    assert load_metadata(path) == ({"epoch": "3"} if kind == "safetensors" else {})
+    # Cut anywhere it is refused with a sentence.
+    content = path.read_bytes()
+    for share in range(1, 8):
+        path.write_bytes(content[: share * len(content) // 8])
+        refusal(path)
 
 
 def test_a_list_of_parts_is_called_so(tmp_path: Path) -> None:
@@ -405,8 +431,6 @@ def test_entries_without_an_end_are_refused(tmp_path: Path, many: str) -> None:
 def test_what_does_not_fit_into_the_memory_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    from cfa.models import save_weights
-
     path = tmp_path / "large.pt"
     if kind == "safetensors":
         save_weights(path, WEIGHTS, {})
