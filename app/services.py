@@ -103,6 +103,7 @@ from cfa.jobs.submit import (
     submit_training,
 )
 from cfa.jobs.supervisor import devices
+from cfa.methods.grids import grid
 from cfa.methods.presets import (
     MAIN_SETTINGS,
     PRESETS,
@@ -112,7 +113,6 @@ from cfa.methods.presets import (
     configure,
     default_model,
     default_preset,
-    grid,
     unused_settings,
 )
 from cfa.methods.recipes import METHODS, Recipe, display_name

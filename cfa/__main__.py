@@ -4,6 +4,6 @@ from cfa.search_path import forget_working_folder
 
 if __name__ == "__main__":
     forget_working_folder()  # before anything is imported that could lie there
-    from cfa.cli import main
+    from cfa.commands import main
 
     main()

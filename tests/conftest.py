@@ -90,7 +90,7 @@ def queue(home: Path):
 @pytest.fixture
 def cfa(home: Path):
     """Call a command in this process; gives exit code, stdout (read as JSON after --json) and stderr."""
-    from cfa.cli import app
+    from cfa.commands import app
 
     def call(*arguments: str, code: int = 0):
         result = CliRunner().invoke(app, list(arguments))

@@ -40,6 +40,7 @@ ALLOWED: dict[str, set[str]] = {
         *("cfa.methods", "cfa.data", "cfa.models", "cfa.results", "cfa.statistics", "cfa.weights_identity"),
     },
 }
+TOP = "cfa.commands"  # which only `python -m cfa` imports; pages and commands stand beside each other
 NEVER_IN_CFA = {"streamlit", "plotly", "matplotlib", "app", "benchmarks", "tests"}
 # Beside the standard library: torch, and the two packages whose attacks are offered.
 ONLY_TORCH = {"cfa.attacks": {"torch", "cfa", "pyautoattack", "torchattacks"}}
@@ -81,13 +82,20 @@ def violations(module: str, package: str, source: str) -> list[str]:
         foreign = roots - ONLY_TORCH[room] - BESIDES.get(module, set()) - set(sys.stdlib_module_names)
         found += [f"{module} imports {root}" for root in sorted(foreign)]
     rooms = {room_of(name) for name in names if name.startswith("cfa.")} & ROOMS
+    if TOP in rooms and room != TOP and not _starts_the_commands(module):
+        found.append(f"{module} imports {TOP}")
     if room in ALLOWED:
         allowed = ALLOWED[room] | {room, "cfa.errors"}
-        found += [f"{module} imports {other}" for other in sorted(rooms - allowed)]
+        found += [f"{module} imports {other}" for other in sorted(rooms - allowed - {TOP})]
     if module.startswith("app") and not _is_the_door(module):
         found += [f"{module} imports {name}" for name in ("cfa",) if name in roots]
         found += [f"{module} imports app.engine"] * any(name.startswith("app.engine") for name in names)
     return found
+
+
+def _starts_the_commands(module: str) -> bool:
+    """Tell whether a module is `python -m cfa`."""
+    return module == "cfa.__main__"
 
 
 def _is_the_door(module: str) -> bool:
@@ -137,6 +145,10 @@ def test_the_rooms_of_the_table_exist() -> None:
         ("cfa.data.splits", "import cfa.models.networks"),
         ("cfa.config", "if True:\n    from cfa.registry import unknown"),
         ("cfa.results.rows", "import cfa.training"),
+        ("cfa.jobs.worker", "from cfa.commands.printing import note"),
+        ("cfa.results.rows", "def f():\n    from cfa import commands"),
+        ("cfa.api", "import cfa.commands"),
+        ("app.services", "from cfa.commands.printing import duration"),
         ("app.charts", "from cfa.config import format_eps"),
         ("app.views.home", "import cfa"),
         ("app.views.home", "from app.engine import opened"),
@@ -154,6 +166,8 @@ def test_a_planted_import_is_found(module: str, planted: str) -> None:
         ("cfa.training.fit", "from cfa.methods import METHODS\nfrom cfa.errors import Diverged"),
         ("cfa.attacks.pgd", "import re\nimport torch\nfrom cfa.config import Norm\nfrom . import losses"),
         ("cfa.attacks.torchattacks_plugin", "def f():\n    import numpy, torchattacks"),
+        ("cfa.__main__", "from cfa.commands import main"),
+        ("cfa.commands.training", "from cfa.commands.shared import DONE\nfrom cfa.jobs.queue import Queue"),
         ("app.services", "from cfa.config import RunConfig"),
         ("app.engine.opened", "from cfa.results.store import Store"),
         ("app.views.home", "from app import services"),

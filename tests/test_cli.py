@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import torch
 
-from cfa.cli import app
+from cfa.commands import COMMANDS
 from cfa.config import RunConfig
 from cfa.evaluation import SANITY
 from cfa.jobs.folders import JobFolder
@@ -47,7 +47,7 @@ def train(cfa, tiny: str):
 
 
 def command_names() -> list[str]:
-    return [command.name for command in app.registered_commands if not command.hidden]
+    return [name for name, listed in COMMANDS.items() if not listed.hidden and name != "suite"]
 
 
 # Help and errors -------------------------------------------------------------------------------------------
@@ -73,7 +73,7 @@ def test_every_command_has_help_with_an_example_of_itself(name, cfa):
 
 def test_listing_jobs_and_asking_for_help_need_no_torch(home):
     script = (
-        "import sys; from typer.testing import CliRunner; from cfa.cli import app\n"
+        "import sys; from typer.testing import CliRunner; from cfa.commands import app\n"
         "for words in (['--help'], ['train', '--help'], ['jobs'], ['runs']):\n"
         "    assert CliRunner().invoke(app, words).exit_code == 0\n"
         "print({'torch', 'pandas', 'streamlit'} & set(sys.modules))"

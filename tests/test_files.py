@@ -276,7 +276,7 @@ def audit(event, arguments):
 
 os.fsync = fsync
 sys.addaudithook(audit)
-from cfa.cli import app
+from cfa.commands import app
 
 def call(*words):
     result = CliRunner().invoke(app, words)

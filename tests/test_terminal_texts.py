@@ -50,7 +50,7 @@ def test_no_command_prints_what_moves_the_cursor(
 ) -> None:
     from typer.testing import CliRunner
 
-    from cfa.cli import app
+    from cfa.commands import app
 
     monkeypatch.chdir(tmp_path)
     if command[0] == "import":

@@ -6,7 +6,6 @@ that say what a request comes to leave out what is not known before.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import streamlit as st
 import torch
@@ -18,17 +17,15 @@ from app.engine.rights import acts, looks
 from app.engine.snapshots import Run, forget_snapshots
 from cfa.attacks import ATTACKS, CLEAN, named_attack, passes_of
 from cfa.config import AttackSettings
-from cfa.errors import CfaError, ConfigError
+from cfa.errors import CfaError
 from cfa.evaluation import (
     PLANS,
     TRANSFER,
     EvaluationPlan,
+    EvaluationRequest,
     default_weights,
     estimate_evaluation_seconds,
     load_model,
-    requested_plan,
-    requested_sweep,
-    requested_threat,
 )
 from cfa.jobs.queue import Job
 from cfa.jobs.submit import submit_evaluation
@@ -40,77 +37,6 @@ USUAL_ATTACKS = (
     *("fgsm", "pgd-20", "pgd-20-best", "pgd-100", "cw-20", "kl-20", "apgd-ce", "apgd-dlr", "apgd-t", "fab-t"),
     *("fab-min", "square", "autoattack", "autoattack-plus", "autoattack-rand", "noise"),
 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class EvaluationRequest:
-    """What Evaluate asks for.
-
-    Attributes:
-        weights: Kinds, ``auto`` for each run's own.
-        checkpoint: ``best`` or ``last``.
-        preset: A plan's name, or "" for ``attacks``.
-        attacks: Names, where there is no preset.
-        norm: ``None`` takes each run's own.
-        eps: As typed; "" takes each run's own.
-        sweep: Budgets as typed, or "".
-        limit: ``None`` takes the preset's, or all images.
-        mode: How AutoAttack runs.
-        keep_megabytes: Room for adversarial images.
-        transfer_from: Id of the run whose images ``transfer`` uses.
-        seed: Of random starts.
-        batch_size: Images per batch.
-    """
-
-    weights: tuple[str, ...] = ("auto",)
-    checkpoint: str = "best"
-    preset: str = ""
-    attacks: tuple[str, ...] = ()
-    norm: str | None = None
-    eps: str = ""
-    sweep: str = ""
-    limit: int | None = None
-    mode: str = "reference"
-    keep_megabytes: float = 20.0
-    transfer_from: str | None = None
-    seed: int = 0
-    batch_size: int = 500
-
-    @property
-    def own_attacks(self) -> tuple[str, ...]:
-        """Name the attacks that are somebody's code."""
-        return tuple(name for name in self.attacks if is_import_name(name))
-
-    def without_code(self) -> "EvaluationRequest":
-        """Leave out the attacks that are somebody's code: they are imported to attack, not to be counted."""
-        known = tuple(name for name in self.attacks if not is_import_name(name))
-        return replace(self, attacks=known or (CLEAN,)) if self.own_attacks else self
-
-    def plan(self, own: AttackSettings) -> EvaluationPlan:
-        """Build the plan for a run with these attack settings.
-
-        Raises:
-            CfaError: Something in it cannot be carried out.
-        """
-        if not self.preset and not self.attacks:
-            raise ConfigError("no attack is chosen; choose at least one, such as pgd-20")
-        options: dict[str, Any] = {
-            "seed": self.seed,
-            "batch_size": self.batch_size,
-            "mode": self.mode,
-            "keep_megabytes": self.keep_megabytes,
-        }
-        options |= {"limit": self.limit} if self.limit is not None else {}
-        norm, eps = requested_threat(self.norm, self.eps or None, own)
-        options |= {"eps_sweep": requested_sweep(self.sweep, norm)} if self.sweep.strip() else {}
-        return requested_plan(
-            self.preset or None,
-            self.attacks,
-            norm,
-            eps,
-            transfer_from=self.transfer_from,
-            options=options,
-        )
 
 
 @looks
@@ -129,6 +55,17 @@ def planned_evaluations(chosen: Sequence[Run], request: EvaluationRequest) -> li
             if (weights, _checkpoint(weights, request)) in run.kept and (run, weights) not in pairs:
                 pairs.append((run, weights))
     return pairs
+
+
+def _own_attacks(request: EvaluationRequest) -> tuple[str, ...]:
+    """Name the attacks that are somebody's code."""
+    return tuple(name for name in request.attacks if is_import_name(name))
+
+
+def _without_code(request: EvaluationRequest) -> EvaluationRequest:
+    """Leave out the attacks that are somebody's code: they are imported to attack, not to be counted."""
+    known = tuple(name for name in request.attacks if not is_import_name(name))
+    return replace(request, attacks=known or (CLEAN,)) if _own_attacks(request) else request
 
 
 def _checkpoint(weights: str, request: EvaluationRequest) -> str:
@@ -193,10 +130,10 @@ def evaluation_cost(chosen: Sequence[Run], request: EvaluationRequest) -> Cost:
         CfaError: The plan cannot be carried out.
     """
     images, passes, seconds = 0, 0, []
-    unknown = dict.fromkeys(request.own_attacks)
+    unknown = dict.fromkeys(_own_attacks(request))
     for run, _ in planned_evaluations(chosen, request):
         seconds.append(_evaluation_times().get(_cost_key(run, request)))
-        plan = request.without_code().plan(run.folder.config.attack)
+        plan = _without_code(request).plan(run.folder.config.attack)
         if waits_for_a_look(run.dataset):
             unknown |= {run.dataset: None}
             continue
@@ -280,9 +217,9 @@ def plan_words(run: Run, request: EvaluationRequest) -> str:
     Raises:
         CfaError: The plan cannot be carried out.
     """
-    plan = request.without_code().plan(run.folder.config.attack)
+    plan = _without_code(request).plan(run.folder.config.attack)
     titles = [wording.attack_title(name) for name in plan.attacks if name != CLEAN]
-    attacks = ", ".join([*titles, *request.own_attacks]) or "No attack"
+    attacks = ", ".join([*titles, *_own_attacks(request)]) or "No attack"
     budgets = ", ".join(wording.budget(plan.norm, eps) for eps in plan.eps_sweep or (plan.eps,))
     fast = ", AutoAttack in the fast mode" if plan.mode == "fast" else ""
     if waits_for_a_look(run.dataset):

@@ -45,10 +45,10 @@ def choose_request() -> services.EvaluationRequest | None:
     return services.EvaluationRequest(
         weights=tuple(kinds),
         checkpoint=which or "best",
-        preset=preset,
+        preset=preset or None,
         attacks=attacks,
         norm=norm,
-        eps=eps,
+        eps=eps or None,
         limit=limit,
         **choose_options(),
     )
@@ -148,7 +148,7 @@ def choose_options() -> dict[str, object]:
             "can be made again.",
         )
     return {
-        "sweep": sweep,
+        "sweep": sweep.strip() or None,
         "transfer_from": transfer,
         "mode": mode or "reference",
         "keep_megabytes": float(megabytes),

@@ -10,7 +10,7 @@ from cfa.evaluation.outcomes import AdversarialImages, Outcomes, confusion, wors
 from cfa.evaluation.plan import TRANSFER, EvaluationPlan
 from cfa.evaluation.presets import PLANS, PlanPreset
 from cfa.evaluation.reproduce import Reproduced, remake, reproduce
-from cfa.evaluation.request import NORMS, requested_plan, requested_sweep, requested_threat
+from cfa.evaluation.request import NORMS, EvaluationRequest, requested_sweep, requested_threat
 from cfa.evaluation.sanity import SANITY, Check, sanity_plan, verdicts
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "AdversarialIndex",
     "Check",
     "EvaluationPlan",
+    "EvaluationRequest",
     "Outcomes",
     "PlanPreset",
     "Remade",
@@ -37,7 +38,6 @@ __all__ = [
     "load_model",
     "remake",
     "reproduce",
-    "requested_plan",
     "requested_sweep",
     "requested_threat",
     "require_gradient",

@@ -1,8 +1,7 @@
 """What someone asks for on a command line or in a form, made into a plan."""
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, get_args
 
 from cfa.config import AttackSettings, Norm, eps_for, parse_fraction
@@ -14,13 +13,13 @@ NORMS: tuple[Norm, ...] = get_args(Norm)
 
 
 def requested_threat(
-    norm: str | None, eps: str | None, own: AttackSettings, dashes: str = ""
+    norm: str | None, eps: str | float | None, own: AttackSettings, dashes: str = ""
 ) -> tuple[Norm, float]:
     """Choose norm and budget: what was typed, else the run's own; a budget belongs to its norm.
 
     Args:
         norm: One of the norms, or ``None``.
-        eps: A budget as typed, or ``None``.
+        eps: A budget as typed, a number, or ``None``.
         own: The run's settings.
         dashes: What stands before ``norm`` and ``eps`` where they were typed, for the error.
 
@@ -55,32 +54,72 @@ def requested_sweep(text: str, norm: Norm, dashes: str = "") -> tuple[float, ...
     return tuple(eps_for(norm, part) for part in parts)
 
 
-def requested_plan(
-    preset: str | None,
-    attacks: Sequence[str],
-    norm: Norm,
-    eps: float,
-    *,
-    transfer_from: str | None,
-    options: Mapping[str, Any],
-) -> EvaluationPlan:
-    """Build a plan by its name, or for a list of attacks.
+@dataclass(frozen=True, kw_only=True)
+class EvaluationRequest:
+    """What somebody asks for on a page or in a command, before it is said of which run.
 
-    Args:
-        preset: One of ``PLANS``; ``None`` takes ``attacks``.
+    Attributes:
+        weights: Kinds, ``auto`` for each run's own.
+        checkpoint: ``best`` or ``last``.
+        preset: A plan's name; ``None`` takes ``attacks``.
         attacks: Names, where there is no preset.
-        norm: Threat model.
-        eps: Budget.
-        transfer_from: Id of the run whose images ``transfer``, which is then added, uses.
-        options: Other attributes of the plan, over those of the preset.
-
-    Raises:
-        CfaError: A name is unknown, or something in it cannot be carried out.
+        norm: ``None`` takes each run's own.
+        eps: As typed, or a number; ``None`` takes each run's own.
+        sweep: Budgets as typed, or ``None``.
+        limit: ``None`` takes the preset's, or all images.
+        mode: How AutoAttack runs.
+        keep_megabytes: Room for adversarial images.
+        transfer_from: Id of the run whose images ``transfer`` uses.
+        seed: Of random starts.
+        batch_size: Images per batch.
     """
-    transfer = (TRANSFER,) if transfer_from is not None else ()
-    if preset is None:
-        return EvaluationPlan(
-            attacks=(*attacks, *transfer), norm=norm, eps=eps, transfer_from=transfer_from, **options
+
+    weights: tuple[str, ...] = ("auto",)
+    checkpoint: str = "best"
+    preset: str | None = None
+    attacks: tuple[str, ...] = ()
+    norm: str | None = None
+    eps: str | float | None = None
+    sweep: str | None = None
+    limit: int | None = None
+    mode: str = "reference"
+    keep_megabytes: float = 20.0
+    transfer_from: str | None = None
+    seed: int = 0
+    batch_size: int = 500
+
+    def plan(self, own: AttackSettings, dashes: str = "") -> EvaluationPlan:
+        """Build the plan for a run with these attack settings.
+
+        Args:
+            own: The run's settings.
+            dashes: What stands before an option where it was typed, for the error.
+
+        Raises:
+            CfaError: Something in it cannot be carried out.
+        """
+        if self.preset is None and not self.attacks:
+            raise ConfigError("no attack is chosen; choose at least one, such as pgd-20")
+        norm, eps = requested_threat(self.norm, self.eps, own, dashes)
+        options: dict[str, Any] = {
+            "seed": self.seed,
+            "batch_size": self.batch_size,
+            "mode": self.mode,
+            "keep_megabytes": self.keep_megabytes,
+        }
+        options |= {"limit": self.limit} if self.limit is not None else {}
+        if self.sweep is not None:
+            options["eps_sweep"] = requested_sweep(self.sweep, norm, dashes)
+        transfer = (TRANSFER,) if self.transfer_from is not None else ()
+        if self.preset is None:
+            return EvaluationPlan(
+                attacks=(*self.attacks, *transfer),
+                norm=norm,
+                eps=eps,
+                transfer_from=self.transfer_from,
+                **options,
+            )
+        named = PLANS[self.preset].build(eps, norm)
+        return replace(
+            named, attacks=(*named.attacks, *transfer), transfer_from=self.transfer_from, **options
         )
-    named = PLANS[preset].build(eps, norm)
-    return replace(named, attacks=(*named.attacks, *transfer), transfer_from=transfer_from, **options)

@@ -2,6 +2,7 @@
 
 from cfa.methods.averaging import Averager, blend, gate_statistic, tail_classes
 from cfa.methods.constraints import FairConstraints
+from cfa.methods.grids import configure_grid, grid
 from cfa.methods.objectives import Objective, Terms
 from cfa.methods.presets import (
     MAIN_SETTINGS,
@@ -12,7 +13,6 @@ from cfa.methods.presets import (
     configure,
     default_model,
     default_preset,
-    grid,
     preset_settings,
     train_command,
 )
@@ -44,6 +44,7 @@ __all__ = [
     "blend",
     "config_differences",
     "configure",
+    "configure_grid",
     "default_model",
     "default_preset",
     "display_name",

@@ -4,9 +4,8 @@ A configuration is built in one order: `cfa.config`'s defaults, what the method'
 preset, what the user sets.
 """
 
-import itertools
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -397,12 +396,3 @@ def _plain(name: str, value: Any) -> Any:
     if isinstance(value, str) and value.strip().lower() in ("none", ""):
         return value if name in WORD_NONE else None
     return value
-
-
-def grid(overrides: Mapping[str, str | Sequence[str]]) -> list[dict[str, Any]]:
-    """Expand settings with several values, ``"0.3,0.5"`` or a list, into one dictionary per combination."""
-    choices = [
-        [part.strip() for part in value.split(",")] if isinstance(value, str) else list(value)
-        for value in overrides.values()
-    ]
-    return [dict(zip(overrides, combination, strict=True)) for combination in itertools.product(*choices)]

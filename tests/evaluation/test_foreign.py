@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from typer.testing import CliRunner
 
 import cfa as package
-from cfa.cli import app
+from cfa.commands import app
 from cfa.data import load_dataset
 from cfa.results.evaluations import read_evaluations
 from cfa.results.store import Store

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from cfa.commands.printing import TerminalListener, describe, duration, size
 from cfa.jobs.folders import JobProgress
-from cfa.terminal import TerminalListener, describe, duration, size
 
 HALF = JobProgress(5.0, 10.0, "epochs", "training", 6, 10, 0.25, 20.0, "2026-01-01T00:00:00+00:00")
 

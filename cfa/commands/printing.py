@@ -3,8 +3,9 @@
 import json
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -13,6 +14,7 @@ from cfa.escaping import harmless_json, printable
 from cfa.files import append_line
 from cfa.jobs.folders import JobProgress
 from cfa.jobs.observer import Listener
+from cfa.jobs.queue import Job
 
 QUIET = 5.0  # seconds between lines of progress where lines cannot be rewritten
 
@@ -129,3 +131,37 @@ def note(message: str) -> None:
 def say(line: str) -> None:
     """Print a line of the result on stdout."""
     print(printable(line))
+
+
+def print_jobs(found: Sequence[Job], as_json: bool, alone: bool = False) -> None:
+    """Print jobs as a table or as JSON: a list, or the only one ``alone``."""
+    documents = [{"name": job.title, **asdict(job)} for job in found]
+    if as_json:
+        print_json(documents[0] if alone else documents)
+        return
+    rows = [
+        (job.id, job.kind, _state_in_words(job), job.ran_on or job.device or "any", job.title, job.message)
+        for job in found
+    ]
+    print_table(rows, ("id", "kind", "state", "device", "title", "message"), "no jobs yet")
+
+
+def _state_in_words(job: Job) -> str:
+    return f"{job.state}, to {job.requested}" if job.requested else job.state
+
+
+def print_list(rows: Sequence[Mapping[str, Any]], shown: Sequence[str], as_json: bool, empty: str) -> None:
+    """Print rows as a table of the columns ``shown``, or whole as JSON."""
+    if as_json:
+        print_json(list(rows))
+        return
+    table = [[_cell(name, row[name]) for name in shown] for row in rows]
+    print_table(table, [name.replace("_", " ") for name in shown], empty)
+
+
+def _cell(name: str, value: Any) -> str:
+    if name == "bytes":
+        return size(value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(value)

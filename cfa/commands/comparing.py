@@ -1,0 +1,111 @@
+"""The command that compares runs: compare."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cfa.commands.printing import note, print_json, print_table
+from cfa.commands.scores import print_summary
+from cfa.commands.shared import AsJson, command, command_group, note_problems, open_store
+from cfa.errors import ConfigError
+from cfa.jobs.reports import check_format, make_report, write_report
+from cfa.results.listing import readable_runs
+from cfa.results.runs import RunFolder
+from cfa.results.store import Store
+
+group = command_group()
+
+
+@command(group, "cfa compare my-trades my-trades-cfa --out classes.csv")
+def compare(
+    runs: Annotated[
+        list[str] | None, typer.Argument(metavar="[RUN...]", help="Names, ids, or starts of ids.")
+    ] = None,
+    tag: Annotated[list[str] | None, typer.Option(help="All runs with this tag as well.")] = None,
+    baseline: Annotated[str | None, typer.Option(metavar="RUN", help="By default the first run.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="A report: .csv (two tables), .md, .tex, .html, .pdf, or .zip (charts as PNG and SVG).",
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compare runs with a baseline, class by class, on the test evaluations that they share."""
+    from cfa.evaluation import default_weights
+    from cfa.results.choice import left_out
+    from cfa.results.comparison import compare as compare_runs
+    from cfa.results.comparison import records
+    from cfa.results.frames import add_group_means
+
+    store, _ = open_store()
+    if out is not None:
+        check_format(out)
+    found = _named_or_tagged(store, runs or [], tag or [])
+    base = store.find(baseline) if baseline else found[0]
+    problems = note_problems([base, *(run for run in found if run.id != base.id)])
+    if out is None:
+        comparison = compare_runs(found, base, default_weights)
+    else:
+        report = make_report(found, base)
+        comparison = report.comparison
+        note(f"written: {' and '.join(map(str, write_report(report, out)))}")
+    if as_json:
+        print_json(comparison.document() | ({"problems": problems} if problems else {}))
+        return
+    groups = {run.id: run.class_groups for run in found}
+    print_summary(records(add_group_means(comparison.summary, comparison.per_class, groups)))
+    print()
+    _print_differences(comparison.entries)
+    for said in (text for run in found for text in left_out(run)):
+        note(said)
+
+
+def _named_or_tagged(store: Store, references: list[str], tags: list[str]) -> list[RunFolder]:
+    """Find runs by reference, and those that carry one of the tags, each once."""
+    found = {run.id: run for run in map(store.find, references)}
+    tagged = [run.folder for run in readable_runs(store) if set(tags) & set(run.label.tags)] if tags else []
+    found |= {run.id: run for run in tagged if run.id not in found}
+    if not found:
+        wanted = f"has the tag {', '.join(map(repr, tags))}" if tags else "is named"
+        raise ConfigError(f"no run {wanted}; `cfa runs` lists them")
+    return list(found.values())
+
+
+def _print_differences(entries: Sequence[Mapping[str, Any]]) -> None:
+    def points(value: float, ends: Sequence[float]) -> str:
+        return f"{100 * value:+.1f} [{100 * ends[0]:+.1f}, {100 * ends[1]:+.1f}]"
+
+    rows = [
+        (
+            f"{entry['run']} ({entry['weights']})",
+            f"{entry['baseline']} ({entry['baseline_weights']})",
+            entry["attack"],
+            points(entry["mean_difference"], entry["mean_difference_ci"]),
+            points(entry["worst_difference"], entry["worst_difference_ci"]),
+            ", ".join(entry["classes_better"]) or "none",
+            ", ".join(entry["classes_worse"]) or "none",
+            _compared_images(entry),
+        )
+        for entry in entries
+    ]
+    headings = ("run", "minus", "attack", "mean, points", "worst class, points", "better", "worse", "images")
+    print_table(rows, headings, "no kind of weights was evaluated for both")
+    if entries:
+        alike = sum(entry["paired"] for entry in entries)
+        note(
+            f"{alike} of {len(entries)} comparisons are paired, on the same images; a pair of runs compares "
+            "two checkpoints: a statement about methods needs several seeds of each"
+        )
+
+
+def _compared_images(entry: Mapping[str, Any]) -> str:
+    """Say on which images two runs were compared, and what they have there where each has others besides."""
+    from cfa.results.comparison import on_common_images
+
+    if not entry["paired"] and entry["run_images"] != entry["baseline_images"]:
+        return f"{entry['run_images']:,} and {entry['baseline_images']:,}, not in pairs"
+    return on_common_images(entry) or f"{entry['images']:,}"

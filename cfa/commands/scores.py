@@ -1,0 +1,103 @@
+"""How scores are printed: of every run, of its classes, and what a check of them says."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from cfa.commands.printing import note, print_json, print_table
+from cfa.config import format_eps
+from cfa.jobs.folders import JobFolder
+from cfa.jobs.queue import Job
+from cfa.results.runs import RunFolder
+from cfa.results.store import Store
+from cfa.statistics import GROUPS
+
+if TYPE_CHECKING:
+    from cfa.results.evaluations import Verdict
+
+
+def print_evaluated(store: Store, submitted: Sequence[Job], as_json: bool) -> None:
+    """Print the evaluations that jobs made."""
+    from cfa.results.comparison import records
+    from cfa.results.evaluations import read_evaluations
+    from cfa.results.frames import add_group_means, evaluations_frame, summary_frame
+
+    made = []
+    for job in submitted:
+        run = store.find(job.run_id or "")
+        ids = set(JobFolder.of(store.home, job.id).result().evaluations.values())
+        made += [(run, evaluation) for evaluation in read_evaluations(run) if evaluation.id in ids]
+    findings = [f"{run.name} ({e.weights}): {text}" for run, e in made for text in e.findings]
+    per_class = evaluations_frame(made)
+    checks = [(run, check) for run, evaluation in made for check in evaluation.checks]
+    if as_json:
+        verdicts = [{"run": run.name, **asdict(check)} for run, check in checks]
+        print_json({"scores": records(per_class), "findings": findings, "checks": verdicts})
+        return
+    if made:
+        groups = {run.id: run.class_groups for run, _ in made}
+        print_summary(records(add_group_means(summary_frame(per_class), per_class, groups)))
+        print()
+        _print_classes(records(per_class))
+    if checks:
+        print()
+        _print_checks(checks)
+    for finding in findings:
+        note(finding)
+
+
+def _print_checks(checks: Sequence[tuple[RunFolder, "Verdict"]]) -> None:
+    said = {True: "holds", False: "FAILS", None: "not made"}
+    rows = [
+        (
+            run.name,
+            said[check.passed],
+            check.name,
+            ", ".join(f"{name} {accuracy:.1%}" for name, accuracy in check.numbers.items()),
+        )
+        for run, check in checks
+    ]
+    print_table(rows, ("run", "verdict", "check", "accuracy"), "")
+    for run, check in checks:
+        if check.passed is False:
+            note(f"{run.name}: {check.name}: no; {check.meaning}")
+
+
+def print_summary(summary: Sequence[Mapping[str, Any]]) -> None:
+    """Print a row for every run, weights and attack; groups of classes where there are some."""
+    from cfa.attacks import torchattacks_title
+
+    def budget(row: Mapping[str, Any]) -> str:
+        if row["norm"] in ("none", "linf"):
+            return format_eps(row["eps"]) if row["eps"] else ""
+        return f"{row['norm']} {row['eps']:g}"
+
+    grouped = any("head" in row for row in summary)
+    rows = [
+        (
+            row["run_name"],
+            f"{row['weights']} ({row['checkpoint']})",
+            torchattacks_title(row["attack"]),
+            budget(row),
+            f"{row['mean_accuracy']:.1%} [{row['mean_ci_low']:.1%}, {row['mean_ci_high']:.1%}]",
+            f"{row['worst_accuracy']:.1%} [{row['worst_ci_low']:.1%}, {row['worst_ci_high']:.1%}]",
+            row["worst_class"],
+            f"{row['total']:,}",
+            *([_groups_in_words(row)] if grouped else []),
+        )
+        for row in summary
+    ]
+    headings = ["run", "weights", "attack", "eps", "mean of classes", "worst class", "which", "images"]
+    headings += ["head / medium / tail"] if grouped else []
+    print_table(rows, headings, "no scores")
+
+
+def _groups_in_words(row: Mapping[str, Any]) -> str:
+    values = [row[name] for name in GROUPS]
+    return "" if any(value is None for value in values) else " / ".join(f"{value:.1%}" for value in values)
+
+
+def _print_classes(per_class: Sequence[Mapping[str, Any]]) -> None:
+    columns = ("run_name", "weights", "attack", "class_name", "correct", "total")
+    rows = [(*(row[name] for name in columns), f"{row['accuracy']:.1%}") for row in per_class]
+    print_table(rows, ("run", "weights", "attack", "class", "correct", "total", "accuracy"), "")
