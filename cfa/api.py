@@ -1,16 +1,21 @@
 """Three calls for scripts and notebooks; what they make appears in the dashboard like everything else."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any, overload
 
 import torch
 from torch import nn
 
 from cfa import trust
-from cfa.config import RunConfig
-from cfa.data import Dataset
+from cfa.config import AttackSettings, RunConfig
+from cfa.data import Dataset, load_dataset
 from cfa.errors import CfaError, ConfigError
 from cfa.evaluation import (
+    PLANS,
     EvaluationPlan,
+    EvaluationRequest,
+    Outcomes,
     attack_images,
     default_weights,
     load_model,
@@ -18,9 +23,11 @@ from cfa.evaluation import (
     summarise,
 )
 from cfa.jobs.devices import check_device
+from cfa.jobs.fetching import fetch_missing
 from cfa.jobs.queue import Queue
 from cfa.jobs.submit import register_model, submit_training
 from cfa.jobs.worker import run_job
+from cfa.methods import configure
 from cfa.models import weights_hash
 from cfa.progress import Observer
 from cfa.results.evaluations import Evaluation
@@ -29,9 +36,46 @@ from cfa.results.store import Store
 from cfa.results.trusted import Trusted, code_of
 
 
+@overload
 def train(
     config: RunConfig,
     *,
+    name: str | None = None,
+    device: str | None = None,
+    test: bool = True,
+    home: Path | None = None,
+) -> RunFolder: ...
+
+
+@overload
+def train(
+    method: str,
+    dataset: str,
+    /,
+    *,
+    model: str | None = None,
+    preset: str | None = None,
+    epochs: int | None = None,
+    seed: int | None = None,
+    init: str | None = None,
+    settings: Mapping[str, Any] | None = None,
+    name: str | None = None,
+    device: str | None = None,
+    test: bool = True,
+    home: Path | None = None,
+) -> RunFolder: ...
+
+
+def train(
+    config: RunConfig | str,
+    dataset: str | None = None,
+    *,
+    model: str | None = None,
+    preset: str | None = None,
+    epochs: int | None = None,
+    seed: int | None = None,
+    init: str | None = None,
+    settings: Mapping[str, Any] | None = None,
     name: str | None = None,
     device: str | None = None,
     test: bool = True,
@@ -40,18 +84,33 @@ def train(
     """Train a run here and now, as ``cfa train`` does, and return its folder.
 
     Args:
-        config: What the run is; :func:`cfa.methods.configure` builds one.
+        config: What the run is (:func:`cfa.methods.configure` builds it), or a method's name, with which goes
+            what follows up to ``settings``: ``cfa.train("trades-cfa", "cifar10", epochs=30)``.
+        dataset: The data set's name.
+        model: The network's name; by default the data set's usual one.
+        preset: The preset's name; by default the network's usual one.
+        epochs: Short for ``settings={"train.epochs": N}``.
+        seed: Seed of weights, order and noise; by default 0.
+        init: A run or a weights file to start from.
+        settings: Values, or texts as ``--set`` takes them, by dotted name.
         name: The run's name; one is found where there is none.
         device: Where to train; by default the first device that is free.
         test: End with the test evaluation of the best weights of every kind.
         home: Where runs live; by default ``CFA_HOME``.
 
     Raises:
+        UnknownName: A name means nothing here.
+        ConfigError: A setting cannot be what it is given, or stands beside a whole configuration.
         CfaError: Training failed or was stopped; the message says why.
     """
     store = Store.open(home)
     queue = Queue(store.home)
     chosen = check_device(device, queued=False)
+    if isinstance(config, str):
+        config = _named(config, dataset, model, preset, epochs, seed, init, settings)
+    else:
+        beside = {"dataset": dataset, "model": model, "preset": preset, "epochs": epochs, "seed": seed}
+        _refuse(beside | {"init": init, "settings": settings}, "a configuration", "cfa.methods.configure")
     with trust.allowing(code_of(config)):  # whoever calls this from their code has named it there
         run, (job,) = submit_training(
             store, queue, config, name=name, device=chosen, test=test, foreground=True
@@ -62,36 +121,85 @@ def train(
     return run
 
 
+@overload
 def evaluate(
     model: nn.Module,
-    data: Dataset,
+    data: Dataset | str,
     plan: EvaluationPlan,
     *,
     log_as: str | None = None,
-    device: str = "cpu",
+    device: str | None = None,
+    home: Path | None = None,
+) -> Evaluation: ...
+
+
+@overload
+def evaluate(
+    model: nn.Module,
+    data: Dataset | str,
+    plan: str | Sequence[str],
+    *,
+    norm: str | None = None,
+    eps: str | float | None = None,
+    limit: int | None = None,
+    seed: int | None = None,
+    log_as: str | None = None,
+    device: str | None = None,
+    home: Path | None = None,
+) -> Evaluation: ...
+
+
+def evaluate(
+    model: nn.Module,
+    data: Dataset | str,
+    plan: EvaluationPlan | str | Sequence[str],
+    *,
+    norm: str | None = None,
+    eps: str | float | None = None,
+    limit: int | None = None,
+    seed: int | None = None,
+    log_as: str | None = None,
+    device: str | None = None,
     home: Path | None = None,
 ) -> Evaluation:
     """Attack any model that maps images in [0, 1] to logits.
 
     Args:
         model: The model; its mode and parameters are left as they are.
-        data: Whose test part is attacked (:func:`cfa.data.load_dataset`, or one of your own).
-        plan: Which attacks, how strong, on how many images.
+        data: Whose test part is attacked: a name, fetched where it is missed, or what
+            :func:`cfa.data.load_dataset` or your own code made.
+        plan: Which attacks, how strong, on how many images; or an attack's name, several, or a plan's
+            (``quick``, ``paper``, ``sanity``), with which goes what follows up to ``seed``:
+            ``cfa.evaluate(model, "cifar10", "autoattack")``.
+        norm: ``linf``, ``l2``, ``l1`` or ``l0``; by default ``linf``.
+        eps: The budget, ``8/255`` as text or a number; by default 8/255.
+        limit: The first ``limit``/classes test images of each class; by default the plan's, or all.
+        seed: Seed of random starts; by default 0.
         log_as: Store the result under this name: a new one, or that of an earlier call.
-        device: Where the model is.
+        device: Where the model is; by default where its weights are.
         home: Where runs live; by default ``CFA_HOME``.
+
+    Raises:
+        UnknownName: A name means nothing here.
+        ConfigError: A number cannot be what it is given, or stands beside a whole plan.
+        CfaError: The data or the model cannot be used; the message says why.
     """
-    chosen = torch.device(check_device(device, queued=False) or "cpu")
-    outcomes = attack_images(model, data, plan, chosen, Observer())
-    whose = weights_hash(model.state_dict())
-    evaluation = summarise(outcomes, plan, data, weights="file", checkpoint="file", weights_hash=whose)
+    chosen = torch.device(check_device(device or _device_of(model), queued=False) or "cpu")
+    typed: tuple[str, ...] = ()  # what stands in a whole plan was typed elsewhere
+    if isinstance(plan, EvaluationPlan):
+        _refuse({"norm": norm, "eps": eps, "limit": limit, "seed": seed}, "a plan", "EvaluationPlan")
+    else:
+        typed = (plan,) if isinstance(plan, str) else tuple(plan)
+    with trust.allowing(typed):
+        if not isinstance(plan, EvaluationPlan):
+            plan = _asked_for(typed, norm, eps, limit, seed or 0)
+        if isinstance(data, str):
+            data = _loaded(data, home)
+        outcomes = attack_images(model, data, plan, chosen, Observer())
+        whose = weights_hash(model.state_dict())
+        evaluation = summarise(outcomes, plan, data, weights="file", checkpoint="file", weights_hash=whose)
     if log_as is not None:
-        store = Store.open(home)
-        known = {run.name: run for run in store.runs()}
-        run = known.get(log_as) or register_model(store, type(model).__name__, data, log_as)
-        if run.config.method != "external":
-            raise ConfigError(f"{log_as!r} is a training run; log the evaluation under another name")
-        save_outcomes(run, evaluation, outcomes)
+        _log(evaluation, outcomes, log_as, type(model).__name__, data, home)
     return evaluation
 
 
@@ -124,3 +232,63 @@ def load(
     kind = default_weights(folder) if weights == "auto" else weights
     with Trusted.of(store).allowing(folder.id), trust.allowing(code_of(folder.config) if trust_code else ()):
         return load_model(folder, kind, "file" if kind == "file" else checkpoint, chosen)
+
+
+def _named(
+    method: str,
+    dataset: str | None,
+    model: str | None,
+    preset: str | None,
+    epochs: int | None,
+    seed: int | None,
+    init: str | None,
+    settings: Mapping[str, Any] | None,
+) -> RunConfig:
+    if dataset is None:
+        raise ConfigError(f"no data set is named to train {method!r} on; name one, such as 'cifar10'")
+    overrides = dict(settings or {}) | ({"train.epochs": epochs} if epochs is not None else {})
+    with trust.allowing([method]):
+        return configure(
+            method, dataset, model=model, preset=preset, seed=seed or 0, init=init, overrides=overrides
+        )
+
+
+def _asked_for(
+    names: tuple[str, ...], norm: str | None, eps: str | float | None, limit: int | None, seed: int
+) -> EvaluationPlan:
+    preset = names[0] if len(names) == 1 and names[0] in PLANS else None
+    request = EvaluationRequest(
+        preset=preset, attacks=() if preset else names, norm=norm, eps=eps, limit=limit, seed=seed
+    )
+    return request.plan(AttackSettings())
+
+
+def _refuse(given: Mapping[str, object], whole: str, maker: str) -> None:
+    """Refuse what is given beside something that says it already."""
+    names = [name for name, value in given.items() if value is not None]
+    if names:
+        raise ConfigError(f"{', '.join(names)} cannot stand beside {whole}; give it to {maker}")
+
+
+def _loaded(name: str, home: Path | None) -> Dataset:
+    store = Store.open(home)
+    with trust.allowing([name]):
+        fetch_missing(store, Queue(store.home), name, lambda queue, job: run_job(queue.home, job.id))
+        return load_dataset(name, store.data_folder)
+
+
+def _device_of(model: nn.Module) -> str | None:
+    """Say where the weights of a model are, if it has some; what is no model is refused later."""
+    weights = next(model.parameters(), None) if isinstance(model, nn.Module) else None
+    return None if weights is None else str(weights.device)
+
+
+def _log(
+    evaluation: Evaluation, outcomes: Outcomes, name: str, model: str, data: Dataset, home: Path | None
+) -> None:
+    store = Store.open(home)
+    known = {run.name: run for run in store.runs()}
+    run = known.get(name) or register_model(store, model, data, name)
+    if run.config.method != "external":
+        raise ConfigError(f"{name!r} is a training run; log the evaluation under another name")
+    save_outcomes(run, evaluation, outcomes)

@@ -22,10 +22,11 @@ from cfa.commands.shared import (
     open_store,
 )
 from cfa.config import AttackSettings
-from cfa.errors import ConfigError, DataError, UnknownName
+from cfa.errors import ConfigError, UnknownName
 from cfa.jobs.devices import check_device
+from cfa.jobs.fetching import fetch_missing
 from cfa.jobs.queue import Job, Queue
-from cfa.jobs.submit import register_factory, register_weights, submit_evaluation, submit_fetch
+from cfa.jobs.submit import register_factory, register_weights, submit_evaluation
 from cfa.registry import unknown
 from cfa.results.runs import RunFolder
 from cfa.results.store import Store
@@ -124,10 +125,6 @@ def evaluate(
 
 def _checked(store: Store, request: "EvaluationRequest") -> "EvaluationRequest":
     """Refuse what can be refused before anything is looked for, and find the run of ``--transfer-from``."""
-    from cfa.evaluation import NORMS
-
-    if request.norm is not None:
-        _check_choice("norm", request.norm, NORMS)
     _check_choice("mode", request.mode, ("reference", "fast"))
     if (request.preset is None) == (not request.attacks):
         raise ConfigError("say what to do: --attack (see `cfa attacks`; may be repeated), or else --plan")
@@ -226,16 +223,10 @@ def _register(
     normalize: str,
 ) -> RunFolder:
     """Take a weights file, or what a factory makes, into the store as a run; fetch its data set before."""
-    from cfa.data import dataset_info
-
     if dataset is None:
         what = "a model" if isinstance(source, str) else "a weights file"
         raise ConfigError(f"{source} is {what}; say which data set it is for: --dataset cifar10, for example")
-    info = dataset_info(dataset, store.data_folder)
-    if not info.available and info.download_bytes:
-        job = submit_fetch(store, queue, dataset, foreground=True)
-        if carry_out(queue, job) != DONE:
-            raise DataError(f"data set {dataset!r} was not fetched: {queue.get(job.id).message}")
+    fetch_missing(store, queue, dataset, carry_out)
     if not isinstance(source, str):
         run = register_weights(store, source, dataset, model, normalize)
         note(f"{run.name}: {run.status.message}")

@@ -10,11 +10,10 @@ from cfa.evaluation.outcomes import AdversarialImages, Outcomes, confusion, wors
 from cfa.evaluation.plan import TRANSFER, EvaluationPlan
 from cfa.evaluation.presets import PLANS, PlanPreset
 from cfa.evaluation.reproduce import Reproduced, remake, reproduce
-from cfa.evaluation.request import NORMS, EvaluationRequest, requested_sweep, requested_threat
+from cfa.evaluation.request import EvaluationRequest, requested_sweep, requested_threat
 from cfa.evaluation.sanity import SANITY, Check, sanity_plan, verdicts
 
 __all__ = [
-    "NORMS",
     "PLANS",
     "SANITY",
     "TRANSFER",

@@ -8,6 +8,7 @@ from cfa.config import AttackSettings, Norm, eps_for, parse_fraction
 from cfa.errors import ConfigError
 from cfa.evaluation.plan import TRANSFER, EvaluationPlan
 from cfa.evaluation.presets import PLANS
+from cfa.registry import unknown
 
 NORMS: tuple[Norm, ...] = get_args(Norm)
 
@@ -24,8 +25,11 @@ def requested_threat(
         dashes: What stands before ``norm`` and ``eps`` where they were typed, for the error.
 
     Raises:
+        UnknownName: There is no such norm.
         ConfigError: The budget is missing, or none of its norm.
     """
+    if norm is not None and norm not in NORMS:
+        raise unknown(f"{dashes}norm", norm, list(NORMS))
     chosen: Norm = next((known for known in NORMS if known == norm), own.norm)
     if eps is None:
         if chosen != own.norm:

@@ -110,3 +110,23 @@ def test_the_command_fetches_and_prints_its_job(cfa, home: Path, far) -> None:
     assert "fetching far_data:FAR (3 MB)" in JobFolder.of(home, job["id"]).log_file.read_text()
     refused = cfa("fetch", name, code=2)
     assert "is here already" in refused.stderr
+
+
+def test_an_evaluation_in_python_fetches_what_it_misses(home: Path, far) -> None:
+    import torch
+
+    import cfa as package
+
+    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(784, 10))
+    evaluation = package.evaluate(model, far(), "clean", limit=10)
+    assert evaluation.scores[0].total == (1,) * 10
+    assert (home / "data" / "far.bin").exists()
+
+
+def test_an_evaluation_in_python_says_why_its_data_are_not_there(home: Path, far) -> None:
+    import torch
+
+    import cfa as package
+
+    with pytest.raises(DataError, match=r"was not fetched: far could not be downloaded \(no network\)"):
+        package.evaluate(torch.nn.Linear(1, 1), far(breaks=True), "clean")
