@@ -589,8 +589,7 @@ def start_training(configs: Sequence[RunConfig], name: str, device: str | None) 
     seconds = {config.key(): measured.seconds for config in configs if (measured := known_estimate(config))}
     started = []
     with allowing(name for config in configs for name in code_of(config)):
-        for number, config in enumerate(configs, start=1):
-            chosen = f"{name}-{number}" if name and len(configs) > 1 else name or None
+        for config, chosen in zip(configs, store().names_for(name, len(configs)), strict=True):
             known = seconds.get(config.key())
             run, _ = submit_training(
                 store(), queue(), config, name=chosen, device=device, estimate_seconds=known

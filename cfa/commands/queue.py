@@ -10,7 +10,8 @@ from cfa.commands.printing import note, print_jobs
 from cfa.commands.shared import FAILED, AsJson, Reference, command, command_group, open_store
 from cfa.errors import CfaError
 from cfa.jobs.devices import devices
-from cfa.jobs.queue import Job, Queue
+from cfa.jobs.forecast import works_on
+from cfa.jobs.queue import Queue
 from cfa.jobs.supervisor import start_supervisors
 from cfa.jobs.worker import run_job
 
@@ -45,10 +46,7 @@ def work(
         for change in _changes(queue):
             if change is not None:
                 note(change)
-            elif until_empty and not any(
-                job.state == "running" or (job.state == "queued" and _can_start(job, queue))
-                for job in queue.jobs()
-            ):
+            elif until_empty and not works_on(queue.jobs(), devices()):
                 return
     except KeyboardInterrupt:
         note("stopped; running jobs go on")
@@ -66,13 +64,6 @@ def run_job_command(job: str) -> None:
         note(f"error: {error}")
         code = FAILED
     raise typer.Exit(code)
-
-
-def _can_start(job: Job, queue: Queue) -> bool:
-    """Tell whether a queued job will start without anyone's help."""
-    states = {other.id: other.state for other in queue.jobs()}
-    hopeful = all(states.get(earlier, "done") in ("done", "queued", "running") for earlier in job.after)
-    return hopeful and (job.device is None or job.device in devices())
 
 
 def _changes(queue: Queue) -> Iterator[str | None]:

@@ -78,7 +78,7 @@ def train(
     chosen = check_device(device, queued=queue)
     made: list[tuple[RunFolder, Job]] = []
     code = DONE
-    for config, run_name in zip(configs, _names(store, name, len(configs)), strict=True):
+    for config, run_name in zip(configs, store.names_for(name, len(configs)), strict=True):
         run, (job,) = submit_training(
             store, jobs, config, name=run_name, device=chosen, test=not no_test, foreground=not queue
         )
@@ -192,17 +192,6 @@ def _seeds(text: str) -> tuple[int, ...]:
         return distinct_seeds(seeds)
     except ValueError as error:
         raise ConfigError(f"--seed {text!r} {error}") from error
-
-
-def _names(store: Store, name: str | None, count: int) -> list[str | None]:
-    """Name a grid's runs; taken ones are refused before the first starts."""
-    if name is None or count == 1:
-        return [name] * count
-    names = [f"{name}-{number}" for number in range(1, count + 1)]
-    taken = {run.name for run in store.runs()}.intersection(names)
-    if taken:
-        raise ConfigError(f"name {min(taken)!r} is taken; choose another --name")
-    return list(names)
 
 
 def _require_code(store: Store, run_id: str | None, trust_code: bool) -> None:

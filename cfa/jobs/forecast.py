@@ -1,17 +1,29 @@
-"""When the queue will be empty, as far as anyone can tell."""
+"""What the queue has left to do, and when it will be empty, as far as anyone can tell."""
 
 import statistics
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 from cfa.jobs.folders import JobProgress
-
-if TYPE_CHECKING:
-    from cfa.jobs.queue import Job
+from cfa.jobs.job import Job
 
 
-def seconds_until_empty(jobs: Iterable["Job"], progress: Mapping[str, JobProgress | None]) -> float | None:
+def works_on(jobs: Iterable[Job], devices: Collection[str]) -> bool:
+    """Tell whether a job runs, or will start on one of these devices without anyone's help."""
+    jobs = list(jobs)
+    states = {job.id: job.state for job in jobs}
+    return any(
+        job.state == "running"
+        or (
+            job.state == "queued"
+            and (job.device is None or job.device in devices)
+            and all(states.get(earlier, "done") in ("done", "queued", "running") for earlier in job.after)
+        )
+        for job in jobs
+    )
+
+
+def seconds_until_empty(jobs: Iterable[Job], progress: Mapping[str, JobProgress | None]) -> float | None:
     """Estimate when the last queued or running job ends.
 
     Jobs without an estimate of their own are expected to take as long as finished ones of their kind did
@@ -43,13 +55,13 @@ def seconds_until_empty(jobs: Iterable["Job"], progress: Mapping[str, JobProgres
     return max(lanes.values(), default=0.0)
 
 
-def _left(job: "Job", progress: JobProgress | None, jobs: list["Job"]) -> float | None:
+def _left(job: Job, progress: JobProgress | None, jobs: list[Job]) -> float | None:
     if progress is not None and progress.seconds_left is not None:
         return progress.seconds_left
     return _expected(job, jobs)
 
 
-def _expected(job: "Job", jobs: list["Job"]) -> float | None:
+def _expected(job: Job, jobs: list[Job]) -> float | None:
     if job.estimate_seconds is not None:
         return job.estimate_seconds
     took = [

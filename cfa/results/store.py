@@ -104,6 +104,23 @@ class Store:
         runs = self.runs()
         return _free(wanted, {run.name for run in runs} | {run.id for run in runs})
 
+    def names_for(self, name: str | None, count: int) -> list[str | None]:
+        """Name runs that are asked for at once: one as it is, several with a number each (``mine-1``, ...).
+
+        Raises:
+            ConfigError: One of several names is taken or not usable: told before the first run is made.
+        """
+        if not name or count < 2:
+            return [name or None] * count
+        names = [f"{name}-{number}" for number in range(1, count + 1)]
+        runs = self.runs()
+        taken = {run.name for run in runs} | {run.id for run in runs}
+        for wanted in names:
+            _require_usable(wanted)
+            if wanted in taken:
+                raise ConfigError(f"name {wanted!r} is taken; choose another than {name!r} for {count} runs")
+        return list(names)
+
     def relabel(self, run: RunFolder, label: Label) -> None:
         """Change a run's name, tags and notes; a taken name is refused."""
         check_texts(label)
@@ -197,11 +214,15 @@ def check_texts(label: Label) -> None:
             raise ConfigError(f"{count:,} {unit}{what} are too many; take up to {most:,}")
 
 
-def _checked(name: str, taken: set[str]) -> str:
+def _require_usable(name: str) -> None:
     if not is_usable_name(name):
         raise ConfigError(
             f"name {name!r} is not usable; take up to 80 letters, digits, spaces and any of . _ + : ( ) -"
         )
+
+
+def _checked(name: str, taken: set[str]) -> str:
+    _require_usable(name)
     if name in taken:
         raise ConfigError(f"name {name!r} is taken; choose another, for example {_free(name, taken)!r}")
     return name

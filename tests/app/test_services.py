@@ -193,6 +193,11 @@ def test_several_runs_share_a_name_with_numbers(empty_home):
     services.start_training(configs, "pair", None)
     assert {run.name for run in services.runs()} == {"pair-1", "pair-2"}
     assert [job.kind for job in services.jobs()] == ["train", "train"]
+    more = [services.configure("trades", "fashion-mnist-mini", seed=seed) for seed in (0, 1, 2)]
+    services.start_training(more[:1], "three-2", None)
+    with pytest.raises(services.ConfigError, match="'three-2' is taken"):
+        services.start_training(more, "three", None)
+    assert {run.name for run in services.runs()} == {"pair-1", "pair-2", "three-2"}
 
 
 @pytest.mark.parametrize(

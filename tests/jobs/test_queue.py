@@ -12,6 +12,7 @@ from filelock import FileLock
 from cfa.config import RunConfig
 from cfa.errors import ConfigError, StoreError, UnknownName
 from cfa.jobs.folders import JobFolder, JobProgress, read_progress, write_progress
+from cfa.jobs.forecast import works_on
 from cfa.jobs.queue import Job, Queue, read_log, seconds_until_empty
 from cfa.results.store import Store
 
@@ -404,3 +405,27 @@ TOOK_40 = {"started": "2026-01-01T00:00:00+00:00", "finished": "2026-01-01T00:00
 )
 def test_seconds_until_empty(jobs, progress, seconds):
     assert seconds_until_empty(jobs, progress) == seconds
+
+
+def after(state: str, *earlier: str, device: str | None = None) -> Job:
+    return job_of(state, estimate=None, device=device, job_id="last", after=earlier)
+
+
+@pytest.mark.parametrize(
+    ("jobs", "works"),
+    [
+        ([], False),
+        ([job_of("done", estimate=None), job_of("paused", estimate=None, job_id="j2")], False),
+        ([job_of("running", estimate=None, device="elsewhere")], True),
+        ([job_of("queued", estimate=None)], True),
+        ([job_of("queued", estimate=None, device="cpu")], True),
+        ([job_of("queued", estimate=None, device="cuda:7")], False),
+        ([after("queued", "removed")], True),
+        ([job_of("done", estimate=None), after("queued", "j1")], True),
+        ([job_of("paused", estimate=None), after("queued", "j1")], False),
+        ([job_of("interrupted", estimate=None), after("queued", "j1")], False),
+        ([job_of("failed", estimate=None), after("queued", "j1")], False),
+    ],
+)
+def test_whether_a_queue_has_something_left_that_it_can_do(jobs, works):
+    assert works_on(jobs, ["cpu"]) == works

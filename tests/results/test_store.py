@@ -68,6 +68,28 @@ def test_without_a_name_a_free_one_is_found(tmp_path: Path) -> None:
     assert "/" not in name
 
 
+@pytest.mark.parametrize(
+    ("name", "count", "expected"),
+    [(None, 2, [None, None]), ("", 2, [None, None]), ("new", 1, ["new"]), ("new", 2, ["new-1", "new-2"])],
+)
+def test_runs_that_are_asked_for_at_once_are_numbered(tmp_path: Path, name, count, expected) -> None:
+    assert tiny_store(tmp_path).names_for(name, count) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "count", "says"),
+    [
+        ("mine", 3, r"name 'mine-2' is taken; choose another than 'mine' for 3 runs"),
+        ("n" * 78, 10, r"name 'n{78}-10' is not usable"),
+    ],
+)
+def test_numbered_names_are_refused_before_the_first_run_is_made(tmp_path: Path, name, count, says) -> None:
+    store = tiny_store(tmp_path)
+    store.create(CONFIG, "mine-2")
+    with pytest.raises(ConfigError, match=says):
+        store.names_for(name, count)
+
+
 def test_names_stay_unique_when_many_ask_at_once(tmp_path: Path) -> None:
     store, barrier, names, refused = tiny_store(tmp_path), threading.Barrier(8), [], []
 
