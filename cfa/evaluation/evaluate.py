@@ -28,7 +28,7 @@ from cfa.evaluation.sanity import is_checklist, verdicts
 from cfa.evaluation.trials import trials
 from cfa.models import NormalisedModel, OnCopies, as_network
 from cfa.progress import Observer
-from cfa.results.evaluations import Evaluation, new_id, outcomes_file
+from cfa.results.evaluations import Evaluation, new_id, parts_folder
 from cfa.results.rows import Scores
 from cfa.results.runs import RunFolder, now
 
@@ -135,7 +135,7 @@ def evaluate_weights(
             f"{dataset.num_classes}; evaluate it on {run.config.dataset}"
         )
     evaluation_id = evaluation_id or new_id()
-    scratch = outcomes_file(run, evaluation_id).parent / "parts"
+    scratch = parts_folder(run, evaluation_id)
     loaded, transfer = load_kept(run, weights, checkpoint, device), transfer_source(run, plan, device)
     observer.log(f"evaluating {run.name} ({checkpoint} {weights}): {', '.join(plan.attacks)}")
     outcomes = attack_images(

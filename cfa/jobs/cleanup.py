@@ -36,7 +36,7 @@ class Pruned:
 
 def leftovers(store: Store) -> list[Leftover]:
     """List what can be deleted without losing a result or the way to go on with a run."""
-    return [*_training_states(store), *_temporary_files(store)]
+    return [*_training_states(store), *_remembered_batches(store), *_temporary_files(store)]
 
 
 def prune(store: Store, *, dry_run: bool = False) -> Pruned:
@@ -72,6 +72,20 @@ def _training_states(store: Store) -> Iterator[Leftover]:
         if not is_file(file) or file.parent.is_symlink() or is_held(run.folder.lock_file):
             continue
         yield Leftover(file, f"training state of {run.label.name}, which is {state}", file.stat().st_size)
+
+
+def _remembered_batches(store: Store) -> Iterator[Leftover]:
+    """Find what finished evaluations remembered on their way, where a kill kept them from deleting it."""
+    for run in readable_runs(store):
+        folder = run.folder.path / "evaluations"
+        if run.folder.read_only or folder.is_symlink():
+            continue
+        for parts in sorted(folder.glob("[!.]*/parts")):
+            if parts.is_symlink() or parts.parent.is_symlink() or not parts.is_dir():
+                continue
+            if is_file(parts.with_name("evaluation.json")):  # else the evaluation can go on from them
+                reason = f"batches of a finished evaluation of {run.label.name}"
+                yield Leftover(parts, reason, bytes_below(parts))
 
 
 def _temporary_files(store: Store) -> Iterator[Leftover]:

@@ -1,6 +1,7 @@
 """A worker carries out one job: in a process of its own, or in someone's terminal."""
 
 import errno
+import shutil
 import sys
 import traceback
 from collections.abc import Mapping
@@ -228,11 +229,13 @@ def _evaluate_kinds(
     import torch
 
     from cfa.evaluation import evaluate_weights
-    from cfa.results.evaluations import outcomes_file
+    from cfa.results.evaluations import is_whole, parts_folder
 
     for weights, checkpoint in wanted:
         evaluation_id = task.evaluation_id(weights, checkpoint)
-        if outcomes_file(run, evaluation_id).with_name("evaluation.json").exists():
+        if is_whole(run, evaluation_id):
+            # It may have been killed after its last write, before these went.
+            shutil.rmtree(parts_folder(run, evaluation_id), ignore_errors=True)
             continue
         evaluate_weights(
             run,

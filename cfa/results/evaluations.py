@@ -110,6 +110,16 @@ def outcomes_file(run: RunFolder, evaluation_id: str) -> Path:
     return run.path / "evaluations" / checked_id(evaluation_id, "evaluation") / "outcomes.parquet"
 
 
+def parts_folder(run: RunFolder, evaluation_id: str) -> Path:
+    """Say where an evaluation remembers finished batches until it is whole."""
+    return outcomes_file(run, evaluation_id).with_name("parts")
+
+
+def is_whole(run: RunFolder, evaluation_id: str) -> bool:
+    """Tell whether an evaluation has been made to its end."""
+    return outcomes_file(run, evaluation_id).with_name("evaluation.json").exists()
+
+
 def save_evaluation(run: RunFolder, evaluation: Evaluation, outcomes: Mapping[str, np.ndarray]) -> None:
     """Write outcomes, then the evaluation; readers see the evaluation only when both are whole.
 

@@ -13,6 +13,7 @@ from filelock import FileLock
 
 from cfa.errors import CheckpointError, ConfigError, Diverged, StoreError, UnknownName
 from cfa.evaluation import EvaluationPlan, load_adversarial
+from cfa.jobs.cleanup import prune
 from cfa.jobs.devices import devices
 from cfa.jobs.folders import JobFolder, device_lock_file, read_progress
 from cfa.jobs.observer import Listener
@@ -28,7 +29,7 @@ from cfa.jobs.submit import (
 from cfa.jobs.worker import run_job
 from cfa.models import WeightsFile, load_weights, save_weights
 from cfa.progress import Stopped
-from cfa.results.evaluations import read_evaluations
+from cfa.results.evaluations import parts_folder, read_evaluations
 from cfa.results.listing import look_at
 from cfa.results.rows import Epoch
 from cfa.results.store import Store
@@ -277,6 +278,50 @@ def test_evaluation_of_chosen_weights_on_some_images(train, home, store, queue):
         assert list(JobFolder.of(home, job.id).result().evaluations.values()) == [newest.id]
     with pytest.raises(UnknownName, match="it has: online"):
         submit_evaluation(store, queue, run, weights="swa", checkpoint="best", plan=plan)
+
+
+@pytest.mark.parametrize("cleaner", ["resume", "prune"])
+def test_killed_after_its_last_write_an_evaluation_leaves_no_batches_behind(
+    train, home, store, queue, monkeypatch, cleaner
+):
+    class KilledError(BaseException):
+        """As SIGKILL does, it ends whoever is in its way."""
+
+    import cfa.evaluation.evaluate as module
+
+    def save_and_die(*args):
+        real(*args)
+        raise KilledError
+
+    run, job = train(test=False)
+    run_job(home, job, Ear())
+    plan = EvaluationPlan(attacks=("pgd-2",), eps=0.1, limit=30)
+    job = submit_evaluation(store, queue, run, weights="auto", checkpoint="best", plan=plan, foreground=True)
+    real = module.save_outcomes
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "save_outcomes", save_and_die)
+        with pytest.raises(KilledError):
+            run_job(home, job.id, Ear())
+    (evaluation,) = read_evaluations(run)
+    assert len(list(run.path.glob("evaluations/*/parts/*"))) > 0
+    assert queue.get(job.id).state == "interrupted"
+    if cleaner == "resume":
+        queue.resume(job.id, foreground=True)
+        assert run_job(home, job.id, Ear()) == 0
+    else:
+        assert [leftover.path.name for leftover in prune(store).leftovers] == ["parts"]
+    assert list(run.path.glob("evaluations/*/parts")) == []
+    assert read_evaluations(run) == [evaluation]
+
+
+def test_prune_leaves_the_batches_of_an_evaluation_that_can_go_on(train, home, store):
+    run, job = train()
+    run_job(home, job, Ear())
+    parts = parts_folder(run, "unfinished")
+    parts.mkdir(parents=True)
+    (parts / "step-0-0.npz").write_bytes(b"batch")
+    assert prune(store).leftovers == ()
+    assert parts.exists()
 
 
 def test_images_of_an_evaluation_are_made_again(train, home, store, queue, tmp_path):
