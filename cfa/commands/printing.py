@@ -1,90 +1,15 @@
-"""What the command line prints: progress on stderr, tables or one JSON document on stdout."""
+"""What commands print: a table or one JSON document on stdout, and notes beside it on stderr."""
 
 import json
 import sys
-import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
-from cfa.errors import StoreError
+from rich.cells import cell_len, set_cell_size
+
 from cfa.escaping import harmless_json, printable
-from cfa.files import append_line
-from cfa.jobs.folders import JobProgress
-from cfa.jobs.observer import Listener
 from cfa.jobs.queue import Job
-
-QUIET = 5.0  # seconds between lines of progress where lines cannot be rewritten
-
-
-class TerminalListener(Listener):
-    """Shows a foreground job on stderr, and keeps its lines in the job's log as the queue does."""
-
-    def __init__(
-        self,
-        log_file: Path,
-        stream: TextIO | None = None,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        """Write to ``stream`` (stderr by default) and append lines to ``log_file``."""
-        self._log_file = log_file
-        self._stream = stream or sys.stderr
-        self._rewrites = self._stream.isatty()
-        self._clock = clock
-        self._shown = float("-inf")
-        self._line_is_open = False
-
-    def progress(self, progress: JobProgress) -> None:
-        """Rewrite the line of progress; where that is no terminal, print one every few seconds."""
-        if self._rewrites:
-            self._stream.write(f"\r\x1b[2K{printable(describe(progress))}")
-            self._stream.flush()
-            self._line_is_open = True
-        elif self._clock() - self._shown >= QUIET:
-            self._shown = self._clock()
-            print(printable(describe(progress)), file=self._stream, flush=True)
-
-    def log(self, line: str) -> None:
-        """Print a line and keep it."""
-        self._close_line()
-        print(printable(line), file=self._stream, flush=True)
-        self._keep(line)
-
-    def failed(self, message: str) -> None:
-        """Print the error as every command does."""
-        self._close_line()
-        print(printable(f"error: {message}"), file=self._stream, flush=True)
-        self._keep(f"failed: {message}")
-
-    def close(self) -> None:
-        """End the line of progress."""
-        self._close_line()
-
-    def _close_line(self) -> None:
-        if self._line_is_open:
-            self._stream.write("\r\x1b[2K")
-            self._line_is_open = False
-
-    def _keep(self, line: str) -> None:
-        with suppress(StoreError):  # a full disk: the terminal has it
-            append_line(self._log_file, printable(line))
-
-
-def describe(progress: JobProgress) -> str:
-    """Put progress into one line."""
-    share = progress.done / progress.total if progress.total else 1.0
-    parts = [f"{share:4.0%}"]
-    if progress.epoch is not None:
-        parts.append(f"epoch {progress.epoch}/{progress.epochs}")
-    parts.append(progress.phase)
-    if progress.rate:
-        rate = f"{progress.rate:,.0f}" if progress.rate >= 100 else f"{progress.rate:.3g}"
-        parts.append(f"{rate} {progress.unit}/s")
-    if progress.seconds_left is not None:
-        parts.append(f"{duration(progress.seconds_left)} left")
-    return "  ".join(parts)
 
 
 def duration(seconds: float) -> str:
@@ -113,14 +38,17 @@ def print_json(document: object) -> None:
 
 
 def print_table(rows: Sequence[Sequence[Any]], headings: Sequence[str], empty: str) -> None:
-    """Print rows in aligned columns on stdout, or a sentence where there are none."""
+    """Print rows in aligned columns on stdout, or a sentence where there are none.
+
+    Nothing is wrapped or cut to a terminal's width: a name can be copied, and a pipe gets the same lines.
+    """
     if not rows:
         print(empty)
         return
     texts = [[printable(str(cell)) for cell in row] for row in [headings, *rows]]
-    widths = [max(len(row[column]) for row in texts) for column in range(len(headings))]
+    widths = [max(cell_len(row[column]) for row in texts) for column in range(len(headings))]
     for row in texts:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        print("  ".join(map(set_cell_size, row, widths)).rstrip())
 
 
 def note(message: str) -> None:

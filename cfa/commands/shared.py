@@ -1,6 +1,7 @@
 """What commands share: options, the store they open, running a job here, and errors as sentences."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from functools import wraps
 from pathlib import Path
 from typing import Annotated, ParamSpec
@@ -8,7 +9,7 @@ from typing import Annotated, ParamSpec
 import typer
 
 from cfa import trust
-from cfa.commands.printing import TerminalListener, note
+from cfa.commands.printing import note
 from cfa.config import RunConfig
 from cfa.errors import CfaError, ConfigError, UnknownName
 from cfa.jobs.folders import JobFolder
@@ -91,11 +92,11 @@ def open_store() -> tuple[Store, Queue]:
 
 def carry_out(queue: Queue, job: Job) -> int:
     """Run a job in this terminal, and return its exit code."""
+    from cfa.commands.progress import TerminalListener
     from cfa.jobs.worker import run_job
 
-    listener = TerminalListener(JobFolder.of(queue.home, job.id).log_file)
-    code = run_job(queue.home, job.id, listener)
-    listener.close()
+    with closing(TerminalListener(JobFolder.of(queue.home, job.id).log_file)) as listener:
+        code = run_job(queue.home, job.id, listener)
     ended = queue.get(job.id)
     if ended.state == "paused":
         note(f"paused; go on with: cfa resume {ended.id}")
