@@ -136,6 +136,7 @@ from cfa.results.trusted import code_of
 from cfa.statistics import GROUPS, Group, images_needed, paired_images_needed, seeds_needed
 from cfa.training.estimate import Estimate, estimate_seconds
 from cfa.trust import allowing
+from cfa.typed_paths import exists, leads_to_file
 
 __all__ = [
     "GROUPS",
@@ -615,14 +616,14 @@ def add_model(source: str, dataset: str, model: str, normalize: str, name: str) 
     if not source.strip():
         raise ConfigError("no model is given; choose a file, or write its path or package.module:factory")
     file = WeightsFile.of(source.strip())
-    factory = ":" in source and "/" not in source and not file.path.exists()
+    factory = ":" in source and "/" not in source and not exists(file.path)
     with allowing([source.strip(), dataset, model.strip()]):
         if factory:
             run = register_factory(
                 store(), source.strip(), dataset, normalize or "none", name.strip() or None
             )
         else:
-            if not file.path.is_file():
+            if not leads_to_file(file.path):
                 raise ConfigError(f"there is no file {source.strip()!r}; write the path of a weights file")
             run = register_weights(
                 store(), file, dataset, model.strip() or None, normalize or "none", name.strip() or None

@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+from cfa.typed_paths import whole_path
+
 PROJECT = Path(__file__).resolve().parents[1]
 SHIPPED_RUNS = PROJECT / "checkpoints" / "demo"
 
@@ -10,4 +12,4 @@ SHIPPED_RUNS = PROJECT / "checkpoints" / "demo"
 def default_home() -> Path:
     """Return ``CFA_HOME``, or the repository's ``checkpoints/`` wherever one starts from."""
     configured = os.environ.get("CFA_HOME")
-    return Path(configured).expanduser().resolve() if configured else PROJECT / "checkpoints"
+    return whole_path(configured) if configured else PROJECT / "checkpoints"

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from cfa.errors import ConfigError, UnknownName, Untrusted
 from cfa.home import SHIPPED_RUNS, default_home
+from cfa.typed_paths import whole_path
 
 SCHEMES = frozenset({"folder", "timm", "torchattacks"})
 """What stands before a colon and is no module: ``folder:PATH``, ``timm:NAME``, ``torchattacks:NAME``."""
@@ -52,7 +53,7 @@ def outside_name(text: object) -> str | None:
     A folder as well: a stored ``folder:/home/me/pictures`` would have somebody's images decoded and kept.
     """
     if isinstance(text, str) and text.startswith(FOLDER):
-        return f"{FOLDER}{Path(text.removeprefix(FOLDER)).expanduser().resolve()}"
+        return f"{FOLDER}{whole_path(text.removeprefix(FOLDER))}"
     return import_name(text)
 
 

@@ -31,6 +31,7 @@ from cfa.registry import unknown
 from cfa.results.runs import RunFolder
 from cfa.results.store import Store
 from cfa.results.trusted import code_of
+from cfa.typed_paths import leads_to_file, leads_to_folder
 
 if TYPE_CHECKING:
     from cfa.evaluation import EvaluationPlan, EvaluationRequest
@@ -199,12 +200,12 @@ def _run_or_file(store: Store, reference: str) -> "RunFolder | WeightsFile | str
     from cfa.models import WeightsFile
 
     file = WeightsFile.of(reference)
-    if file.path.is_file():
+    if leads_to_file(file.path):
         return file
     try:
         return store.find(reference)
     except UnknownName:
-        if file.path.is_dir():
+        if leads_to_folder(file.path):
             raise ConfigError(f"{reference} is a folder; name a weights file in it, or a run") from None
         if file.path.suffix in (".pt", ".pth", ".safetensors"):
             raise ConfigError(f"there is no weights file {reference}; check the path") from None

@@ -22,6 +22,7 @@ from cfa.results.imports import Imported, import_runs
 from cfa.results.listing import require_readable
 from cfa.results.regular_files import listed, told
 from cfa.results.trackers import to_mlflow, to_tensorboard
+from cfa.typed_paths import leads_to_file
 
 group = command_group()
 
@@ -82,7 +83,7 @@ def import_(
 ) -> None:
     """Copy the runs in a folder into the store, or make a run of a log of the official CFA code."""
     store, _ = open_store()
-    if folder.is_file():
+    if leads_to_file(folder):
         log = read_official_log(folder, method=method, overrides=read_settings(settings))
         for argument in log.left_out:
             note(f"left out of the log's settings, since nothing here is called so: {argument}")

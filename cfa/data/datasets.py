@@ -13,6 +13,7 @@ from cfa.data.names import unstorable
 from cfa.data.splits import long_tailed_counts
 from cfa.errors import DataError, UnknownName
 from cfa.registry import Registry, instance_of
+from cfa.typed_paths import leads_to_folder, typed_path, whole_path
 
 
 @dataclass(frozen=True)
@@ -259,7 +260,7 @@ def usual_imbalance_ratio(name: str) -> float:
 
 def _names_a_folder(name: str) -> bool:
     scheme, colon, path = name.partition(":")
-    return scheme == FOLDER and bool(colon) and Path(path).expanduser().is_dir()
+    return scheme == FOLDER and bool(colon) and leads_to_folder(typed_path(path))
 
 
 def _long_tail(base: str, source: DatasetSource) -> DatasetSource:
@@ -295,7 +296,7 @@ def full_name(name: str) -> str:
     scheme, colon, path = name.partition(":")
     if scheme != FOLDER or not colon:
         return name
-    return f"{FOLDER}:{Path(path).expanduser().resolve()}"
+    return f"{FOLDER}:{whole_path(path)}"
 
 
 def load_dataset(name: str, folder: Path) -> Dataset:

@@ -23,6 +23,7 @@ from torch import Tensor
 from cfa.data.images import EXTENSIONS
 from cfa.data.names import shown, unstorable
 from cfa.errors import DataError
+from cfa.typed_paths import exists, leads_to_folder, whole_path
 
 PARTS = {
     **dict.fromkeys(("train", "training"), "train"),
@@ -85,11 +86,11 @@ def scan_folder(path: Path) -> Listing:
             two classes, a class without images or with a name that cannot be stored, or parts with different
             classes; or a class is too small to be split.
     """
-    path = path.expanduser().resolve()
+    path = whole_path(path)
     if (problem := unstorable(str(path))) is not None:
         raise DataError(f"the name of the folder {str(path)!r} {problem}; rename it")
-    if not path.is_dir():
-        what = "is a file" if path.exists() else "does not exist"
+    if not leads_to_folder(path):
+        what = "is a file" if exists(path) else "does not exist"
         raise DataError(f"{path} {what}; folder:PATH takes a folder with one folder of images per class")
     return _Scan(path).listing()
 

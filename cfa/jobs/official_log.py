@@ -24,6 +24,7 @@ from cfa.results.listing import readable_runs
 from cfa.results.rows import Epoch, Row, Scores, append_rows
 from cfa.results.runs import Manifest, RunFolder, now
 from cfa.results.store import Store
+from cfa.typed_paths import leads_to_file, whole_path
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -139,7 +140,7 @@ def import_official_log(store: Store, log: OfficialLog, name: str | None = None)
     for known in readable_runs(store):
         if known.config == log.config and known.folder.rows() == rows:
             return known.folder
-    usual = re.sub(r"[^\w.+-]+", "-", log.source.resolve().parent.name).strip("-.")[:60] or "log"
+    usual = re.sub(r"[^\w.+-]+", "-", whole_path(log.source).parent.name).strip("-.")[:60] or "log"
     run = store.create(log.config, name or store.free_name(usual), ("external",))
     run.write_manifest(
         Manifest(
@@ -170,7 +171,8 @@ def _read(file: Path) -> "Tensor":
     if _bytes_held(file) > LARGEST_LOG:
         raise CheckpointError(f"{file} is larger than any log of the official code; check the path")
     try:
-        found = torch.load(file, map_location="cpu", weights_only=True)
+        with file.open("rb") as opened:  # of a path torch believes the ending
+            found = torch.load(opened, map_location="cpu", weights_only=True)
     except _UNREADABLE as error:
         raise CheckpointError(
             f"{file} cannot be read as a log of the official code; copy it again"
@@ -215,9 +217,9 @@ def _is_log(found: object) -> TypeGuard["Tensor"]:
 
 def _arguments(file: Path) -> dict[str, Any]:
     """Read the arguments of the official script; empty where they are not there."""
-    folder = file.resolve().parent
+    folder = whole_path(file).parent
     for candidate in (folder / "config.json", folder.parent.parent / "logs" / folder.name / "config.json"):
-        if candidate.is_file():
+        if leads_to_file(candidate):
             try:
                 with candidate.open("rb") as opened:
                     return _ARGUMENTS.validate_json(opened.read(LARGEST_CONFIG))

@@ -17,6 +17,7 @@ from cfa.results.runs import RunFolder, require_weights
 from cfa.results.store import Store
 from cfa.results.trusted import Trusted, code_of
 from cfa.stored import is_file
+from cfa.typed_paths import leads_to_file, whole_path
 from cfa.weights_identity import CAME_AS, NO_GRADIENT
 
 if TYPE_CHECKING:
@@ -93,8 +94,8 @@ def check_names(store: Store, config: RunConfig) -> RunConfig:
     if config.init is None:
         return config
     file = WeightsFile.of(config.init)
-    if file.path.is_file():
-        start = str(WeightsFile(file.path.resolve(), file.key))
+    if leads_to_file(file.path):
+        start = str(WeightsFile(whole_path(file.path), file.key))
     else:
         start = store.find(config.init).id
     return config.model_copy(update={"init": start})

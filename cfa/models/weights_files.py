@@ -16,6 +16,7 @@ from torch import Tensor
 
 from cfa.errors import CheckpointError
 from cfa.models.pickled import may_be_mapped, pickled_tensors
+from cfa.typed_paths import exists, leads_to_folder, typed_path
 from cfa.weights_identity import CONTENT
 
 
@@ -29,9 +30,9 @@ class WeightsFile:
     @classmethod
     def of(cls, reference: str) -> "WeightsFile":
         """Read a reference; a # may also belong to the name of a file that is there."""
-        path = Path(reference).expanduser()
+        path = typed_path(reference)
         name, mark, key = reference.rpartition("#")
-        return cls(path) if not mark or path.exists() else cls(Path(name).expanduser(), key)
+        return cls(path) if not mark or exists(path) else cls(typed_path(name), key)
 
     def __str__(self) -> str:
         """Write it as it is named."""
@@ -171,14 +172,14 @@ def outline(weights: Mapping[str, Tensor], most: int = 4) -> str:
 
 
 def _inspected(path: Path) -> _Readable:
-    if path.is_dir():
+    if leads_to_folder(path):
         raise CheckpointError(f"{path} is a folder, not a weights file; {_weights_in(path)}")
     try:
         with path.open("rb") as file:
             start = file.read(1024)
             size = path.stat().st_size
-    except OSError as error:
-        reason = error.strerror or str(error)
+    except (OSError, ValueError) as error:  # a NUL in its name
+        reason = getattr(error, "strerror", None) or str(error)
         raise CheckpointError(f"cannot read weights from {path} ({reason}); check the path") from error
     if start.startswith(b"PK\x03\x04"):
         return _inspected_zip(path, size)

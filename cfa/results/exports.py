@@ -22,6 +22,7 @@ from cfa.results.frames import (
 )
 from cfa.results.regular_files import LINK, LeftOut, copy_regular, listed
 from cfa.results.runs import RunFolder
+from cfa.typed_paths import exists, leads_to_folder
 
 LEFT_OUT = "left-out.txt"
 
@@ -83,7 +84,7 @@ def export_runs(runs: Sequence[RunFolder], folder: Path) -> Exported:
         ConfigError: ``folder`` holds something already, or every run is a link.
         StoreError: It cannot be written.
     """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if exists(folder) and (not leads_to_folder(folder) or any(folder.iterdir())):
         raise ConfigError(f"{folder} is not empty; name a new folder to export to")
     unique = {run.id: run for run in runs}
     linked = [name for name, run in unique.items() if run.path.is_symlink()]

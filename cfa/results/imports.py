@@ -15,6 +15,7 @@ from cfa.results.regular_files import LINK, LeftOut, copy_regular
 from cfa.results.runs import Label, Manifest, RunFolder, Status
 from cfa.results.store import Store, check_texts, is_usable_name
 from cfa.stored import GB, read_stored
+from cfa.typed_paths import leads_to_file, leads_to_folder, whole_path
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ def import_runs(store: Store, folder: Path) -> Imported:
         ConfigError: There is no run in ``folder``, or one with an id that is not usable.
         StoreError: A run there cannot be read, or this store cannot be written.
     """
-    found = list(_found(folder.resolve()))
+    found = list(_found(whole_path(folder)))
     if not found:
         raise ConfigError(f"{folder} holds no run; name a run's folder, or one made by `cfa export`")
     here = store.runs()
@@ -71,13 +72,13 @@ def _found(folder: Path) -> Iterator[Path]:
         yield folder
         return
     for parent in (folder, folder / "runs"):
-        if parent.is_dir() and (parent == folder or not parent.is_symlink()):
+        if leads_to_folder(parent) and (parent == folder or not parent.is_symlink()):
             below = sorted(path for path in parent.iterdir() if not path.name.startswith("."))
             yield from filter(_is_run, below)
 
 
 def _is_run(folder: Path) -> bool:
-    return (folder / "config.json").is_file()
+    return leads_to_file(folder / "config.json")
 
 
 def _check_id(run_id: str, names: set[str]) -> None:

@@ -48,6 +48,7 @@ from cfa.training.state import EpochCounts, TrainingState, knobs_row
 from cfa.training.step import DeviceKnobs, Step
 from cfa.training.trainable import require_trainable
 from cfa.training.validation import Counts, count_correct, score_rows
+from cfa.typed_paths import leads_to_file
 
 SMALLEST_GATE_CLASS = 20  # with fewer validation images a class's accuracy moves in steps of over 5 %
 SECONDS_BETWEEN_SAVES = 60.0
@@ -543,7 +544,7 @@ def _model(
     if initial is not None:
         start = WeightsFile.of(config.init or "the initial weights")
         said = load_into(model, initial, str(start), key=start.key).said(start.path.name)
-        if said and start.path.is_file():
+        if said and leads_to_file(start.path):
             observer.log(f"starting from {start}; {said}")
     model = for_training(model, device)
     if ":" in config.model:

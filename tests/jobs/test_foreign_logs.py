@@ -39,9 +39,10 @@ LOGS: dict[str, Any] = {
 
 
 @pytest.mark.filterwarnings("ignore:Validating sparse:UserWarning")
+@pytest.mark.parametrize("name", ["cw_log.pth", "cw_log.safetensors"])
 @pytest.mark.parametrize("content", LOGS.values(), ids=LOGS)
-def test_another_log_is_refused_in_a_sentence(tmp_path: Path, content: Any) -> None:
-    file = tmp_path / "cw_log.pth"
+def test_another_log_is_refused_in_a_sentence(tmp_path: Path, content: Any, name: str) -> None:
+    file = tmp_path / name
     file.write_bytes(content) if isinstance(content, bytes) else torch.save(content, file)
     with pytest.raises(CheckpointError) as raised:
         read_official_log(file, method="pgd-at")
