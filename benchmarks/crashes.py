@@ -15,6 +15,7 @@ import argparse
 import os
 import random
 import shutil
+import signal
 import sys
 import tempfile
 import threading
@@ -69,6 +70,7 @@ class Campaign:
     totals: Counter[str] = field(default_factory=Counter)
     faults: list[str] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
+    stopping: threading.Event = field(default_factory=threading.Event)
 
     def command(self, task: str, *options: str) -> tuple[str, ...]:
         """Return the command that does a task from its start."""
@@ -114,7 +116,7 @@ class Campaign:
 
     def work(self, drawn: Iterator[Trial], kills: int, end: float) -> None:
         """Carry out trials until there were so many kills, or the time is over."""
-        while self.kills.total() < kills and time.monotonic() < end:
+        while self.kills.total() < kills and time.monotonic() < end and not self.stopping.is_set():
             with self.lock:
                 trial = next(drawn)
             try:
@@ -153,7 +155,7 @@ def trials(seed: int, seconds: dict[str, float]) -> Iterator[Trial]:
         rng = random.Random(f"{seed} {number}")
         task = rng.choice((*METHODS, "evaluation"))
         victims = VICTIMS[:1] if rng.random() < 0.45 else VICTIMS[1:]
-        length = seconds[task] / 2  # of what is left after a start, roughly: kills come sooner than the end
+        length = seconds[task] / 5  # so that several kills fit into what one training takes
         kills = tuple((rng.choice(victims), Moment.draw(rng, length)) for _ in range(rng.randint(3, 9)))
         yield Trial(number, task, kills)
 
@@ -204,6 +206,7 @@ def through_the_queue(campaign: Campaign, home: Home, trial: Trial, hits: Counte
         if killed:
             hits[victim, where] += 1
             home.listed()
+            work = work if victim == "worker" else None
     for _ in range(TRIES):
         if work is not None:
             home.finish(work)
@@ -295,7 +298,7 @@ def result(campaign: Campaign, settings: dict[str, Any], machine: dict[str, Any]
 
 
 def main() -> None:
-    """Make references, then carry out trials until there were enough kills or the time is over."""
+    """Make references, then carry out trials until there were enough kills; SIGTERM ends it before."""
     from machine import describe_machine, write_result
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
@@ -307,6 +310,7 @@ def main() -> None:
     settings = parser.parse_args()
     machine = describe_machine()
     campaign = Campaign(Path(tempfile.mkdtemp(prefix="cfa-crashes-")))
+    signal.signal(signal.SIGTERM, lambda *_: campaign.stopping.set())
     with ThreadPoolExecutor(settings.at_once) as pool:
         campaign.refer(pool)
         drawn, end = trials(settings.seed, campaign.seconds), time.monotonic() + 60 * settings.minutes

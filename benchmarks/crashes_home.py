@@ -41,7 +41,7 @@ class Moment:
     def draw(cls, rng: random.Random, seconds: float) -> "Moment":
         """Draw a moment in the life of a process that takes so many seconds when nobody kills it."""
         after = rng.choices(("start", "work", "write"), (2, 3, 3))[0]
-        return cls(after, rng.uniform(0, seconds), rng.randint(1, 12))
+        return cls(after, rng.uniform(0, seconds), rng.randint(1, 8))
 
 
 @dataclass
