@@ -31,6 +31,8 @@ from typing import Any
 from crashes_compared import Pieces, counted, differences, half_written, kept, unfinished_jobs
 from crashes_home import Home, Moment, Started, alive, wait_for, where_it_hit
 
+from cfa.jobs.queue import Queue
+
 METHODS = ("pgd-at", "trades-cfa", "fat-cfa", "frl")
 EVALUATED = "trades-cfa"
 VICTIMS = ("foreground", "worker", "supervisor", "both")
@@ -218,9 +220,10 @@ def through_the_queue(campaign: Campaign, home: Home, trial: Trial, hits: Counte
 
 
 def requeue(home: Home) -> None:
-    """Resume what was interrupted, as a user does who looks at the list of jobs."""
-    for job in home.jobs(state="interrupted"):
-        home.finish(home.start("resume", job.id, "--queue"))
+    """Resume what was interrupted, as the button beside it does."""
+    for job in home.jobs():
+        if job.state == "interrupted":
+            Queue(home.path).resume(job.id)
 
 
 def kill_behind(home: Home, work: Started, victim: str, moment: Moment) -> tuple[bool, str]:
