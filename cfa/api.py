@@ -180,7 +180,8 @@ def evaluate(
         home: Where runs live; by default ``CFA_HOME``.
 
     Raises:
-        UnknownName: A name means nothing here.
+        UnknownName: A name means nothing here, or several runs are called ``log_as``: copied ones bring their
+            names along.
         ConfigError: A number cannot be what it is given, or stands beside a whole plan.
         CfaError: The data or the model cannot be used; the message says why.
     """
@@ -287,8 +288,7 @@ def _log(
     evaluation: Evaluation, outcomes: Outcomes, name: str, model: str, data: Dataset, home: Path | None
 ) -> None:
     store = Store.open(home)
-    known = {run.name: run for run in store.runs()}
-    run = known.get(name) or register_model(store, model, data, name)
+    run = store.named(name) or register_model(store, model, data, name)
     if run.config.method != "external":
         raise ConfigError(f"{name!r} is a training run; log the evaluation under another name")
     save_outcomes(run, evaluation, outcomes)

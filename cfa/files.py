@@ -8,11 +8,14 @@ import errno
 import os
 import secrets
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from cfa.errors import StoreError
+from cfa.stored import require_regular
 
 TEMPORARY = ".*.tmp"
 """What half-written files and folders are called: a dot before, ``.tmp`` behind; `cfa prune` looks for it."""
@@ -98,17 +101,74 @@ def write_text(path: Path, text: str) -> None:
     write_bytes(path, text.encode())
 
 
+def open_to_append(path: Path) -> BinaryIO:
+    """Open a file to add to its end, and make it where there is none; follows no link and never waits.
+
+    Raises:
+        StoreError: The file system refuses, or a link, a pipe or a device stands there.
+    """
+    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        if os.path.lexists(path):
+            _require_own_file(path)
+        descriptor = os.open(path, flags, 0o666)
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):  # put there since
+            os.close(descriptor)
+            raise OSError(errno.EINVAL, "no regular file stands there")
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    return os.fdopen(descriptor, "ab+")
+
+
 def append_line(path: Path, line: str) -> None:
     """Add a line to a log, which nobody waits for: it is not flushed to the disk.
 
     Raises:
-        StoreError: The file system refuses.
+        StoreError: As for :func:`open_to_append`.
     """
+    with open_to_append(path) as file:
+        try:
+            file.write(f"{line}\n".encode(errors="replace"))
+            file.flush()
+        except OSError as error:
+            raise cannot_write(path, error) from error
+
+
+def refuse_link(folder: Path) -> None:
+    """Refuse to write into a folder that is a link: what is written there would land somewhere else.
+
+    Raises:
+        StoreError: It is one.
+    """
+    if folder.is_symlink():
+        raise StoreError(f"nothing is written to {folder} (it is a link); put the folder itself in its place")
+
+
+def require_own(folder: Path) -> None:
+    """Refuse to write into a folder from which a link, a pipe or a device leads somewhere else.
+
+    Runs and jobs are copied from others. Whoever is about to write into one asks here first, and need not
+    know by which names it will write.
+
+    Raises:
+        StoreError: The folder, or the first thing in it that is neither a file nor a folder.
+    """
+    refuse_link(folder)
+    for where, folders, files in os.walk(folder):
+        for path in (Path(where, name) for name in sorted([*folders, *files])):
+            with suppress(FileNotFoundError):  # deleted meanwhile
+                if not stat.S_ISDIR(path.lstat().st_mode):
+                    _require_own_file(path)
+
+
+def _require_own_file(path: Path) -> None:
     try:
-        with path.open("a", encoding="utf-8", errors="replace") as file:
-            file.write(f"{line}\n")
-    except OSError as error:
-        raise cannot_write(path, error) from error
+        require_regular(path.lstat().st_mode)
+    except StoreError as error:
+        raise StoreError(
+            f"nothing is written to {path.parent} ({path.name}: {error}); delete it, or put what it stands "
+            "for in its place"
+        ) from error
 
 
 def make_folder(folder: Path, *, parents: bool = False) -> None:

@@ -10,7 +10,7 @@ from filelock import FileLock, Timeout
 
 from cfa.errors import StoreError
 from cfa.files import make_folder
-from cfa.stored import open_file
+from cfa.stored import open_file, require_regular
 
 _HELD = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)
 
@@ -51,8 +51,7 @@ def hold(lock_file: Path, busy: str, timeout: float = 10) -> Iterator[None]:
     Raises:
         StoreError: Somebody else holds it, or it cannot be opened.
     """
-    make_folder(lock_file.parent)
-    lock = FileLock(lock_file, thread_local=False)
+    lock = lock_at(lock_file)
     try:
         lock.acquire(timeout=timeout)
     except Timeout as error:
@@ -63,6 +62,25 @@ def hold(lock_file: Path, busy: str, timeout: float = 10) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def lock_at(lock_file: Path) -> FileLock:
+    """Give a lock to be taken, whose folder is made; those above it must be there.
+
+    Taking a lock empties its file: of what somebody else left there only a regular file is taken for one.
+
+    Raises:
+        StoreError: A link or anything else stands in its place, or its folder cannot be made.
+    """
+    make_folder(lock_file.parent)
+    try:
+        require_regular(lock_file.lstat().st_mode)
+    except FileNotFoundError:
+        pass
+    except StoreError as error:
+        raise _cannot_open(lock_file, str(error)) from error
+    # Not tied to the thread that takes it: a job may go through several.
+    return FileLock(lock_file, thread_local=False)
 
 
 def _cannot_open(lock_file: Path, reason: str) -> StoreError:

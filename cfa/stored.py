@@ -67,7 +67,7 @@ def open_file(path: Path) -> BinaryIO:
         StoreError: The reason why what is there is not read, as a phrase.
     """
     try:
-        _require_regular(os.lstat(path).st_mode)
+        require_regular(os.lstat(path).st_mode)
         # Nothing may hang, not even on what was put there since: a pipe would wait for its writer.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
     except (FileNotFoundError, NotADirectoryError) as error:
@@ -75,7 +75,7 @@ def open_file(path: Path) -> BinaryIO:
     except OSError as error:
         raise StoreError(error.strerror or str(error)) from error
     try:
-        _require_regular(os.fstat(descriptor).st_mode)
+        require_regular(os.fstat(descriptor).st_mode)
     except StoreError:
         os.close(descriptor)
         raise
@@ -206,6 +206,14 @@ _STANDS_THERE = (
 )
 
 
-def _require_regular(mode: int) -> None:
+def require_regular(mode: int) -> None:
+    """Refuse what is no regular file.
+
+    Args:
+        mode: Of ``os.lstat`` or ``os.fstat``.
+
+    Raises:
+        StoreError: What stands there instead, as a phrase.
+    """
     if not stat.S_ISREG(mode):
         raise StoreError(next((what for is_kind, what in _STANDS_THERE if is_kind(mode)), "it is a device"))

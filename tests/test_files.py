@@ -175,12 +175,12 @@ MOVES = {("os", "replace"), ("os", "rename"), ("torch", "save"), ("np", "save"),
 
 
 def is_write(call: ast.Call) -> bool:
-    """Tell whether a call writes a whole file, or moves one into its place."""
+    """Tell whether a call writes a file, whole or at its end, or moves one into its place."""
     name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
     receiver = getattr(getattr(call.func, "value", None), "id", "")
     texts = [node.value for node in [*call.args, *(k.value for k in call.keywords)] if is_text(node)]
     if name == "open" or (receiver, name) == ("zipfile", "ZipFile"):
-        return any(set(text) <= set("rwxab+t") and set(text) & set("wx") for text in texts if text)
+        return any(set(text) <= set("rwxab+t") and set(text) & set("wxa") for text in texts if text)
     if name in ("to_csv", "to_json", "to_html"):
         return bool(call.args)
     if name in ("rename", "replace") and receiver not in ("os", "dataclasses"):
@@ -224,6 +224,7 @@ def test_no_other_code_writes_whole_files(top: str) -> None:
         "open(file, 'w').write(text)",
         "with file.open('wb') as stream: pass",
         "with file.open(mode='xb') as stream: pass",
+        "with history.open('ab') as stream: pass",
         "os.replace(one, other)",
         "temporary.replace(file)",
         "temporary.rename(file)",
@@ -245,7 +246,7 @@ def test_another_way_of_writing_is_found(planted: str) -> None:
         "write_text(file, text)",
         "with replacing(file) as temporary:\n    torch.save(content, temporary)",
         "with replacing(file) as temporary, temporary.open('xb') as stream: pass",
-        "with history.open('ab') as stream: pass",
+        "with open_to_append(history) as stream: pass",
         "text.replace('a', 'b')",
         "frame.to_csv(index=False)",
         "file.read_text()",

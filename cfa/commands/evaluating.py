@@ -209,8 +209,8 @@ def _run_or_file(store: Store, reference: str) -> "RunFolder | WeightsFile | str
             raise ConfigError(f"{reference} is a folder; name a weights file in it, or a run") from None
         if file.path.suffix in (".pt", ".pth", ".safetensors"):
             raise ConfigError(f"there is no weights file {reference}; check the path") from None
-        # A name that several copied runs carry is theirs, and no code that somebody typed.
-        if trust.is_import_name(reference) and all(run.name != reference for run in store.runs()):
+        # A name that a copied run says it has is no code that somebody typed.
+        if trust.is_import_name(reference) and all(run.given_name != reference for run in store.runs()):
             return reference
         raise
 

@@ -31,6 +31,7 @@ from cfa.progress import Observer
 from cfa.results.evaluations import Evaluation, new_id, parts_folder
 from cfa.results.rows import Scores
 from cfa.results.runs import RunFolder, now
+from cfa.stored import checked_id
 
 
 def attack_images(
@@ -174,7 +175,7 @@ def transfer_source(run: RunFolder, plan: EvaluationPlan, device: torch.device) 
     """Load the model that makes the images of ``transfer``: another run beside this one."""
     if plan.transfer_from is None:
         return None
-    source = RunFolder(run.path.parent / plan.transfer_from)
+    source = RunFolder(run.path.parent / checked_id(plan.transfer_from, "run"))
     kind = default_weights(source)
     return load_kept(source, kind, "file" if kind == "file" else "best", device)
 

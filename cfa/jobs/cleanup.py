@@ -91,7 +91,9 @@ def _remembered_batches(store: Store) -> Iterator[Leftover]:
 def _temporary_files(store: Store) -> Iterator[Leftover]:
     """Find what crashes left half-written: such names start with a dot and end in .tmp."""
     whole: set[Path] = set()
-    for path in sorted([*store.home.rglob(".*.tmp"), *store.data_folder.glob(".downloading-*")]):
+    # Folders of data may be links to another disk: what lies there is left alone.
+    fetched = [] if store.data_folder.is_symlink() else store.data_folder.glob(".downloading-*")
+    for path in sorted([*store.home.rglob(".*.tmp"), *fetched]):
         if whole.isdisjoint(path.parents) and _age(path) > ABANDONED:
             whole.add(path)
             yield Leftover(path, "left half-written by a crash", _size(path))

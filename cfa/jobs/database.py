@@ -2,13 +2,15 @@
 
 import errno
 import os
+import re
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.sqlite import dialect as sqlite_dialect
 from sqlalchemy.pool import NullPool
 
 from cfa.errors import StoreError
@@ -16,7 +18,7 @@ from cfa.files import cannot_write, make_folder, replacing
 from cfa.jobs.folders import JobFolder, write_json
 from cfa.jobs.job import JobRow, unreadable
 from cfa.locks import hold
-from cfa.stored import MB, convert, parse, read_bytes
+from cfa.stored import MB, convert, is_file, open_file, parse, read_bytes
 
 VERSION = 1  # of the table and of the files in job folders; older ones are brought here, newer ones refused
 BUSY_SECONDS = 30.0  # that one waits while others write
@@ -70,6 +72,8 @@ class Database:
         """Name the queue at ``home``; nothing is opened yet."""
         self.home = home
         self.path = home / "queue.sqlite"
+        self._journal = home / "queue.sqlite-journal"
+        self._logs = home / "queue.sqlite-wal", home / "queue.sqlite-shm"
         self._engine = _engine(self.path)
 
     @contextmanager
@@ -144,21 +148,24 @@ class Database:
         Raises:
             StoreError: It is one of a newer version.
         """
-        if not self.path.exists():
+        if not os.path.lexists(self.path):
             return False
-        if not self.path.is_file():  # opening a pipe would wait for its other end
+        if not is_file(self.path):  # opening a pipe would wait for its other end, and a link leads elsewhere
             raise StoreError(f"{self.path} is no file; remove it: the queue is rebuilt from the job folders")
+        # A log of writes beside it is none of ours, and would be played back as well.
+        if any(os.path.lexists(log) for log in self._logs) or not _is_own_journal(self._journal):
+            return False
         try:
             with self._engine.connect() as connection:
                 version = connection.exec_driver_sql("PRAGMA user_version").scalar() or 0
-                columns = {row[1] for row in connection.exec_driver_sql("PRAGMA table_info(jobs)")}
+                found = connection.exec_driver_sql("SELECT type, name, sql FROM sqlite_master").all()
         except sa.exc.DatabaseError as error:
             if getattr(error.orig, "sqlite_errorcode", None) in _DAMAGED:
                 return False
             raise
         if version > VERSION:
             raise newer(self.path, version)
-        return version == VERSION and columns >= set(COLUMNS)
+        return version == VERSION and _schema(found) == _SCHEMA
 
     def _rebuild(self) -> None:
         """Scan the job folders into a new file, which then takes the place of the lost one."""
@@ -178,7 +185,39 @@ class Database:
                 if self.path.exists():  # nothing is thrown away that someone may know how to read
                     os.replace(self.path, self.path.with_name("queue-set-aside.sqlite"))
                 # A journal left by the lost file would be played back into the new one.
-                self.path.with_name("queue.sqlite-journal").unlink(missing_ok=True)
+                for left in (self._journal, *self._logs):
+                    left.unlink(missing_ok=True)
+
+
+def _schema(rows: Iterable[Sequence[Any]]) -> set[tuple[str, str, str]]:
+    """Bring what a database says of its tables into a form to compare; blanks and quotes do not count."""
+    return {(kind, name, re.sub(r'[\s"]', "", sql or "").lower()) for kind, name, sql in rows}
+
+
+# Nothing but the table: what a view, a trigger or a computed column does, whoever made the file decides.
+_SCHEMA = _schema(
+    [
+        ("table", "jobs", str(sa.schema.CreateTable(JOBS).compile(dialect=sqlite_dialect()))),
+        ("index", "sqlite_autoindex_jobs_1", ""),
+    ]
+)
+_JOURNAL_END = bytes.fromhex("d9d505f920a163d7")
+
+
+def _is_own_journal(journal: Path) -> bool:
+    """Tell whether SQLite may play back a journal; where there is none, it may.
+
+    A journal that ends so names another file, which SQLite deletes. It writes such ones only for
+    transactions on several databases, and there are none here.
+    """
+    try:
+        with open_file(journal) as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - len(_JOURNAL_END)))
+            return file.read() != _JOURNAL_END
+    except FileNotFoundError:
+        return True
+    except StoreError:  # a link or a pipe
+        return False
 
 
 def newer(path: Path, version: object) -> StoreError:

@@ -8,12 +8,12 @@ from functools import lru_cache
 from pathlib import Path
 
 import psutil
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from cfa.errors import ConfigError, StoreError
 from cfa.files import make_folder
 from cfa.jobs.folders import device_lock_file
-from cfa.locks import is_held
+from cfa.locks import is_held, lock_at
 from cfa.progress import Observer, Stopped
 from cfa.registry import unknown
 
@@ -133,8 +133,7 @@ def occupied(home: Path, device: str, observer: Observer, announce: Callable[[st
         Stopped: The observer asked for it.
     """
     file = device_lock_file(home, device)
-    # Held across the whole job: not tied to the thread that took it.
-    lock = FileLock(file, thread_local=False)
+    lock = lock_at(file)
     waiting = False
     while True:
         try:

@@ -17,15 +17,15 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from cfa.errors import CfaError, StoreError
-from cfa.files import make_folder
+from cfa.files import open_to_append, require_own
 from cfa.home import PROJECT
 from cfa.jobs.devices import device_is_busy, devices
 from cfa.jobs.folders import JobFolder, device_lock_file, tail
 from cfa.jobs.queue import Job, Queue
-from cfa.locks import hold
+from cfa.locks import hold, lock_at
 
 __all__ = ["WORKER_COMMAND", "Supervisors", "device_is_busy", "devices", "start_supervisors"]
 
@@ -73,8 +73,7 @@ class Supervisor(threading.Thread):
         lock_file = device_lock_file(self.home, self.device, ".dispatch")
         while not self.stopping.is_set():
             try:
-                make_folder(lock_file.parent)
-                with FileLock(lock_file, timeout=0):
+                with lock_at(lock_file).acquire(timeout=0):
                     self._serve()
             except Timeout:
                 self.stopping.wait(self.poll)
@@ -99,6 +98,7 @@ class Supervisor(threading.Thread):
         folder = JobFolder.of(self.home, job.id)
         with ExitStack() as stack:
             try:
+                require_own(folder.path)
                 busy = "another supervisor still waits for its last worker; retry in a moment"
                 stack.enter_context(hold(folder.launch_file, busy))
                 process = self._start(job, folder)
@@ -117,7 +117,7 @@ class Supervisor(threading.Thread):
     def _start(self, job: Job, folder: JobFolder) -> "subprocess.Popen[bytes]":
         places = [*filter(None, [os.environ.get("PYTHONPATH")]), str(PROJECT)]
         environment = os.environ | {"CFA_HOME": str(self.home), "PYTHONPATH": os.pathsep.join(places)}
-        with folder.log_file.open("ab") as log:
+        with open_to_append(folder.log_file) as log:
             return subprocess.Popen(
                 [*self.command, job.id],
                 stdin=subprocess.DEVNULL,

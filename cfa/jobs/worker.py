@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from cfa import trust
 from cfa.errors import CfaError, StoreError
+from cfa.files import refuse_link, require_own
 from cfa.jobs.devices import choose_device, device_use, occupied
 from cfa.jobs.folders import JobFolder, JobResult, write_json
 from cfa.jobs.observer import JobObserver, Listener, StopSignal, stop_on_signals
@@ -20,6 +21,7 @@ from cfa.progress import Progress, Stopped
 from cfa.results.runs import RunFolder
 from cfa.results.store import Store
 from cfa.results.trusted import Trusted
+from cfa.stored import checked_id
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -72,7 +74,9 @@ class Task:
         """Find the run that the job is about."""
         if self.job.run_id is None:
             raise StoreError(f"job {self.job.id} names no run; submit it again")
-        return self.store.find(self.job.run_id)
+        run = self.store.find(self.job.run_id)
+        run.require_writable()
+        return run
 
     def evaluation_id(self, weights: str, checkpoint: str) -> str:
         """Give the evaluation's id: the same one again when the job is resumed, so that it goes on."""
@@ -100,8 +104,15 @@ def run_job(home: Path, job_id: str, listener: Listener | None = None) -> int:
     queue = Queue(home)
     folder = JobFolder.of(home, job_id)
     job = queue.get(job_id)
-    with stop_on_signals() as stop, hold(folder.lock_file, f"job {job_id} already has a worker; wait for it"):
+    try:
+        require_own(folder.path)
         device = choose_device(home, job.ran_on or job.device)
+    except StoreError as error:  # nothing of it is begun
+        if queue.finish(job_id, "failed", str(error)):
+            _tell_run(queue, job, "failed", str(error))
+        listener.failed(str(error))
+        return 1
+    with stop_on_signals() as stop, hold(folder.lock_file, f"job {job_id} already has a worker; wait for it"):
         job = queue.register_worker(job_id, device)
         observer = JobObserver(queue, job_id, listener, stop, use=lambda: device_use(device))
         state, message = _outcome(
@@ -282,7 +293,9 @@ def _compare(task: Task) -> None:
 
     runs = [task.store.find(run_id) for run_id in task.job.spec["runs"]]
     comparison = compare(runs, task.store.find(task.job.spec["baseline"]), default_weights)
-    folder = task.store.home / "comparisons" / task.job.id
+    folder = task.store.home / "comparisons" / checked_id(task.job.id, "job")
+    refuse_link(folder.parent)
+    require_own(folder)
     save_comparison(comparison, folder)
     task.observer.log(f"comparison of {len(runs)} runs written to {folder}")
 

@@ -129,6 +129,7 @@ def save_evaluation(run: RunFolder, evaluation: Evaluation, outcomes: Mapping[st
         outcomes: Columns of equal length, one row an image: ``image`` (index in the split), ``label``, and
             one predicted class per attack, named for it.
     """
+    run.require_writable()
     file = outcomes_file(run, evaluation.id)
     make_folder(file.parent.parent)
     make_folder(file.parent)

@@ -11,9 +11,10 @@ from cfa.errors import ConfigError, StoreError
 from cfa.files import cannot_write
 from cfa.results.contents import RUN_ID, room_for
 from cfa.results.evaluations import Evaluation
+from cfa.results.names import is_usable_name
 from cfa.results.regular_files import LINK, LeftOut, copy_regular
 from cfa.results.runs import Label, Manifest, RunFolder, Status
-from cfa.results.store import Store, check_texts, is_usable_name
+from cfa.results.store import Store, check_texts
 from cfa.stored import GB, read_stored
 from cfa.typed_paths import leads_to_file, leads_to_folder, whole_path
 

@@ -15,7 +15,7 @@ from typing import Annotated, BinaryIO, Literal
 from pydantic import Field
 
 from cfa.errors import StoreError
-from cfa.files import write_text
+from cfa.files import cannot_write, open_to_append, write_text
 from cfa.stored import MB, STRICT, Count, Counts, Name, Reals, decode, open_file
 
 LINE_LIMIT = 64 * MB  # a row of a hundred thousand classes has about two
@@ -149,19 +149,17 @@ def append_rows(path: Path, rows: Iterable[Row]) -> None:
     A line that an earlier crash cut short is closed first, so that it spoils no later row.
     """
     text = "".join(encode(row) + "\n" for row in rows)
-    try:
-        with path.open("ab+") as file:
-            if file.tell() > 0:
+    with open_to_append(path) as file:
+        try:
+            if file.seek(0, os.SEEK_END) > 0:
                 file.seek(-1, os.SEEK_END)
                 if file.read(1) != b"\n":
                     text = "\n" + text
             file.write(text.encode())
             file.flush()
             os.fsync(file.fileno())
-    except OSError as error:
-        raise StoreError(
-            f"cannot write {path.name} ({error.strerror}); free disk space, then resume the run"
-        ) from error
+        except OSError as error:
+            raise cannot_write(path, error) from error
 
 
 def read_history(path: Path, classes: int | None = None) -> History:

@@ -15,7 +15,6 @@ evaluations/ID/   evaluation.json and outcomes.parquet (`cfa.results.evaluations
 import dataclasses
 import json
 import os
-import re
 import shutil
 import stat
 from contextlib import suppress
@@ -29,17 +28,15 @@ from pydantic import Field
 
 from cfa.config import CheckpointKind, RunConfig, WeightsKind
 from cfa.errors import StoreError, UnknownName
-from cfa.files import write_text
+from cfa.files import refuse_link, require_own, write_text
 from cfa.results.contents import room_for
+from cfa.results.names import is_usable_name
 from cfa.results.rows import History, Row, read_history
 from cfa.statistics import Group, class_groups
-from cfa.stored import STRICT, Count, Counts, Moment, Name, Names, Text, is_file, read_stored
+from cfa.stored import STRICT, Count, Counts, Moment, Name, Names, Text, checked_id, is_file, read_stored
 
 RunState = Literal["queued", "running", "paused", "finished", "failed", "cancelled"]
 T = TypeVar("T")
-
-NAME = re.compile(r"\w[\w .+:()-]{0,79}")
-"""What a run may be called."""
 
 FILES = ("config.json", "manifest.json", "status.json", "label.json", "history.jsonl")
 """What tells a run's folder from another."""
@@ -146,7 +143,7 @@ class RunFolder:
         """The run's name, tags and notes (the id serves as name where there is none)."""
         try:
             label = self._read("label.json", Label) or Label(self.id)
-            return label if NAME.fullmatch(label.name) else dataclasses.replace(label, name=self.id)
+            return label if is_usable_name(label.name) else dataclasses.replace(label, name=self.id)
         except StoreError as error:
             # One damaged label must not hide every other run from a listing, nor this one.
             return Label(self.id, (), f"{error}; or give the run a name again")
@@ -155,6 +152,15 @@ class RunFolder:
     def name(self) -> str:
         """The run's name, unique in its store."""
         return self.label.name
+
+    @property
+    def given_name(self) -> str:
+        """The name that stands in its label, also one that is not usable; empty where none can be read."""
+        try:
+            label = self._read("label.json", Label)
+        except StoreError:
+            return ""
+        return label.name if label else ""
 
     @property
     def status(self) -> Status:
@@ -192,7 +198,9 @@ class RunFolder:
             raise self._unreadable("history.jsonl", str(error)) from error
 
     def weights_file(self, weights: WeightsKind | str, checkpoint: CheckpointKind | str) -> Path:
-        """Say where weights of this kind are (or would be)."""
+        """Say where weights of this kind are (or would be); a StoreError where one of the words is a path."""
+        checked_id(weights, "kind of weights")
+        checked_id(checkpoint, "checkpoint")
         return self.path / "weights" / f"{checkpoint}-{weights}.safetensors"
 
     def kept_weights(self) -> list[tuple[str, str]]:
@@ -223,12 +231,23 @@ class RunFolder:
         """Store the indices of the training and validation images."""
         self._write("split.json", json.dumps({"train": train, "validation": validation}))
 
+    def require_writable(self) -> None:
+        """Refuse to write into a run that ships with the project, or that leads somewhere else by a link.
+
+        Raises:
+            StoreError: With the way out.
+        """
+        if self.read_only:
+            raise StoreError(f"run {self.name!r} ships with CFA Studio and cannot be changed")
+        require_own(self.path)
+
     def bytes_used(self) -> int:
         """Sum the sizes of all files of the run."""
         return bytes_below(self.path)
 
     def prune(self) -> int:
         """Delete the state that only resume needs; returns the bytes freed."""
+        self.require_writable()
         freed = self.state_file.stat().st_size if is_file(self.state_file) else 0
         self.state_file.unlink(missing_ok=True)
         return freed
@@ -250,6 +269,7 @@ class RunFolder:
     def _write(self, name: str, text: str) -> None:
         if self.read_only:
             raise StoreError(f"run {self.name!r} ships with CFA Studio and cannot be changed")
+        refuse_link(self.path)
         write_text(self.path / name, text)
 
     def _read(self, name: str, kind: type[T]) -> T | None:

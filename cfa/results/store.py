@@ -6,7 +6,6 @@ files, and names are kept unique by a lock around the one place that gives them 
 
 import os
 import re
-import secrets
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -19,7 +18,8 @@ from cfa.files import replacing_folder
 from cfa.home import SHIPPED_RUNS, default_home
 from cfa.locks import hold
 from cfa.registry import unknown
-from cfa.results.runs import FILES, NAME, Label, RunFolder
+from cfa.results.names import Taken, begins, is_usable_name, usable_name
+from cfa.results.runs import FILES, Label, RunFolder
 
 MOST_TAGS, LONGEST_TAG, LONGEST_NOTES = 100, 80, 100_000
 
@@ -72,24 +72,22 @@ class Store:
     def find(self, reference: str) -> RunFolder:
         """Find a run by name, id, or a unique prefix (4 characters or more) of its id."""
         runs = self.runs()
-        matches = [run for run in runs if run.id == reference]
-        # Folders that were copied here may bring a name that is already there.
-        matches = matches or [run for run in runs if run.name == reference]
-        if not matches and len(reference) >= 4:
-            matches = [run for run in runs if run.id.startswith(reference)]
-        if len(matches) == 1:
-            return matches[0]
-        if matches:
-            listed = ", ".join(f"{run.id} ({run.name})" for run in matches)
-            raise UnknownName(f"run {reference!r} is ambiguous; write the id of one of {listed}")
-        raise unknown("run", reference, [run.name for run in runs])
+        exact = [run for run in runs if run.id == reference]
+        # Folders that were copied here may bring a name that is already there, or the start of another's id.
+        found = [run for run in runs if run.name == reference or begins(reference, run.id)]
+        if (run := _only(exact or found, reference)) is None:
+            raise unknown("run", reference, [run.name for run in runs])
+        return run
+
+    def named(self, name: str) -> RunFolder | None:
+        """Find a run by its name alone; an UnknownName where several carry it."""
+        return _only([run for run in self.runs() if run.name == name], name)
 
     def create(self, config: RunConfig, name: str | None = None, tags: tuple[str, ...] = ()) -> RunFolder:
         """Make a run folder, state ``queued``; a taken name is refused, without one a free one is found."""
         with self._names() as taken:
-            chosen = _checked(name, taken) if name else _free(_default_name(config), taken)
-            # A letter first: 12e4567890 in a CSV would be read as a number.
-            run = RunFolder(self.runs_folder / f"r{secrets.token_hex(4)}")
+            chosen = _checked(name, taken) if name else taken.free(_default_name(config))
+            run = RunFolder(self.runs_folder / taken.new_id())
             with replacing_folder(run.path) as temporary:
                 for folder in ("weights", "state", "evaluations"):
                     (temporary / folder).mkdir()
@@ -101,8 +99,7 @@ class Store:
 
     def free_name(self, wanted: str) -> str:
         """Return ``wanted``, or with the first number that makes it unique (until someone else takes it)."""
-        runs = self.runs()
-        return _free(wanted, {run.name for run in runs} | {run.id for run in runs})
+        return self._taken().free(usable_name(wanted, "run"))
 
     def names_for(self, name: str | None, count: int) -> list[str | None]:
         """Name runs that are asked for at once: one as it is, several with a number each (``mine-1``, ...).
@@ -112,13 +109,11 @@ class Store:
         """
         if not name or count < 2:
             return [name or None] * count
-        names = [f"{name}-{number}" for number in range(1, count + 1)]
-        runs = self.runs()
-        taken = {run.name for run in runs} | {run.id for run in runs}
+        names, taken = [f"{name}-{number}" for number in range(1, count + 1)], self._taken()
         for wanted in names:
-            _require_usable(wanted)
-            if wanted in taken:
+            if taken.has(wanted):
                 raise ConfigError(f"name {wanted!r} is taken; choose another than {name!r} for {count} runs")
+            _checked(wanted, taken)
         return list(names)
 
     def relabel(self, run: RunFolder, label: Label) -> None:
@@ -137,18 +132,22 @@ class Store:
         run = RunFolder(self.runs_folder / folder.name)
         with self._names() as taken:
             wanted = label.name if is_usable_name(label.name) else run.id
-            RunFolder(folder).write_label(replace(label, name=_free(wanted, taken)))
+            # Its own id begins with no other, and may be its name.
+            RunFolder(folder).write_label(replace(label, name=taken.free(wanted)))
             with replacing_folder(run.path) as temporary:
                 folder.rename(temporary)
         return run
 
     @contextmanager
-    def _names(self) -> Iterator[set[str]]:
-        """Hold the lock on names and give those that are taken (ids count as taken)."""
+    def _names(self) -> Iterator[Taken]:
+        """Hold the lock on names and give those that are taken."""
         busy = "another process has been choosing a name for a minute; end it, then retry"
         with hold(self.locks_folder / "names.lock", busy, timeout=60):
-            runs = self.runs()
-            yield {run.name for run in runs} | {run.id for run in runs}
+            yield self._taken()
+
+    def _taken(self) -> Taken:
+        runs = self.runs()
+        return Taken(frozenset(run.name for run in runs), frozenset(run.id for run in runs))
 
     @staticmethod
     def _folders(folder: Path | None, *, read_only: bool) -> list[RunFolder]:
@@ -184,20 +183,18 @@ def _made(path: Path) -> float | None:
         return itself.st_mtime
 
 
+def _only(matches: list[RunFolder], reference: str) -> RunFolder | None:
+    """Return the one run that a reference means, or none; an UnknownName where it means several."""
+    if len(matches) > 1:
+        listed = ", ".join(f"{run.id} ({run.name})" for run in matches)
+        raise UnknownName(f"run {reference!r} is ambiguous; write the id of one of {listed}")
+    return matches[0] if matches else None
+
+
 def _default_name(config: RunConfig) -> str:
     method = config.method.rpartition(":")[2]
-    dataset = re.sub(r"[^\w.+-]+", "-", config.dataset.rpartition(":")[2]).strip("-")
-    return f"{method}-{dataset}-s{config.seed}"
-
-
-def _free(name: str, taken: set[str]) -> str:
-    """Append the first number that makes the name unique."""
-    return next(n for n in (name, *(f"{name}-{i}" for i in range(2, len(taken) + 3))) if n not in taken)
-
-
-def is_usable_name(name: str) -> bool:
-    """Tell whether a run may be called so."""
-    return NAME.fullmatch(name) is not None
+    dataset = re.sub(r"[^A-Za-z0-9_.+-]+", "-", config.dataset.rpartition(":")[2]).strip("-")
+    return usable_name(f"{method}-{dataset}-s{config.seed}", "run")
 
 
 def check_texts(label: Label) -> None:
@@ -214,15 +211,7 @@ def check_texts(label: Label) -> None:
             raise ConfigError(f"{count:,} {unit}{what} are too many; take up to {most:,}")
 
 
-def _require_usable(name: str) -> None:
-    if not is_usable_name(name):
-        raise ConfigError(
-            f"name {name!r} is not usable; take up to 80 letters, digits, spaces and any of . _ + : ( ) -"
-        )
-
-
-def _checked(name: str, taken: set[str]) -> str:
-    _require_usable(name)
-    if name in taken:
-        raise ConfigError(f"name {name!r} is taken; choose another, for example {_free(name, taken)!r}")
+def _checked(name: str, taken: Taken) -> str:
+    if why := taken.refusal(name):
+        raise ConfigError(f"name {name!a} {why}")
     return name

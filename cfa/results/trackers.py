@@ -9,9 +9,9 @@ from cfa.errors import ConfigError, StoreError
 from cfa.escaping import fenced, markdown_text, name_part
 from cfa.results.choice import measured
 from cfa.results.contents import RUN_ID
+from cfa.results.names import is_usable_name
 from cfa.results.rows import Epoch, Knobs, Scores
 from cfa.results.runs import RunFolder
-from cfa.results.store import is_usable_name
 
 RUN_TAG = "cfa.run_id"  # by which a run is found again in a tracking store
 BATCH = 1000  # metrics that MLflow takes at once

@@ -114,15 +114,17 @@ def test_names_stay_unique_when_many_ask_at_once(tmp_path: Path) -> None:
 def test_references_are_names_ids_and_unique_prefixes(tmp_path: Path) -> None:
     store = tiny_store(tmp_path)
     runs = {"abcd111111": "one", "abcd222222": "two", "ffff333333": "abcd"}
-    for run_id, name in runs.items():
-        made = store.create(CONFIG, name)
-        made.path.rename(store.runs_folder / run_id)
+    made = {run_id: store.create(CONFIG, name) for run_id, name in runs.items()}
+    for run_id, run in made.items():
+        run.path.rename(store.runs_folder / run_id)
     for run_id, name in runs.items():
         assert store.find(run_id).name == name
-        assert store.find(name).id == run_id
+        if name != "abcd":
+            assert store.find(name).id == run_id
     assert store.find("abcd1").name == "one"
     assert store.find("ffff").name == "abcd"
-    assert store.find("abcd").id == "ffff333333"  # a name goes before a prefix
+    with pytest.raises(UnknownName, match=r"'abcd' is ambiguous.*abcd111111 .*abcd222222 .*ffff333333"):
+        store.find("abcd")  # nobody is to guess which was meant
     with pytest.raises(UnknownName, match="unknown run 'fff'"):  # too short for a prefix
         store.find("fff")
     with pytest.raises(UnknownName, match="unknown run 'onne'; did you mean 'one'"):
