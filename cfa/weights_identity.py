@@ -1,14 +1,17 @@
 """Whose weights a safetensors file holds: a hash of their content, and the epoch that they are from.
 
-Told without torch, so that tables can ask for every run; only the header is read where it names the hash.
+Told without torch, so that tables can ask for every run. The hash that a file names beside its weights is
+not believed, for anybody can write it there: other weights would pass for those that were evaluated.
 """
 
 import errno
 import hashlib
 import json
+import mmap
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +28,7 @@ class WeightsIdentity:
     epoch: int | None = None
 
 
-def content_hash(serialized: bytes) -> str:
+def content_hash(serialized: bytes | mmap.mmap) -> str:
     """Return the SHA-256 of the tensors in the bytes of a safetensors file.
 
     Names, types, shapes and values count; metadata and the order in which tensors lie do not.
@@ -41,7 +44,8 @@ def content_hash(serialized: bytes) -> str:
             tensor = header[name]
             first, last = tensor["data_offsets"]
             found.update(json.dumps([name, tensor["dtype"], tensor["shape"]]).encode())
-            found.update(memoryview(serialized)[start + first : start + last])
+            with memoryview(serialized) as whole, whole[start + first : start + last] as part:
+                found.update(part)
     except (KeyError, TypeError) as error:
         raise ValueError(f"the header does not say where tensor {name!r} lies") from error
     return found.hexdigest()
@@ -54,7 +58,7 @@ def epoch_of(metadata: Mapping[str, str]) -> int | None:
 
 
 def read_identity(path: Path) -> WeightsIdentity:
-    """Read what a weights file says of itself; the hash is computed where an older version did not store it.
+    """Read whose weights a file holds; the hash of a file that has not changed is computed once a process.
 
     Raises:
         OSError: The file is not there, or cannot be read.
@@ -62,11 +66,18 @@ def read_identity(path: Path) -> WeightsIdentity:
     """
     if not os.path.isfile(path):  # a pipe would keep us waiting
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
+    found = path.stat()
+    return _identity(path, (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns))
+
+
+@lru_cache(maxsize=4096)
+def _identity(path: Path, _state: tuple[int, ...]) -> WeightsIdentity:
     with path.open("rb") as file:
         size = int.from_bytes(file.read(8), "little")
         found = _header(file.read(min(size, LARGEST_HEADER)), size).get("__metadata__")
-    metadata = {str(name): str(text) for name, text in found.items()} if isinstance(found, dict) else {}
-    return WeightsIdentity(metadata.get(CONTENT) or content_hash(path.read_bytes()), epoch_of(metadata))
+        metadata = {str(name): str(text) for name, text in found.items()} if isinstance(found, dict) else {}
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:  # of any size
+            return WeightsIdentity(content_hash(content), epoch_of(metadata))
 
 
 def _header(content: bytes, size: int) -> dict[str, Any]:

@@ -279,11 +279,19 @@ def test_deleting_a_linked_run_leaves_what_it_points_to(good, store: Store) -> N
 
 # Evaluations -----------------------------------------------------------------------------------------------
 
+
+def score(fields: dict[str, object]) -> object:
+    return json.loads(json.dumps(vars(scores()) | fields))
+
+
 BAD_EVALUATIONS: dict[str, Damage] = {
     **OF_ANY_FILE,
-    "more right than there are": changed(
-        scores=[json.loads(json.dumps(vars(scores()) | {"correct": [11, 1, 1]}))]
-    ),
+    "more right than there are": changed(scores=[score({"correct": [11, 1, 1]})]),
+    "no image": changed(scores=[score({"correct": [0] * 3, "total": [0] * 3})]),
+    "a class without an image": changed(scores=[score({"correct": [0, 1, 1], "total": [0, 9, 9]})]),
+    "no class": changed(scores=[score({"correct": [], "total": []})]),
+    "fewer than none": changed(scores=[score({"correct": [-1, 1, 1]})]),
+    "halves of images": changed(scores=[score({"correct": [0.5, 1, 1]})]),
     "counts of other classes": changed(class_names=["ant", "bee"]),
     "no scores": changed(scores=...),
     "the id of another": changed(id="e1"),

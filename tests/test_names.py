@@ -90,7 +90,7 @@ def test_a_name_that_was_copied_and_misleads_is_shown_as_the_id(
     with pytest.raises(UnknownName):
         store.find(name)
     if not name.startswith("-"):  # typed, it is none of our own code either
-        assert "unknown run" in cfa("compare", name, "base", code=2).stderr
+        assert f"run {foreign.id} is not usable; write its id" in cfa("compare", name, "base", code=2).stderr
 
 
 @pytest.mark.parametrize("length", [4, 6, 9])

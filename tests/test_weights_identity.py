@@ -31,12 +31,27 @@ def test_the_hash_is_stored_beside_the_weights_and_found_in_a_file_without_it(tm
     assert load_metadata(ours) == read_weights(ours)[1] == {"epoch": "12", "weights": "online"}
 
 
-def test_only_the_header_is_read_where_the_file_names_its_hash(tmp_path: Path) -> None:
+def test_other_weights_do_not_pass_for_those_whose_hash_they_name(tmp_path: Path) -> None:
     file = tmp_path / "best-online.safetensors"
-    save_weights(file, {"large": torch.zeros(100_000)}, {"epoch": "1"})
+    save_weights(file, WEIGHTS, {"epoch": "12"})
+    claimed = read_identity(file)
+    with safetensors.safe_open(file, framework="pt") as stored:
+        metadata = stored.metadata()
+    assert claimed.hash in metadata.values()
+    other = {name: torch.zeros_like(tensor) for name, tensor in WEIGHTS.items()}
+    file.write_bytes(safetensors.torch.save(other, metadata))
+    assert read_identity(file) == WeightsIdentity(weights_hash(other), 12)
+    assert weights_hash(other) != claimed.hash
+
+
+def test_a_file_that_has_not_changed_is_hashed_once(tmp_path: Path, monkeypatch) -> None:
+    file = tmp_path / "best-online.safetensors"
+    save_weights(file, WEIGHTS, {})
     known = read_identity(file)
-    file.write_bytes(file.read_bytes()[:2000])
+    monkeypatch.setattr("cfa.weights_identity.content_hash", lambda content: "computed again")
     assert read_identity(file) == known
+    save_weights(file, WEIGHTS, {"epoch": "3"})
+    assert read_identity(file) == WeightsIdentity("computed again", 3)
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from cfa.results.evaluations import (
     save_evaluation,
 )
 from cfa.results.runs import RunFolder
+from cfa.stored import parse
 
 MADE_AGAIN = "remade.safetensors"
 
@@ -122,7 +123,7 @@ def load_adversarial(run: RunFolder, evaluation_id: str) -> AdversarialIndex:
             _load_images(file) if file.exists() else None
             for file in (folder / "adversarial.safetensors", folder / MADE_AGAIN)
         )
-    except (OSError, ValueError, StoreError, safetensors.SafetensorError, KeyError) as error:
+    except (OSError, ValueError, StoreError, safetensors.SafetensorError, LookupError, TypeError) as error:
         raise StoreError(
             f"the outcomes of evaluation {evaluation_id} cannot be read ({error}); evaluate again"
         ) from error
@@ -148,7 +149,7 @@ def _save_images(kept: AdversarialImages, file: Path) -> None:
 
 def _load_images(file: Path) -> AdversarialImages:
     with safetensors.safe_open(file, framework="np") as stored:
-        names = np.array(json.loads(stored.metadata()["attacks"]))
+        names = np.array(parse(stored.metadata()["attacks"]))
         attack = names[stored.get_tensor("attack")]
         rest = [stored.get_tensor(name) for name in ("image", "label", "predicted", "images")]
     return AdversarialImages(attack, *rest)

@@ -17,8 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from cfa.errors import CfaError
+from cfa.errors import CfaError, StoreError
 from cfa.files import make_folder, write_bytes
+from cfa.stored import parse
 
 Partition = list[list[int]]
 
@@ -74,7 +75,7 @@ class Scratch:
         text = self._read_text("findings.json")
         if text is None:
             return None
-        stored = json.loads(text)
+        stored = parse(text)
         return tuple(stored["findings"]), stored["passes"]
 
     def keep_findings(self, findings: tuple[str, ...], passes: int) -> None:
@@ -86,7 +87,7 @@ class Scratch:
         text = self._read_text(f"step-{step}.json")
         if text is None:
             return None
-        found: Partition = json.loads(text)
+        found: Partition = parse(text)
         return found
 
     def keep_partition(self, step: int, batches: Partition) -> None:
@@ -122,8 +123,8 @@ class Scratch:
             return None
         text = (self.folder / name).read_text(encoding="utf-8")
         try:
-            json.loads(text)
-        except ValueError as error:
+            parse(text)
+        except StoreError as error:
             raise _damaged(self.folder) from error
         return text
 

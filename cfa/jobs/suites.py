@@ -302,7 +302,8 @@ def _toml(file: Path) -> dict[str, Any]:
         check_depth(given)
     except OSError as error:
         raise ConfigError(f"suite {file} cannot be read ({error.strerror}); give a .toml file") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    # A number of more digits than Python reads is a ValueError as well.
+    except ValueError as error:
         raise ConfigError(f"suite {file} is not TOML: {error}") from error
     except RecursionError as error:
         raise ConfigError(f"suite {file} has tables within each other without end; write it flat") from error

@@ -76,6 +76,8 @@ class Evaluation:
         classes = {scores.classes for scores in self.scores} | (
             {len(self.class_names)} if self.class_names else set()
         )
+        if any(not scores.total or 0 in scores.total for scores in self.scores):
+            raise ValueError("its scores have a class without an image")
         if len(classes) > 1:
             raise ValueError(f"its scores and names are of {' and '.join(map(str, sorted(classes)))} classes")
 

@@ -14,7 +14,7 @@ from cfa.trust import SCHEMES, is_import_name
 SHORTEST_START = 4  # characters of an id by which a run is found
 
 _PLAIN = re.compile(r"\w[\w .+:()-]{0,79}")
-_FILES = (".safetensors", ".pt", ".pth", ".ckpt", ".bin", ".toml", ".json")
+_FILES = (".safetensors", ".pt", ".pth", ".ckpt", ".bin")  # of weights
 # Beside these, whose letters look like no Latin ones, people write Latin words in one name.
 _EAST_ASIAN = frozenset({"CJK", "HIRAGANA", "KATAKANA", "HANGUL", "BOPOMOFO"})
 

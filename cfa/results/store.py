@@ -75,9 +75,11 @@ class Store:
         exact = [run for run in runs if run.id == reference]
         # Folders that were copied here may bring a name that is already there, or the start of another's id.
         found = [run for run in runs if run.name == reference or begins(reference, run.id)]
-        if (run := _only(exact or found, reference)) is None:
-            raise unknown("run", reference, [run.name for run in runs])
-        return run
+        if (run := _only(exact or found, reference)) is not None:
+            return run
+        if called := [run.id for run in runs if run.given_name == reference]:
+            raise UnknownName(f"name {reference!a} of run {called[0]} is not usable; write its id")
+        raise unknown("run", reference, [run.name for run in runs])
 
     def named(self, name: str) -> RunFolder | None:
         """Find a run by its name alone; an UnknownName where several carry it."""
