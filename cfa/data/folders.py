@@ -17,8 +17,7 @@ from cfa.data.datasets import FOLDER, Augmentation, Dataset, DatasetInfo, Datase
 from cfa.data.images import Survey, bits_used, decode_images, survey
 from cfa.data.listing import Listing, scan_folder
 from cfa.data.splits import stratified_split
-from cfa.errors import DataError, StoreError
-from cfa.stored import parse
+from cfa.errors import DataError
 
 TEST_FRACTION = 0.1
 TEST_SEED = 0
@@ -135,8 +134,8 @@ def _read_cache(file: Path, listing: Listing) -> Dataset | None:
 
 def _read_notes(text: str) -> list[str]:
     try:
-        notes = parse(text)
-    except StoreError:
+        notes = json.loads(text)
+    except (ValueError, RecursionError):
         return []
     return [str(note) for note in notes] if isinstance(notes, list) else []
 
