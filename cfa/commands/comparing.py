@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from cfa.commands.printing import note, print_json, print_table
-from cfa.commands.scores import print_summary
+from cfa.commands.scores import budget, print_summary, several_data_sets
 from cfa.commands.shared import AsJson, command, command_group, note_problems, open_store
 from cfa.errors import ConfigError
 from cfa.jobs.reports import check_format, make_report, write_report
@@ -46,7 +46,9 @@ def compare(
         check_format(out)
     found = _named_or_tagged(store, runs or [], tag or [])
     base = store.find(baseline) if baseline else found[0]
-    problems = note_problems([base, *(run for run in found if run.id != base.id)])
+    everyone = [base, *(run for run in found if run.id != base.id)]
+    problems = note_problems(everyone)
+    unused = [text for run in everyone for text in left_out(run)]
     if out is None:
         comparison = compare_runs(found, base, default_weights)
     else:
@@ -54,13 +56,17 @@ def compare(
         comparison = report.comparison
         note(f"written: {' and '.join(map(str, write_report(report, out)))}")
     if as_json:
-        print_json(comparison.document() | ({"problems": problems} if problems else {}))
+        print_json(
+            comparison.document()
+            | ({"problems": problems} if problems else {})
+            | ({"left_out": unused} if unused else {})
+        )
         return
-    groups = {run.id: run.class_groups for run in found}
+    groups = {run.id: run.class_groups for run in everyone}
     print_summary(records(add_group_means(comparison.summary, comparison.per_class, groups)))
     print()
     _print_differences(comparison.entries)
-    for said in (text for run in found for text in left_out(run)):
+    for said in unused:
         note(said)
 
 
@@ -79,11 +85,14 @@ def _print_differences(entries: Sequence[Mapping[str, Any]]) -> None:
     def points(value: float, ends: Sequence[float]) -> str:
         return f"{100 * value:+.1f} [{100 * ends[0]:+.1f}, {100 * ends[1]:+.1f}]"
 
+    data = several_data_sets(entries)
     rows = [
         (
             f"{entry['run']} ({entry['weights']})",
             f"{entry['baseline']} ({entry['baseline_weights']})",
+            *([entry["dataset"]] if data else []),
             entry["attack"],
+            budget(entry),
             points(entry["mean_difference"], entry["mean_difference_ci"]),
             points(entry["worst_difference"], entry["worst_difference_ci"]),
             ", ".join(entry["classes_better"]) or "none",
@@ -92,7 +101,8 @@ def _print_differences(entries: Sequence[Mapping[str, Any]]) -> None:
         )
         for entry in entries
     ]
-    headings = ("run", "minus", "attack", "mean, points", "worst class, points", "better", "worse", "images")
+    headings = ["run", "minus", *(["data set"] if data else []), "attack", "eps", "mean, points"]
+    headings += ["worst class, points", "better", "worse", "images"]
     print_table(rows, headings, "no kind of weights was evaluated for both")
     if entries:
         alike = sum(entry["paired"] for entry in entries)

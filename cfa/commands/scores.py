@@ -67,15 +67,11 @@ def print_summary(summary: Sequence[Mapping[str, Any]]) -> None:
     """Print a row for every run, weights and attack; groups of classes where there are some."""
     from cfa.attacks import torchattacks_title
 
-    def budget(row: Mapping[str, Any]) -> str:
-        if row["norm"] in ("none", "linf"):
-            return format_eps(row["eps"]) if row["eps"] else ""
-        return f"{row['norm']} {row['eps']:g}"
-
-    grouped = any("head" in row for row in summary)
+    grouped, data = any("head" in row for row in summary), several_data_sets(summary)
     rows = [
         (
             row["run_name"],
+            *([row["dataset"]] if data else []),
             f"{row['weights']} ({row['checkpoint']})",
             torchattacks_title(row["attack"]),
             budget(row),
@@ -87,7 +83,8 @@ def print_summary(summary: Sequence[Mapping[str, Any]]) -> None:
         )
         for row in summary
     ]
-    headings = ["run", "weights", "attack", "eps", "mean of classes", "worst class", "which", "images"]
+    headings = ["run", *(["data set"] if data else []), "weights", "attack", "eps"]
+    headings += ["mean of classes", "worst class", "which", "images"]
     headings += ["head / medium / tail"] if grouped else []
     print_table(rows, headings, "no scores")
 
@@ -98,6 +95,25 @@ def _groups_in_words(row: Mapping[str, Any]) -> str:
 
 
 def _print_classes(per_class: Sequence[Mapping[str, Any]]) -> None:
-    columns = ("run_name", "weights", "attack", "class_name", "correct", "total")
-    rows = [(*(row[name] for name in columns), f"{row['accuracy']:.1%}") for row in per_class]
-    print_table(rows, ("run", "weights", "attack", "class", "correct", "total", "accuracy"), "")
+    rows = [
+        (
+            *(row[name] for name in ("run_name", "weights", "attack")),
+            budget(row),
+            *(row[name] for name in ("class_name", "correct", "total")),
+            f"{row['accuracy']:.1%}",
+        )
+        for row in per_class
+    ]
+    print_table(rows, ("run", "weights", "attack", "eps", "class", "correct", "total", "accuracy"), "")
+
+
+def budget(row: Mapping[str, Any]) -> str:
+    """Write a row's budget with its norm, without which rows of one attack look alike."""
+    if row["norm"] in ("none", "linf"):
+        return format_eps(row["eps"]) if row["eps"] else ""
+    return f"{row['norm']} {row['eps']:g}"
+
+
+def several_data_sets(rows: Sequence[Mapping[str, Any]]) -> bool:
+    """Tell whether rows have to say which data set they are about."""
+    return len({row["dataset"] for row in rows}) > 1

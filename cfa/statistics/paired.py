@@ -4,6 +4,7 @@ On the same images outcomes go together, so that far smaller differences show th
 """
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import scipy.stats
@@ -11,6 +12,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from cfa.statistics.differences import CONFIDENCE, Interval, holm
 from cfa.statistics.intervals import Array, wilson
+
+
+Number = TypeVar("Number", float, Array)
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,14 +77,22 @@ def paired_changed_classes(
 def paired_mean_difference(counts: PairedCounts, confidence: float = CONFIDENCE) -> tuple[float, Interval]:
     """Return the difference of class means (run minus baseline) and a paired interval.
 
-    Agresti and Min's (2005): Wald's for dependent proportions with half an image more in each of the four
-    cells; classes are independent of each other.
+    Agresti and Min's (2005), Wald's for dependent proportions with half an image more in each of the four
+    cells, on the mean shares over classes and the effective number of images K² / Σ 1/n_k (all of them when
+    classes are balanced). The half images are added once: added in every class, they would pull the mean
+    towards 0 by as much however many classes there are, while the interval gets narrower. As for
+    :func:`cfa.statistics.class_mean_interval`, equal n_k make it not too narrow, and with unequal ones its
+    ends are at least those of the stratified interval.
     """
     value = float(np.mean((counts.gained - counts.lost) / counts.total))
-    centre, variance = _adjusted(counts)
-    classes = len(counts.total)
-    half = float(scipy.stats.norm.isf((1 - confidence) / 2) * np.sqrt(variance.sum()) / classes)
-    middle = float(centre.mean())
+    classes, n = len(counts.total), counts.total
+    images = classes**2 / np.sum(1 / n)
+    lost, gained = (float(np.mean(share / n)) * images + 0.5 for share in (counts.lost, counts.gained))
+    middle, variance = _difference_and_variance(lost, gained, images + 2)
+    if n.min() < n.max():
+        samples = _adjusted(counts)[1] * (n + 2) / np.maximum(n - 1, 1)
+        variance = max(variance, float(samples.sum()) / classes**2)
+    half = float(scipy.stats.norm.isf((1 - confidence) / 2)) * variance**0.5
     return value, (max(min(middle - half, value), -1.0), min(max(middle + half, value), 1.0))
 
 
@@ -124,6 +136,9 @@ def paired_worst_difference(counts: PairedCounts, confidence: float = CONFIDENCE
 
 def _adjusted(counts: PairedCounts) -> tuple[Array, Array]:
     """Return centre and variance of each class's difference, half an image more in each of four cells."""
-    lost, gained, total = counts.lost + 0.5, counts.gained + 0.5, counts.total + 2
-    centre = (gained - lost) / total
-    return centre, (lost + gained - (gained - lost) ** 2 / total) / total**2
+    return _difference_and_variance(counts.lost + 0.5, counts.gained + 0.5, counts.total + 2)
+
+
+def _difference_and_variance(lost: Number, gained: Number, total: Number) -> tuple[Number, Number]:
+    """Return a difference of dependent proportions and Wald's variance of it."""
+    return (gained - lost) / total, (lost + gained - (gained - lost) ** 2 / total) / total**2

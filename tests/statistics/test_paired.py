@@ -102,6 +102,36 @@ def test_intervals_of_differences_cover(case: str, shift: float, together: float
     assert (covered / TRIALS >= 0.95 - SLACK).all(), covered / TRIALS
 
 
+# Shares of images that both get right, that the run loses, that it gains, and that neither does, with the
+# number of images, for classes of two kinds, and how many classes of each kind there are.
+LARGE = {
+    "one image each": (([0.3, 0.05, 0.4, 0.25], 1), ([0.3, 0.05, 0.4, 0.25], 1), 5),
+    "two hundred of five": (([0.5, 0.0, 0.3, 0.2], 5), ([0.3, 0.1, 0.4, 0.2], 5), 100),
+    "a hundred of ten": (([0.2, 0.0, 0.7, 0.1], 10), ([0.1, 0.0, 0.8, 0.1], 10), 50),
+    "a hundred of a hundred": (([0.1, 0.0, 0.8, 0.1], 100), ([0.2, 0.0, 0.6, 0.2], 100), 50),
+    "a hundred of a hundred, lost": (([0.1, 0.8, 0.0, 0.1], 100), ([0.2, 0.6, 0.0, 0.2], 100), 50),
+    "hard classes small": (([0.2, 0.4, 0.4, 0.0], 20), ([0.95, 0.02, 0.02, 0.01], 2000), 5),
+    "gaining classes small": (([0.2, 0.0, 0.8, 0.0], 2), ([0.9, 0.05, 0.05, 0.0], 100), 50),
+}
+
+
+@pytest.mark.parametrize("case", LARGE)
+def test_the_mean_interval_covers_large_differences_of_many_small_classes(case: str) -> None:
+    one, other, each = LARGE[case]
+    shares, images = zip(*([one] * each + [other] * each), strict=True)
+    truth = float(np.mean([gained - lost for _, lost, gained, _ in shares]))
+    rng = np.random.default_rng(17)
+    drawn = np.stack(
+        [rng.multinomial(n, p, size=TRIALS) for n, p in zip(images, shares, strict=True)], axis=1
+    )
+    covered = 0
+    for both, lost, gained, _ in drawn.transpose(0, 2, 1).astype(float):
+        value, (low, high) = paired_mean_difference(PairedCounts(both, lost, gained, np.array(images, float)))
+        covered += low <= truth <= high
+        assert low <= value <= high
+    assert covered / TRIALS >= 0.95 - SLACK
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_the_family_of_classes_errs_at_most_as_often_as_promised(case: str) -> None:
     base, images = CASES[case]
