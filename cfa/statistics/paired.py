@@ -13,7 +13,6 @@ from numpy.typing import ArrayLike, NDArray
 from cfa.statistics.differences import CONFIDENCE, Interval, holm
 from cfa.statistics.intervals import Array, wilson
 
-
 Number = TypeVar("Number", float, Array)
 
 
