@@ -105,6 +105,11 @@ class Dataset:
             object.__setattr__(self, "fingerprint", fingerprint(*parts))
 
     @property
+    def test_fingerprint(self) -> str:
+        """Hash images and labels of the test part alone: what figures are about."""
+        return fingerprint(self.test_images, self.test_labels)
+
+    @property
     def num_classes(self) -> int:
         """Count the classes."""
         return len(self.class_names)
@@ -158,10 +163,10 @@ class Dataset:
             raise DataError(f"{where} holds no image of class {absent!r}; drop that class or add images")
 
 
-def fingerprint(train_images: Tensor, train_labels: Tensor, test_images: Tensor, test_labels: Tensor) -> str:
-    """Hash images and labels of both parts, shapes included, with sha256 (hexadecimal)."""
+def fingerprint(*tensors: Tensor) -> str:
+    """Hash images and labels, shapes included, with sha256 (hexadecimal)."""
     digest = hashlib.sha256()
-    for tensor in (train_images, train_labels, test_images, test_labels):
+    for tensor in tensors:
         digest.update(f"{tensor.dtype} {tuple(tensor.shape)}\n".encode())
         digest.update(tensor.cpu().contiguous().numpy().data)
     return digest.hexdigest()

@@ -18,6 +18,7 @@ from cfa.data import Dataset, Images, to_float
 from cfa.errors import CheckpointError, ConfigError
 from cfa.evaluation.admission import LOOKED_AT, weights_as_needed
 from cfa.evaluation.adversarial import save_outcomes
+from cfa.evaluation.class_order import class_names_finding
 from cfa.evaluation.conditions import ARITHMETIC, reported
 from cfa.evaluation.findings import came_as_finding, own_type_finding
 from cfa.evaluation.loading import LoadedWeights, default_weights, load_kept
@@ -135,6 +136,7 @@ def evaluate_weights(
             f"run {run.name!r} knows {len(run.class_names)} classes and {dataset.name} has "
             f"{dataset.num_classes}; evaluate it on {run.config.dataset}"
         )
+    called_otherwise = class_names_finding(run.class_names, dataset)
     evaluation_id = evaluation_id or new_id()
     scratch = parts_folder(run, evaluation_id)
     loaded, transfer = load_kept(run, weights, checkpoint, device), transfer_source(run, plan, device)
@@ -160,7 +162,11 @@ def evaluate_weights(
         checkpoint=checkpoint,
         epoch=loaded.identity.epoch or 0,
         weights_hash=loaded.identity.hash,
-        findings=(*run.config.marks(), *([came_as_finding(loaded.came_as)] if loaded.came_as else [])),
+        findings=(
+            *run.config.marks(),
+            *([called_otherwise] if called_otherwise else []),
+            *([came_as_finding(loaded.came_as)] if loaded.came_as else []),
+        ),
         evaluation_id=evaluation_id,
     )
     evaluation = dataclasses.replace(evaluation, loaded_as=loaded_as)
@@ -209,6 +215,7 @@ def summarise(
         findings=(*findings, *outcomes.findings),
         class_names=dataset.class_names,
         weights_hash=weights_hash,
+        test_fingerprint=dataset.test_fingerprint,
         checks=verdicts(outcomes, plan) if is_checklist(plan) else (),
         # As JSON reads it back: lists for tuples.
         plan={name: list(v) if isinstance(v, tuple) else v for name, v in dataclasses.asdict(plan).items()},

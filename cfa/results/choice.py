@@ -74,8 +74,13 @@ class Measured:
 
     @property
     def question(self) -> tuple[object, ...]:
-        """Tell it from everything else that can be asked of a run: its row, and the settings in full."""
-        return (*self.row, _canonical(self.settings))
+        """Tell it from everything else that can be asked of a run: row, images, classes, settings in full."""
+        return (*self.row, self.evaluation.test_fingerprint, self.class_names, _canonical(self.settings))
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Name the classes, as the evaluation knows them or else the run."""
+        return tuple(self.evaluation.class_names) or self.run.class_names
 
 
 def measured(runs: Iterable[RunFolder]) -> list[Measured]:
@@ -94,7 +99,7 @@ def chosen(run: RunFolder, wanted: Callable[[Evaluation], bool] = lambda _: True
         wanted: Which evaluations are looked at; all of them unless it is given.
     """
     found: dict[tuple[object, ...], Measured] = {}
-    evaluations = read_evaluations(run)
+    evaluations = with_images_known(run, read_evaluations(run))
     present = {evaluation.id for evaluation in of_present_weights(run, evaluations)}
     for evaluation in evaluations:  # oldest first
         if evaluation.id not in present or evaluation.plan.get("eps_sweep") or not wanted(evaluation):
@@ -132,11 +137,64 @@ def arithmetic_of(run: RunFolder, evaluation: Evaluation) -> str:
     return "tf32" if manifest and manifest.device.startswith("cuda") else EXACT
 
 
-def told_apart(found: Sequence[Measured]) -> list[Measured]:
-    """Give attacks of one name with other settings other names: what differs from the newest in brackets.
+def with_images_known(run: RunFolder, evaluations: Sequence[Evaluation]) -> list[Evaluation]:
+    """Take evaluations that do not say on which images they were made for ones on the oldest known ones.
 
-    ``pgd-20`` and ``pgd-20 (step_size=0.1*eps)``, wherever both are in one table.
+    Those of the same data set and classes: evaluations of an older version belong with the ones made since.
     """
+    oldest: dict[tuple[object, ...], str] = {}
+
+    def about(evaluation: Evaluation) -> tuple[object, ...]:
+        return evaluation.dataset, tuple(evaluation.class_names) or run.class_names
+
+    for evaluation in evaluations:  # oldest first
+        if evaluation.test_fingerprint:
+            oldest.setdefault(about(evaluation), evaluation.test_fingerprint)
+    return [
+        dataclasses.replace(e, test_fingerprint=e.test_fingerprint or oldest.get(about(e), ""))
+        for e in evaluations
+    ]
+
+
+def _data_told_apart(found: Sequence[Measured]) -> list[Measured]:
+    kinds: dict[str, list[Measured]] = {}  # by name, one of each, the newest first
+    names: dict[str, str] = {}  # by evaluation
+    for one in sorted(found, key=lambda m: (m.evaluation.created, m.evaluation.id), reverse=True):
+        known = kinds.setdefault(one.evaluation.dataset, [])
+        index = next((k for k, other in enumerate(known) if not _differs(one, other)), len(known))
+        if index == len(known):
+            known.append(one)
+        what, number = _differs(one, known[0]), f" {index}" if index > 1 else ""
+        names[one.evaluation.id] = f"{one.evaluation.dataset} ({what}{number})" if index else ""
+    return [
+        dataclasses.replace(
+            one,
+            evaluation=dataclasses.replace(
+                one.evaluation, dataset=name, loaded_as=one.evaluation.dataset_to_load
+            ),
+        )
+        if (name := names[one.evaluation.id])
+        else one
+        for one in found
+    ]
+
+
+def _differs(one: Measured, other: Measured) -> str:
+    """Say in which way one is about other data; empty where nothing says so."""
+    if one.class_names != other.class_names:
+        return "other classes"
+    tested = {one.evaluation.test_fingerprint, other.evaluation.test_fingerprint} - {""}
+    return "other images" if len(tested) > 1 else ""
+
+
+def told_apart(found: Sequence[Measured]) -> list[Measured]:
+    """Name apart whatever would look alike in one table and is not: data sets first, then attacks.
+
+    Attacks of one name with other settings: what differs from the newest in brackets, ``pgd-20`` and
+    ``pgd-20 (step_size=0.1*eps)``. Data sets of one name with other images or classes: the newest keeps the
+    name, ``folder:/pets`` and ``folder:/pets (other images)``.
+    """
+    found = _data_told_apart(found)
     alike: dict[tuple[object, ...], dict[str, Measured]] = {}
     for one in sorted(found, key=lambda m: (m.evaluation.created, m.evaluation.id), reverse=True):
         alike.setdefault(_kind(one), {}).setdefault(_canonical(one.settings), one)
@@ -172,7 +230,7 @@ def clean_beside(found: Sequence[Measured]) -> dict[tuple[object, ...], Scores]:
 
 def left_out(run: RunFolder) -> list[str]:
     """Say which of a run's evaluations are in no table, and why: other weights, or fewer images."""
-    evaluations = read_evaluations(run)
+    evaluations = with_images_known(run, read_evaluations(run))
     present = {evaluation.id for evaluation in of_present_weights(run, evaluations)}
     images = {one.question: one.images for one in chosen(run)}
     said = []

@@ -47,7 +47,8 @@ class Evaluation:
     ``checks`` are the verdicts of a sanity checklist; ``plan`` is what was asked for (it can be repeated);
     ``loaded_as`` is the name that loads the data set where ``dataset`` does not (``package.module:name``);
     ``weights_hash`` is the SHA-256 of the weights' content, ``arithmetic`` what was computed in (``float32``,
-    ``tf32``, ``bf16``); both are empty in evaluations made before they were stored.
+    ``tf32``, ``bf16``), ``test_fingerprint`` the SHA-256 of the test part's images and labels; all are empty
+    in evaluations made before they were stored.
     """
 
     __pydantic_config__ = STRICT
@@ -70,6 +71,7 @@ class Evaluation:
     loaded_as: Text = ""
     weights_hash: Name = ""
     arithmetic: Name = ""
+    test_fingerprint: Name = ""
 
     def __post_init__(self) -> None:
         """Refuse scores of different classes."""

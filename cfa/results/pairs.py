@@ -55,7 +55,7 @@ def paired_counts(baseline: Measured, run: Measured) -> PairedCounts | None:
         ``None`` where that is not known: other data, outcomes that were not kept, or a class without an image
         in common.
     """
-    if _fingerprint(baseline) != _fingerprint(run):
+    if not _same_images(baseline, run):
         return None
     one, other = _Outcomes.of(baseline), _Outcomes.of(run)
     if one is None or other is None:
@@ -68,7 +68,10 @@ def paired_counts(baseline: Measured, run: Measured) -> PairedCounts | None:
     return counts if bool((counts.total > 0).all()) else None
 
 
-def _fingerprint(one: Measured) -> str:
-    """Tell which data set it was."""
-    manifest = one.run.manifest
-    return manifest.data_fingerprint if manifest else ""
+def _same_images(one: Measured, other: Measured) -> bool:
+    """Tell whether both are about one test part; older evaluations know their run's data set only."""
+    tested = [measured.evaluation.test_fingerprint for measured in (one, other)]
+    if all(tested):
+        return tested[0] == tested[1]
+    trained = [m.run.manifest.data_fingerprint if m.run.manifest else "" for m in (one, other)]
+    return trained[0] == trained[1]

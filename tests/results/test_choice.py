@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from cfa.errors import ConfigError
 from cfa.evaluation import default_weights
 from cfa.methods import display_name
 from cfa.models import save_weights
@@ -251,3 +252,42 @@ def test_like_settings_are_compared_with_like(store) -> None:
     evaluated(other, {**few, "settings": SLOW}, {"of": {"pgd-20": (10,) * 10}, "n": 100, "settings": PGD})
     (entry,) = compare([base, other], base, default_weights).entries
     assert (entry["attack"], entry["mean_difference"]) == ("pgd-20 (step_size=b)", 0)
+
+
+ALIKE = dict.fromkeys(("clean", "fgsm"), (60,) * 10)
+
+
+@pytest.mark.parametrize(
+    ("mine", "theirs", "expected"),
+    [
+        ({"test_fingerprint": "a"}, {"test_fingerprint": "a"}, ""),
+        ({"test_fingerprint": ""}, {"test_fingerprint": "a"}, ""),
+        ({"test_fingerprint": "b"}, {"test_fingerprint": "a"}, "other images"),
+        ({"class_names": CLASSES[::-1]}, {}, "other classes"),
+        ({"test_fingerprint": "b"}, {"test_fingerprint": "a", "class_names": CLASSES[::-1]}, "other classes"),
+    ],
+    ids=["the same images", "images not known", "other images", "classes in another order", "both"],
+)
+def test_other_data_of_the_same_name_are_another_data_set(store, mine, theirs, expected: str) -> None:
+    """In one run and between runs: no row replaces, joins or is compared with one about other data."""
+    both, other = make_run(store, "both"), make_run(store, "other")
+    evaluated(both, {"of": ALIKE, "n": 1000, **mine}, {"of": ALIKE, "n": 100, **theirs})
+    evaluated(other, {"of": ALIKE, "n": 1000, "created": "2026-01-03T00:00:00+00:00", **theirs})
+    frame = summary_frame(per_class_frame([both, other]))
+    name = "fashion-mnist-mini"
+    marked = f"{name} ({expected})"
+    of_both = frame[frame["run_name"] == "both"]
+    found = sorted(set(zip(of_both["dataset"], of_both["total"], strict=True)))
+    assert found == ([(name, 1000), (marked, 10_000)] if expected else [(name, 10_000)])
+    comparison = compare([both, other], both, default_weights)
+    assert {(e["dataset"], e["baseline_images"], e["run_images"]) for e in comparison.entries} == {
+        (name, 1000 if expected else 10_000, 10_000)
+    }
+
+
+def test_runs_about_other_images_share_no_evaluation(store) -> None:
+    one, other = make_run(store, "one"), make_run(store, "other")
+    for run, images in ((one, "a"), (other, "b")):
+        evaluated(run, {"of": ALIKE, "n": 100, "test_fingerprint": images})
+    with pytest.raises(ConfigError, match="share no test evaluation"):
+        compare([one, other], one, default_weights)
