@@ -141,28 +141,36 @@ def resolve(kind: str, name: str) -> tuple[str, object]:
     importlib.invalidate_caches()  # the file may have been written a moment ago
     _find(kind, name, module_name)
     try:
-        module = importlib.import_module(module_name)
-    except KeyboardInterrupt:
-        raise
-    except ImportError as error:
-        raise _not_importable(kind, name, error) from error
+        return module_name, getattr(importlib.import_module(module_name), attribute)
+    except (ImportError, AttributeError) as error:
+        if isinstance(error, AttributeError) and module_name not in sys.modules:
+            raise _fails(kind, name, error) from error  # its own, before it was there
+        raise _not_importable(kind, name, _text_of(error)) from error
     # Whatever somebody's module does while it is imported, `sys.exit()` included: it gets a sentence.
     except BaseException as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-        raise ConfigError(
-            f"the {kind} {name!r} cannot be used, its module fails ({reason}); mend it"
-        ) from error
-    try:
-        return module_name, getattr(module, attribute)
-    except AttributeError as error:
-        raise _not_importable(kind, name, error) from error
+        if type(error) is KeyboardInterrupt:  # a person's; of its own kind it is the module's
+            raise
+        raise _fails(kind, name, error) from error
 
 
-def _not_importable(kind: str, name: str, error: object) -> UnknownName:
+def _not_importable(kind: str, name: str, reason: str) -> UnknownName:
     return UnknownName(
-        f"cannot import {kind} {name!r} ({error}); "
+        f"cannot import {kind} {name!r} ({reason}); "
         "write package.module:name of something importable from here"
     )
+
+
+def _fails(kind: str, name: str, error: BaseException) -> ConfigError:
+    reason = f"{type(error).__name__}: {_text_of(error)}"[:200]
+    return ConfigError(f"the {kind} {name!r} cannot be used, its module fails ({reason}); mend it")
+
+
+def _text_of(error: BaseException) -> str:
+    """Give an error's text in one line; one of somebody's own kind may fail in that as well."""
+    try:
+        return " ".join(str(error).split())
+    except Exception as another:
+        return f"its text fails with {type(another).__name__}"
 
 
 def _find(kind: str, name: str, module_name: str) -> None:

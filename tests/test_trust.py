@@ -170,6 +170,9 @@ def test_own_code_is_found_in_packages_with_and_without_init(package: str, seen:
         assert MODELS[f"{package}mine:make"].__module__ == f"{package}mine"
 
 
+SAYS_NOTHING = "    def __str__(self): 1 / 0\n    __repr__ = __str__"
+
+
 @pytest.mark.parametrize(
     ("code", "error", "sentence"),
     [
@@ -177,6 +180,13 @@ def test_own_code_is_found_in_packages_with_and_without_init(package: str, seen:
         ("raise ValueError('no GPU\\n  today')", ConfigError, "its module fails .ValueError: no GPU today."),
         ("raise BaseException('out')", ConfigError, "its module fails .BaseException: out."),
         ("raise RecursionError", ConfigError, "its module fails .RecursionError"),
+        ("def f(): f()\nf()", ConfigError, "its module fails .RecursionError"),
+        ("raise AttributeError('no such')", ConfigError, "its module fails .AttributeError: no such"),
+        ("class Own(KeyboardInterrupt): ...\nraise Own('x')", ConfigError, "its module fails .Own: x"),
+        (f"class Own(Exception):\n{SAYS_NOTHING}\nraise Own", ConfigError, "Own: its text fails with Zero"),
+        (f"class Own(ImportError):\n{SAYS_NOTHING}\nraise Own", UnknownName, "its text fails with ZeroDiv"),
+        ("def __getattr__(name): 1 / 0", ConfigError, "its module fails .ZeroDivisionError"),
+        ("raise ExceptionGroup('two', [OSError(), OSError()])", ConfigError, "its module fails .ExceptionGr"),
         ("def (:", ConfigError, "its module fails .SyntaxError"),
         ("import no_such_library", UnknownName, "No module named 'no_such_library'"),
         ("", UnknownName, "cannot import model 'broken:x'"),
