@@ -1,5 +1,7 @@
 """What is copied from others leads nowhere else: nothing is written or deleted behind a link or in a pipe."""
 
+import dataclasses
+import json
 import os
 import shutil
 import sqlite3
@@ -9,12 +11,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from torch import nn
 
 import cfa as engine
 from cfa.data import Dataset, load_dataset
 from cfa.errors import StoreError
 from cfa.evaluation import EvaluationPlan
+from cfa.evaluation.evaluate import transfer_source
 from cfa.files import append_line, open_to_append, require_own, write_text
 from cfa.jobs.folders import JobFolder, device_lock_file
 from cfa.jobs.queue import Job, Queue
@@ -368,3 +372,36 @@ def test_a_queue_that_is_no_file_is_a_sentence(store, queue, cfa, outside: Path,
     before = everything(outside)
     assert "queue.sqlite is no file; remove it: the queue is rebuilt" in cfa("jobs", code=1).stderr
     assert everything(outside) == before
+
+
+# What a file says and becomes part of a path ---------------------------------------------------------------
+
+PATHS = ["../../outside/x", "/etc/x", "..", "a/b", "--help"]
+
+
+@pytest.mark.parametrize("text", PATHS)
+@pytest.mark.parametrize("field", ["checkpoint", "weights", "evaluation of the result"])
+def test_a_word_of_a_job_that_is_a_path_is_refused(
+    store: Store, queue: Queue, tiny: str, data: Dataset, outside: Path, field: str, text: str
+) -> None:
+    engine.evaluate(Net(), data, PLAN, log_as="mine")
+    spec = {"weights": "online", "checkpoint": "best", "dataset": tiny, "plan": dataclasses.asdict(PLAN)}
+    if field in spec:
+        spec[field] = text
+    run_id = store.find("mine").id
+    job = queue.submit("evaluate", spec, "evaluate", run_id=run_id, foreground=True, typed=[tiny])
+    if field not in spec:
+        result = {"evaluations": {"online best": text}}
+        JobFolder.of(store.home, job.id).result_file.write_text(json.dumps(result))
+    before = everything(outside)
+    assert run_job(store.home, job.id) == 1
+    assert f"'{text}' is no id of a" in queue.get(job.id).message
+    assert everything(outside) == before
+
+
+@pytest.mark.parametrize("text", PATHS)
+def test_a_run_to_transfer_from_is_no_path(store: Store, data: Dataset, text: str) -> None:
+    engine.evaluate(Net(), data, PLAN, log_as="mine")
+    plan = EvaluationPlan(attacks=("clean", "transfer"), transfer_from=text)
+    with pytest.raises(StoreError, match="is no id of a run"):
+        transfer_source(store.find("mine"), plan, torch.device("cpu"))

@@ -154,6 +154,7 @@ WRONG = [
     ('title = "T"\nmethods = ["trades"]', "dataset is missing"),
     (BASE + "seeds = 3", "seeds=3 should be"),
     (BASE + "seeds =", "is not TOML"),
+    (BASE + "seeds = [" + "9" * 5001 + "]", "is not TOML"),
 ]
 
 
