@@ -151,6 +151,6 @@ def test_a_full_disk_while_appending_says_what_to_do(tmp_path: Path, monkeypatch
     file = tmp_path / "history.jsonl"
     append_rows(file, ROWS[:2])
     monkeypatch.setattr(os, "fsync", full_disk)
-    with pytest.raises(StoreError, match=r"history\.jsonl.*free disk space, then resume"):
+    with pytest.raises(StoreError, match=r"history\.jsonl.*free disk space, then retry or resume"):
         append_rows(file, ROWS[2:])
     assert list(read_rows(file))[:2] == ROWS[:2]
