@@ -67,6 +67,17 @@ def show_notices() -> None:
         st.success(text, icon=":material/check_circle:")
 
 
+def say_what_is_not_here(parameter: str, known: Collection[str]) -> None:
+    """Say which names in the page's address are none of ``known``; before the field that they would fill."""
+    if absent := [name for name in st.query_params.get_all(parameter) if name not in known]:
+        named = ", ".join(absent[:5]) + (f" and {len(absent) - 5} more" if len(absent) > 5 else "")
+        st.warning(
+            f"The address of this page names what is not here: {texts.plain(named)}. "
+            "Something else is shown.",
+            icon=":material/link_off:",
+        )
+
+
 def heading(title: str, says: str) -> None:
     """Start a page: its title and one line on what it is for."""
     st.title(title)
@@ -198,7 +209,7 @@ def evaluation_title(evaluation: services.Evaluation, old: Collection[str] = ())
         words += f" and {len(attacks) - 3} more"
     attacked = [row for row in evaluation.scores if row.attack != "clean"]
     sweep = evaluation.plan.get("eps_sweep") or ()
-    if sweep:
+    if sweep and attacked:
         words += f", {len(sweep)} budgets up to {wording.budget(attacked[0].norm, max(sweep))}"
     elif attacked:
         eps = evaluation.plan.get("eps", attacked[0].eps)

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from app import elements, services, texts
+from app import elements, services, texts, uploads
 
 SOURCES = {"path": "File on this machine", "upload": "Upload", "factory": "Python"}
 USUAL = "the data set's usual one"
@@ -51,8 +51,14 @@ def own_model(*, expanded: bool) -> None:
 def _ask_for_source(kind: str) -> tuple[str, object, str]:
     """Ask for a path or a factory, for an upload, and for the branch of an upload."""
     if kind == "upload":
+        if services.may_start():
+            uploads.offer_uploads()
         uploaded = st.file_uploader(
-            "Weights file", type=["pt", "pth", "safetensors"], key="own_upload", help="Up to 200 MB."
+            "Weights file",
+            type=["pt", "pth", "safetensors"],
+            key="own_upload",
+            help="Up to 200 MB.",
+            disabled=not services.may_start(),
         )
         branch = st.text_input(
             "Branch",

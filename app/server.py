@@ -15,11 +15,15 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import streamlit
+from google.protobuf.message import DecodeError
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware import Middleware
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from streamlit import config
+from streamlit.proto.BackMsg_pb2 import BackMsg
+
+from app.uploads import may_upload
 
 if TYPE_CHECKING:
     from cfa.jobs.supervisor import Supervisors
@@ -68,7 +72,8 @@ def _start_work() -> "Supervisors | None":
 class Guard:
     """Answers under allowed names only, for pages and files as Streamlit does for its socket.
 
-    A site elsewhere that has its name point to this machine (DNS rebinding) would be let in otherwise.
+    A site elsewhere that has its name point to this machine (DNS rebinding) would be let in otherwise. What
+    Streamlit does for whoever reaches it, signed in or not, and pages have no use for, is refused too.
     """
 
     def __init__(self, server: ASGIApp) -> None:
@@ -78,6 +83,9 @@ class Guard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
+        if scope["type"] == "websocket":
+            await self.server(scope, _wanted(receive), send)
+            return
         if scope["type"] != "http":
             await self.server(scope, receive, send)
             return
@@ -89,6 +97,10 @@ class Guard:
                 MutableHeaders(scope=message).update(policy)
             await send(message)
 
+        if is_closed(scope["path"]):
+            closed = PlainTextResponse("This is for nobody here.\n", status_code=403)
+            await closed(scope, receive, send_with_policy)
+            return
         if answers_to(host, config.get_option("server.allowedHosts")):
             await self.server(scope, receive, send_with_policy)
             return
@@ -108,6 +120,46 @@ class Guard:
             "worker-src 'self' blob:; media-src 'self' blob:; object-src 'none'; frame-src 'none'; "
             "base-uri 'self'; form-action 'self'; frame-ancestors 'none'"
         )
+
+
+ASKED_BY_PAGES = ("rerun_script", "stop_script", "app_heartbeat", "file_urls_request")
+FETCHED_BY_PAGES = ("deferred_file", "dataframe_chunk")
+
+
+def is_asked_by_pages(sent: bytes) -> bool:
+    """Tell whether a page would send this over the socket.
+
+    Others do not need to sign in for what Streamlit would do: run Git here and tell which files it does not
+    know, empty everybody's caches, write into the project's folder.
+    """
+    message = BackMsg()
+    try:
+        message.ParseFromString(sent)
+    except DecodeError:
+        return False
+    kind = message.WhichOneof("type")
+    if kind == "backend_operation_request":
+        return message.backend_operation_request.WhichOneof("payload") in FETCHED_BY_PAGES
+    return kind in ASKED_BY_PAGES
+
+
+def _wanted(receive: Receive) -> Receive:
+    async def receive_wanted() -> Message:
+        while True:
+            message = await receive()
+            if message["type"] != "websocket.receive" or is_asked_by_pages(message.get("bytes") or b""):
+                return message
+
+    return receive_wanted
+
+
+def is_closed(path: str) -> bool:
+    """Tell whether an address is for nobody: how the server does, and uploads of those who may not."""
+    _, core, wanted = f"{path}/".partition("/_stcore/")  # below server.baseUrlPath, where one is set
+    what, _, rest = wanted.partition("/")
+    if what == "upload_file":
+        return not may_upload(rest.partition("/")[0])
+    return bool(core) and what == "metrics"
 
 
 def answers_to(host: str, allowed: Iterable[str]) -> bool:

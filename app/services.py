@@ -92,6 +92,7 @@ from cfa.evaluation import (
     TRANSFER,
 )
 from cfa.home import default_home
+from cfa.jobs.folders import tail
 from cfa.jobs.queue import Direction, Job, JobProgress, read_log, seconds_until_empty
 from cfa.jobs.reports import make_report, write_report
 from cfa.jobs.submit import (
@@ -275,13 +276,8 @@ def class_groups(run: Run) -> tuple[Group, ...]:
 
 @looks
 def run_log(run: Run, lines: int = 200) -> str:
-    """Return the last lines of a run's log; empty before the first."""
-    try:
-        with open_regular(run.folder.path, run.folder.log_file.name) as file:
-            text = file.read().decode(errors="replace")
-    except StoreError:  # not there yet, or a link to some other file
-        return ""
-    return "\n".join(text.splitlines()[-lines:])
+    """Return the last lines of a run's log (of its last megabyte); empty before the first."""
+    return tail(run.folder.log_file, lines)
 
 
 @looks
@@ -320,7 +316,7 @@ def delete_runs(chosen: Sequence[Run]) -> None:
 @looks
 def without_places(text: str) -> str:
     """Name the folders of this machine by what they are: a screen may be shared, its owner's name is not."""
-    for place, name in ((store().home, "CFA_HOME"), (Path(__file__).parents[1], "…"), (Path.home(), "~")):
+    for place, name in ((default_home(), "CFA_HOME"), (Path(__file__).parents[1], "…"), (Path.home(), "~")):
         if len(place.parts) > 1:  # a container's home may be /, and 8/255 is no place
             text = text.replace(str(place), name)
     return text

@@ -193,8 +193,11 @@ def _adapter(kind: Any) -> TypeAdapter[Any]:
 
 
 def _checked_moment(text: str) -> str:
-    if text and datetime.fromisoformat(text).tzinfo is None:
+    moment = datetime.fromisoformat(text) if text else datetime.now(UTC)
+    if moment.tzinfo is None:
         raise ValueError("has no time zone")
+    if not 1900 < moment.year < 9999:  # so that it has a date in every zone
+        raise ValueError("lies in no year that a clock shows")
     return text
 
 

@@ -7,12 +7,20 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from cfa.config import RunConfig
 from cfa.errors import ConfigError, StoreError
 from cfa.evaluation import default_weights
-from cfa.results.evaluations import Evaluation, list_evaluations, save_evaluation
+from cfa.results.evaluations import (
+    MOST_CELLS,
+    Evaluation,
+    list_evaluations,
+    read_outcomes,
+    save_evaluation,
+)
 from cfa.results.frames import history_frame, per_class_frame
 from cfa.results.leaderboard import leaderboard
 from cfa.results.listing import ReadableRun, UnreadableRun, list_runs, look_at, problems_of
@@ -297,6 +305,14 @@ BAD_EVALUATIONS: dict[str, Damage] = {
     "the id of another": changed(id="e1"),
     "an id that is a path": changed(id="../../other"),
     "a time that is none": changed(created="now"),
+    "a time without a date elsewhere": changed(created="9999-12-31T23:59:59-14:00"),
+    "empty scores": changed(scores=[]),
+    "weights of no kind": changed(weights="foo"),
+    "weights that its scores are not of": changed(weights="ema"),
+    "another part than its scores": changed(split="val"),
+    "a budget in words": changed(plan={"eps": "8"}),
+    "a sweep that is no list": changed(plan={"eps_sweep": 5}),
+    "a sweep without end": changed(plan={"eps_sweep": [0.1, float("inf")]}),
 }
 
 
@@ -394,6 +410,23 @@ def test_a_pipe_in_the_place_of_outcomes_keeps_nobody_waiting(good, cfa) -> None
     for run in good:
         OF_ANY_FILE["a pipe"](run.path / "evaluations" / "e1" / "outcomes.parquet")
     assert "better" in command(cfa, "compare", "good", "better")
+
+
+def small_file_of_much(name: str) -> pa.Table:
+    if name == "rows":  # of equal numbers: the file has a kilobyte
+        return pa.table(
+            {"image": pa.repeat(0, MOST_CELLS // 2 + 1), "label": pa.repeat(0, MOST_CELLS // 2 + 1)}
+        )
+    return pa.table({"image": pa.array(range(1000)), "autoattack/by": pa.repeat("x" * 10**6, 1000)})
+
+
+@pytest.mark.parametrize(("much", "said"), [("rows", "more than an evaluation has"), ("text", "characters")])
+def test_outcomes_that_would_fill_the_memory_are_refused(good, much: str, said: str) -> None:
+    file = good[0].path / "evaluations" / "e1" / "outcomes.parquet"
+    pq.write_table(small_file_of_much(much), file)
+    assert file.stat().st_size < 20 * 10**6
+    with pytest.raises(StoreError, match=said):
+        read_outcomes(good[0], "e1")
 
 
 def test_weights_that_are_reported_are_not_guessed_from_a_damaged_run(good) -> None:

@@ -1,6 +1,7 @@
 """What all pages draw from: runs and jobs as they were within the last second, shared by all sessions."""
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import streamlit as st
@@ -17,7 +18,10 @@ from cfa.results.runs import RunFolder
 
 @dataclass(frozen=True)
 class Run:
-    """A run as the pages show it; ``problem`` says why a broken one cannot be read."""
+    """A run as the pages show it; ``problem`` says why a broken one cannot be read.
+
+    ``name`` is the id where another run has the name as well, which is ``shared_name`` then.
+    """
 
     folder: RunFolder
     id: str
@@ -39,6 +43,7 @@ class Run:
     read_only: bool
     kept: tuple[tuple[str, str], ...]
     problem: str = ""
+    shared_name: str = ""
 
     @property
     def title(self) -> str:
@@ -72,7 +77,13 @@ def find_run(reference: str) -> Run | None:
 @st.cache_resource(ttl=1, show_spinner=False)
 def _runs(home: str) -> list[Run]:
     training = {job.run_id: job.state for job in jobs() if job.kind == "train"}
-    return [_describe(folder, training.get(folder.id)) for folder in store().runs()]
+    return _told_apart([_describe(folder, training.get(folder.id)) for folder in store().runs()])
+
+
+def _told_apart(found: list[Run]) -> list[Run]:
+    """Call runs by their ids where a name stands for two: folders that were copied here bring their names."""
+    meant = Counter(run.name for run in found) + Counter(run.id for run in found if run.id != run.name)
+    return [replace(run, name=run.id, shared_name=run.name) if meant[run.name] > 1 else run for run in found]
 
 
 def _describe(folder: RunFolder, job_state: str | None) -> Run:

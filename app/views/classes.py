@@ -26,6 +26,7 @@ def choose_run() -> services.Run | None:
         st.page_link("views/evaluate.py", label="Evaluate", icon=":material/shield:")
         return None
     names = [run.name for run in available]
+    elements.say_what_is_not_here("run", names)
     name = st.selectbox("Run", names, key="run", bind="query-params")
     return services.find_run(name)
 
@@ -33,6 +34,10 @@ def choose_run() -> services.Run | None:
 def choose_evaluation(run: services.Run) -> services.Evaluation:
     """Offer a run's evaluations, the one that the address names first; the address follows the choice."""
     found = services.evaluations(run)
+    for problem in services.results([run]).problems:
+        st.warning(elements.sentence(problem), icon=":material/warning:")
+    if not found:
+        st.stop()
     ids = [evaluation.id for evaluation in found]
     old = services.of_old_weights(run)
     titles = dict(zip(ids, elements.evaluation_titles(found, old), strict=True))

@@ -56,6 +56,7 @@ def default_choice(available: list[services.Run]) -> list[str]:
 def choose_runs(available: list[services.Run]) -> list[services.Run]:
     """Take the runs that are chosen by name, or all that carry one of the chosen tags."""
     known = sorted({tag for run in available for tag in run.tags})
+    elements.say_what_is_not_here("tags", known)
     by_name, by_tag = st.columns([4, 1]) if known else (st.container(), None)
     tags = (
         by_tag.multiselect(
@@ -69,6 +70,7 @@ def choose_runs(available: list[services.Run]) -> list[services.Run]:
         if by_tag
         else []
     )
+    elements.say_what_is_not_here("runs", [run.name for run in available])
     names = by_name.multiselect(
         "Runs",
         [run.name for run in available],
@@ -101,6 +103,7 @@ def choose(available: list[services.Run]) -> Comparison | None:
         help="Runs that differ only in their seed are shown as one, with mean and standard deviation.",
     )
     groups = tables.make_groups([run.member for run in runs], services.method_title, merge_seeds=merge)
+    elements.say_what_is_not_here("baseline", [group.title for group in groups])
     baseline = first.selectbox(
         "Baseline",
         groups,

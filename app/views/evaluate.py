@@ -380,6 +380,7 @@ if not available:
         icon=":material/inbox:",
     )
     st.stop()
+elements.say_what_is_not_here("evaluate", [run.name for run in available])
 names = st.multiselect(
     "Runs",
     [run.name for run in available],

@@ -163,6 +163,7 @@ def run_section() -> None:
         )
         return
     names = [run.name for run in available]
+    elements.say_what_is_not_here("run", [CURRENT, *names])
     choose, kind, follow = st.columns([4, 3, 2], vertical_alignment="bottom")
     chosen = choose.selectbox("Run", [CURRENT, *names], key="run", bind="query-params")
     weights = kind.segmented_control(

@@ -239,6 +239,12 @@ def show_run(run: services.Run) -> None:
             f"epoch {run.epoch} of {run.epochs} · {wording.file_size(services.disk_use(run))} · id {run.id}"
         )
     )
+    if run.shared_name:
+        st.info(
+            f"Another run is called {texts.plain(run.shared_name)} as well, so that this one goes by its id. "
+            "Label gives it a name of its own.",
+            icon=":material/content_copy:",
+        )
     if run.message:
         (st.error if run.state == "failed" else st.info)(elements.sentence(run.message))
     with st.container(horizontal=True):
@@ -321,7 +327,7 @@ def images_in_words(summary: pd.DataFrame) -> str:
 
 def edit_label(run: services.Run) -> None:
     with st.form(f"label_{run.id}", border=False):
-        name = st.text_input("Name", run.name, disabled=run.read_only, max_chars=80)
+        name = st.text_input("Name", run.shared_name or run.name, disabled=run.read_only, max_chars=80)
         tags = st.text_input("Tags", ", ".join(run.tags), disabled=run.read_only, help="Separated by commas.")
         notes = st.text_area("Notes", run.notes, disabled=run.read_only)
         saved = st.form_submit_button("Save", icon=":material/save:", disabled=run.read_only)
@@ -404,6 +410,7 @@ if listed:
     act_on(show_list(listed))
 else:
     st.caption("No run matches these filters.")
+elements.say_what_is_not_here("show", [run.name for run in everything])
 shown = st.selectbox(
     "Run",
     [run.name for run in everything],

@@ -51,6 +51,7 @@ def choose_runs() -> list[services.Run]:
         )
         st.page_link("views/evaluate.py", label="Start one on Evaluate", icon=":material/shield:")
         return []
+    elements.say_what_is_not_here("runs", [run.name for run in available])
     names = st.multiselect(
         "Runs",
         [run.name for run in available],

@@ -1,7 +1,6 @@
 """A run's weights as a model that maps images in [0, 1] to logits, in eval mode."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import nn
@@ -11,6 +10,7 @@ from cfa.methods import known_recipe
 from cfa.models import ModelSpec, build_model, in_eval_mode, load_into, read_weights, weights_hash
 from cfa.results.evaluations import read_evaluations
 from cfa.results.runs import RunFolder, require_weights
+from cfa.stored import convert
 from cfa.weights_identity import CAME_AS, WeightsIdentity, epoch_of
 
 
@@ -19,10 +19,13 @@ def model_spec(run: RunFolder) -> ModelSpec:
     manifest = run.manifest
     if manifest is None:
         raise StoreError(f"run {run.name!r} has not started yet, so it has no weights; start it first")
-    fields: dict[str, Any] = {
-        key: tuple(v) if isinstance(v, list) else v for key, v in manifest.model.items()
-    }
-    return ModelSpec(**fields)
+    try:
+        spec: ModelSpec = convert(manifest.model, ModelSpec)
+    except StoreError as error:
+        raise StoreError(
+            f"run {run.name!r}: its manifest.json does not say what its network was built for ({error})"
+        ) from error
+    return spec
 
 
 @dataclass(frozen=True)

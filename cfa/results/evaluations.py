@@ -2,22 +2,27 @@
 
 import dataclasses
 import json
+import math
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pydantic import AfterValidator
 
 from cfa.errors import StoreError
 from cfa.files import make_folder, replacing, write_text
-from cfa.results.rows import Scores
+from cfa.results.rows import EvaluatedWeights, Scores
 from cfa.results.runs import RunFolder, now
 from cfa.stored import MB, STRICT, Count, Moment, Name, Names, Text, checked_id, open_file, read_stored
 from cfa.weights_identity import WeightsIdentity
+
+MOST_CELLS = 10**8  # of a table: a million images under a hundred attacks
+LONGEST_MEMBER = 300  # characters of a member's name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +62,7 @@ class Evaluation:
     created: Moment
     dataset: Text  # may be the path of a folder
     split: Name
-    weights: Name
+    weights: EvaluatedWeights
     checkpoint: Name
     epoch: Count
     seed: Count
@@ -67,14 +72,20 @@ class Evaluation:
     findings: tuple[Text, ...] = ()
     class_names: Names = ()
     checks: tuple[Verdict, ...] = ()
-    plan: Mapping[str, Any] = field(default_factory=dict)
+    plan: Annotated[Mapping[str, Any], AfterValidator(lambda plan: _checked_plan(plan))] = field(
+        default_factory=dict
+    )
     loaded_as: Text = ""
     weights_hash: Name = ""
     arithmetic: Name = ""
     test_fingerprint: Name = ""
 
     def __post_init__(self) -> None:
-        """Refuse scores of different classes."""
+        """Refuse scores of different classes, and of other weights or images than it says."""
+        if not self.scores:
+            raise ValueError("it has no scores")
+        if any((row.weights, row.split) != (self.weights, self.split) for row in self.scores):
+            raise ValueError(f"its scores are not all of {self.weights} weights on {self.split} images")
         classes = {scores.classes for scores in self.scores} | (
             {len(self.class_names)} if self.class_names else set()
         )
@@ -102,6 +113,15 @@ class Evaluation:
     def to_json(self) -> str:
         """Write the evaluation as JSON."""
         return json.dumps(dataclasses.asdict(self), indent=1)
+
+
+def _checked_plan(plan: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Refuse a plan whose budgets, which titles name, are none; the rest is checked by who repeats it."""
+    sweep = plan.get("eps_sweep", [])
+    for eps in (plan.get("eps", 0), *(sweep if isinstance(sweep, list) else [None])):
+        if isinstance(eps, bool) or not isinstance(eps, int | float) or not 0 <= eps < math.inf:
+            raise ValueError("has an eps that is no budget")
+    return plan
 
 
 def new_id() -> str:
@@ -232,6 +252,23 @@ def _names_members(column: str) -> bool:
     return column.partition("@")[0].endswith("/by")
 
 
+def _require_room(stored: pq.ParquetFile, names: Sequence[str]) -> None:
+    """Refuse a table that would take far more memory than any evaluation does: a small file may say so."""
+    rows = stored.metadata.num_rows
+    if rows * len(names) > MOST_CELLS:
+        raise ValueError(f"{rows:,} rows of {len(names)} columns are more than an evaluation has")
+
+
+def _spelt_out(column: pa.ChunkedArray) -> np.ndarray:
+    """Return a column as an array; names of members once they are found to be as short as names are."""
+    if not pa.types.is_dictionary(column.type):
+        return np.asarray(column.to_numpy())
+    for chunk in column.chunks:
+        if any(len(str(word)) > LONGEST_MEMBER for word in chunk.dictionary.to_pylist()):
+            raise ValueError(f"a name in it has more than {LONGEST_MEMBER} characters")
+    return np.asarray(column.cast(column.type.value_type).to_numpy())
+
+
 def _is_column(name: str, values: np.ndarray) -> bool:
     if _names_members(name):
         return all(isinstance(value, str) for value in values)
@@ -249,8 +286,11 @@ def read_columns(file: Path, columns: Sequence[str] | None = None) -> dict[str, 
         try:
             stored = pq.ParquetFile(opened)
             names = [name for name in stored.schema_arrow.names if columns is None or name in columns]
+            _require_room(stored, names)
+            # What repeats is written once, and takes no room until it is spelt out.
+            stored = pq.ParquetFile(opened, read_dictionary=[n for n in names if _names_members(n)])
             table = stored.read(columns=names)
-            read = {name: table.column(name).to_numpy() for name in names}
+            read = {name: _spelt_out(table.column(name)) for name in names}
         except (OSError, ValueError, pa.ArrowException) as error:
             raise StoreError(" ".join(str(error).split())[:200]) from error
     wrong = next((name for name, values in read.items() if not _is_column(name, values)), None)

@@ -14,11 +14,15 @@ from typing import Annotated, BinaryIO, Literal
 
 from pydantic import Field
 
+from cfa.config import WEIGHTS_KINDS
 from cfa.errors import StoreError
 from cfa.files import cannot_write, open_to_append, write_text
 from cfa.stored import MB, STRICT, Count, Counts, Name, Reals, decode, open_file
 
 LINE_LIMIT = 64 * MB  # a row of a hundred thousand classes has about two
+
+EvaluatedWeights = Annotated[str, Field(pattern=rf"^({'|'.join(WEIGHTS_KINDS)}|file)$")]
+"""The kinds of weights that a run trains, or ``file``: somebody's own."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +34,7 @@ class Scores:
 
     epoch: Count
     split: Name  # train, val or test
-    weights: Name  # online, ema, fawa or file
+    weights: EvaluatedWeights
     attack: Name  # clean, pgd-20, ...; `training` is the running accuracy of the training step
     norm: Name  # linf, l2; none for clean
     eps: Annotated[float, Field(ge=0)]  # the nominal budget; 0 for clean
