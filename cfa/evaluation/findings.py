@@ -6,20 +6,22 @@ only prints.
 
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from cfa.attacks import CLEAN, Member, Noise
 from cfa.evaluation.outcomes import Outcomes
-from cfa.evaluation.probe import Gradients, Probe
+from cfa.evaluation.probe import Closing, Gradients, Probe
 from cfa.evaluation.trials import Transfer, Trial
 
 SAME_BESIDE_OTHERS = 1e-2  # of an image's spread of logits: kernels for other sizes of batch round otherwise
+MEMORY = 0.01  # of the images: a few lie so close to another class that rounding tells
 FEW = 0.05  # of the images: no finding for fewer
 # Guidance of the cross-entropy: networks trained by any of the methods have 0.83 (an epoch) to 1.
 ASTRAY = 0.4
 CRUSHED = 0.05  # spread of logits: every class is then as likely as any other to a twentieth
+UNTRUE = 0.2  # of the images: kinks of sound networks are met at fewer
 ENOUGH = 8  # images, of which more than half do not lie next to each other's largest logit by chance
 UNSURE = 1.5  # times the confidence: an accuracy beyond is not that of a network which has hardly learnt
 SQUARE_MARGIN = 0.002  # pyautoattack's: Square should not find more than this after the gradient attacks
@@ -76,16 +78,38 @@ def _of_answers(seen: Probe, randomised_ok: bool) -> Iterator[str]:
             "keeps), which misleads attacks; use autoattack-rand, or switch that off"
         )
     if seen.beside_others > SAME_BESIDE_OTHERS:
-        yield (
-            "answers depend on the other images of the batch: an image's logits move by up to "
-            f"{seen.beside_others:.0%} of their spread, so every number is one of this batch size and order; "
-            "let BatchNorm use its running statistics"
-        )
+        yield _BESIDE_OTHERS.format(seen.beside_others)
     if seen.dynamic:
         yield (
             "dynamic model: its forward pass computes gradients, so AutoAttack may be too weak; "
             "an attack made for it is needed"
         )
+
+
+def closing_findings(seen: Closing, found: Sequence[str]) -> tuple[str, ...]:
+    """Say what was seen after the attacks that the probe before them did not see.
+
+    Args:
+        seen: What was seen.
+        found: Findings of the probe: of what is randomised nothing more is said.
+    """
+    if any(text.startswith(("randomised", "model with a memory", "answers depend")) for text in found):
+        return ()
+    if seen.otherwise > MEMORY * seen.images:
+        return (
+            f"model with a memory: after the attacks {seen.otherwise} of {seen.images} images are predicted "
+            "otherwise than before, so every number depends on what was passed before; keep what changes as "
+            "it is in eval mode",
+        )
+    if seen.beside_others > SAME_BESIDE_OTHERS:
+        return (_BESIDE_OTHERS.format(seen.beside_others),)
+    return ()
+
+
+_BESIDE_OTHERS = (
+    "answers depend on the other images of the batch: an image's logits move by up to {:.0%} of their "
+    "spread, so every number is one of this batch size and order; let BatchNorm use its running statistics"
+)
 
 
 def _of_logits(seen: Probe) -> Iterator[str]:
@@ -141,7 +165,12 @@ def _of_gradients(gradients: Gradients) -> Iterator[str]:
             f"(rounding, clipping or another step inside); {_GRADIENTS}"
         )
     untrue, looked_at = gradients.untrue
-    if untrue > looked_at / 2:
+    if gradients.other_answers > enough:
+        yield (
+            f"other answers with gradients: at {gradients.other_answers} {of_all} the logits are others as "
+            f"soon as a gradient is asked for, so attacks follow another function; {_GRADIENTS}"
+        )
+    elif untrue > UNTRUE * looked_at:
         yield (
             f"untrue gradients: at {untrue} of {looked_at} images looked at a step changes the logits by far "
             f"more or less than their gradient says (detach or a straight-through step inside); {_GRADIENTS}"

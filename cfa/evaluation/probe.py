@@ -15,10 +15,11 @@ from cfa.config import Norm
 
 PROBED = 64  # images at most
 ALONE = 4  # of these are passed one by one
-STEPPED = 16  # of each batch of these are moved along their gradients
+AROUND = 0.02  # the largest change of a pixel on the way to where gradients are looked at again
 TINY = 1e-300  # keeps a division by zero a number
 ROUNDING = 1e-3  # of the sum of probabilities
 NEXT_TO = 0.05  # a bound, of the way from there to the median logit
+SAME_WITH_GRADIENTS = 1e-2  # of an image's spread of logits: other kernels may be taken where gradients are
 SAME = 1e-4  # of an image's spread of logits: pyautoattack's tolerance for the same images again
 NOTHING = 1e-12  # attacks in l2 and l1 divide by no less, so that a shorter gradient is a shorter step
 STEPS = (1e-3, 5e-2)  # of an image's spread of logits: what the steps should gain that check its gradient; a
@@ -41,6 +42,7 @@ class Gradients:
             along its own gradient's, to first order: 1 is as much, 0 nothing. The median.
         untrue: Of how many the margin answers to a small and to a larger step by less than two thirds or more
             than one and a half times of what its gradient says, and how many were looked at.
+        other_answers: How many got other logits than without a gradient.
     """
 
     images: int
@@ -49,6 +51,13 @@ class Gradients:
     no_cross_entropy: int
     guidance: float
     untrue: tuple[int, int]
+    other_answers: int = 0
+
+    @property
+    def misleading(self) -> float:
+        """The share of images, the larger one, at which there is none or an untrue one."""
+        untrue, looked_at = self.untrue
+        return max((self.infinite + self.no_margin) / max(self.images, 1), untrue / max(looked_at, 1))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +76,8 @@ class Probe:
         spread: Median over images of the largest minus the smallest logit.
         confidence: Mean of the largest soft-max probability.
         accuracy: Share of the images that are right.
-        gradients: ``None`` where there are none.
+        gradients: At the images or, where more of them are missing or untrue there, close to the images;
+            ``None`` where there are none.
     """
 
     images: int
@@ -115,8 +125,41 @@ def probe(
             spread=float(spread.median()),
             confidence=float(logits.softmax(dim=1).amax(dim=1).mean()),
             accuracy=float((logits.argmax(dim=1) == y.cpu()).double().mean()),
-            gradients=_gradients(model, x, y, norm, size, randomised) if with_gradients else None,
+            gradients=_worst_gradients(model, x, y, norm, size, randomised) if with_gradients else None,
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Closing:
+    """What was seen of a model after the attacks.
+
+    Attributes:
+        images: How many images were passed again.
+        otherwise: How many of them are predicted otherwise than before the attacks.
+        beside_others: How far logits in a batch of the plan's size are from those in a small one, at most.
+    """
+
+    images: int
+    otherwise: int
+    beside_others: float
+
+
+def close(model: nn.Module, x: Tensor, predicted: Tensor) -> Closing:
+    """Pass a batch again when everything is done, and some of its images in a smaller one.
+
+    Args:
+        model: In eval mode.
+        x: The batch, as it was passed first.
+        predicted: What was predicted then, on the CPU.
+    """
+    few = torch.linspace(0, len(x) - 1, min(ALONE * ALONE, len(x))).long()
+    with torch.no_grad(), own_randomness(x.device):
+        logits, apart = _exact(model(x)), _exact(model(x[few.to(x.device)]))
+    return Closing(
+        images=len(x),
+        otherwise=int((logits.argmax(dim=1) != predicted).sum()),
+        beside_others=float(_moved(logits[few], apart).max()),
+    )
 
 
 def _passed(model: nn.Module, x: Tensor, size: int) -> Tensor:
@@ -214,6 +257,17 @@ class _Seen:
     margin: Tensor
     guidance: Tensor
     answered: Tensor  # how much the margin rises by a step, of what its gradient says; NaN: not seen
+    otherwise: Tensor  # whether the logits are others than without a gradient
+
+
+def _worst_gradients(
+    model: nn.Module, x: Tensor, y: Tensor, norm: Norm, size: int, randomised: bool
+) -> Gradients:
+    """Look at the images and close to them, where attacks go on: a network may know whole pixels."""
+    noise = torch.empty(x.shape).uniform_(-AROUND, AROUND, generator=torch.Generator().manual_seed(0))
+    around = (x + noise.to(x.device, x.dtype)).clamp(0, 1)
+    found = [_gradients(model, at, y, norm, size, randomised) for at in (x, around)]
+    return max(found, key=lambda gradients: (gradients.other_answers > 0, gradients.misleading))
 
 
 def _gradients(model: nn.Module, x: Tensor, y: Tensor, norm: Norm, size: int, randomised: bool) -> Gradients:
@@ -232,6 +286,7 @@ def _gradients(model: nn.Module, x: Tensor, y: Tensor, norm: Norm, size: int, ra
         no_cross_entropy=int((seen.margin & ~seen.cross_entropy & ~seen.infinite).sum()),
         guidance=float(followed.median()) if len(followed) else 1.0,
         untrue=(int(untrue.sum()), len(answered)),
+        other_answers=int(seen.otherwise.sum()),
     )
 
 
@@ -243,13 +298,14 @@ def _seen(model: nn.Module, x: Tensor, y: Tensor, norm: Norm, randomised: bool) 
         cross_entropy, margin = (
             _exact(torch.autograd.grad(loss, at, retain_graph=True)[0].flatten(1)) for loss in losses
         )
+    with torch.no_grad():
+        without = _exact(model(x))
     logits = _exact(logits)
     infinite = ~(torch.isfinite(cross_entropy) & torch.isfinite(margin)).all(dim=1)
     steepest = margin.abs().sum(dim=1)
     answered = torch.full_like(steepest, torch.nan)
     if not randomised:
-        few = slice(STEPPED)
-        answered[few] = _answered(model, x[few], y[few], logits[few], margin[few])
+        answered = _answered(model, x, y, logits, margin)
         answered[infinite] = torch.nan
     return _Seen(
         right=logits.argmax(dim=1) == y.cpu(),
@@ -258,6 +314,7 @@ def _seen(model: nn.Module, x: Tensor, y: Tensor, norm: Norm, randomised: bool) 
         margin=_is_something(margin, norm),
         guidance=(margin * cross_entropy.sign()).sum(dim=1) / steepest.clamp_min(TINY),
         answered=answered,
+        otherwise=(_moved(without, logits) > SAME_WITH_GRADIENTS) & (not randomised),
     )
 
 

@@ -143,7 +143,7 @@ def test_stopped_anywhere_and_resumed_gives_the_same_and_repeats_one_batch_at_mo
         np.testing.assert_array_equal(found.predictions[name], predictions)
     assert found.passes == expected.passes
     # Each call looks at eight images first; a batch of 32 images takes 6 passes at most, the probe its own.
-    assert whole <= before + rest <= whole + 8 + max(6 * 32, probe_passes(64, batches=2))
+    assert whole <= before + rest <= whole + 8 + max(6 * 32, probe_passes(64))
 
 
 def test_an_evaluation_that_was_killed_goes_on_under_its_id(run: RunFolder) -> None:

@@ -77,6 +77,11 @@ def step_functions(network: nn.Module, x: Tensor) -> Tensor:
     return (10 * logits).round() / 10 + 0 * logits
 
 
+def whole(x: Tensor) -> Tensor:
+    """Say which images have pixels of whole 255ths, as test images have and attacked ones have not."""
+    return ((255 * x - (255 * x).round()).abs() < 1e-3).flatten(1).all(dim=1)[:, None]
+
+
 BENT: dict[str, tuple[Callable[[nn.Module, Tensor], Tensor], str]] = {
     "quantised images": (lambda n, x: n((x * 8).round() / 8), ZERO),
     "steps in whole numbers": (lambda n, x: n((x * 255).int() / 255.0 + 0 * x), ZERO),
@@ -91,6 +96,19 @@ BENT: dict[str, tuple[Callable[[nn.Module, Tensor], Tensor], str]] = {
     "tanh": (lambda n, x: torch.tanh(2 * n(x)), BOUNDED),
     "probabilities": (lambda n, x: n(x).softmax(1), "softmax outputs"),
     "a branch cut off": (lambda n, x: (n(x) + n(x).detach()) / 2, UNTRUE),
+    "a branch cut off at a third of the images": (
+        lambda n, x: torch.where(x.sum(dim=(1, 2, 3))[:, None] % 1 < 0.4, (n(x) + n(x).detach()) / 2, n(x)),
+        UNTRUE,
+    ),
+    "flat but at whole pixels": (lambda n, x: torch.where(whole(x), n(x), n(x).detach() + 0 * n(x)), ZERO),
+    "another gradient but at whole pixels": (
+        lambda n, x: torch.where(whole(x), n(x), n(x).detach() - n(1 - x) + n(1 - x).detach()),
+        UNTRUE,
+    ),
+    "another function where gradients are": (
+        lambda n, x: n(x.flip(-1) if x.requires_grad else x),
+        "other answers with gradients",
+    ),
     "gradients of another network": (lambda n, x: n(x).detach() - n(1 - x) + n(1 - x).detach(), UNTRUE),
 }
 
@@ -211,6 +229,33 @@ def test_answers_that_depend_on_more_than_the_image_have_a_finding(
 ) -> None:
     make, title = DEPENDING[name]
     assert title in titles(attacked(make(model), attack, limit=40))
+
+
+class Late(nn.Module):
+    """Answer otherwise once it was asked often enough: long after the probe."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network, self.calls = network, 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls += 1
+        return self.network(x if self.calls < 120 else 1 - x)
+
+
+@pytest.mark.parametrize(
+    ("make", "title"),
+    [
+        (Late, "model with a memory"),
+        (lambda n: Around(n, lambda n, x: n(x if len(x) <= 64 else x / 2)), BESIDE),
+        (lambda n: Around(n, lambda n, x: n(x) if len(x) <= 64 else n(x).flip(0)), BESIDE),
+    ],
+    ids=["a memory that shows late", "other answers in large batches", "another order in large batches"],
+)
+def test_what_shows_after_the_probe_has_a_finding(
+    model: nn.Module, make: Callable[[nn.Module], nn.Module], title: str
+) -> None:
+    assert title in titles(attacked(make(model), "pgd-100"))
 
 
 def test_images_that_a_model_changes_are_copies(model: nn.Module) -> None:

@@ -449,7 +449,7 @@ def test_every_attack_stays_in_the_ball_and_says_its_cost(model: nn.Module, name
     found = attacked(model, name, norm=norm, eps=eps)
     assert found.findings == ()
     attack = named_attack(name, norm)
-    images = 110 + probe_passes(64, batches=2) + 110 * attack.passes(4)  # clean, the probe, the attack
+    images = 110 + probe_passes(64) + 110 * attack.passes(4)  # clean, the probe, the attack
     assert found.passes <= images
     if "best" not in name and "-r" not in name:
         assert found.passes == images
