@@ -10,7 +10,7 @@ import pandas as pd
 
 from app import services, wording
 
-EPS_SETTINGS = ("attack.eps", "rule.eps_min", "rule.eps_max")
+EPS_SETTINGS = ("attack.eps", "method.eps_min", "method.eps_max")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +43,7 @@ class Draft:
         """Say what the preset sets, per setting, as text; methods that differ are named."""
         flats = {method: self._configure(method, 0, {}).flat() for method in self.methods}
         values = {}
-        for name in services.setting_names():
+        for name in services.settings_of(self.methods):
             texts = {method: setting_text(name, flats[method][name]) for method in self._having(name)}
             distinct = set(texts.values())
             if len(distinct) == 1:
@@ -70,11 +70,11 @@ class Draft:
         )
 
     def _settings_of(self, method: str) -> dict[str, str]:
-        unused = services.unused_settings(services.METHODS[method])
-        return {name: text for name, text in self.settings.items() if name not in unused}
+        usable = services.settings_of([method])
+        return {name: text for name, text in self.settings.items() if name in usable}
 
     def _having(self, name: str) -> list[str]:
-        return [m for m in self.methods if name not in services.unused_settings(services.METHODS[m])]
+        return [method for method in self.methods if name in services.settings_of([method])]
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:
@@ -113,9 +113,7 @@ def setting_text(name: str, value: Any) -> str:
 
 def choices(name: str) -> tuple[str, ...]:
     """List the values of a setting that has only a few; empty for numbers."""
-    group, _, setting = name.partition(".")
-    settings = services.RunConfig.model_fields[group].annotation
-    kind = settings.model_fields[setting].annotation  # type: ignore[union-attr]
+    kind = services.kind_of_setting(name)
     if kind is bool:
         return ("false", "true")
     return tuple(typing.get_args(kind)) if typing.get_origin(kind) is typing.Literal else ()

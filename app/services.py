@@ -22,6 +22,7 @@ import torch
 from app import wording
 from app.access import visitor
 from app.browsers import find_browser
+from app.engine.calibration import DrawnKnob, drawn_knobs, varies
 from app.engine.evaluating import (
     Cost,
     EvaluationRequest,
@@ -80,12 +81,7 @@ from app.outcomes import Picture
 from cfa.attacks import CLEAN
 from cfa.attacks import finds_minimum as attack_finds_minimum
 from cfa.attacks import named_attack as build_attack
-from cfa.config import (
-    RunConfig,
-    distinct_seeds,
-    format_eps,
-    setting_names,
-)
+from cfa.config import RunConfig, distinct_seeds
 from cfa.errors import CfaError, ConfigError, StoreError
 from cfa.evaluation import (
     PLANS,
@@ -104,20 +100,22 @@ from cfa.jobs.submit import (
     submit_training,
 )
 from cfa.jobs.supervisor import devices
-from cfa.methods.grids import grid
-from cfa.methods.presets import (
-    MAIN_SETTINGS,
+from cfa.methods import (
+    METHODS,
     PRESETS,
-    SETTING_HELP,
     Preset,
     config_differences,
     configure,
     default_model,
     default_preset,
-    unused_settings,
+    display_name,
+    grid,
+    kind_of_setting,
+    main_settings,
+    settings_of,
 )
-from cfa.methods.recipes import METHODS, Recipe, display_name
 from cfa.models import MODELS, WeightsFile
+from cfa.notation import format_eps
 from cfa.results.comparison import shared_scores
 from cfa.results.evaluations import Evaluation
 from cfa.results.exports import csv_text, export_runs
@@ -141,17 +139,16 @@ from cfa.typed_paths import exists, leads_to_file
 
 __all__ = [
     "GROUPS",
-    "MAIN_SETTINGS",
     "METHODS",
     "MODELS",
     "NOT_LOOKED_AT",
     "PLANS",
     "PRESETS",
-    "SETTING_HELP",
     "CfaError",
     "ConfigError",
     "Cost",
     "DistinctSeeds",
+    "DrawnKnob",
     "Evaluation",
     "EvaluationRequest",
     "Job",
@@ -160,7 +157,6 @@ __all__ = [
     "NotLookedAt",
     "Outcomes",
     "Preset",
-    "Recipe",
     "Results",
     "Run",
     "RunConfig",
@@ -178,6 +174,7 @@ __all__ = [
     "devices",
     "display_name",
     "distinct_seeds",
+    "drawn_knobs",
     "evaluated_runs",
     "evaluation_cost",
     "evaluations",
@@ -192,8 +189,10 @@ __all__ = [
     "is_missing",
     "is_outside",
     "jobs",
+    "kind_of_setting",
     "leaderboard",
     "look_at",
+    "main_settings",
     "measure_evaluations",
     "method_title",
     "missing_data",
@@ -214,14 +213,14 @@ __all__ = [
     "results",
     "runs",
     "seeds_needed",
-    "setting_names",
+    "settings_of",
     "start_evaluations",
     "statements",
     "store",
     "test_images",
     "untrusted_code",
-    "unused_settings",
     "usable_runs",
+    "varies",
     "waits_for_a_look",
 ]
 
@@ -238,7 +237,7 @@ OF_THE_ENGINE = frozenset(
             "paired_images_needed",
             "pareto_front",
         ),
-        *("seeds_needed", "setting_names", "unused_settings"),
+        *("kind_of_setting", "main_settings", "seeds_needed", "settings_of"),
     )
 )
 """Functions of the engine that pages call as they are: they compute from what they are given."""
@@ -659,11 +658,11 @@ def estimate(config: RunConfig) -> Estimate:
 @looks
 def never_happens(config: RunConfig) -> list[str]:
     """Say which parts of a method a run is too short for."""
-    epochs, warmup, start = config.train.epochs, config.rule.warmup_epochs, config.averaging.start_epoch
-    calibrates = config.rule.lambda_eps is not None or config.rule.lambda_beta is not None
+    epochs, start = config.train.epochs, config.averaging.start_epoch
+    warmup = config.method_settings.get("warmup_epochs")
     said = []
-    if calibrates and epochs <= warmup:
-        said.append(f"all epochs are warm-up (rule.warmup_epochs={warmup}): nothing will be calibrated")
+    if isinstance(warmup, int) and epochs <= warmup:
+        said.append(f"all epochs are warm-up (method.warmup_epochs={warmup}): nothing will be calibrated")
     if epochs < start:
         said.append(f"averaging.start_epoch={start} is never reached: there will be no EMA or FAWA weights")
     return [f"With {wording.count(epochs, 'epoch')}, {text}." for text in said]

@@ -279,7 +279,7 @@ def setting_differences(settings: Mapping[str, Mapping[str, object]]) -> pd.Data
 def _setting_text(name: str, value: object) -> str:
     if value is None:
         return "–"
-    if name in ("attack.eps", "rule.eps_min", "rule.eps_max") and isinstance(value, int | float):
+    if name in ("attack.eps", "method.eps_min", "method.eps_max") and isinstance(value, int | float):
         return wording.eps_255(value)
     return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 

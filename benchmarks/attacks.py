@@ -24,10 +24,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from cfa.attacks import PGD, named_attack, predict
-from cfa.config import StepSize
 from cfa.data import Dataset, load_fashion_mnist_mini, to_float
 from cfa.evaluation import EvaluationPlan, attack_images
 from cfa.models import SmallCNN, ieee_float32, wait_for
+from cfa.notation import StepSize
 from cfa.progress import Observer
 
 PEERS = {

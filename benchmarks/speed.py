@@ -28,11 +28,11 @@ from torch.nn import functional as F
 from cfa.attacks import named_attack
 from cfa.config import RunConfig
 from cfa.data import dataset_info
-from cfa.methods import METHODS, configure
+from cfa.methods import Knobs, configure, settings_of
 from cfa.models import ModelSpec, build_model, for_training, repeatable, wait_for
 from cfa.training.estimate import estimate_seconds
 from cfa.training.randomness import generator
-from cfa.training.step import DeviceKnobs, Step
+from cfa.training.step import Step
 
 SPEC = ModelSpec(3, 10, 32, (0.4914, 0.4822, 0.4465), (0.2471, 0.2435, 0.2616))
 EPS, BETA, TAU, ALPHA, ATTACK_STEPS = 8 / 255, 6.0, 3, 2 / 255, 10
@@ -184,6 +184,11 @@ def class_wise(device: torch.device) -> tuple[Tensor, Tensor]:
     return spread * EPS, spread * BETA
 
 
+def weighs(method: str) -> bool:
+    """Tell whether a method's loss has two terms."""
+    return "method.beta" in settings_of([method])
+
+
 def own_step(
     name: str,
     weights: dict[str, Tensor],
@@ -195,23 +200,24 @@ def own_step(
     """Build a step of ours that starts from the same weights every time."""
     method, mode, _ = CASES[name]
     overrides = {"attack.bn_mode": mode, "attack.steps": ATTACK_STEPS, "train.precision": precision}
-    if METHODS[method].uses_tau:
-        overrides["objective.tau"] = TAU
+    if "method.tau" in settings_of([method]):
+        overrides["method.tau"] = TAU
     config: RunConfig = configure(
         method, "cifar10", model="preact-resnet18", preset="paper", overrides=overrides
     )
     model = for_training(build_model("preact-resnet18", SPEC, 0), x.device)
     eps, beta = class_wise(x.device)
-    robust = beta / (1 + beta) if METHODS[method].uses_beta else torch.ones_like(beta)
-    knobs = DeviceKnobs(eps, 1 - robust, robust)
-    step = Step.of(METHODS[method], config, model)
+    robust = beta / (1 + beta)
+    weights_of_terms = {"clean_weight": 1 - robust, "robust_weight": robust} if weighs(method) else {}
+    knobs, index = Knobs(eps=eps, **weights_of_terms), torch.arange(len(x), device=x.device)
+    step = Step.of(config, model, torch.ones_like(eps))
 
     def run() -> None:
         model.load_state_dict(weights)
         model.train()
         optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=5e-4)
         with held():
-            step(optimizer, x, y, knobs, generator(0, "step", 1, 0, device=x.device))
+            step(optimizer, x, y, index, knobs, generator(0, "step", 1, 0, device=x.device))
 
     return run
 
@@ -228,7 +234,7 @@ def official_step(
     own = {key.removeprefix("network."): w for key, w in weights.items() if key.startswith("network.")}
     loss = getattr(official.attack, loss_name)
     eps, beta = class_wise(x.device)
-    third: Any = beta / (1 + beta) if METHODS[method].uses_beta else TAU
+    third: Any = beta / (1 + beta) if weighs(method) else TAU
 
     def attack(net: Any, *arguments: Any) -> Any:
         if mode == "eval" and "fat" in loss_name:

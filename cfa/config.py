@@ -6,18 +6,16 @@ Defaults here are those of the CFA paper (section 5.1, CIFAR-10 and PreActResNet
 
 import hashlib
 import json
-import math
-import re
-from collections.abc import Iterable, Mapping
-from fractions import Fraction
-from typing import Annotated, Any, Literal, Self, get_args
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Annotated, Any, Literal, get_args
 
 import pydantic
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+from pydantic import BaseModel, ConfigDict, Field
 
 from cfa.errors import ConfigError
+from cfa.notation import AnyStep, Norm, Number, StepSize, read_budget
+from cfa.older_settings import GROUP, STORED_AS, present_groups, telling, under_present_names
 
-Norm = Literal["linf", "l2", "l1", "l0"]  # l0 counts pixels
 TrainingNorm = Literal["linf", "l2"]  # for the others there are attacks, but no training attack
 BatchNormMode = Literal["train", "eval"]
 WeightsKind = Literal["online", "ema", "fawa"]
@@ -28,72 +26,6 @@ Gate = Literal["worst", "worst-10-percent", "tail", "mean"]
 WEIGHTS_KINDS: tuple[WeightsKind, ...] = get_args(WeightsKind)
 CHECKPOINT_KINDS: tuple[CheckpointKind, ...] = get_args(CheckpointKind)
 GATES: tuple[Gate, ...] = get_args(Gate)
-
-
-# At most three digits of exponent: a fraction of exact integers takes the time and memory of its exponent.
-_DECIMAL = r"(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[+-]?[0-9]{1,3})?"
-_FRACTION = re.compile(rf"\s*([+-]?{_DECIMAL})\s*(?:/\s*({_DECIMAL})\s*)?", re.IGNORECASE)
-
-
-def parse_fraction(value: object) -> object:
-    """Read ``8/255``, ``8./255.`` or ``8e0/255`` as a number; anything else is left as it is."""
-    match = _FRACTION.fullmatch(value) if isinstance(value, str) else None
-    if match is None:
-        return value
-    try:
-        return float(Fraction(match[1]) / Fraction(match[2] or 1))
-    except (ValueError, ZeroDivisionError, OverflowError):
-        return value
-
-
-def format_eps(eps: float) -> str:
-    """Write ``eps`` as n/255 with at most two digits, the unit of the field."""
-    return f"{round(eps * 255, 2):g}/255"
-
-
-UNLIKELY_LENGTH = 16  # in l2, half of an image of CIFAR-10 from black to grey; budgets there are 0.5 to 3
-
-
-def read_budget(norm: Norm, value: object) -> float:
-    """Read a budget as someone wrote it, and ask about one that was surely meant in n/255.
-
-    Raises:
-        ValueError: what is wrong with it, as the end of a sentence that begins with the value.
-    """
-    eps = parse_fraction(value)
-    if not isinstance(eps, int | float) or isinstance(eps, bool):
-        raise ValueError("is not a number; write a fraction such as 8/255, or a decimal such as 0.03")
-    plain = not (isinstance(value, str) and "/" in value)
-    if norm == "linf":
-        if not 0 < eps <= 1:
-            meant = f"did you mean {eps:g}/255?" if plain and 1 < eps <= 255 else ""
-            raise ValueError(f"lies outside (0, 1]; {meant or 'write a fraction such as 8/255'}")
-        return float(eps)
-    if not 0 < eps < math.inf:
-        example = "numbers of pixels such as 5" if norm == "l0" else "lengths such as 0.5"
-        raise ValueError(f"is not a positive number; {norm} budgets are {example}")
-    whole = isinstance(value, int) or (isinstance(value, str) and value.strip().isdecimal())
-    if norm == "l2" and whole and UNLIKELY_LENGTH <= eps <= 255:
-        raise ValueError(f"is a very long way in l2; did you mean {eps:g}/255? If not, write {eps:.1f}")
-    return float(eps)
-
-
-def eps_for(norm: Norm, value: object) -> float:
-    """Return the budget that ``value`` is, text or number: in (0, 1] for linf, else any positive number.
-
-    Raises:
-        ConfigError: it is none of this norm, or was surely meant in n/255.
-    """
-    try:
-        return read_budget(norm, value)
-    except ValueError as error:
-        raise ConfigError(f"eps={value!r} {error}") from error
-
-
-def _read_bound(value: object) -> object:
-    """Read a bound of ``eps``, which may be 0, for the settings that have one."""
-    number = parse_fraction(value)
-    return value if value is None or number == 0 else read_budget("linf", value)
 
 
 def distinct_seeds(seeds: Iterable[int]) -> tuple[int, ...]:
@@ -112,47 +44,6 @@ def distinct_seeds(seeds: Iterable[int]) -> tuple[int, ...]:
     return found
 
 
-Number = Annotated[float, BeforeValidator(parse_fraction), Field(allow_inf_nan=False)]
-EpsBound = Annotated[float, BeforeValidator(_read_bound)]
-
-
-class StepSize(BaseModel):
-    """A step of an attack: absolute (``2/255``), or relative to each sample's ``eps`` (``eps/4``)."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    value: Annotated[float, Field(gt=0, allow_inf_nan=False)]
-    relative: bool = False
-
-    def __str__(self) -> str:
-        """Write the step as it is written on the command line."""
-        return f"{self.value!r}*eps" if self.relative else repr(self.value)
-
-
-_RELATIVE = re.compile(
-    rf"\s*(?:(?P<factor>{_DECIMAL})\s*\*?\s*)?eps(?:\s*/\s*(?P<divisor>{_DECIMAL}))?\s*", re.IGNORECASE
-)
-
-
-def parse_step_size(value: object) -> object:
-    """Read ``eps/4``, ``0.25*eps``, ``2/255`` or a number as a :class:`StepSize`."""
-    relative = isinstance(value, str) and _RELATIVE.fullmatch(value)
-    number: object
-    if relative:
-        divisor = float(relative["divisor"] or 1)
-        number = float(relative["factor"] or 1) / divisor if divisor else math.inf
-    else:
-        number = parse_fraction(value)
-    if not isinstance(number, int | float) or isinstance(number, bool):
-        return number  # for pydantic to judge
-    if not 0 < number < math.inf:
-        raise ValueError("should be above 0; write eps/4 or 2/255")
-    return StepSize(value=number, relative=bool(relative))
-
-
-Step = Annotated[StepSize, BeforeValidator(parse_step_size), PlainSerializer(str, return_type=str)]
-
-
 class Settings(BaseModel):
     """Base of every group of settings: immutable, and a misspelt key is an error."""
 
@@ -162,12 +53,32 @@ class Settings(BaseModel):
 class AttackSettings(Settings):
     """The attack that training, validation and the closing test share; ``eps`` is the nominal budget."""
 
-    norm: TrainingNorm = "linf"
-    eps: Number = 8 / 255  # the paper's
-    steps: Annotated[int, Field(ge=1, le=1000)] = 10  # PGD-10 in training
-    step_size: Step = StepSize(value=2 / 255)  # stays absolute when eps_k moves, as in the official code
-    start: Literal["uniform", "normal", "none"] = "uniform"  # TRADES starts from x + 0.001 N(0, 1)
-    bn_mode: BatchNormMode = "train"  # AT and FAT attack in train mode in the official code, TRADES in eval
+    norm: TrainingNorm = Field(
+        default="linf",
+        description="Threat model: linf bounds every pixel, l2 the length of the whole change.",
+    )
+    eps: Number = Field(
+        default=8 / 255,  # the paper's
+        description="Largest perturbation, as a fraction of the pixel range; calibration moves it per class.",
+    )
+    steps: int = Field(
+        default=10,  # PGD-10 in training
+        description="Gradient steps of the training attack.",
+        ge=1,
+        le=1000,
+    )
+    step_size: AnyStep = Field(
+        default=StepSize(value=2 / 255),  # stays absolute when eps_k moves, as in the official code
+        description="Size of a step: absolute (2/255) or relative to each sample's eps (eps/4).",
+    )
+    start: Literal["uniform", "normal", "none"] = Field(
+        default="uniform",  # TRADES starts from x + 0.001 N(0, 1)
+        description="Where the attack starts: uniform in the ball, 0.001 N(0, 1) as TRADES, or the image.",
+    )
+    bn_mode: BatchNormMode = Field(
+        default="train",  # AT and FAT attack in train mode in the official code, TRADES in eval
+        description="BatchNorm while attacking: train (official AT and FAT) or eval (official TRADES).",
+    )
 
     @pydantic.field_validator("eps", mode="before")
     @classmethod
@@ -179,82 +90,157 @@ class AttackSettings(Settings):
         return eps
 
 
-class ObjectiveSettings(Settings):
-    """Constants of the loss; those that a method does not have are ``None``."""
-
-    beta: Annotated[Number, Field(gt=0)] | None = None  # TRADES: weight of the KL term
-    tau: Annotated[int, Field(ge=0)] | None = None  # FAT: extra steps once a sample is misclassified
-
-
-class RuleSettings(Settings):
-    """Class-wise calibration: CFA's (eq. 6 and 7), then FRL's constraints; each for its methods."""
-
-    lambda_eps: Annotated[Number, Field(ge=0, le=2)] | None = None  # CCM: eps_k = (lambda_eps + t_k) eps
-    lambda_beta: Annotated[Number, Field(ge=0, le=2)] | None = None  # CCR: beta_k = (lambda_beta + t_k) beta
-    warmup_epochs: Annotated[int, Field(ge=1)] = 10  # official `--begin 10`; the paper does not state it
-    eps_min: EpsBound | None = None  # the paper bounds nothing
-    eps_max: Annotated[EpsBound, Field(gt=0)] | None = None
-    clean_bound: Annotated[Number, Field(ge=0, le=1)] = 0.07  # FRL, and so down to weight_limit: the
-    boundary_bound: Annotated[Number, Field(ge=0, le=1)] = 0.07  # defaults of its authors' code
-    weight_rate: Annotated[Number, Field(ge=0)] = 0.05
-    eps_rate: Annotated[Number, Field(ge=0)] = 0.2
-    weight_limit: Annotated[Number, Field(gt=0, lt=1)] = 0.5  # below 1, so that no class weighs nothing
-
-    @pydantic.model_validator(mode="after")
-    def _bounds_are_ordered(self) -> Self:
-        if self.eps_min is not None and self.eps_max is not None and self.eps_min > self.eps_max:
-            raise ValueError(f"eps_min {self.eps_min} exceeds eps_max {self.eps_max}; swap them")
-        return self
-
-
 class AveragingSettings(Settings):
     """EMA and FAWA weights, tracked in every run (CFA eq. 8 and Algorithm 1)."""
 
-    decay: Annotated[float, Field(ge=0, lt=1)] = 0.85
-    start_epoch: Annotated[int, Field(ge=1)] = 50
-    threshold: Annotated[float, Field(ge=0, le=1)] = 0.2  # the gate opens at or above it
-    gate: Gate = "worst"
-    batch_norm: Literal["average", "re-estimate"] = "average"  # the official code averages the statistics
+    decay: float = Field(
+        default=0.85,
+        description="Share that the EMA and FAWA averages keep at every epoch.",
+        ge=0,
+        lt=1,
+    )
+    start_epoch: int = Field(
+        default=50,
+        description="First epoch that may enter the averages.",
+        ge=1,
+    )
+    threshold: float = Field(
+        default=0.2,  # the gate opens at or above it
+        description="FAWA's gate: an epoch enters if its validation statistic reaches this.",
+        ge=0,
+        le=1,
+    )
+    gate: Gate = Field(
+        default="worst",
+        description="The gate's statistic: worst class, worst 10 %, tail classes, or mean.",
+    )
+    batch_norm: Literal["average", "re-estimate"] = Field(
+        default="average",  # the official code averages the statistics
+        description="BatchNorm statistics of averages: averaged, or re-estimated on training images.",
+    )
 
 
 class DataSettings(Settings):
     """How the training part is cut; the test part is never touched."""
 
-    val_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.02
-    imbalance_ratio: Annotated[float, Field(ge=1)] = 1.0  # largest over smallest training class
-    split_seed: Annotated[int, Field(ge=0)] = 0
-    split_order: Literal["shuffled", "file"] = "shuffled"  # the official code takes the first images
-    augment: bool = True  # crop and flip training images as the data set says
+    val_fraction: float = Field(
+        default=0.02,
+        description="Share of each class's training images held out for the gate and for checkpoints.",
+        gt=0,
+        lt=1,
+    )
+    imbalance_ratio: float = Field(
+        default=1.0,  # largest over smallest training class
+        description="Largest over smallest class (exponential profile); 1 is the data set as it is.",
+        ge=1,
+    )
+    split_seed: int = Field(
+        default=0,
+        description="Seed of the validation split, apart from the run's own seed.",
+        ge=0,
+    )
+    split_order: Literal["shuffled", "file"] = Field(
+        default="shuffled",  # the official code takes the first images
+        description="Which images validate: drawn at random, or the first in file order.",
+    )
+    augment: bool = Field(
+        default=True,  # crop and flip training images as the data set says
+        description="Crop and flip training images as is usual for the data set.",
+    )
 
 
 class OptimizerSettings(Settings):
     """SGD with a piecewise constant learning rate, as in the paper."""
 
-    lr: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.1
-    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
-    nesterov: bool = False  # the official code has none; RobustLT's long-tailed configurations have
-    weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 5e-4
-    milestones: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = (0.5, 0.75)  # fractions of all epochs
-    gamma: Annotated[float, Field(gt=0, le=1)] = 0.1
+    lr: float = Field(
+        default=0.1,
+        description="Learning rate of SGD at the start.",
+        gt=0,
+        allow_inf_nan=False,
+    )
+    momentum: float = Field(
+        default=0.9,
+        description="Momentum of SGD.",
+        ge=0,
+        lt=1,
+    )
+    nesterov: bool = Field(
+        default=False,  # the official code has none; RobustLT's long-tailed configurations have
+        description="Nesterov's form of the momentum.",
+    )
+    weight_decay: float = Field(
+        default=5e-4,
+        description="Weight decay of SGD.",
+        ge=0,
+        allow_inf_nan=False,
+    )
+    milestones: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = Field(
+        default=(0.5, 0.75),  # fractions of all epochs
+        description="Where the learning rate drops, as fractions of all epochs.",
+    )
+    gamma: float = Field(
+        default=0.1,
+        description="Factor of each drop of the learning rate.",
+        gt=0,
+        le=1,
+    )
 
 
 class TrainSettings(Settings):
     """Length, batches, arithmetic, and what is chosen on which split."""
 
-    epochs: Annotated[int, Field(ge=1)] = 200
-    batch_size: Annotated[int, Field(ge=1)] = 128
-    batch_parts: Annotated[int, Field(ge=1)] = 1  # for memory; BatchNorm then sees parts: results are marked
-    precision: Literal["float32", "bf16"] = "float32"  # bf16: autocast in training only
-    compile: bool = False  # torch.compile; off wherever results are compared with the paper
-    keep_every: Annotated[int, Field(ge=0)] = 0  # also keep online weights every n epochs
-    select_on: Literal["val", "test"] = "val"  # `test` is the papers' protocol; results are then marked
-    test_probe: bool = False  # draw test accuracy per epoch; used for no choice
-    official_passes: bool = False  # the official code's extra forward passes, which move BatchNorm statistics
+    epochs: int = Field(
+        default=200,
+        description="Passes over the training images.",
+        ge=1,
+    )
+    batch_size: int = Field(
+        default=128,
+        description="Images per step.",
+        ge=1,
+    )
+    batch_parts: int = Field(
+        default=1,  # for memory; BatchNorm then sees parts: results are marked
+        description="Compute a step in so many parts, for memory; BatchNorm sees parts: marked.",
+        ge=1,
+    )
+    precision: Literal["float32", "bf16"] = Field(
+        default="float32",  # bf16: autocast in training only
+        description="float32, or bf16 autocast in training on GPUs; evaluation is always IEEE float32.",
+    )
+    compile: bool = Field(
+        default=False,  # torch.compile; off wherever results are compared with the paper
+        description="torch.compile the network for training.",
+    )
+    keep_every: int = Field(
+        default=0,  # also keep online weights every n epochs
+        description="Also keep the online weights every n epochs; 0 keeps best and last only.",
+        ge=0,
+    )
+    select_on: Literal["val", "test"] = Field(
+        default="val",  # `test` is the papers' protocol; results are then marked
+        description="Split that picks the best checkpoint; test is the papers' protocol and is marked.",
+    )
+    test_probe: bool = Field(
+        default=False,  # draw test accuracy per epoch; used for no choice
+        description="Also draw test accuracy per epoch; it is used for no choice.",
+    )
+    official_passes: bool = Field(
+        default=False,  # the official code's extra forward passes, which move BatchNorm statistics
+        description="Make the official code's extra forward passes; they move BatchNorm statistics.",
+    )
+
+
+Scalar = (
+    bool | int | Annotated[float, Field(allow_inf_nan=False)] | Annotated[str, Field(max_length=1000)] | None
+)
+Value = Scalar | tuple[Scalar, ...]
 
 
 class RunConfig(Settings):
     """Everything that determines a run; two runs with equal configurations are the same experiment."""
 
+    format: Literal[2] = 2  # a stored one without it has its method's settings in two groups for all methods
     method: str
     dataset: str
     model: str
@@ -262,12 +248,16 @@ class RunConfig(Settings):
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     init: str | None = None  # a run's id or a weights file to start from
     attack: AttackSettings = AttackSettings()
-    objective: ObjectiveSettings = ObjectiveSettings()
-    rule: RuleSettings = RuleSettings()
+    method_settings: Mapping[str, Value] = {}  # the method's own, `method.NAME`; it validates them
     averaging: AveragingSettings = AveragingSettings()
     data: DataSettings = DataSettings()
     optimizer: OptimizerSettings = OptimizerSettings()
     train: TrainSettings = TrainSettings()
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _in_present_groups(cls, data: object) -> object:
+        return present_groups(data) if isinstance(data, Mapping) else data
 
     def to_json(self) -> str:
         """Write the configuration as indented JSON."""
@@ -287,11 +277,15 @@ class RunConfig(Settings):
 
     def flat(self) -> dict[str, Any]:
         """Return the settings as ``{"attack.eps": 0.03, ...}``, in declaration order."""
-        return flatten(self.model_dump(mode="json"))
+        flat: dict[str, Any] = {}
+        for name, value in self.model_dump(mode="json", exclude={"format"}).items():
+            flat |= flatten({GROUP if name == STORED_AS else name: value})
+        return flat
 
     def key(self, *, without_seed: bool = False) -> str:
         """Hash the settings: equal keys mean the same experiment (or the same but for its seed)."""
-        settings = self.model_dump(mode="json")
+        settings = self.model_dump(mode="json", exclude={"format"})
+        settings[STORED_AS] = telling(settings[STORED_AS])
         if without_seed:
             settings.pop("seed")
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
@@ -309,10 +303,19 @@ def flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def nest(flat: Mapping[str, Any]) -> dict[str, Any]:
-    """Turn dotted keys into nested dictionaries, the inverse of :func:`flatten`."""
+    """Turn dotted keys into nested dictionaries, the inverse of :func:`flatten`.
+
+    Raises:
+        ConfigError: A key goes below a value, or a setting is given under two names.
+    """
     nested: dict[str, Any] = {}
-    for key, value in flat.items():
+    try:
+        present = under_present_names(flat)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+    for key, value in present.items():
         *groups, last = key.split(".")
+        groups = [STORED_AS if group == GROUP else group for group in groups]
         level = nested
         for group in groups:
             level = level.setdefault(group, {})
@@ -337,13 +340,20 @@ def validated(settings: Mapping[str, Any]) -> RunConfig:
     return config
 
 
-def explain(error: pydantic.ValidationError) -> str:
-    """Put pydantic's first complaints into one sentence of the form ``attack.eps=2: ...``."""
+def explain(error: pydantic.ValidationError, group: str = "", names: Sequence[str] = ()) -> str:
+    """Put pydantic's first complaints into one sentence of the form ``attack.eps=2: ...``.
+
+    Args:
+        error: The complaints.
+        group: What stands before the dot of each setting that they name.
+        names: What settings there are; by default those that every method has.
+    """
     complaints = []
     for item in error.errors()[:3]:
-        where = ".".join(str(part) for part in item["loc"])
+        where = ".".join(str(part) for part in (*([group] if group else []), *item["loc"]))
         if item["type"] == "extra_forbidden":
-            complaints.append(f"unknown setting {where!r}; {_nearest_setting(where)}")
+            near = _nearest_setting(where, names or setting_names())
+            complaints.append(f"unknown setting {where!r}; {near}")
         else:
             message = item["msg"].removeprefix("Value error, ").replace("Input should be", "should be")
             complaints.append(f"{where}={item['input']!r} {message}" if where else message)
@@ -351,16 +361,22 @@ def explain(error: pydantic.ValidationError) -> str:
 
 
 def setting_names() -> list[str]:
-    """List every setting that ``--set`` takes, as dotted names."""
-    names = []
-    for group, field in RunConfig.model_fields.items():
-        if isinstance(field.annotation, type) and issubclass(field.annotation, Settings):
-            names += [f"{group}.{name}" for name in field.annotation.model_fields]
-    return names
+    """List the settings that every method has, as dotted names; `cfa.methods` adds each method's own."""
+    return list(setting_help())
 
 
-def _nearest_setting(where: str) -> str:
+def setting_help() -> dict[str, str]:
+    """Return what each of these settings means, by dotted name."""
+    return {
+        f"{group}.{name}": field.description or ""
+        for group, of_group in RunConfig.model_fields.items()
+        if isinstance(of_group.annotation, type) and issubclass(of_group.annotation, Settings)
+        for name, field in of_group.annotation.model_fields.items()
+    }
+
+
+def _nearest_setting(where: str, names: Sequence[str]) -> str:
     import difflib
 
-    near = difflib.get_close_matches(where, setting_names(), n=3, cutoff=0.3)
-    return f"did you mean {', '.join(near)}?" if near else f"choose from {', '.join(setting_names())}"
+    near = difflib.get_close_matches(where, names, n=3, cutoff=0.3)
+    return f"did you mean {', '.join(near)}?" if near else f"choose from {', '.join(names) or 'none'}"

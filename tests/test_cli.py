@@ -192,7 +192,7 @@ def test_lists_and_seeds_make_a_grid_of_runs(train, home):
     )
     runs = Store.open(home).runs()
     assert [run["run_name"] for run in document["runs"]] == [f"grid-{i}" for i in range(1, 5)]
-    assert sorted((run.config.seed, run.config.rule.lambda_eps) for run in runs) == [
+    assert sorted((run.config.seed, run.config.method_settings["lambda_eps"]) for run in runs) == [
         (1, 0.3),
         (1, 0.5),
         (2, 0.3),

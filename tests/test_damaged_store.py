@@ -24,7 +24,7 @@ from cfa.results.evaluations import (
 from cfa.results.frames import history_frame, per_class_frame
 from cfa.results.leaderboard import leaderboard
 from cfa.results.listing import ReadableRun, UnreadableRun, list_runs, look_at, problems_of
-from cfa.results.rows import Epoch, Knobs, Scores, append_rows
+from cfa.results.rows import Epoch, KnobValues, Scores, append_rows
 from cfa.results.runs import FILES, Manifest, RunFolder
 from cfa.results.store import Store
 from tests.support.damage import OF_ANY_FILE, Damage, changed, content
@@ -64,7 +64,9 @@ def make_run(store: Store, name: str) -> RunFolder:
     run.write_manifest(
         Manifest("2026-01-01T00:00:00+00:00", "1", {}, "cpu", 1, "f", CLASSES, (9, 9, 9), (1, 1, 1), {})
     )
-    knobs = Knobs(epoch=1, eps=(0.1,) * 3, clean_weight=(0.5,) * 3, robust_weight=(0.5,) * 3)
+    knobs = KnobValues(
+        epoch=1, values={"eps": (0.1,) * 3, "clean_weight": (0.5,) * 3, "robust_weight": (0.5,) * 3}
+    )
     whole = Epoch(
         epoch=1,
         learning_rate=0.1,

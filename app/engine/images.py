@@ -22,11 +22,11 @@ from app.engine.snapshots import Run
 from app.engine.stamps import Stamps, stamp_of
 from app.outcomes import NOT_RUN, Column, columns
 from cfa.attacks import CLEAN
-from cfa.config import parse_fraction
 from cfa.data import load_dataset, to_float
 from cfa.errors import StoreError
 from cfa.evaluation import AdversarialIndex, confusion, load_adversarial, load_model, worst_case
 from cfa.home import default_home
+from cfa.notation import parse_fraction
 from cfa.results.evaluations import Evaluation, outcomes_file
 from cfa.results.frames import evaluations_frame
 from cfa.results.rows import Scores

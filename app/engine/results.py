@@ -15,7 +15,7 @@ from app.tables import Condition
 from cfa.errors import ConfigError, StoreError
 from cfa.evaluation import default_weights
 from cfa.jobs.suites import all_published
-from cfa.methods.recipes import display_name
+from cfa.methods import display_name
 from cfa.results.choice import Measured, chosen, left_out, of_present_weights, told_apart
 from cfa.results.comparison import compare
 from cfa.results.comparison import on_common_images as said_of_common_images

@@ -11,7 +11,7 @@ from app.engine.rights import looks
 from app.tables import Member
 from cfa.home import default_home
 from cfa.jobs.queue import Job, JobProgress, read_progress
-from cfa.methods.recipes import METHODS, display_name
+from cfa.methods import display_name_of_method
 from cfa.results.listing import UnreadableRun, look_at
 from cfa.results.runs import RunFolder
 
@@ -140,8 +140,7 @@ def _broken(folder: RunFolder, problem: str) -> Run:
 @looks
 def method_title(method: str) -> str:
     """Name a method without its weights: a gated one by what it is for, "TRADES + CFA"."""
-    gated = method in METHODS and METHODS[method].gated
-    return display_name(method, "fawa" if gated else "online")
+    return display_name_of_method(method)
 
 
 @looks

@@ -517,8 +517,9 @@ def class_section(comparison: Comparison) -> None:
 
 def eps_section(comparison: Comparison) -> None:
     st.subheader("Calibrated eps over epochs")
-    calibrated = [run for run in comparison.runs if run.folder.config.rule.lambda_eps is not None]
-    drawn = [(run, frame) for run in calibrated if len(frame := services.knobs(run))]
+    knobs = {run.id: services.knobs(run) for run in comparison.runs}
+    calibrated = [run for run in comparison.runs if services.varies(knobs[run.id], "eps")]
+    drawn = [(run, knobs[run.id]) for run in calibrated]
     others = [run for run in comparison.runs if run not in calibrated]
     if others:
         each = [f"{run.title} ({wording.eps_255(run.folder.config.attack.eps)})" for run in others]

@@ -1,5 +1,7 @@
 """Monitor: the queue, and one run live, class by class."""
 
+import re
+
 import pandas as pd
 import streamlit as st
 
@@ -319,34 +321,25 @@ def group_cards(run: services.Run, validation: pd.DataFrame, weights: str) -> li
 
 
 def calibration_cards(run: services.Run) -> list[elements.Card]:
-    knobs, config = services.knobs(run), run.folder.config
-    warmup = config.rule.warmup_epochs
-    beta = knobs.dropna(subset=["beta"])
-    moves_eps, moves_beta = config.rule.lambda_eps is not None, config.rule.lambda_beta is not None
-    alike = f"All classes alike up to epoch {warmup}, calibrated after it"
-    if run.epochs <= warmup:
-        alike = f"All {wording.count(run.epochs, 'epoch')} are warm-up, so nothing is calibrated"
-    how_eps, how_beta = f"{alike} (CCM).", f"{alike} (CCR)."
-    if config.method in services.METHODS and services.METHODS[config.method].constrained:
-        moves_eps = moves_beta = True
-        how_eps = how_beta = "Larger where validation errors exceed the mean by more than the bounds (FRL)."
-    constant = f"the same {config.objective.beta:g} for all classes." if config.objective.beta else ""
-    return [
-        elements.Card(
-            "Calibrated eps per class",
-            "monitor_eps",
-            charts.class_lines(knobs, "eps", charts.EPS) if moves_eps and len(knobs) else None,
-            how_eps,
-            f"this method keeps {wording.eps_255(config.attack.eps)} for all classes.",
-        ),
-        elements.Card(
-            "Calibrated beta per class",
-            "monitor_beta",
-            charts.class_lines(beta, "beta", charts.BETA) if moves_beta and len(beta) else None,
-            f"Weight of the robust term against the clean one. {how_beta}",
-            constant or "this method's loss has no clean term, so there is no beta.",
-        ),
-    ]
+    """Draw every knob of the run's method that varies, and say what the others are."""
+    knobs = services.knobs(run)
+    if knobs.empty:
+        return []
+    return [knob_card(run, knobs, knob) for knob in services.drawn_knobs(run, knobs)]
+
+
+def knob_card(run: services.Run, knobs: pd.DataFrame, knob: services.DrawnKnob) -> elements.Card:
+    summary = f"A larger value: {knob.card.summary}. " if knob.card.summary else ""
+    alike = f"All classes alike up to epoch {knob.alike_until}. " if knob.alike_until else ""
+    value = wording.eps_255(knob.value or 0) if knob.card.unit else f"{knob.value or 0:g}"
+    unit = charts.EPS if knob.card.unit else charts.Unit(knob.card.label)
+    return elements.Card(
+        f"{texts.plain(knob.card.label)} per class",
+        re.sub(r"\W", "_", f"monitor_{knob.name}"),
+        charts.class_lines(knobs, knob.name, unit) if knob.varies else None,
+        texts.plain(f"{alike}{summary}".strip()),
+        f"all classes have {value} in all epochs so far.",
+    )
 
 
 def gate_and_speed_cards(run: services.Run, epochs: pd.DataFrame) -> list[elements.Card]:

@@ -26,7 +26,7 @@ def prefill() -> None:
             texts.plain(f"Run {reference!r} cannot serve as a model for a new one."),
         )
         return
-    for name in services.setting_names():
+    for name in services.settings_of(services.METHODS):
         st.session_state.pop(setting_key(name), None)
     known: dict[str, object] = {
         "train_methods": [run.method],
@@ -139,7 +139,7 @@ def choose_settings(draft: drafts.Draft) -> dict[str, str]:
         "Empty fields take the preset's value, shown in grey. Several values with commas make a run each: "
         "0.3, 0.5."
     )
-    main = [name for name in services.MAIN_SETTINGS if name in presets]
+    main = [name for name in services.main_settings(draft.methods) if name in presets]
     typed = fields(main, presets)
     with st.expander("Advanced", icon=":material/tune:", key="train_advanced"):
         typed |= fields([name for name in presets if name not in main], presets)
@@ -147,12 +147,12 @@ def choose_settings(draft: drafts.Draft) -> dict[str, str]:
 
 
 def fields(names: list[str], presets: dict[str, str]) -> dict[str, str]:
-    typed = {}
+    typed, help_texts = {}, services.settings_of(services.METHODS)
     for start in range(0, len(names), 3):
         for column, name in zip(st.columns(3), names[start : start + 3], strict=False):
             with column:
                 typed[name] = setting_field(name, presets[name])
-                st.caption(services.SETTING_HELP[name])
+                st.caption(help_texts[name])
     return typed
 
 

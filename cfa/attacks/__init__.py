@@ -1,6 +1,7 @@
 """Attacks on a callable: ``(model, x, y, eps) -> x_adv``. They know nothing of training or data sets."""
 
 from cfa.attacks.autoattack import MEMBERS, AutoAttack, Member, quiet_logger
+from cfa.attacks.early_stop import FirstBreak, FriendlyPGD, OfficialFriendlyPGD
 from cfa.attacks.fence import frozen_parameters, own_randomness, own_tracing
 from cfa.attacks.geometry import NORMS, Geometry, l2_norm, per_sample
 from cfa.attacks.losses import LOSSES, AttackLoss, Model, kl_divergence
@@ -41,11 +42,14 @@ __all__ = [
     "AttackLoss",
     "AttackSource",
     "AutoAttack",
+    "FirstBreak",
+    "FriendlyPGD",
     "Geometry",
     "ImageNoise",
     "Member",
     "Model",
     "Noise",
+    "OfficialFriendlyPGD",
     "Restarts",
     "SmallestPerturbation",
     "Source",

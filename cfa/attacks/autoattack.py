@@ -18,8 +18,8 @@ from torch import Tensor
 from cfa.attacks.fence import own_randomness
 from cfa.attacks.losses import Model
 from cfa.attacks.modes import model_mode
-from cfa.config import Norm
 from cfa.errors import ConfigError
+from cfa.notation import Norm
 from cfa.registry import unknown
 
 MemberName = Literal["apgd-ce", "apgd-dlr", "apgd-t", "fab", "fab-t", "square"]

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from cfa.attacks.geometry import per_sample
 from cfa.attacks.losses import Model
-from cfa.config import Norm
+from cfa.notation import Norm
 
 NEWTON_STEPS = 30  # it takes three to six
 

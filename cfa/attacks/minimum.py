@@ -9,7 +9,7 @@ from cfa.attacks.autoattack import PACKAGE_NORMS, TARGETS, Member
 from cfa.attacks.fence import own_randomness
 from cfa.attacks.losses import Model
 from cfa.attacks.modes import model_mode
-from cfa.config import Norm
+from cfa.notation import Norm
 
 
 def perturbation_norm(x: Tensor, x_adv: Tensor, norm: Norm) -> Tensor:

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from cfa.attacks.autoattack import MEMBERS, parse_autoattack
+from cfa.attacks.early_stop import FirstBreak
 from cfa.attacks.losses import Model
 from cfa.attacks.minimum import SmallestPerturbation
 from cfa.attacks.modes import model_mode
@@ -28,8 +29,8 @@ from cfa.attacks.pgd import PGD
 from cfa.attacks.restarts import Restarts
 from cfa.attacks.starts import Source
 from cfa.attacks.torchattacks_plugin import KINDS, SCHEME, torchattacks_builder, torchattacks_installed
-from cfa.config import Norm, StepSize
 from cfa.errors import ConfigError, UnknownName
+from cfa.notation import Norm, StepSize
 from cfa.registry import Registry, instance_of, unknown
 
 
@@ -106,7 +107,8 @@ def pgd(steps: int, *, best: bool = False, loss: str = "cross-entropy", restarts
     quarter = StepSize(value=0.25, relative=True)
 
     def build(norm: Norm) -> Attack:
-        once = PGD(norm=norm, steps=steps, step_size=quarter, loss=loss, stop_when_broken=best)
+        kind = FirstBreak if best else PGD
+        once = kind(norm=norm, steps=steps, step_size=quarter, loss=loss)
         return once if restarts == 1 else Restarts(once, restarts)
 
     return build

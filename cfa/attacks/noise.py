@@ -7,7 +7,7 @@ from torch import Tensor
 from cfa.attacks.geometry import NORMS, per_sample
 from cfa.attacks.losses import Model
 from cfa.attacks.starts import Source
-from cfa.config import Norm
+from cfa.notation import Norm
 
 
 @dataclass(frozen=True)

@@ -56,4 +56,4 @@ class Restarts:
 
     def described(self) -> dict[str, Any]:
         """Return the settings of the PGD, and the number of restarts."""
-        return {**vars(self.attack), "restarts": self.restarts}
+        return {**self.attack.described(), "attack": "Restarts", "restarts": self.restarts}

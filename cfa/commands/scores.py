@@ -5,9 +5,9 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from cfa.commands.printing import note, print_json, print_table
-from cfa.config import format_eps
 from cfa.jobs.folders import JobFolder
 from cfa.jobs.queue import Job
+from cfa.notation import format_eps
 from cfa.results.runs import RunFolder
 from cfa.results.store import Store
 from cfa.statistics import GROUPS

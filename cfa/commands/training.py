@@ -48,7 +48,7 @@ Init = Annotated[str | None, typer.Option(metavar="RUN|WEIGHTS", help="Start fro
 
 @command(
     group,
-    "cfa train --method trades-cfa --dataset fashion-mnist-mini --set rule.lambda_eps=0.3,0.5",
+    "cfa train --method trades-cfa --dataset fashion-mnist-mini --set method.lambda_eps=0.3,0.5",
     typed=("method", "dataset", "model"),
 )
 def train(

@@ -77,7 +77,8 @@ def _attack_seconds(
 def _shortened(attack: Member | PGD, steps: int) -> Attack:
     """Return one restart, towards one target, of a few steps."""
     if isinstance(attack, PGD):
-        return dataclasses.replace(attack, steps=steps, stop_when_broken=False)
+        every_step = {field.name: getattr(attack, field.name) for field in dataclasses.fields(PGD)}
+        return PGD(**{**every_step, "steps": steps})  # whatever ends early would spoil the line
     targets = min(attack.targets, 1)
     return dataclasses.replace(
         attack, iterations=steps, restarts=1, targets=targets, eot=1, larger_eps_first=False

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from cfa.attacks import Model, model_mode, per_sample, perturbation_norm
-from cfa.config import Norm
 from cfa.errors import CfaError
 from cfa.models import require_finite
+from cfa.notation import Norm
 
 # The packages overshoot by float32 rounding: a pixel of 1 has a spacing of 6e-8, a sum of squares a few more.
 LINF_TOLERANCE = 1e-6  # absolute

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from cfa.errors import StoreError
-from cfa.methods import known_recipe
+from cfa.methods import known_method
 from cfa.models import ModelSpec, build_model, in_eval_mode, load_into, read_weights, weights_hash
 from cfa.results.evaluations import read_evaluations
 from cfa.results.runs import RunFolder, require_weights
@@ -71,8 +71,10 @@ def default_weights(run: RunFolder) -> str:
     kept = {weights for weights, _ in run.kept_weights()}
     # Runs that ship keep their results without the weights.
     kept |= {evaluation.weights for evaluation in read_evaluations(run)}
-    recipe, manifest = known_recipe(run.config.method), run.manifest
-    gated = recipe.gated if recipe is not None else manifest is not None and manifest.reported_with == "fawa"
-    if gated and "fawa" in kept:
-        return "fawa"
+    method, manifest = known_method(run.config.method), run.manifest
+    own = (
+        method.reported_with if method is not None else manifest.reported_with if manifest is not None else ""
+    )
+    if own in ("ema", "fawa") and own in kept:
+        return own
     return "file" if run.config.method == "external" else "online"

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from cfa.attacks import CLEAN, AutoAttack, check_images, described, follows_gradients, named_attack
-from cfa.config import Norm, eps_for, format_eps, parse_fraction
 from cfa.errors import ConfigError
+from cfa.notation import Norm, eps_for, format_eps, parse_fraction
 
 Mode = Literal["reference", "fast"]
 Starts = Literal["image", "batch"]

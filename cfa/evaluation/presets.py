@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from cfa.config import Norm
 from cfa.evaluation.plan import EvaluationPlan
 from cfa.evaluation.sanity import sanity_plan
+from cfa.notation import Norm
 from cfa.registry import Registry
 
 

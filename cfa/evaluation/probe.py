@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from cfa.attacks import LOSSES, own_randomness, own_tracing, quiet_logger
-from cfa.config import Norm
+from cfa.notation import Norm
 
 PROBED = 64  # images at most
 ALONE = 4  # of these are passed one by one

@@ -4,10 +4,11 @@ import re
 from dataclasses import dataclass, replace
 from typing import Any, get_args
 
-from cfa.config import AttackSettings, Norm, eps_for, parse_fraction
+from cfa.config import AttackSettings
 from cfa.errors import ConfigError
 from cfa.evaluation.plan import TRANSFER, EvaluationPlan
 from cfa.evaluation.presets import PLANS
+from cfa.notation import Norm, eps_for, parse_fraction
 from cfa.registry import unknown
 
 NORMS: tuple[Norm, ...] = get_args(Norm)

@@ -7,9 +7,9 @@ gradients): where one of them fails, the robust accuracy is probably the attack'
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from cfa.config import Norm, format_eps
 from cfa.evaluation.outcomes import Outcomes
 from cfa.evaluation.plan import TRANSFER, EvaluationPlan
+from cfa.notation import Norm, format_eps
 from cfa.results.evaluations import Verdict
 
 SLACK = 0.005  # of all images: random starts differ by as much

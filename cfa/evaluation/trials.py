@@ -16,10 +16,10 @@ from cfa.attacks import (
     starts_per_image,
     survivors_only,
 )
-from cfa.config import format_eps
 from cfa.errors import ConfigError
 from cfa.evaluation.columns import by_of, part_of
 from cfa.evaluation.plan import TRANSFER, EvaluationPlan, split_eps
+from cfa.notation import format_eps
 
 
 @dataclass(frozen=True)

@@ -50,14 +50,14 @@ ARGUMENTS = {
     "epochs": "train.epochs",
     "lr_max": "optimizer.lr",
     "attack_iters": "attack.steps",
-    "begin": "rule.warmup_epochs",
+    "begin": "method.warmup_epochs",
     "decay_rate": "averaging.decay",
     "threshold": "averaging.threshold",
     "thershold": "averaging.threshold",
-    "beta": "objective.beta",
-    "tau": "objective.tau",
-    "lambda_1": "rule.lambda_eps",
-    "lambda_2": "rule.lambda_beta",
+    "beta": "method.beta",
+    "tau": "method.tau",
+    "lambda_1": "method.lambda_eps",
+    "lambda_2": "method.lambda_beta",
 }
 IN_255 = {"epsilon": "attack.eps", "pgd_alpha": "attack.step_size"}
 # Arguments that say which method it is, or that the official script reads without using them.
@@ -115,14 +115,15 @@ def read_official_log(
         CheckpointError: The file is damaged, or holds something else.
         ConfigError: Nothing says which method it was, or its settings are not those of the official code.
     """
-    from cfa.methods import METHODS, configure, unused_settings
+    from cfa.methods import configure, settings_of, usable_settings
 
     accuracy = _read(file)
     arguments = _arguments(file)
     chosen = method or _method(arguments, file)
-    unused = unused_settings(METHODS[chosen])
-    told = {name: value for name, value in _settings(arguments).items() if name not in unused}
-    settings = {**told, **(overrides or {}), "train.epochs": len(accuracy)}
+    given = usable_settings(chosen, overrides or {})
+    usable = settings_of([chosen])
+    told = {name: value for name, value in _settings(arguments).items() if name in usable}
+    settings = {**told, **given, "train.epochs": len(accuracy)}
     config = configure(chosen, "cifar10", model="preact-resnet18", preset="official-code", overrides=settings)
     known = {*ARGUMENTS, *IN_255, *OTHERS, "model"}
     return OfficialLog(accuracy, config, file, tuple(name[:40] for name in arguments if name not in known))
@@ -269,12 +270,12 @@ def _settings(arguments: Mapping[str, Any]) -> dict[str, Any]:
 
 def _rows(log: OfficialLog) -> Iterator[Row]:
     """Write each epoch as our own training does: knobs, scores, the epoch as a whole."""
-    from cfa.methods import METHODS, ClassStats
+    from cfa.methods import TRAINING, ClassStats, Tally, parts_of
     from cfa.training.schedule import learning_rate
-    from cfa.training.state import knobs_row
+    from cfa.training.telling import knobs_row
 
     config = log.config
-    rule = METHODS[config.method].rule(config)
+    rule = parts_of(config).rule
     state, knobs = rule.initial(len(CLASS_NAMES))
     for epoch, accuracy in enumerate(log.accuracy, start=1):
         counts = {
@@ -294,11 +295,10 @@ def _rows(log: OfficialLog) -> Iterator[Row]:
             gate_threshold=config.averaging.threshold,
             gate_accepted=gate >= config.averaging.threshold,
         )
-        stats = ClassStats(
-            epoch=epoch,
-            train_correct=counts["train", "training"],
-            train_total=counts["train", "training"].new_full((len(CLASS_NAMES),), IMAGES["train"]),
-        )
+        correct = counts["train", "training"]
+        total = correct.new_full((len(CLASS_NAMES),), IMAGES["train"])
+        trained = Tally(total=total, correct=correct)
+        stats = ClassStats(epoch=epoch, class_counts=total, seen={TRAINING: trained})
         state, knobs = rule(state, stats)
 
 

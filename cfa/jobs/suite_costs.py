@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cfa.config import RuleSettings, RunConfig
+from cfa.config import RunConfig
 from cfa.jobs.suites import PlannedEvaluation
 from cfa.training.estimate import Estimate
 
@@ -77,12 +77,13 @@ class SuiteCosts:
 
 def _alike(config: RunConfig) -> RunConfig:
     """Return a configuration that costs the same: without seed and start, of our methods the plain one."""
-    from cfa.methods import METHODS, title_of_ours
+    from cfa.methods import METHODS
 
     alike = config.model_copy(update={"seed": 0, "init": None})
-    title = title_of_ours(METHODS[config.method])
-    if title is None:
+    if config.method not in METHODS:
         return alike
-    base = next(name for name, other in METHODS.items() if other.title == title)
+    plain = METHODS[config.method].compared_with
+    own = METHODS[plain].settings.model_fields
+    settings = {name: value for name, value in config.method_settings.items() if name in own}
     attack = config.attack.model_copy(update={"eps": 8 / 255})
-    return alike.model_copy(update={"method": base, "rule": RuleSettings(), "attack": attack})
+    return alike.model_copy(update={"method": plain, "method_settings": settings, "attack": attack})

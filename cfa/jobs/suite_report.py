@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from cfa.config import parse_fraction
 from cfa.escaping import csv_cell, markdown_text
 from cfa.jobs.suites import (
     PlannedEvaluation,
@@ -18,6 +17,8 @@ from cfa.jobs.suites import (
     plan_suite,
 )
 from cfa.jobs.worker import CLOSING_ATTACKS
+from cfa.notation import parse_fraction
+from cfa.older_settings import present_name, under_present_names
 from cfa.results.published import PublishedNumber
 from cfa.results.rows import Scores
 from cfa.results.store import Store
@@ -306,8 +307,9 @@ def _belongs(number: PublishedNumber, cell: Cell) -> bool:
         return False
     if cell.attack != "clean" and abs(number.eps - cell.eps) > 1e-6:
         return False
-    ours = {key: parse_fraction(value) for key, value in cell.variant.items()}
-    return all(key in number.settings and _equal(value, number.settings[key]) for key, value in ours.items())
+    ours = {present_name(key): parse_fraction(value) for key, value in cell.variant.items()}
+    theirs = under_present_names(number.settings)
+    return all(key in theirs and _equal(value, theirs[key]) for key, value in ours.items())
 
 
 def _equal(one: object, other: float) -> bool:

@@ -37,15 +37,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 import pydantic
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from cfa import trust
-from cfa.config import CheckpointKind, RunConfig, distinct_seeds, eps_for
+from cfa.config import CheckpointKind, RunConfig, distinct_seeds
 from cfa.errors import CfaError, ConfigError
 from cfa.jobs.queue import RESUMABLE, Job, Queue
 from cfa.jobs.submit import check_names, submit_evaluation, submit_training
 from cfa.jobs.suite_words import LARGEST_FILE, MOST_RUNS, DatasetWord, Prefix, Word, check_depth, check_dots
 from cfa.jobs.unfinished import submit_unfinished
+from cfa.notation import eps_for
+from cfa.older_settings import under_present_names
 from cfa.registry import unknown
 from cfa.results.listing import readable_runs
 from cfa.results.published import PublishedNumber, find_published
@@ -106,6 +108,10 @@ class Member:
     starts_from: "Member | None" = None
 
 
+SettingValues = Annotated[dict[str, Any], AfterValidator(under_present_names)]
+"""Settings by dotted name, also by names of before; a list is a grid."""
+
+
 class Suite(BaseModel):
     """What a suite file says."""
 
@@ -119,9 +125,9 @@ class Suite(BaseModel):
     preset: Word | None = None
     prefix: Prefix | None = None
     published: tuple[Word, ...] = ()
-    settings: dict[str, Any] = {}
-    by_method: dict[str, dict[str, Any]] = {}
-    by_dataset: dict[str, dict[str, Any]] = {}
+    settings: SettingValues = {}
+    by_method: dict[str, SettingValues] = {}
+    by_dataset: dict[str, SettingValues] = {}
     init: dict[str, Annotated[str, Field(max_length=4096)]] = {}
     evaluations: tuple[SuiteEvaluation, ...] = ()
 
@@ -201,11 +207,11 @@ class Suite(BaseModel):
 
     def _listed_settings(self, dataset: str, method: str) -> dict[str, list[Any]]:
         """Return the settings of a method's runs on a data set, each with all the values that it takes."""
-        from cfa.methods import METHODS, unused_settings
+        from cfa.methods import settings_of
 
-        unused = unused_settings(METHODS[method])
+        known = settings_of([method])
         common = {**self.settings, **self.by_dataset.get(dataset, {})}
-        usable = {key: value for key, value in common.items() if key not in unused}
+        usable = {key: value for key, value in common.items() if key in known}
         usable |= self.by_method.get(method, {})
         return {key: value if isinstance(value, list) else [value] for key, value in usable.items()}
 
@@ -253,15 +259,15 @@ class Suite(BaseModel):
         return order
 
     def _refuse_unused_settings(self) -> None:
-        from cfa.config import setting_names
-        from cfa.methods import METHODS, unused_settings
+        from cfa.methods import METHODS, settings_of
 
-        unused = set.intersection(*(unused_settings(METHODS[method]) for method in self.methods))
+        usable, everything = settings_of(self.methods), settings_of(METHODS)
         for key in [*self.settings, *(key for given in self.by_dataset.values() for key in given)]:
-            if key not in setting_names():
-                raise ConfigError(str(unknown("setting", key, setting_names())))
-            if key in unused:
+            if key in usable:
+                continue
+            if key in everything:
                 raise ConfigError(f"none of the suite's methods has {key}; leave it out")
+            raise ConfigError(str(unknown("setting", key, list(usable))))
 
 
 def _require(given: Iterable[str], choices: Sequence[str], kind: str) -> None:
@@ -430,7 +436,7 @@ class PlannedEvaluation:
         run = self.run.existing
         if run is not None and run.status.state == "finished":
             return default_weights(run)
-        return "fawa" if METHODS[self.run.config.method].gated else "online"
+        return METHODS[self.run.config.method].reported_with
 
 
 def plan_evaluations(suite: Suite, planned: Iterable[PlannedRun]) -> list[PlannedEvaluation]:

@@ -1,59 +1,97 @@
-"""Methods: objectives, calibration rules, weight averages, and the recipes and presets made of them."""
+"""Methods: the interface, one file a method, presets, and the weight averages that every run keeps."""
 
 from cfa.methods.averaging import Averager, blend, gate_statistic, tail_classes
-from cfa.methods.constraints import FairConstraints
-from cfa.methods.grids import configure_grid, grid
-from cfa.methods.objectives import Objective, Terms
-from cfa.methods.presets import (
-    MAIN_SETTINGS,
-    PRESETS,
-    SETTING_HELP,
-    Preset,
+from cfa.methods.catalogue import METHODS
+from cfa.methods.configuring import (
     config_differences,
     configure,
     default_model,
     default_preset,
+    kind_of_setting,
+    main_settings,
+    own_settings,
     preset_settings,
+    settings_of,
     train_command,
+    usable_settings,
+    validated_settings,
 )
-from cfa.methods.recipes import (
-    METHODS,
-    Recipe,
-    display_name,
-    known_recipe,
-    title_of_ours,
-    unused_settings,
+from cfa.methods.grids import configure_grid, grid
+from cfa.methods.interface import (
+    Attacked,
+    Batch,
+    KnobLabel,
+    Loss,
+    Method,
+    NoSettings,
+    Objective,
+    Pass,
+    Sampler,
+    TrainingAttack,
 )
-from cfa.methods.rules import Calibration, ClassKnobs, ClassStats, Rule
+from cfa.methods.knobs import Knobs, constant
+from cfa.methods.naming import display_name, display_name_of_method, known_method
+from cfa.methods.parts import Parts, parts_of
+from cfa.methods.presets import PRESETS, Preset
+from cfa.methods.ranks import Alone, Ranks
+from cfa.methods.rules import (
+    TRAINING,
+    VALIDATION_CLEAN,
+    VALIDATION_ROBUST,
+    ClassStats,
+    Rule,
+    State,
+    Tally,
+    Uniform,
+)
 
 __all__ = [
-    "MAIN_SETTINGS",
     "METHODS",
     "PRESETS",
-    "SETTING_HELP",
+    "TRAINING",
+    "VALIDATION_CLEAN",
+    "VALIDATION_ROBUST",
+    "Alone",
+    "Attacked",
     "Averager",
-    "Calibration",
-    "ClassKnobs",
+    "Batch",
     "ClassStats",
-    "FairConstraints",
+    "KnobLabel",
+    "Knobs",
+    "Loss",
+    "Method",
+    "NoSettings",
     "Objective",
+    "Parts",
+    "Pass",
     "Preset",
-    "Recipe",
+    "Ranks",
     "Rule",
-    "Terms",
+    "Sampler",
+    "State",
+    "Tally",
+    "TrainingAttack",
+    "Uniform",
     "blend",
     "config_differences",
     "configure",
     "configure_grid",
+    "constant",
     "default_model",
     "default_preset",
     "display_name",
+    "display_name_of_method",
     "gate_statistic",
     "grid",
-    "known_recipe",
+    "kind_of_setting",
+    "known_method",
+    "main_settings",
+    "own_settings",
+    "parts_of",
     "preset_settings",
+    "settings_of",
     "tail_classes",
-    "title_of_ours",
     "train_command",
-    "unused_settings",
+    "usable_settings",
+    "validated_settings",
 ]

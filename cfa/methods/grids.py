@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from cfa.config import RunConfig
-from cfa.methods.presets import configure
+from cfa.methods.configuring import configure
 
 
 def grid(overrides: Mapping[str, str | Sequence[str]]) -> list[dict[str, Any]]:

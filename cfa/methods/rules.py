@@ -1,107 +1,97 @@
-"""Calibration rules: per-class statistics in, per-class knobs out.
+"""Rules: statistics of the classes in, knobs of the classes out.
 
-A rule is a pure function ``(state, ClassStats) -> (state, ClassKnobs)``. It knows no model, no optimiser and
-no data set, so it is tested with a table of numbers and drawn in the dashboard for free. All tensors have
-shape (classes,), dtype float64, and live on the CPU.
+A rule is a pure function ``(state, ClassStats) -> (state, Knobs)``. It knows no model, no optimiser and no
+data set, so it is tested with a table of numbers and drawn in the dashboard for free. All its tensors are on
+the CPU, in float64 or whole numbers.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from cfa.methods.knobs import Knobs, constant
+
 State = Mapping[str, Tensor]
+
+TRAINING = "training"
+VALIDATION_CLEAN = "validation-clean"
+VALIDATION_ROBUST = "validation-robust"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tally:
+    """Sums over the images of each true class.
+
+    Attributes:
+        total: Images, shape (classes,).
+        correct: Those that were classified correctly, shape (classes,).
+        sums: By name what else was summed, shape (classes,), or (classes, classes) where each image gave a
+            value for every class (its predicted probabilities, say): row k sums the images of class k.
+    """
+
+    total: Tensor
+    correct: Tensor
+    sums: Mapping[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def accuracy(self) -> Tensor:
+        """Share that was right, shape (classes,), in [0, 1]; by true counts, so imbalance does no harm."""
+        return self.correct.double() / self.total.double()
+
+    def mean(self, name: str) -> Tensor:
+        """Return the mean over the images of each class of what was summed as ``name``."""
+        summed = self.sums[name].double()
+        return summed / self.total.double().reshape(-1, *[1] * (summed.ndim - 1))
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClassStats:
-    """What a rule may look at after an epoch: counts per class.
+    """What a rule may look at after an epoch.
 
-    ``train_correct`` counts the training step's own adversarial predictions over the epoch, each class at
-    its own eps_k; ``train_total`` are the class's true counts.
+    Attributes:
+        epoch: The epoch that has just ended, from 1; 0 for the weights that training starts from.
+        class_counts: Training images of each class, shape (classes,).
+        seen: By name what was seen: ``training`` (the step's own adversarial predictions over the epoch, each
+            class at its own eps; the objective's sums), ``validation-clean``, ``validation-robust``, and the
+            passes that the method asks for. Before epoch 1 nothing was trained.
     """
 
-    epoch: int  # the epoch that has just ended, from 1
-    train_correct: Tensor
-    train_total: Tensor
-    val_clean_correct: Tensor | None = None
-    val_robust_correct: Tensor | None = None
-    val_total: Tensor | None = None
-
-    @property
-    def train_robust_accuracy(self) -> Tensor:
-        """t_k, shape (classes,), in [0, 1]: divided by true counts, so that imbalance does no harm."""
-        return self.train_correct.double() / self.train_total.double()
-
-
-@dataclass(frozen=True, kw_only=True)
-class ClassKnobs:
-    """What training uses for the samples of each class in the coming epoch."""
-
-    eps: Tensor
-    clean_weight: Tensor
-    robust_weight: Tensor
+    epoch: int
+    class_counts: Tensor
+    seen: Mapping[str, Tally]
 
 
 class Rule(Protocol):
-    """A calibration rule."""
+    """A rule."""
 
-    def initial(self, num_classes: int) -> tuple[State, ClassKnobs]:
+    def initial(self, classes: int) -> tuple[State, Knobs]:
         """Return the state and the knobs of epoch 1."""
         ...
 
-    def __call__(self, state: State, stats: ClassStats) -> tuple[State, ClassKnobs]:
+    def __call__(self, state: State, stats: ClassStats) -> tuple[State, Knobs]:
         """Return the state and the knobs of the next epoch."""
         ...
 
 
-@dataclass(frozen=True, kw_only=True)
-class Calibration:
-    """CFA's rule (eq. 6 and 7), and with both lambdas ``None`` the uniform one that all baselines use.
+class Uniform:
+    """The rule of methods that treat all classes alike, in all epochs."""
 
-    CCM: eps_k = (lambda_eps + t_k) eps. CCR: beta_k = (lambda_beta + t_k) beta, loss
-    [CE + beta_k KL] / (1 + beta_k). Epochs 1 ... ``warmup_epochs`` are uniform. It has no state.
+    def __init__(self, **values: float) -> None:
+        """Take each knob's value."""
+        self._values = values
 
-    Attributes:
-        eps: The nominal budget.
-        beta: TRADES' beta; ``None`` for a loss without a clean term.
-        lambda_eps: Turns CCM on.
-        lambda_beta: Turns CCR on; needs ``beta``.
-        warmup_epochs: Epochs before calibration starts.
-        eps_min: Lower bound of eps_k (the paper has none).
-        eps_max: Upper bound of eps_k (the paper has none).
-    """
+    def initial(self, classes: int) -> tuple[State, Knobs]:
+        """Return no state, and the values."""
+        return {}, constant(classes, **self._values)
 
-    eps: float
-    beta: float | None = None
-    lambda_eps: float | None = None
-    lambda_beta: float | None = None
-    warmup_epochs: int = 10
-    eps_min: float | None = None
-    eps_max: float | None = None
+    def __call__(self, state: State, stats: ClassStats) -> tuple[State, Knobs]:
+        """Return the values again."""
+        return self.initial(len(stats.class_counts))
 
-    def initial(self, num_classes: int) -> tuple[State, ClassKnobs]:
-        """Return no state and uniform knobs."""
-        uniform = torch.ones(num_classes, dtype=torch.float64)
-        return {}, self._knobs(uniform * self.eps, uniform * (self.beta or 0))
 
-    def __call__(self, state: State, stats: ClassStats) -> tuple[State, ClassKnobs]:
-        """Calibrate once the warm-up is over."""
-        if stats.epoch < self.warmup_epochs:
-            return self.initial(len(stats.train_total))
-        t = stats.train_robust_accuracy
-        eps, beta = torch.full_like(t, self.eps), torch.full_like(t, self.beta or 0)
-        if self.lambda_eps is not None:
-            eps = (self.lambda_eps + t) * self.eps
-            eps = eps.clamp(self.eps_min or 0, self.eps_max or torch.inf)
-        if self.lambda_beta is not None:
-            beta = (self.lambda_beta + t) * (self.beta or 0)
-        return state, self._knobs(eps, beta)
-
-    def _knobs(self, eps: Tensor, beta: Tensor) -> ClassKnobs:
-        """Turn beta into the weights 1/(1+beta) and beta/(1+beta); without one the loss is all robust."""
-        if self.beta is None:
-            return ClassKnobs(eps=eps, clean_weight=torch.zeros_like(eps), robust_weight=torch.ones_like(eps))
-        return ClassKnobs(eps=eps, clean_weight=1 / (1 + beta), robust_weight=beta / (1 + beta))
+def torch_state(state: State) -> dict[str, Tensor]:
+    """Copy a rule's state to the CPU, as it is kept."""
+    return {name: torch.as_tensor(value).cpu() for name, value in state.items()}

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cfa.config import format_eps
 from cfa.errors import ConfigError
 from cfa.files import write_text
+from cfa.notation import format_eps
 from cfa.results.choice import Measured, measured
 from cfa.results.exports import write_csv
 from cfa.results.frames import clean_frame, measured_frame, per_class_frame, summary_frame

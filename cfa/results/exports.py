@@ -113,4 +113,7 @@ def _anything(name: str) -> int:
 
 def _joined(frames: list[pd.DataFrame], columns: list[str]) -> pd.DataFrame:
     filled = [frame for frame in frames if len(frame)]
-    return pd.concat(filled, ignore_index=True)[columns] if filled else pd.DataFrame(columns=columns)
+    if not filled:
+        return pd.DataFrame(columns=columns)
+    joined = pd.concat(filled, ignore_index=True)
+    return joined[[*columns, *(name for name in joined if name not in columns)]]

@@ -9,7 +9,7 @@ import pandas as pd
 
 from cfa.results.choice import CLEAN, Measured, clean_beside, measured
 from cfa.results.evaluations import Evaluation
-from cfa.results.rows import Epoch, Knobs, Scores
+from cfa.results.rows import Epoch, KnobValues, Scores
 from cfa.results.runs import RunFolder
 from cfa.statistics import (
     GROUPS,
@@ -262,7 +262,7 @@ def history_frame(run: RunFolder) -> pd.DataFrame:
     its ``eps`` column holds that eps_k.
     """
     rows = run.rows()
-    eps_of_class = {row.epoch: row.eps for row in rows if isinstance(row, Knobs)}
+    eps_of_class = {row.epoch: row.eps for row in rows if isinstance(row, KnobValues)}
     scores = [row for row in rows if isinstance(row, Scores)]
     frame = _class_rows(run, [(None, row) for row in scores])
     if scores:
@@ -278,8 +278,11 @@ def history_frame(run: RunFolder) -> pd.DataFrame:
 
 
 def knobs_frame(run: RunFolder) -> pd.DataFrame:
-    """Tabulate what the rule set per epoch and class, columns :data:`KNOBS_COLUMNS`."""
-    rows = [row for row in run.rows() if isinstance(row, Knobs)]
+    """Tabulate what the rule set per epoch and class, columns :data:`KNOBS_COLUMNS`, others behind them.
+
+    A loss without a clean term is all robust: its weights are 0 and 1.
+    """
+    rows = [row for row in run.rows() if isinstance(row, KnobValues)]
     own_names, sizes = run.class_names, [len(row.eps) for row in rows]
     fields: dict[str, Any] = {
         "run_id": run.id,
@@ -288,10 +291,13 @@ def knobs_frame(run: RunFolder) -> pd.DataFrame:
         "class_name": [name for size in sizes for name in _names(own_names, size)],
         "eps": [value for row in rows for value in row.eps],
         "beta": pd.array([value for row in rows for value in row.beta], dtype="Float64"),
-        "clean_weight": [value for row in rows for value in row.clean_weight],
-        "robust_weight": [value for row in rows for value in row.robust_weight],
     }
-    return pd.DataFrame(fields)[KNOBS_COLUMNS]
+    weights = {"clean_weight": 0.0, "robust_weight": 1.0}
+    others = dict.fromkeys(name for row in rows for name in row.values if name not in fields)
+    for name in {**weights, **others}:
+        usual = weights.get(name, np.nan)
+        fields[name] = [x for row in rows for x in row.values.get(name, (usual,) * row.classes)]
+    return pd.DataFrame(fields)
 
 
 def epochs_frame(run: RunFolder) -> pd.DataFrame:

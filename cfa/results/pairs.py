@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cfa.config import format_eps
 from cfa.errors import StoreError
+from cfa.notation import format_eps
 from cfa.results.choice import Measured
 from cfa.results.evaluations import read_outcomes
 from cfa.statistics import PairedCounts

@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from cfa.config import RunConfig, format_eps
+from cfa.config import RunConfig
 from cfa.errors import ConfigError
 from cfa.escaping import LATEX_UNKNOWN, fenced, latex_text, markdown_text, printable
+from cfa.notation import format_eps
 from cfa.results.choice import left_out
 from cfa.results.comparison import Comparison, compare
 from cfa.results.frames import add_group_means, fairness_frame

@@ -17,7 +17,7 @@ from pydantic import Field
 from cfa.config import WEIGHTS_KINDS
 from cfa.errors import StoreError
 from cfa.files import cannot_write, open_to_append, write_text
-from cfa.stored import MB, STRICT, Count, Counts, Name, Reals, decode, open_file
+from cfa.stored import MB, STRICT, Count, Counts, Name, Reals, decode, open_file, parse
 
 LINE_LIMIT = 64 * MB  # a row of a hundred thousand classes has about two
 
@@ -55,34 +55,44 @@ class Scores:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Knobs:
-    """What the calibration rule set for each class in one epoch."""
+class KnobValues:
+    """What the rule set for each class in one epoch: by a knob's name a value per class, ``eps`` among them.
+
+    Of knobs for pairs of classes it holds the mean over each row.
+    """
 
     __pydantic_config__ = STRICT
     row: InitVar[Literal["knobs"]] = "knobs"
 
     epoch: Count
-    eps: Reals
-    clean_weight: Reals
-    robust_weight: Reals
+    values: Annotated[dict[Name, Reals], Field(max_length=100)]
 
     def __post_init__(self, row: str) -> None:
         """Refuse lists of different lengths."""
-        if not len(self.eps) == len(self.clean_weight) == len(self.robust_weight):
-            raise ValueError("eps, clean_weight and robust_weight have different numbers of classes")
+        if "eps" not in self.values:
+            raise ValueError("it has no eps")
+        if len({len(of_classes) for of_classes in self.values.values()}) != 1:
+            names = ", ".join(self.values)
+            raise ValueError(f"{names} have different numbers of classes")
 
     @property
     def classes(self) -> int:
         """Number of classes."""
-        return len(self.eps)
+        return len(self.values["eps"])
+
+    @property
+    def eps(self) -> tuple[float, ...]:
+        """The budget of each class."""
+        return self.values["eps"]
 
     @property
     def beta(self) -> tuple[float | None, ...]:
-        """Give TRADES' beta, the ratio of the weights; ``None`` where the loss has no clean term."""
-        return tuple(
-            robust / clean if clean > 0 else None
-            for clean, robust in zip(self.clean_weight, self.robust_weight, strict=True)
-        )
+        """TRADES' beta, a knob or the ratio of the weights; ``None`` where the loss has no clean term."""
+        if "beta" in self.values:
+            return self.values["beta"]
+        clean = self.values.get("clean_weight", (0.0,) * self.classes)
+        robust = self.values.get("robust_weight", (1.0,) * self.classes)
+        return tuple(up / down if down > 0 else None for down, up in zip(clean, robust, strict=True))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,8 +115,11 @@ class Epoch:
     gate_accepted: bool | None
 
 
-Row = Scores | Knobs | Epoch
+Row = Scores | KnobValues | Epoch
+BETA_WEIGHTS = ("clean_weight", "robust_weight")  # 1 / (1 + beta) and beta / (1 + beta)
+_NAMES = {Scores: "scores", KnobValues: "knobs", Epoch: "epoch"}
 _ROW = Annotated[Row, Field(discriminator="row")]
+_OLD_KNOBS = ("eps", "clean_weight", "robust_weight")  # three for every method, in rows of before
 
 
 @dataclass(frozen=True)
@@ -133,7 +146,7 @@ class History:
 
 def encode(row: Row) -> str:
     """Write a row as one line of JSON."""
-    fields = {"row": type(row).__name__.lower(), **dataclasses.asdict(row)}
+    fields = {"row": _NAMES[type(row)], **dataclasses.asdict(row)}
     return json.dumps(fields, separators=(",", ":"))
 
 
@@ -143,8 +156,20 @@ def decode_row(line: bytes | str) -> Row:
     Raises:
         StoreError: What does not fit, as a phrase.
     """
-    row: Row = decode(line.encode() if isinstance(line, str) else line, _ROW)
+    content = line.encode() if isinstance(line, str) else line
+    if b'"knobs"' in content and b'"values"' not in content:
+        content = _named_values(content)
+    row: Row = decode(content, _ROW)
     return row
+
+
+def _named_values(line: bytes) -> bytes:
+    """Turn a row of before into one of today; what is none is left for the reader to name."""
+    row = parse(line)
+    if not isinstance(row, dict) or row.get("row") != "knobs":
+        return line
+    values = {name: row.pop(name) for name in _OLD_KNOBS if name in row}
+    return json.dumps({**row, "values": values}).encode()
 
 
 def append_rows(path: Path, rows: Iterable[Row]) -> None:

@@ -6,6 +6,7 @@ split.json        indices of the training and validation images
 label.json        name, tags, notes: what a person may change
 status.json       state, epoch, message; rewritten every epoch
 history.jsonl     rows (`cfa.results.rows`), appended every epoch
+knobs.npz         knobs for pairs of classes, of the last and of every n-th epoch
 log.txt           what the run printed
 weights/          {best,last}-{online,ema,fawa}.safetensors
 state/            what exact resume needs; pruned when the run has finished
@@ -69,6 +70,29 @@ class Status:
 
 
 @dataclass(frozen=True)
+class KnobCard:
+    """What people read of a knob: its name in a sentence, its unit, what a larger value does."""
+
+    __pydantic_config__ = STRICT
+
+    label: Name
+    unit: Literal["", "/255"] = ""
+    summary: Text = ""
+
+
+@dataclass(frozen=True)
+class MethodCard:
+    """What people read of a run's method; lists must not import it to ask."""
+
+    __pydantic_config__ = STRICT
+
+    title: Name
+    reported_title: Name = ""  # with the weights that it is reported with, where that is another name
+    knobs: Annotated[dict[str, KnobCard], Field(max_length=100)] = dataclasses.field(default_factory=dict)
+    settings: Annotated[dict[str, Text], Field(max_length=1000)] = dataclasses.field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Manifest:
     """How a run was made; written when it starts."""
 
@@ -84,7 +108,8 @@ class Manifest:
     train_counts: Counts
     val_counts: Counts
     model: dict[str, Any]  # what `cfa.models.build_model` needs: channels, classes, image size, mean, std
-    reported_with: Name = ""  # the method's own kind of weights: lists must not import it to ask
+    reported_with: Name = ""  # the method's own kind of weights
+    method: MethodCard | None = None  # not in older runs
 
     def __post_init__(self) -> None:
         """Refuse counts of other classes."""
@@ -114,6 +139,11 @@ class RunFolder:
     def history_file(self) -> Path:
         """Where the rows are."""
         return self.path / "history.jsonl"
+
+    @property
+    def knobs_file(self) -> Path:
+        """Where knobs for pairs of classes are, by epoch and name."""
+        return self.path / "knobs.npz"
 
     @property
     def log_file(self) -> Path:

@@ -10,7 +10,7 @@ from cfa.escaping import fenced, markdown_text, name_part
 from cfa.results.choice import measured
 from cfa.results.contents import RUN_ID
 from cfa.results.names import is_usable_name
-from cfa.results.rows import Epoch, Knobs, Scores
+from cfa.results.rows import BETA_WEIGHTS, Epoch, KnobValues, Scores
 from cfa.results.runs import RunFolder
 
 RUN_TAG = "cfa.run_id"  # by which a run is found again in a tracking store
@@ -32,8 +32,8 @@ def scalars(run: RunFolder) -> Iterator[Scalar]:
     for row in run.rows():
         if isinstance(row, Scores):
             yield from _of_scores(row, name_part(row.weights), names)
-        elif isinstance(row, Knobs):
-            for title, values in (("eps", row.eps), ("beta", row.beta)):
+        elif isinstance(row, KnobValues):
+            for title, values in {**_drawn(row), "beta": row.beta}.items():
                 for name, value in zip(_classes(names, len(values)), values, strict=True):
                     if value is not None:
                         yield Scalar(f"{title}/{name_part(name)}", row.epoch, value)
@@ -44,6 +44,11 @@ def scalars(run: RunFolder) -> Iterator[Scalar]:
         row = replace(one.scores, attack=one.attack)
         yield from _of_scores(row, weights, one.evaluation.class_names or names)
         yield Scalar(f"{_prefix(row, weights)}/images", row.epoch, one.images)
+
+
+def _drawn(row: KnobValues) -> dict[str, tuple[float, ...]]:
+    """Return a row's knobs; beta stands for the two weights that are made of it."""
+    return {name: values for name, values in row.values.items() if name not in BETA_WEIGHTS}
 
 
 def _of_scores(row: Scores, weights: str, names: Sequence[str]) -> Iterator[Scalar]:

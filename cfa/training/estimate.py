@@ -14,7 +14,7 @@ from cfa.methods import METHODS
 from cfa.models import ModelSpec, build_model, for_training, repeatable, wait_for
 from cfa.training.epoch import steps_per_epoch
 from cfa.training.randomness import generator
-from cfa.training.step import DeviceKnobs, Step
+from cfa.training.step import Step
 from cfa.training.validation import count_correct
 
 LONG_ENOUGH = 0.3  # seconds; a probe that takes this long is worth scaling up from
@@ -93,17 +93,17 @@ def _images(spec: ModelSpec, count: int, device: torch.device) -> Images:
 def _seconds_per_training_image(
     config: RunConfig, spec: ModelSpec, model: torch.nn.Module, device: torch.device
 ) -> float:
-    recipe = METHODS[config.method]
     eager = config.model_copy(update={"train": config.train.model_copy(update={"compile": False})})
-    step = Step.of(recipe, eager, model)  # compiling would take longer than what is being measured
-    _, knobs = recipe.rule(config).initial(spec.num_classes)
+    counts = torch.ones(spec.num_classes, device=device)
+    step = Step.of(eager, model, counts)  # compiling would take longer than what is being measured
+    knobs = step.parts.rule.initial(spec.num_classes)[1].on(device)
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-6)
     model.train()
 
     def probe(count: int) -> None:
         batch = _images(spec, count, device)
-        noise = generator(0, "estimate", device=device)
-        step(optimizer, to_float(batch.images), batch.labels, DeviceKnobs.of(knobs, device), noise)
+        noise, index = generator(0, "estimate", device=device), torch.arange(count, device=device)
+        step(optimizer, to_float(batch.images), batch.labels, index, knobs, noise)
 
     return _seconds_per_image(probe, config.train.batch_size, device)
 
@@ -111,7 +111,7 @@ def _seconds_per_training_image(
 def _seconds_per_validated_image(
     config: RunConfig, spec: ModelSpec, model: torch.nn.Module, device: torch.device
 ) -> float:
-    attack = METHODS[config.method].validation_attack
+    attack = METHODS[config.method].validated_with
 
     def probe(count: int) -> None:
         count_correct(model, _images(spec, count, device), config, spec.num_classes, attack)
@@ -123,7 +123,7 @@ def _closing_share(config: RunConfig, classes: int) -> float:
     """Return what an image of the closing test costs, over one of a validation; both predict it clean too."""
     of_closing, of_validation = (
         1 + passes_of(named_attack(name, config.attack.norm), classes)
-        for name in (CLOSING_TEST, METHODS[config.method].validation_attack)
+        for name in (CLOSING_TEST, METHODS[config.method].validated_with)
     )
     return of_closing / of_validation
 

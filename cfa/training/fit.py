@@ -4,53 +4,55 @@ Three kinds of weights are tracked, rows are appended every epoch, the state for
 epoch and about once a minute, and validation images alone decide what is kept.
 """
 
-import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
 from time import monotonic
 
+import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import update_bn
 
 from cfa.config import RunConfig
-from cfa.data import (
-    NO_AUGMENTATION,
-    Dataset,
-    Images,
-    Split,
-    clean_batches,
-    long_tailed_split,
-    to_float,
+from cfa.data import NO_AUGMENTATION, Dataset, Images, to_float
+from cfa.errors import CfaError, ConfigError, Diverged
+from cfa.files import make_folder, replacing
+from cfa.methods import (
+    TRAINING,
+    Averager,
+    ClassStats,
+    Knobs,
+    Parts,
+    Tally,
+    gate_statistic,
+    parts_of,
+    tail_classes,
+    validated_settings,
 )
-from cfa.errors import CfaError, ConfigError, DataError, Diverged
-from cfa.methods import METHODS, Averager, ClassStats, gate_statistic, tail_classes
-from cfa.models import (
-    ModelSpec,
-    WeightsFile,
-    all_finite,
-    build_model,
-    channel_statistics,
-    for_training,
-    load_into,
-    repeatable,
-    save_weights,
-)
-from cfa.progress import Observer, Progress, Stopped
-from cfa.results.rows import Epoch, Row, Scores, append_rows, drop_rows_after
-from cfa.results.runs import Manifest, RunFolder, now
+from cfa.methods.interface import Model
+from cfa.models import ModelSpec, all_finite, repeatable
+from cfa.progress import Observer, Stopped
+from cfa.results.rows import Row, append_rows, drop_rows_after
+from cfa.results.runs import RunFolder
 from cfa.training.epoch import train_epoch
+from cfa.training.kept import KeptWeights, averagers_of
 from cfa.training.memory import OutOfMemory, fits, largest_batch
-from cfa.training.provenance import code_version, device_name, package_versions
+from cfa.training.passes import make_pass
+from cfa.training.preparing import (
+    TrainingImages,
+    check_same_data,
+    manifest_of,
+    model_spec,
+    sgd,
+    starting_companions,
+    starting_model,
+)
 from cfa.training.randomness import generator
 from cfa.training.schedule import learning_rate
-from cfa.training.state import EpochCounts, TrainingState, knobs_row
-from cfa.training.step import DeviceKnobs, Step
-from cfa.training.trainable import require_trainable
+from cfa.training.state import EpochCounts, TrainingState
+from cfa.training.step import Step
+from cfa.training.telling import closing_words, epoch_row, epoch_words, knobs_row, report, training_row
 from cfa.training.validation import Counts, count_correct, score_rows
-from cfa.typed_paths import leads_to_file
 
-SMALLEST_GATE_CLASS = 20  # with fewer validation images a class's accuracy moves in steps of over 5 %
 SECONDS_BETWEEN_SAVES = 60.0
 
 
@@ -61,6 +63,7 @@ def fit(
     observer: Observer,
     *,
     initial: Mapping[str, Tensor] | None = None,
+    teacher: Model | None = None,
 ) -> None:
     """Train ``run`` to its last epoch, going on from its saved state if it has one.
 
@@ -70,6 +73,7 @@ def fit(
         device: Where to train.
         observer: Told of progress; asked before every batch whether to stop.
         initial: Weights to start from instead of random ones.
+        teacher: A trained network on the device, in eval mode, for methods that learn from one.
 
     Raises:
         Stopped: The observer asked for it; the state is saved.
@@ -82,7 +86,7 @@ def fit(
     cuda = [device] if device.type == "cuda" else []
     try:
         with torch.random.fork_rng(devices=cuda), repeatable():
-            Trainer.of(run, dataset, device, observer, initial).train()
+            Trainer.of(run, dataset, device, observer, initial, teacher).train()
     except Stopped as stop:
         run.write_status("paused" if stop.reason == "pause" else "cancelled", run.status.epoch)
         raise
@@ -92,36 +96,20 @@ def fit(
         raise
 
 
-def split_images(config: RunConfig, dataset: Dataset) -> Split:
-    """Cut the training part into training and validation images, long-tailed where that is asked for."""
-    settings = config.data
-    # A balanced `-lt` set is the set without `-lt`, so that 1 can stand for the data set's own ratio.
-    ratio = dataset.imbalance_ratio if settings.imbalance_ratio == 1 else settings.imbalance_ratio
-    return long_tailed_split(
-        dataset.train_labels,
-        dataset.num_classes,
-        ratio,
-        settings.val_fraction,
-        settings.split_seed,
-        settings.split_order,
-    )
-
-
 @dataclass
 class Trainer:
-    """A run in training: its state, its data on the device, and the parts of its method."""
+    """A run in training: its method, its state, and its data on the device."""
 
     run: RunFolder
     config: RunConfig
     device: torch.device
     observer: Observer
     dataset: Dataset
-    train_images: Images
-    val_images: Images
-    test_images: Images | None  # only where a probe or the papers' protocol needs it
+    images: TrainingImages
+    parts: Parts
     step: Step
     state: TrainingState
-    shadow: nn.Module  # carries averaged weights while they are evaluated
+    kept: KeptWeights
     averagers: dict[str, Averager]
 
     @classmethod
@@ -132,47 +120,40 @@ class Trainer:
         device: torch.device,
         observer: Observer,
         initial: Mapping[str, Tensor] | None,
+        teacher: Model | None,
     ) -> "Trainer":
         """Build everything from the configuration, then restore the saved state if there is one."""
         config = run.config
         if config.init is not None and initial is None and not run.state_file.exists():
             raise ConfigError(f"init={config.init!r} names weights to start from, but none were given")
-        dataset.require_training_images()
-        split = split_images(config, dataset)
-        everything = Images(dataset.train_images, dataset.train_labels)
-        train, val = everything.subset(split.train), everything.subset(split.validation)
-        _check_batch(config, len(train))
-        averagers = _averagers(config, val.counts(dataset.num_classes), observer)
-        spec = _model_spec(dataset, train)
-        model = _model(config, spec, device, initial, observer)
-        recipe = METHODS[config.method]
-        rule_state, knobs = recipe.rule(config).initial(dataset.num_classes)
-        optimizer = torch.optim.SGD(
-            model.parameters(),
-            lr=config.optimizer.lr,
-            momentum=config.optimizer.momentum,
-            nesterov=config.optimizer.nesterov,
-            weight_decay=config.optimizer.weight_decay,
-        )
-        counts = EpochCounts.zero(dataset.num_classes, device)
-        state = TrainingState(model, optimizer, knobs, rule_state, counts)
-        needs_test = config.train.test_probe or config.train.select_on == "test"
-        test = Images(dataset.test_images, dataset.test_labels).to(device) if needs_test else None
+        images = TrainingImages.of(config, dataset, device)
+        parts = parts_of(config)
+        method = parts.method
+        if method.needs_teacher and teacher is None:
+            raise ConfigError(f"{config.method} learns from a trained network, and none was given")
+        val_counts = images.val.counts(dataset.num_classes)
+        needs_fawa = method.reported_with == "fawa"
+        averagers = averagers_of(config, val_counts, observer, needs_fawa=needs_fawa)
+        spec = model_spec(dataset, images.train)
+        model = starting_model(config, spec, device, initial, observer)
+        settings = validated_settings(method, config)
+        companions = starting_companions(method, config, spec, device, settings)
+        state = _first_state(parts, config, model, companions, images.train, dataset.num_classes)
+        class_counts = images.train.counts(dataset.num_classes)
         trainer = cls(
             run=run,
             config=config,
             device=device,
             observer=observer,
             dataset=dataset,
-            train_images=train.to(device),
-            val_images=val.to(device),
-            test_images=test,
-            step=Step.of(recipe, config, model),
+            images=images,
+            parts=parts,
+            step=Step.of(config, model, class_counts, teacher=teacher, companions=companions),
             state=state,
-            shadow=copy.deepcopy(model),
+            kept=KeptWeights.of(run, config, state, images.train),
             averagers=averagers,
         )
-        trainer._open(spec, split)
+        trainer._open(spec)
         return trainer
 
     def train(self) -> None:
@@ -183,18 +164,18 @@ class Trainer:
             try:
                 self._train_epoch()
             except Diverged:
-                self._return_to_last_good()
+                self.kept.return_to_last_good()
                 raise
             self._finish_epoch()
-        self._keep_last()
-        message = self._closing_words()
+        self.kept.keep_last()
+        message = closing_words(self.config, self.state, self.averagers)
         self.run.write_status("finished", epochs, message)
         self.observer.log(f"training finished. {message}".strip())
 
-    def _open(self, spec: ModelSpec, split: Split) -> None:
+    def _open(self, spec: ModelSpec) -> None:
         """Write how the run is made, or go on from its saved state."""
         if self.run.state_file.exists():
-            self._check_same_data()
+            check_same_data(self.run, self.dataset)
             self.state.restore(self.run.state_file)
             if left_out := self.run.history.problem:
                 self.observer.log(f"of history.jsonl {left_out}")
@@ -202,35 +183,13 @@ class Trainer:
             self.observer.log(f"resuming in epoch {self.state.epoch + 1}, after step {self.state.step}")
             return
         drop_rows_after(self.run.history_file, 0)
-        classes = self.dataset.num_classes
+        split, images = self.images.split, self.images
         self.run.write_split(split.train.tolist(), split.validation.tolist())
-        self.run.write_manifest(
-            Manifest(
-                created=now(),
-                code_version=code_version(),
-                packages=package_versions(),
-                device=device_name(self.device),
-                threads=torch.get_num_threads(),
-                data_fingerprint=self.dataset.fingerprint,
-                class_names=self.dataset.class_names,
-                train_counts=tuple(self.train_images.counts(classes).tolist()),
-                val_counts=tuple(self.val_images.counts(classes).tolist()),
-                model=vars(spec),
-                reported_with="fawa" if METHODS[self.config.method].gated else "online",
-            )
-        )
-        images = f"{len(self.train_images)} training and {len(self.val_images)} validation images"
-        self.observer.log(f"{self.config.method} on {self.dataset.name}: {images}, {self.config.model}")
-        if METHODS[self.config.method].constrained:
+        self.run.write_manifest(manifest_of(self.parts.method, self.dataset, images, spec, self.device))
+        count = f"{len(images.train)} training and {len(images.val)} validation images"
+        self.observer.log(f"{self.config.method} on {self.dataset.name}: {count}, {self.config.model}")
+        if self.parts.method.fine_tunes:
             self._calibrate_first()
-
-    def _check_same_data(self) -> None:
-        manifest = self.run.manifest
-        if manifest is not None and manifest.data_fingerprint != self.dataset.fingerprint:
-            raise DataError(
-                f"data set {self.dataset.name!r} has changed since the run started; "
-                "restore it, or start a new run"
-            )
 
     # One epoch -----------------------------------------------------------------------------------------
 
@@ -245,7 +204,7 @@ class Trainer:
             nonlocal last_save
             if self.device.type == "cpu":
                 self._check_finite()  # on an accelerator this would wait for it: once an epoch and a save
-            self._report("training", done / steps)
+            report(self.observer, self.config, state, "training", done / steps)
             reason = self.observer.stop_requested()
             if reason is None and monotonic() - last_save < SECONDS_BETWEEN_SAVES:
                 return
@@ -253,14 +212,14 @@ class Trainer:
             state.save(self.run.state_file)
             last_save = monotonic()
             if reason is not None:
-                self._keep_last()
+                self.kept.keep_last()
                 raise Stopped(reason)
 
         def epoch() -> None:
             train_epoch(
                 state,
                 self.step,
-                self.train_images,
+                self.images.train,
                 self.dataset.augmentation if self.config.data.augment else NO_AUGMENTATION,
                 seed=self.config.seed,
                 batch_size=settings.batch_size,
@@ -274,12 +233,13 @@ class Trainer:
     def _out_of_memory(self) -> OutOfMemory:
         """Try smaller batches on the state that is lost anyway (the saved one stays), and say which fits."""
         wanted = self.config.train.batch_size
-        knobs = DeviceKnobs.of(self.state.knobs, self.device)
+        knobs = self.state.knobs.on(self.device)
 
         def batch_fits(images: int) -> bool:
-            batch = self.train_images.subset(torch.arange(images, device=self.device))
+            index = torch.arange(images, device=self.device)
+            batch = self.images.train.subset(index)
             x, noise = to_float(batch.images), generator(self.config.seed, "memory", device=self.device)
-            return fits(lambda: self.step(self.state.optimizer, x, batch.labels, knobs, noise))
+            return fits(lambda: self.step(self.state.optimizer, x, batch.labels, index, knobs, noise))
 
         found = largest_batch(batch_fits, too_large=-(-wanted // self.config.train.batch_parts))
         what = f"out of memory on {self.device} with train.batch_size={wanted}"
@@ -294,8 +254,8 @@ class Trainer:
     def _finish_epoch(self) -> None:
         """Validate, pass the gate, average, calibrate, keep the best; then write rows and state."""
         state, epoch = self.state, self.state.epoch + 1
-        self._report("validating", 1.0)
-        rows: list[Row] = [knobs_row(epoch, state.knobs), self._training_row(epoch)]
+        report(self.observer, self.config, state, "validating", 1.0)
+        rows: list[Row] = [knobs_row(epoch, state.knobs), training_row(self.config, state, epoch)]
         rows += self._evaluate("online", state.model, epoch)
         gate = self._gate_statistic()
         accepted = {kind: averager.accepts(epoch, gate) for kind, averager in self.averagers.items()}
@@ -303,29 +263,30 @@ class Trainer:
             if accepted[kind]:
                 online = state.model.state_dict()
                 state.averages[kind] = averager.update(state.averages.get(kind), online)
-                rows += self._evaluate(kind, self._shadow_of(kind), epoch)
+                rows += self._evaluate(kind, self.kept.average(kind), epoch)
             elif kind in state.averages:  # unchanged weights: the same counts, not computed again
                 rows += self._rows_of_unchanged(kind, epoch)
-        self._calibrate(epoch)
-        epoch_row = self._epoch_row(epoch, gate, accepted.get("fawa"))
-        append_rows(self.run.history_file, [*rows, epoch_row])
-        self._keep_snapshot(epoch)
+        used = state.knobs
+        self._calibrate(epoch, {TRAINING: state.counts.tally()})
+        row = epoch_row(self.config, state, epoch, gate, accepted.get("fawa"))
+        append_rows(self.run.history_file, [*rows, row])
+        self._keep_pairs(epoch, used)
+        self.kept.keep_snapshot(epoch)
         state.epoch, state.step = epoch, 0
         state.counts = EpochCounts.zero(self.dataset.num_classes, self.device)
         state.save(self.run.state_file)
-        self._log_epoch(epoch_row)
+        names = self.dataset.class_names
+        self.observer.log(epoch_words(row, state.scores, names, self.config.train.epochs))
 
     def _evaluate(self, kind: str, model: nn.Module, epoch: int) -> list[Row]:
         """Evaluate one kind of weights, and keep them if they are the best of their kind so far."""
-        splits = {"val": self.val_images}
-        if self.test_images is not None:
-            splits["test"] = self.test_images
+        splits = {"val": self.images.val}
+        if self.images.test is not None:
+            splits["test"] = self.images.test
         counts = {split: self._count(model, images) for split, images in splits.items()}
         self.state.scores[kind] = {split: vars(count) for split, count in counts.items()}
         score = counts[self.config.train.select_on].selection_score
-        if score > self.state.best.get(kind, (-1.0, 0))[0]:
-            self.state.best[kind] = (score, epoch)
-            self._save_weights(kind, "best", model.state_dict(), epoch)
+        self.kept.keep_if_best(kind, model, score, epoch)
         return [
             row
             for split, count in counts.items()
@@ -335,7 +296,7 @@ class Trainer:
     def _count(self, model: nn.Module, images: Images) -> Counts:
         """Count what is right under the method's attack; a resumed run goes on with that of its start."""
         before = self.state.scores.get("online")
-        attack = Counts(**before["val"]).attack if before else METHODS[self.config.method].validation_attack
+        attack = Counts(**before["val"]).attack if before else self.parts.method.validated_with
         return count_correct(model, images, self.config, self.dataset.num_classes, attack)
 
     def _rows_of_unchanged(self, kind: str, epoch: int) -> list[Row]:
@@ -347,15 +308,8 @@ class Trainer:
 
     def _gate_statistic(self) -> float:
         counts = Counts(**self.state.scores["online"]["val"])
-        tail = tail_classes(self.train_images.counts(self.dataset.num_classes).cpu())
+        tail = tail_classes(self.images.train.counts(self.dataset.num_classes).cpu())
         return gate_statistic(self.config.averaging.gate, counts.robust, counts.total, tail)
-
-    def _shadow_of(self, kind: str) -> nn.Module:
-        """Load averaged weights into the shadow, re-estimating BatchNorm statistics where that is set."""
-        self.shadow.load_state_dict(self.state.averages[kind])
-        if self.config.averaging.batch_norm == "re-estimate":
-            update_bn(clean_batches(self.train_images, self.config.train.batch_size), self.shadow)
-        return self.shadow
 
     def _calibrate_first(self) -> None:
         """Set the knobs of epoch 1 from the weights that training starts from."""
@@ -364,84 +318,48 @@ class Trainer:
                 f"{self.config.method} is made to go on from a robust network, and this run starts from "
                 "random weights; name a trained run as init (--init RUN)"
             )
-        counts = self._count(self.state.model, self.val_images)
+        counts = self._count(self.state.model, self.images.val)
         self.state.scores["online"] = {"val": vars(counts)}
-        self._calibrate(0)
+        self._calibrate(0, {})
 
-    def _calibrate(self, epoch: int) -> None:
-        validation = Counts(**self.state.scores["online"]["val"])
+    def _calibrate(self, epoch: int, trained: Mapping[str, Tally]) -> None:
+        """Ask the rule, once the passes that it reads are made."""
+        knobs = self.state.knobs.on(self.device)
+        passes = {
+            asked.name: make_pass(
+                asked,
+                self.step,
+                self.state.model,
+                self.images.train if asked.over == "training" else self.images.val,
+                knobs,
+                self.config.seed,
+                epoch,
+            )
+            for asked in self.parts.passes
+            if epoch >= asked.from_epoch
+        }
+        validation = Counts(**self.state.scores["online"]["val"]).tallies()
         stats = ClassStats(
             epoch=epoch,
-            train_correct=self.state.counts.correct.cpu(),
-            train_total=self.state.counts.total.cpu(),
-            val_clean_correct=torch.tensor(validation.clean),
-            val_robust_correct=torch.tensor(validation.robust),
-            val_total=torch.tensor(validation.total),
+            class_counts=self.step.class_counts.cpu(),
+            seen={**trained, **validation, **passes},
         )
-        rule = METHODS[self.config.method].rule(self.config)
-        self.state.rule_state, self.state.knobs = rule(self.state.rule_state, stats)
+        self.state.rule_state, self.state.knobs = self.parts.rule(self.state.rule_state, stats)
 
-    # Rows ----------------------------------------------------------------------------------------------
-
-    def _training_row(self, epoch: int) -> Scores:
-        counts, attack = self.state.counts, self.config.attack
-        return Scores(
-            epoch=epoch,
-            split="train",
-            weights="online",
-            attack="training",
-            norm=attack.norm,
-            eps=attack.eps,
-            correct=tuple(counts.correct.tolist()),
-            total=tuple(counts.total.tolist()),
-        )
-
-    def _epoch_row(self, epoch: int, gate: float, accepted: bool | None) -> Epoch:
-        counts, settings = self.state.counts, self.config.averaging
-        images = int(counts.total.sum())
-        open_yet = accepted is not None and epoch >= settings.start_epoch
-        return Epoch(
-            epoch=epoch,
-            learning_rate=self.state.optimizer.param_groups[0]["lr"],
-            loss=float(counts.loss) / images,
-            seconds=counts.seconds,
-            images_per_second=images / max(counts.seconds, 1e-9),
-            gate_worst=gate,
-            gate_threshold=settings.threshold,
-            gate_accepted=accepted if open_yet else None,
-        )
-
-    # What is kept --------------------------------------------------------------------------------------
-
-    def _save_weights(self, kind: str, checkpoint: str, state_dict: Mapping[str, Tensor], epoch: int) -> None:
-        metadata = {
-            "weights": kind,
-            "checkpoint": checkpoint,
-            "epoch": str(epoch),
-            "run": self.run.id,
-            "model": self.config.model,
-            "select_on": self.config.train.select_on,
-        }
-        save_weights(self.run.weights_file(kind, checkpoint), state_dict, metadata)
-
-    def _keep_last(self) -> None:
-        """Keep the newest weights of every kind (mid-epoch ones count for the epoch that they are in)."""
-        epoch = self.state.epoch
-        self._save_weights("online", "last", self.state.model.state_dict(), epoch + (self.state.step > 0))
-        for kind in self.state.averages:
-            self._save_weights(kind, "last", self._shadow_of(kind).state_dict(), epoch)
-
-    def _return_to_last_good(self) -> None:
-        if self.run.state_file.exists():
-            self.state.restore(self.run.state_file)
-            self._keep_last()
-
-    def _keep_snapshot(self, epoch: int) -> None:
-        every = self.config.train.keep_every
-        if every and epoch % every == 0:
-            self._save_weights("online", f"epoch{epoch}", self.state.model.state_dict(), epoch)
-
-    # Telling -------------------------------------------------------------------------------------------
+    def _keep_pairs(self, epoch: int, knobs: Knobs) -> None:
+        """Keep the knobs for pairs of classes of the last epoch and of every n-th, where there are any."""
+        every, last = self.config.train.keep_every, epoch == self.config.train.epochs
+        if not knobs.of_pairs or not (last or (every and epoch % every == 0)):
+            return
+        path = self.run.knobs_file
+        held: dict[str, np.ndarray] = {}
+        if path.exists():
+            with np.load(path, allow_pickle=False) as before:
+                held = dict(before)
+        now = {f"epoch{epoch}/{name}": value.numpy() for name, value in knobs.of_pairs.items()}
+        make_folder(path.parent)
+        with replacing(path) as temporary, temporary.open("xb") as file:
+            np.savez_compressed(file, allow_pickle=False, **{**held, **now})
 
     def _check_finite(self, *, weights: bool = False) -> None:
         """Stop at a loss that is not finite, and before saving also at weights that no loss has seen yet."""
@@ -457,96 +375,20 @@ class Trainer:
             f"{what}; lower optimizer.lr (now {rate:g}) and start again: the last good state is kept"
         )
 
-    def _report(self, phase: str, share_of_epoch: float) -> None:
-        epochs = self.config.train.epochs
-        self.observer.progress(
-            Progress(
-                done=self.state.epoch + share_of_epoch,
-                total=epochs,
-                unit="epochs",
-                phase=phase,
-                epoch=self.state.epoch + 1,
-                epochs=epochs,
-            )
-        )
 
-    def _log_epoch(self, row: Epoch) -> None:
-        assert row.loss is not None  # it was trained here
-        assert row.images_per_second is not None
-        counts = Counts(**self.state.scores["online"]["val"])
-        robust = [k / n for k, n in zip(counts.robust, counts.total, strict=True)]
-        worst = self.dataset.class_names[robust.index(min(robust))]
-        gate = {None: "", True: ", FAWA took it", False: ", FAWA rejected it"}[row.gate_accepted]
-        self.observer.log(
-            f"epoch {row.epoch}/{self.config.train.epochs}: loss {row.loss:.3f}, validation clean "
-            f"{sum(counts.clean) / sum(counts.total):.1%}, robust {sum(robust) / len(robust):.1%}, "
-            f"worst {min(robust):.1%} ({worst}), {row.images_per_second:.0f} images/s{gate}"
-        )
-
-    def _closing_words(self) -> str:
-        if "fawa" not in self.averagers:
-            return "FAWA weights were not kept: too few validation images a class for the worst-class gate."
-        if "fawa" not in self.state.averages:
-            settings = self.config.averaging
-            if settings.start_epoch > self.config.train.epochs:
-                return (
-                    f"The run ended before averaging started (averaging.start_epoch={settings.start_epoch}): "
-                    "online weights are reported."
-                )
-            return (
-                f"FAWA's gate never opened (validation {settings.gate} below {settings.threshold:g} "
-                f"from epoch {settings.start_epoch} on): online weights are reported."
-            )
-        return ""
-
-
-def _check_batch(config: RunConfig, images: int) -> None:
-    if config.train.batch_size > images:
-        raise ConfigError(
-            f"train.batch_size={config.train.batch_size} exceeds the {images} training images; "
-            "lower it or use a larger data set"
-        )
-
-
-def _averagers(config: RunConfig, val_counts: Tensor, observer: Observer) -> dict[str, Averager]:
-    """Build EMA and FAWA; a worst-class gate over too few validation images is refused."""
-    settings = config.averaging
-    averagers = {"ema": Averager(decay=settings.decay, start_epoch=settings.start_epoch)}
-    smallest = int(val_counts.min())
-    if settings.gate == "worst" and smallest < SMALLEST_GATE_CLASS:
-        sentence = (
-            f"averaging.gate=worst needs {SMALLEST_GATE_CLASS} validation images a class and the smallest "
-            f"has {smallest}; raise data.val_fraction or choose the gate worst-10-percent, tail or mean"
-        )
-        if METHODS[config.method].gated:
-            raise ConfigError(sentence)
-        observer.log(f"FAWA weights are not kept: {sentence}")
-        return averagers
-    averagers["fawa"] = Averager(
-        decay=settings.decay, start_epoch=settings.start_epoch, threshold=settings.threshold
-    )
-    return averagers
-
-
-def _model_spec(dataset: Dataset, train: Images) -> ModelSpec:
-    mean, std = channel_statistics(train.images)
-    return ModelSpec(dataset.channels, dataset.num_classes, dataset.image_size, mean, std)
-
-
-def _model(
+def _first_state(
+    parts: Parts,
     config: RunConfig,
-    spec: ModelSpec,
-    device: torch.device,
-    initial: Mapping[str, Tensor] | None,
-    observer: Observer,
-) -> nn.Module:
-    model: nn.Module = build_model(config.model, spec, config.seed)
-    if initial is not None:
-        start = WeightsFile.of(config.init or "the initial weights")
-        said = load_into(model, initial, str(start), key=start.key).said(start.path.name)
-        if said and leads_to_file(start.path):
-            observer.log(f"starting from {start}; {said}")
-    model = for_training(model, device)
-    if ":" in config.model:
-        require_trainable(model, spec, device)
-    return model
+    model: nn.Module,
+    companions: Mapping[str, nn.Module],
+    images: Images,
+    classes: int,
+) -> TrainingState:
+    """Build the state that training starts with."""
+    rule_state, knobs = parts.rule.initial(classes)
+    optimizer = sgd(config, [model, *companions.values()])
+    counts = EpochCounts.zero(classes, images.labels.device)
+    sampler_state = parts.sampler.initial(images.labels) if parts.sampler is not None else {}
+    return TrainingState(
+        model, optimizer, knobs, rule_state, counts, sampler_state=sampler_state, companions=companions
+    )

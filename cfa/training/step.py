@@ -1,72 +1,83 @@
 """One training step: attack, loss, update. The same for every method."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from cfa.attacks import PGD
 from cfa.config import RunConfig
-from cfa.errors import ConfigError
-from cfa.methods import ClassKnobs, Objective, Terms
-from cfa.methods.recipes import Recipe
+from cfa.methods import Alone, Attacked, Batch, Knobs, Loss, Parts, Ranks, parts_of
+from cfa.methods.interface import Model
 
 
-@dataclass(frozen=True)
-class DeviceKnobs:
-    """A rule's knobs where training reads them: float32 on its device, shape (classes,)."""
+@dataclass(frozen=True, kw_only=True)
+class StepResult:
+    """What a step came to; nothing here has a gradient.
 
-    eps: Tensor
-    clean_weight: Tensor
-    robust_weight: Tensor
+    Attributes:
+        loss: The batch's loss, a scalar on the device.
+        correct: Which adversarial examples were classified correctly before the update, shape (batch,).
+        sums: What the objective sums besides, for each image: shape (batch,) or (batch, classes).
+    """
 
-    @classmethod
-    def of(cls, knobs: ClassKnobs, device: torch.device) -> "DeviceKnobs":
-        """Copy knobs to the device, once an epoch."""
-        values = (knobs.eps, knobs.clean_weight, knobs.robust_weight)
-        dtype, cuda = torch.get_default_dtype(), device.type == "cuda"
-        return cls(*(value.to(dtype).to(device, non_blocking=cuda) for value in values))
+    loss: Tensor
+    correct: Tensor
+    sums: Mapping[str, Tensor]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Step:
     """A method's training step for one configuration.
 
     Attributes:
-        attack: The training attack.
-        objective: The loss terms.
-        autocast: Arithmetic of the forward passes (bf16 on GPUs, if asked for).
-        extra_passes: Forward passes of the official code that only move BatchNorm statistics.
-        has_clean_term: Whether the objective has a clean term.
-        batch_weights: Divide each loss term by the sum of its weights in the batch.
-        parts: Attack and gradients are computed for the batch in so many parts.
+        parts: The method's parts.
         model: What is called (the network, possibly compiled).
+        network: The network itself.
+        class_counts: Training images of each class, on the device.
+        autocast: Arithmetic of the forward passes (bf16 on GPUs, if asked for).
+        official_passes: Forward passes of the official code that only move BatchNorm statistics.
+        pieces: Attack and gradients are computed for the batch in so many pieces.
+        teacher: A trained network in eval mode, for methods that learn from one.
+        companions: Networks that are trained beside the model.
+        everyone: The processes that share a batch.
     """
 
-    attack: PGD
-    objective: Objective
-    autocast: bool
-    extra_passes: tuple[str, ...]
-    has_clean_term: bool
-    batch_weights: bool
-    parts: int
+    parts: Parts
     model: Callable[[Tensor], Tensor]
+    network: nn.Module
+    class_counts: Tensor
+    autocast: bool = False
+    official_passes: tuple[str, ...] = ()
+    pieces: int = 1
+    teacher: Model | None = None
+    companions: Mapping[str, nn.Module] = field(default_factory=dict)
+    everyone: Ranks = field(default_factory=Alone)
 
     @classmethod
-    def of(cls, recipe: Recipe, config: RunConfig, model: nn.Module) -> "Step":
-        """Put the parts of a recipe together."""
+    def of(
+        cls,
+        config: RunConfig,
+        model: nn.Module,
+        class_counts: Tensor,
+        *,
+        teacher: Model | None = None,
+        companions: Mapping[str, nn.Module] | None = None,
+    ) -> "Step":
+        """Put the parts of a configuration's method together."""
+        parts = parts_of(config)
         called: Callable[[Tensor], Tensor] = torch.compile(model) if config.train.compile else model
-        extra = recipe.official_passes if config.train.official_passes else ()
         return cls(
-            attack=recipe.attack(config),
-            objective=recipe.objective,
-            autocast=config.train.precision == "bf16",
-            extra_passes=extra,
-            has_clean_term=recipe.uses_beta,
-            batch_weights=recipe.batch_weights,
-            parts=config.train.batch_parts,
+            parts=parts,
             model=called,
+            network=model,
+            class_counts=class_counts,
+            autocast=config.train.precision == "bf16",
+            official_passes=parts.method.official_passes if config.train.official_passes else (),
+            pieces=config.train.batch_parts,
+            teacher=teacher,
+            companions=companions or {},
         )
 
     def __call__(
@@ -74,71 +85,82 @@ class Step:
         optimizer: torch.optim.Optimizer,
         x: Tensor,
         y: Tensor,
-        knobs: DeviceKnobs,
+        index: Tensor,
+        knobs: Knobs,
         generator: torch.Generator,
-    ) -> tuple[Tensor, Tensor]:
+    ) -> StepResult:
         """Train on one batch.
 
-        Returns:
-            The loss (a scalar on the device, detached) and which adversarial examples were classified
-            correctly before the update, shape (batch,), boolean.
+        Args:
+            optimizer: Takes the step.
+            x: Images, values in [0, 1].
+            y: Their classes.
+            index: Which training images they are.
+            knobs: The epoch's, on the device of ``x``.
+            generator: Source of the attack's start, on that device.
         """
         optimizer.zero_grad(set_to_none=True)
-        # Sums and maxima over the batch are taken here, where all of it is, and not in its parts.
-        clean, robust = (self._weights(of, y) for of in (knobs.clean_weight, knobs.robust_weight))
-        whole = _Samples(x, y, knobs.eps[y], clean, robust)
-        largest = whole.eps.max()
-        parts = [self._add_gradients(part, len(y), largest, generator) for part in whole.chunk(self.parts)]
+        batches = self._pieces(self.batch(x, y, index, knobs))
+        attacked = [self._attacked(batch, generator) for batch in batches]
+        losses: list[Loss] = []
+
+        def add_gradients() -> Tensor:
+            losses[:] = [
+                self._add(batch, found, len(y)) for batch, found in zip(batches, attacked, strict=True)
+            ]
+            return torch.stack([loss.per_sample for loss in losses]).sum()
+
+        loss = self.parts.gradients(self.network, add_gradients)
         optimizer.step()
-        if "logging" in self.extra_passes:
+        if "after-step" in self.official_passes:
             self._statistics_pass(x)
-        losses, correct = zip(*parts, strict=True)
-        return torch.stack(losses).sum(), torch.cat(correct)
+        logits = torch.cat([one.logits_adv for one in losses])
+        names = losses[0].sums
+        sums = {name: torch.cat([one.sums[name] for one in losses]).detach() for name in names}
+        return StepResult(loss=loss.detach(), correct=logits.argmax(dim=1) == y, sums=sums)
 
-    def _add_gradients(
-        self, part: "_Samples", batch: int, largest_eps: Tensor, generator: torch.Generator
-    ) -> tuple[Tensor, Tensor]:
-        """Add a part of a batch to the gradients; return its share of the loss and who was right."""
-        x, y = part.x, part.y
-        with torch.autocast(x.device.type, torch.bfloat16, enabled=self.autocast):
-            x_adv = self.attack(self.model, x, y, part.eps, generator=generator, largest_eps=largest_eps)
-            terms = self.objective(self.model, x, x_adv, y)
-            if "clean" in self.extra_passes:
-                self._statistics_pass(x)
-        self._refuse_other_terms(terms)
-        loss = part.robust_weight * terms.robust
-        if terms.clean is not None:
-            loss = loss + part.clean_weight * terms.clean
-        loss = loss.mean() * (len(y) / batch)
-        torch.autograd.backward(loss)
-        return loss.detach(), terms.logits_adv.detach().argmax(dim=1) == y
+    def batch(self, x: Tensor, y: Tensor, index: Tensor, knobs: Knobs) -> Batch:
+        """Put images together with what belongs to them: knobs of their classes, teacher, companions."""
+        more: dict[str, Any] = {} if self.teacher is None else {"teacher": self.teacher}
+        return Batch(
+            x=x,
+            y=y,
+            index=index,
+            knobs=knobs.at(y),
+            knobs_of_class=knobs,
+            class_counts=self.class_counts,
+            whole_y=y,
+            everyone=self.everyone,
+            companions=self.companions,
+            **more,
+        )
 
-    def _refuse_other_terms(self, terms: Terms) -> None:
-        """Refuse a clean term that would weigh nothing, and a beta that has none to weigh against."""
-        if (terms.clean is not None) != self.has_clean_term:
-            says, has = self.has_clean_term, "no clean term" if terms.clean is None else "a clean term"
-            raise ConfigError(f"the recipe says uses_beta={says} and its objective has {has}; set {not says}")
+    def _pieces(self, batch: Batch) -> list[Batch]:
+        """Cut a batch; what needs all of it still has ``whole_y``."""
+        if self.pieces == 1:
+            return [batch]
+        rows = zip(*(column.chunk(self.pieces) for column in (batch.x, batch.y, batch.index)), strict=True)
+        return [
+            replace(batch, x=x, y=y, index=index, knobs=batch.knobs_of_class.at(y)) for x, y, index in rows
+        ]
 
-    def _weights(self, of_class: Tensor, y: Tensor) -> Tensor:
-        """Weigh the samples, with ``batch_weights`` so that their mean in the batch is that over classes."""
-        weights = of_class[y]
-        return weights * (of_class.mean() / weights.mean()) if self.batch_weights else weights
+    def _attacked(self, batch: Batch, generator: torch.Generator) -> Attacked:
+        with self._arithmetic(batch.x):
+            return self.parts.attack(self.model, batch, generator)
+
+    def _add(self, batch: Batch, attacked: Attacked, whole: int) -> Loss:
+        """Add a piece's gradients; return its loss with its share in that of the batch."""
+        with self._arithmetic(batch.x):
+            loss = self.parts.objective(self.model, batch, attacked)
+            if "with-loss" in self.official_passes:
+                self._statistics_pass(batch.x)
+        share = loss.per_sample.mean() * (len(batch.y) / whole)
+        torch.autograd.backward(share)
+        return replace(loss, per_sample=share.detach(), logits_adv=loss.logits_adv.detach())
+
+    def _arithmetic(self, x: Tensor) -> torch.autocast:
+        return torch.autocast(x.device.type, torch.bfloat16, enabled=self.autocast)
 
     def _statistics_pass(self, x: Tensor) -> None:
         with torch.no_grad():
             self.model(x)
-
-
-@dataclass(frozen=True)
-class _Samples:
-    """A batch, and for each sample the knobs of its class."""
-
-    x: Tensor
-    y: Tensor
-    eps: Tensor
-    clean_weight: Tensor
-    robust_weight: Tensor
-
-    def chunk(self, parts: int) -> "list[_Samples]":
-        columns = (column.chunk(parts) for column in vars(self).values())
-        return [_Samples(*row) for row in zip(*columns, strict=True)]

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from cfa.attacks import CLEAN, Attack, named_attack, predict_under
 from cfa.config import RunConfig
 from cfa.data import Images, batch_slices, to_float
+from cfa.methods import VALIDATION_CLEAN, VALIDATION_ROBUST, Tally
 from cfa.results.rows import Scores
 from cfa.training.memory import OutOfMemory, fits
 from cfa.training.randomness import generator
@@ -25,6 +26,14 @@ class Counts:
     robust: tuple[int, ...]
     total: tuple[int, ...]
     attack: str = "pgd-10"  # saved states that do not say which
+
+    def tallies(self) -> dict[str, Tally]:
+        """Return the counts as a rule reads them."""
+        total = torch.tensor(self.total)
+        return {
+            name: Tally(total=total, correct=torch.tensor(correct))
+            for name, correct in ((VALIDATION_CLEAN, self.clean), (VALIDATION_ROBUST, self.robust))
+        }
 
     @property
     def selection_score(self) -> float:

@@ -268,14 +268,17 @@ def _of_nothing() -> dict[str, list[Callable[[], object]]]:
     kinds = ("runs", "usable_runs", "jobs", "progress", "forget_snapshots", "forget_datasets", "may_start")
     kinds += ("dataset_names", "attack_names", "leaderboard", "evaluated_runs", "swept_runs", "devices")
     kinds += ("seconds_until_queue_empty", "anything_active", "demo_jobs", "start_demo", "has_browser")
-    kinds += ("setting_names",)
     found = {kind: [getattr(services, kind)] for kind in kinds}
     found["csv"] = [lambda: services.csv(pd.DataFrame({"a": [1]}))]
     found["pretty_json"] = [lambda: services.pretty_json({"a": Path("/")})]
     found["preset_images"] = [lambda: services.preset_images("quick")]
     found["format_eps"] = [lambda: services.format_eps(8 / 255)]
     found["grid"] = [lambda: services.grid({"train.epochs": "1,2"})]
-    found["unused_settings"] = [lambda: services.unused_settings(services.METHODS["trades"])]
+    found["settings_of"] = [lambda: services.settings_of(["trades"])]
+    found["main_settings"] = [lambda: services.main_settings(["trades"])]
+    found["kind_of_setting"] = [lambda: services.kind_of_setting("method.beta")]
+    found["drawn_knobs"] = [lambda: [services.drawn_knobs(r, services.knobs(r)) for r in services.runs()]]
+    found["varies"] = [lambda: [services.varies(services.knobs(r), "eps") for r in services.runs()]]
     found["images_needed"] = [lambda: services.images_needed(0.05, 0.5, classes=10)]
     found["paired_images_needed"] = [lambda: services.paired_images_needed(0.05, 0.2, classes=10)]
     found["seeds_needed"] = [lambda: services.seeds_needed(0.05, 0.02)]

@@ -11,10 +11,9 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from cfa.config import WEIGHTS_KINDS, RunConfig
-from cfa.methods.presets import configure
-from cfa.methods.recipes import METHODS
+from cfa.methods import METHODS, configure
 from cfa.results.evaluations import Evaluation, new_id, save_evaluation
-from cfa.results.rows import Epoch, Knobs, Row, Scores, append_rows
+from cfa.results.rows import Epoch, KnobValues, Row, Scores, append_rows
 from cfa.results.runs import Manifest, RunFolder, now
 from cfa.results.store import Store
 from tests.app.example_evaluations import add_evaluations, embedded, write_weights
@@ -148,7 +147,7 @@ def _robust(config: RunConfig, weights: str, epoch: int, classes: int) -> np.nda
     """Accuracy under attack that each class has reached, in [0, 1]."""
     reach = _reach(classes)
     hardness = (reach.max() - reach) / np.ptp(reach)
-    calibrated = 0.06 if config.rule.lambda_eps is not None else 0.0
+    calibrated = 0.06 if config.method_settings.get("lambda_eps") else 0.0
     gain = (calibrated + WORST_GAIN[weights]) * hardness - 0.01 * (1 - hardness) * (calibrated > 0)
     return np.clip((reach + gain) * (1 - math.exp(-epoch / 4)), 0.0, 1.0)
 
@@ -188,22 +187,19 @@ def _scores(
     )
 
 
-def _knobs(config: RunConfig, classes: int, epoch: int) -> Knobs:
-    calibrates = epoch > config.rule.warmup_epochs
+def _knobs(config: RunConfig, classes: int, epoch: int) -> KnobValues:
+    own = config.method_settings
+    calibrates = epoch > int(own.get("warmup_epochs", 0))
     training = _robust(config, "online", epoch - 1, classes)
     eps = np.full(classes, config.attack.eps)
-    beta = np.full(classes, config.objective.beta or 0.0)
-    if calibrates and config.rule.lambda_eps is not None:
-        eps = (config.rule.lambda_eps + training) * config.attack.eps
-    if calibrates and config.rule.lambda_beta is not None:
-        beta = (config.rule.lambda_beta + training) * beta
-    clean = 1 / (1 + beta) if config.objective.beta else np.zeros(classes)
-    return Knobs(
-        epoch=epoch,
-        eps=tuple(eps.tolist()),
-        clean_weight=tuple(clean.tolist()),
-        robust_weight=tuple((1 - clean).tolist()),
-    )
+    beta = np.full(classes, own.get("beta", 0.0))
+    if calibrates and "lambda_eps" in own:
+        eps = (own["lambda_eps"] + training) * config.attack.eps
+    if calibrates and "lambda_beta" in own:
+        beta = (own["lambda_beta"] + training) * beta
+    clean = 1 / (1 + beta) if "beta" in own else np.zeros(classes)
+    values = {"eps": eps, "clean_weight": clean, "robust_weight": 1 - clean}
+    return KnobValues(epoch=epoch, values={name: tuple(value.tolist()) for name, value in values.items()})
 
 
 def _epoch(config: RunConfig, epoch: int, worst: float) -> Epoch:

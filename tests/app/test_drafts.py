@@ -47,9 +47,9 @@ def test_a_seed_that_is_named_twice_is_refused_by_its_number(text, named):
         ({}, 1),
         ({"seeds": (0, 1, 2)}, 3),
         ({"methods": ("pgd-at", "trades")}, 2),
-        ({"settings": {"rule.lambda_eps": "0.3,0.5", "attack.eps": "8/255, 15/255"}}, 4),
+        ({"settings": {"method.lambda_eps": "0.3,0.5", "attack.eps": "8/255, 15/255"}}, 4),
         # PGD-AT has no lambda: its grid is one run.
-        ({"methods": ("pgd-at", "trades-cfa"), "settings": {"rule.lambda_eps": "0.3,0.5"}}, 3),
+        ({"methods": ("pgd-at", "trades-cfa"), "settings": {"method.lambda_eps": "0.3,0.5"}}, 3),
         # Writing the preset's own value makes no second experiment.
         ({"settings": {"train.epochs": "20,20"}}, 1),
     ],
@@ -85,10 +85,10 @@ def test_bad_values_are_one_sentence(changes, error, words):
 def test_preset_values_name_the_methods_where_they_differ():
     both = draft(methods=("pgd-at-cfa", "trades-cfa"), preset="paper")
     values = both.preset_values()
-    assert values["rule.lambda_eps"] == "0.5 (pgd-at-cfa), 0.3 (trades-cfa)"
-    assert values["objective.beta"] == "6.0"  # only TRADES has one
+    assert values["method.lambda_eps"] == "0.5 (pgd-at-cfa), 0.3 (trades-cfa)"
+    assert values["method.beta"] == "6.0"  # only TRADES has one
     assert values["attack.eps"] == "8/255"
-    assert "objective.tau" not in values
+    assert "method.tau" not in values
 
 
 def test_changes_stand_beside_the_preset():
@@ -102,7 +102,7 @@ def test_changes_stand_beside_the_preset():
         ("attack.norm", ("linf", "l2")),
         ("train.compile", ("false", "true")),
         ("attack.eps", ()),
-        ("objective.beta", ()),
+        ("method.beta", ()),
         ("optimizer.milestones", ()),
     ],
 )
@@ -114,7 +114,7 @@ def test_settings_with_few_values_offer_them(name, expected):
     "settings",
     [
         {"attack.eps": "8/255", "attack.step_size": "eps/8", "optimizer.milestones": "0.3;0.6"},
-        {"train.compile": "true", "averaging.gate": "tail", "rule.eps_max": "20/255", "train.epochs": "3"},
+        {"train.compile": "true", "averaging.gate": "tail", "method.eps_max": "20/255", "train.epochs": "3"},
     ],
 )
 def test_a_run_can_be_written_back_into_the_form(settings):

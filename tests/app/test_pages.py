@@ -101,7 +101,7 @@ def test_training_from_the_form(empty_home):
     app.run()
     app.text_input(key="train_seeds").set_value("0, 1")
     app.text_input(key="set_train.epochs").set_value("2")
-    app.text_input(key="set_rule.lambda_eps").set_value("0.3, 0.5")
+    app.text_input(key="set_method.lambda_eps").set_value("0.3, 0.5")
     app.run()
     assert_sound(app)
     start = next(item for item in app.button if item.key == "start")
@@ -608,7 +608,7 @@ def test_compare_downloads_are_the_contracted_tables(example_home):
 def test_compare_lists_what_differs_in_the_settings(example_home):
     app = open_page("compare", runs=chosen_runs("trades", "pgd-at-cfa"))
     table = app.dataframe[-1].value.set_index("setting")
-    assert {"method", "objective.beta", "rule.lambda_eps"} <= set(table.index)
+    assert {"method", "method.beta", "method.lambda_eps"} <= set(table.index)
     assert "seed" not in table.index
 
 
@@ -674,7 +674,7 @@ def test_train_says_what_a_run_is_too_short_for(empty_home):
     app = open_page("train")
     app.text_input(key="set_train.epochs").set_value("2").run()
     assert_sound(app)
-    assert "all epochs are warm-up (rule.warmup_epochs=4): nothing will be calibrated" in words(app)
+    assert "all epochs are warm-up (method.warmup_epochs=4): nothing will be calibrated" in words(app)
     assert "there will be no EMA or FAWA weights" in words(app)
 
 

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from app import tables
-from cfa.methods.recipes import display_name
+from cfa.methods import display_name
 from cfa.results.frames import add_group_means, summary_frame
 from cfa.statistics import wilson
 

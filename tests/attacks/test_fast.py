@@ -8,7 +8,7 @@ from pyautoattack.square import SquareAttack
 from cfa.attacks.autoattack import MEMBERS, MemberName, autoattack
 from cfa.attacks.fast import LeanSquare, _project
 from cfa.attacks.named import predict
-from cfa.config import Norm
+from cfa.notation import Norm
 from tests.support.networks import batch_norm_network, images_and_labels
 
 

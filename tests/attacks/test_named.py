@@ -5,8 +5,8 @@ import torch
 import torch.nn.functional as F
 
 from cfa.attacks import ATTACKS, PGD, named_attack, predict, predict_under
-from cfa.config import StepSize
 from cfa.errors import UnknownName
+from cfa.notation import StepSize
 from cfa.trust import allowing
 from tests.support.networks import batch_norm_network, buffers_of, images_and_labels, same_tensors
 

@@ -2,6 +2,8 @@
 
 import copy
 import math
+from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pytest
@@ -9,14 +11,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cfa.attacks import PGD
+from cfa.attacks import PGD, FirstBreak, FriendlyPGD, OfficialFriendlyPGD
 from cfa.attacks.pgd import NORMAL_START
-from cfa.config import StepSize
+from cfa.notation import StepSize
 from tests.support.networks import batch_norm_network, buffers_of, images_and_labels, same_tensors
 
 EPS = 0.1
 TWO = StepSize(value=0.03)
 QUARTER = StepSize(value=0.25, relative=True)
+Kind = Callable[..., PGD]
+KINDS: list[Kind] = [PGD, partial(FriendlyPGD, tau=1), FirstBreak]
 
 
 def seeded(seed: int = 5) -> torch.Generator:
@@ -58,10 +62,10 @@ def test_it_is_madrys_pgd_with_a_radius_per_sample(relative: bool) -> None:
 
 @pytest.mark.parametrize("norm", ["linf", "l2"])
 @pytest.mark.parametrize("start", ["uniform", "normal", "none"])
-@pytest.mark.parametrize("extra", [{}, {"tau": 1}, {"stop_when_broken": True}])
-def test_a_constant_radius_per_sample_is_the_scalar_one(norm: str, start: str, extra: dict) -> None:
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_constant_radius_per_sample_is_the_scalar_one(norm: str, start: str, kind: Kind) -> None:
     model, (x, y) = batch_norm_network().eval(), images_and_labels()
-    attack = PGD(norm=norm, start=start, steps=5, step_size=QUARTER, **extra)
+    attack = kind(norm=norm, start=start, steps=5, step_size=QUARTER)
     scalar = attack(model, x, y, EPS, generator=seeded())
     constant = attack(model, x, y, torch.full((len(x),), EPS), generator=seeded())
     assert torch.equal(scalar, constant)
@@ -92,7 +96,8 @@ def test_l2_steps_and_projections_equal_numpy() -> None:
 def test_it_stays_in_the_ball_and_the_pixel_range(norm: str, start: str, loss: str, tau: int | None) -> None:
     model, (x, y) = batch_norm_network().eval(), images_and_labels(24)
     eps = per_class_eps(y) * (3 if norm == "l2" else 1)
-    attack = PGD(norm=norm, start=start, loss=loss, tau=tau, steps=6, step_size=StepSize(value=0.5))
+    kind = PGD if tau is None else partial(FriendlyPGD, tau=tau)
+    attack = kind(norm=norm, start=start, loss=loss, steps=6, step_size=StepSize(value=0.5))
     found = attack(model, x, y, eps, generator=seeded())
     if not (tau == 0 and start == "normal"):  # FAT without a step is TRADES' start, which nothing clips
         assert found.min() >= 0
@@ -145,7 +150,7 @@ def test_the_uniform_l2_start_fills_the_ball() -> None:
 
 def test_the_normal_start_is_that_of_trades() -> None:
     x, y = images_and_labels()
-    still = PGD(start="normal", tau=0)(batch_norm_network().eval(), x, y, EPS, generator=seeded())
+    still = FriendlyPGD(start="normal", tau=0)(batch_norm_network().eval(), x, y, EPS, generator=seeded())
     noise = torch.randn(x.shape, generator=seeded())
     assert torch.equal(still, x + NORMAL_START * noise)
     assert NORMAL_START == 0.001
@@ -204,7 +209,7 @@ def test_the_fat_attack_equals_a_slow_loop_over_samples(tau: int, bn_mode: str) 
     eps = per_class_eps(y)
     slow = copy.deepcopy(model).train(bn_mode == "train")
     expected = slow_fat(slow, x, y, eps, tau, 0.03, 8)
-    attack = PGD(steps=8, step_size=TWO, bn_mode=bn_mode, tau=tau)
+    attack = FriendlyPGD(steps=8, step_size=TWO, bn_mode=bn_mode, tau=tau)
     found = attack(model, x, y, eps, generator=seeded())
     torch.testing.assert_close(found, expected, atol=1e-6, rtol=0)
     full = PGD(steps=8, step_size=TWO, bn_mode=bn_mode)(model, x, y, eps, generator=seeded())
@@ -215,7 +220,9 @@ def test_in_train_mode_fat_moves_the_statistics_as_whole_batches_do() -> None:
     model, (x, y) = batch_norm_network(), images_and_labels(24)
     slow = copy.deepcopy(model).train()
     slow_fat(slow, x, y, per_class_eps(y), 1, 0.03, 8)
-    PGD(steps=8, step_size=TWO, bn_mode="train", tau=1)(model, x, y, per_class_eps(y), generator=seeded())
+    FriendlyPGD(steps=8, step_size=TWO, bn_mode="train", tau=1)(
+        model, x, y, per_class_eps(y), generator=seeded()
+    )
     for name, value in slow.state_dict().items():
         torch.testing.assert_close(model.state_dict()[name], value)
 
@@ -223,14 +230,14 @@ def test_in_train_mode_fat_moves_the_statistics_as_whole_batches_do() -> None:
 # What it leaves as found -------------------------------------------------------------------------------
 
 ATTACKS = [
-    PGD(steps=3, bn_mode=mode, loss=loss, **extra)
+    kind(steps=3, bn_mode=mode, loss=loss, **extra)
     for mode in ("train", "eval")
-    for loss, extra in (
-        ("cross-entropy", {}),
-        ("kl", {"start": "normal"}),
-        ("margin", {"norm": "l2"}),
-        ("cross-entropy", {"tau": 1}),
-        ("cross-entropy", {"stop_when_broken": True}),
+    for kind, loss, extra in (
+        (PGD, "cross-entropy", {}),
+        (PGD, "kl", {"start": "normal"}),
+        (PGD, "margin", {"norm": "l2"}),
+        (KINDS[1], "cross-entropy", {}),
+        (FirstBreak, "cross-entropy", {}),
     )
 ]
 
@@ -301,7 +308,7 @@ def test_a_plain_function_can_be_attacked() -> None:
 def test_fat_without_patience_trains_on_its_starts(bn_mode: str, tau: int) -> None:
     """With tau 0 the official loop ends before its first step, after one look; more would move BatchNorm."""
     model, (x, y) = batch_norm_network(), images_and_labels(24)
-    attack = PGD(steps=8, step_size=TWO, bn_mode=bn_mode, tau=tau, official_loop=True)
+    attack = OfficialFriendlyPGD(steps=8, step_size=TWO, bn_mode=bn_mode, tau=tau)
     before = int(model[1].num_batches_tracked)
     found = attack(model, x, y, per_class_eps(y), generator=seeded())
     noise = 2 * torch.rand(x.shape, generator=seeded()) - 1
@@ -312,16 +319,16 @@ def test_fat_without_patience_trains_on_its_starts(bn_mode: str, tau: int) -> No
 
 
 @pytest.mark.parametrize("parts", [1, 2, 3])
-@pytest.mark.parametrize("extra", [{}, {"tau": 1}, {"stop_when_broken": True}])
-def test_a_shared_step_is_that_of_the_whole_batch(parts: int, extra: dict) -> None:
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_shared_step_is_that_of_the_whole_batch(parts: int, kind: Kind) -> None:
     """FRL steps by a quarter of the batch's largest eps, also where it is computed in parts, or shrinks."""
     model, (x, y) = batch_norm_network().eval(), images_and_labels(24)
     eps = per_class_eps(y)
-    shared = PGD(steps=4, step_size=QUARTER, start="none", shared_step=True, **extra)
-    absolute = PGD(steps=4, step_size=StepSize(value=float(eps.max()) / 4), start="none", **extra)
+    shared = kind(steps=4, step_size=QUARTER, start="none")
+    absolute = kind(steps=4, step_size=StepSize(value=float(eps.max()) / 4), start="none")
     expected = absolute(model, x, y, eps)
     found = [
-        shared(model, xs, ys, radius, largest_eps=eps.max())
+        shared(model, xs, ys, radius, unit=eps.max())
         for xs, ys, radius in zip(x.chunk(parts), y.chunk(parts), eps.chunk(parts), strict=True)
     ]
     torch.testing.assert_close(torch.cat(found), expected, atol=1e-6, rtol=0)

@@ -8,10 +8,10 @@ import torch
 from sklearn.metrics import confusion_matrix
 from torch import Tensor, nn
 
-from cfa.config import Norm
 from cfa.errors import CfaError, CheckpointError
 from cfa.evaluation import confusion, judged, worst_case
 from cfa.evaluation.judge import judge
+from cfa.notation import Norm
 
 
 class Bright(nn.Module):

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from cfa.attacks import ImageNoise, named_attack
-from cfa.config import Norm
 from cfa.data import Dataset, Images, to_float
 from cfa.evaluation import EvaluationPlan, Outcomes, attack_images
 from cfa.evaluation.runner import Runner
+from cfa.notation import Norm
 from cfa.progress import Observer
 from tests.support.networks import batch_norm_network, images_and_labels
 from tests.support.tiny import CPU

@@ -11,11 +11,11 @@ from torch import nn
 
 from cfa.attacks import AutoAttack, own_tracing
 from cfa.attacks.autoattack import Version, autoattack
-from cfa.config import Norm
 from cfa.data import Dataset, to_float
 from cfa.errors import ConfigError
 from cfa.evaluation import EvaluationPlan, Outcomes, attack_images
 from cfa.models import SmallCNN
+from cfa.notation import Norm
 from cfa.progress import Observer
 from tests.support import staged
 from tests.support.tiny import CPU

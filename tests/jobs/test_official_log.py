@@ -116,7 +116,7 @@ def test_flags_are_methods(tmp_path: Path, mode: str, ccm: bool, ccr: bool, meth
     arguments = ARGUMENTS | {"mode": mode, "ccm": ccm, "ccr": ccr}
     config = read_official_log(write_log(tmp_path, arguments)).config
     assert config.method == method
-    assert config.objective.tau == (3 if mode == "FAT" else None)
+    assert config.method_settings.get("tau") == (3 if mode == "FAT" else None)
 
 
 @pytest.mark.parametrize(
@@ -173,7 +173,7 @@ def test_without_settings_the_method_must_be_said(tmp_path: Path) -> None:
     file = write_log(tmp_path)
     with pytest.raises(ConfigError, match="name it: --method"):
         read_official_log(file)
-    assert read_official_log(file, method="pgd-at-cfa").config.rule.lambda_eps == 0.5
+    assert read_official_log(file, method="pgd-at-cfa").config.method_settings["lambda_eps"] == 0.5
 
 
 @pytest.mark.parametrize(

@@ -134,13 +134,13 @@ WRONG = [
     (BASE + "sedes = [1]", "unknown key 'sedes'; did you mean 'seeds'"),
     (BASE + EVALUATION + 'weigths = ["ema"]', "unknown key 'weigths'; did you mean 'weights'"),
     (BASE + '[settings]\n"atack.eps" = 0.1', "unknown setting 'atack.eps'; did you mean 'attack.eps'"),
-    (BASE + '[settings]\n"objective.tau" = 3', "none of the suite's methods has objective.tau"),
+    (BASE + '[settings]\n"objective.tau" = 3', "none of the suite's methods has method.tau"),
     (BASE + '[settings]\n"attack.eps" = 3', "attack.eps=3 lies outside (0, 1]; did you mean 3/255?"),
     (BASE + EVALUATION + "eps = 8", "eps=8 lies outside (0, 1]; did you mean 8/255?"),
     (BASE + EVALUATION + 'eps = "eight"', "eps='eight' is not a number; write a fraction"),
     (BASE.replace("trades-cfa", "trades-cfaa"), "unknown method 'trades-cfaa'; did you mean 'trades-cfa'"),
     (BASE + '[by_method.fat]\n"train.epochs" = 3', "unknown method of the suite 'fat'; choose from trades"),
-    (BASE + '[by_method.trades]\n"objective.tau" = 3', "trades has no objective.tau"),
+    (BASE + '[by_method.trades]\n"objective.tau" = 3', "trades has no method.tau"),
     (BASE + '[by_dataset.cifar100]\n"train.epochs" = 3', "did you mean 'cifar10'"),
     (BASE + '[init]\ntrades = "trades-cfa"\ntrades-cfa = "trades"', "start from each other"),
     (BASE + '[init]\ntrades-cfa = "trades"\n[settings]\n"attack.eps" = [0.1, 0.2]', None),
@@ -188,7 +188,7 @@ def test_settings_go_from_all_to_one_data_set_to_one_method() -> None:
     for member in members:
         config = member.config
         assert config.train.epochs == (5 if config.method == "fat" else 7)
-        assert config.objective.tau == (2 if config.method == "fat" else None)
+        assert config.method_settings.get("tau") == (2 if config.method == "fat" else None)
         assert config.data.imbalance_ratio == 50 or config.dataset == "cifar100-lt"
         assert member.variant == {"attack.steps": config.attack.steps}
 

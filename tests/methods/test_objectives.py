@@ -5,10 +5,11 @@ import pytest
 import scipy.special
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
-from cfa.methods import METHODS
-from cfa.methods.objectives import adversarial_cross_entropy, trades
+from cfa.methods import METHODS, Attacked, Batch, Knobs, configure, parts_of
+from cfa.methods.catalogue.pgd_at import adversarial_cross_entropy
+from cfa.methods.catalogue.trades import clean_and_robust, trades
 from tests.support.networks import batch_norm_network, images_and_labels
 
 
@@ -16,27 +17,38 @@ def softmax(z: torch.Tensor) -> np.ndarray:
     return scipy.special.softmax(z.detach().double().numpy(), axis=1)
 
 
+def batch_of(x: Tensor, y: Tensor, **knobs: Tensor) -> Batch:
+    of_class = Knobs(eps=torch.full((4,), 0.1), **knobs)
+    return Batch(
+        x=x,
+        y=y,
+        index=torch.arange(len(y)),
+        knobs=of_class.at(y),
+        knobs_of_class=of_class,
+        class_counts=torch.full((4,), 10),
+        whole_y=y,
+    )
+
+
 def test_trades_is_cross_entropy_and_kl_per_sample() -> None:
     model, (x, y) = batch_norm_network().eval(), images_and_labels()
     x_adv = (x + 0.1).clamp(0, 1)
-    terms = trades(model, x, x_adv, y)
+    clean, robust, logits_adv = clean_and_robust(model, batch_of(x, y), Attacked(x_adv=x_adv))
     p, q = softmax(model(x)), softmax(model(x_adv))
-    assert terms.clean is not None
     np.testing.assert_allclose(
-        terms.clean.detach().numpy(), -np.log(p[np.arange(len(y)), y.numpy()]), rtol=1e-4, atol=1e-6
+        clean.detach().numpy(), -np.log(p[np.arange(len(y)), y.numpy()]), rtol=1e-4, atol=1e-6
     )
-    np.testing.assert_allclose(
-        terms.robust.detach().numpy(), (p * np.log(p / q)).sum(1), rtol=1e-3, atol=1e-6
-    )
-    assert torch.equal(terms.logits_adv, model(x_adv))
+    np.testing.assert_allclose(robust.detach().numpy(), (p * np.log(p / q)).sum(1), rtol=1e-3, atol=1e-6)
+    assert torch.equal(logits_adv, model(x_adv))
 
 
 def test_the_gradient_of_trades_is_that_of_the_official_loss() -> None:
     """Formula of PKU-ML/CFA: sum[(1 - w) CE + w KL] / B, where the KL's target keeps its gradient."""
     model, (x, y) = batch_norm_network().train(), images_and_labels()
-    x_adv, w = (x - 0.07).clamp(0, 1), torch.tensor([0.2, 0.5, 0.9, 6 / 7])[y]
-    terms = trades(model, x, x_adv, y)
-    loss = (terms.clean * (1 - w) + terms.robust * w).mean()
+    of_class = torch.tensor([0.2, 0.5, 0.9, 6 / 7])
+    x_adv, w = (x - 0.07).clamp(0, 1), of_class[y]
+    batch = batch_of(x, y, clean_weight=1 - of_class, robust_weight=of_class)
+    loss = trades(model, batch, Attacked(x_adv=x_adv)).per_sample.mean()
     found = torch.autograd.grad(loss, list(model.parameters()))
 
     clean, robust = model(x), model(x_adv)
@@ -48,23 +60,24 @@ def test_the_gradient_of_trades_is_that_of_the_official_loss() -> None:
         torch.testing.assert_close(one, other, atol=1e-6, rtol=1e-4)
 
 
-def test_adversarial_training_has_no_clean_term_and_makes_one_pass() -> None:
+def test_adversarial_training_makes_one_pass() -> None:
     model, (x, y) = batch_norm_network().train(), images_and_labels()
     x_adv = (x + 0.1).clamp(0, 1)
-    terms = adversarial_cross_entropy(model, x, x_adv, y)
-    assert terms.clean is None
+    loss = adversarial_cross_entropy(model, batch_of(x, y), Attacked(x_adv=x_adv))
     assert int(model[1].num_batches_tracked) == 1
-    expected = scipy.special.log_softmax(terms.logits_adv.detach().double().numpy(), axis=1)
+    expected = scipy.special.log_softmax(loss.logits_adv.detach().double().numpy(), axis=1)
     np.testing.assert_allclose(
-        terms.robust.detach().numpy(), -expected[np.arange(len(y)), y.numpy()], rtol=1e-4, atol=1e-6
+        loss.per_sample.detach().numpy(), -expected[np.arange(len(y)), y.numpy()], rtol=1e-4, atol=1e-6
     )
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_equal_images_have_no_robust_term_beyond_the_clean_one(method: str) -> None:
+def test_of_images_that_did_not_move_only_the_clean_term_is_left(method: str) -> None:
     model, (x, y) = batch_norm_network().eval(), images_and_labels()
-    terms = METHODS[method].objective(model, x, x, y)
-    if terms.clean is None:
-        torch.testing.assert_close(terms.robust, F.cross_entropy(model(x), y, reduction="none"))
-    else:
-        assert terms.robust.abs().max() < 1e-6
+    parts = parts_of(configure(method, "tiny", preset="demo"))
+    knobs = parts.rule.initial(4)[1].on(torch.device("cpu"))
+    batch = batch_of(x, y, **{name: value for name, value in knobs.items() if name != "eps"})
+    loss = parts.objective(model, batch, Attacked(x_adv=x))
+    weight = batch.knobs.get("clean_weight", torch.ones(len(y)))
+    expected = weight * F.cross_entropy(model(x), y, reduction="none")
+    torch.testing.assert_close(loss.per_sample, expected, atol=1e-5, rtol=1e-5)

@@ -16,7 +16,7 @@ from torch import Tensor
 from benchmarks.official import Official, load_official
 from cfa.data import NO_AUGMENTATION, Images
 from cfa.data.batches import draw_offsets
-from cfa.methods import METHODS, ClassKnobs, ClassStats, configure
+from cfa.methods import METHODS, TRAINING, ClassStats, Knobs, configure, parts_of, settings_of
 from cfa.models import ModelSpec, build_model
 from cfa.training.epoch import train_epoch
 from cfa.training.randomness import derived_seed
@@ -83,13 +83,14 @@ def ours(method: str, start: dict[str, Tensor]) -> tuple[Outcome, EpochCounts]:
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=5e-4)
     eps, beta = class_knobs(method)
     clean, robust = (1 / (1 + beta), beta / (1 + beta))
-    if not METHODS[method].uses_beta:
-        clean, robust = torch.zeros_like(eps), torch.ones_like(eps)
-    knobs = ClassKnobs(eps=eps, clean_weight=clean, robust_weight=robust)
+    weights = (
+        {"clean_weight": clean, "robust_weight": robust} if "method.beta" in settings_of([method]) else {}
+    )
+    knobs = Knobs(eps=eps, **weights)
     state = TrainingState(model, optimizer, knobs, {}, EpochCounts.zero(CLASSES, CPU))
     train_epoch(
         state,
-        Step.of(METHODS[method], config, model),
+        Step.of(config, model, torch.full((CLASSES,), BATCH * STEPS // CLASSES)),
         Images(*images()),
         NO_AUGMENTATION,
         seed=SEED,
@@ -156,14 +157,15 @@ def test_five_steps_equal_the_official_ones(official: Official, method: str, rec
 def check_knobs(method: str, counts: EpochCounts, train_robust: Tensor) -> None:
     """Compare with `class_eps` and `class_beta` as train.py computes them from its log (lines 172 to 185)."""
     config = configure(method, "cifar10", model="preact-resnet18", preset="official-code", seed=SEED)
-    rule = METHODS[method].rule(config)
-    epoch = config.rule.warmup_epochs
-    stats = ClassStats(epoch=epoch, train_correct=counts.correct, train_total=counts.total)
+    rule = parts_of(config).rule
+    stats = ClassStats(epoch=10, class_counts=counts.total, seen={TRAINING: counts.tally()})
     state, _ = rule.initial(CLASSES)
     _, knobs = rule(state, stats)
-    recipe = METHODS[method]
-    class_eps = (0.5 + train_robust) * EPS if recipe.ccm else torch.full((CLASSES,), EPS)
-    torch.testing.assert_close(knobs.eps, class_eps.double(), rtol=0, atol=TOLERANCE)
-    if recipe.uses_beta:
-        beta = (0.5 + train_robust) * BETA if recipe.ccr else torch.full((CLASSES,), BETA)
-        torch.testing.assert_close(knobs.robust_weight, (beta / (1 + beta)).double(), rtol=0, atol=TOLERANCE)
+    adds = METHODS[method].adds
+    class_eps = (0.5 + train_robust) * EPS if "CCM" in adds else torch.full((CLASSES,), EPS)
+    torch.testing.assert_close(knobs["eps"], class_eps.double(), rtol=0, atol=TOLERANCE)
+    if "robust_weight" in knobs:
+        beta = (0.5 + train_robust) * BETA if "CCR" in adds else torch.full((CLASSES,), BETA)
+        torch.testing.assert_close(
+            knobs["robust_weight"], (beta / (1 + beta)).double(), rtol=0, atol=TOLERANCE
+        )

@@ -10,7 +10,7 @@ import pytest
 from cfa.errors import ConfigError, StoreError
 from cfa.results.exports import export_runs
 from cfa.results.frames import EPOCHS_COLUMNS, KNOBS_COLUMNS, PER_CLASS_COLUMNS, SUMMARY_COLUMNS
-from cfa.results.rows import Epoch, Knobs, Scores, append_rows
+from cfa.results.rows import Epoch, KnobValues, Scores, append_rows
 from cfa.results.runs import Label, RunFolder
 
 
@@ -24,7 +24,10 @@ def run(make_run, evaluated):
     append_rows(
         run.history_file,
         [
-            Knobs(epoch=1, eps=(0.1, 0.2, 0.3), clean_weight=(0, 1, 1), robust_weight=(1, 6, 3)),
+            KnobValues(
+                epoch=1,
+                values={"eps": (0.1, 0.2, 0.3), "clean_weight": (0, 1, 1), "robust_weight": (1, 6, 3)},
+            ),
             Scores(
                 epoch=1,
                 split="train",

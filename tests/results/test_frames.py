@@ -20,7 +20,7 @@ from cfa.results.frames import (
     per_class_frame,
     summary_frame,
 )
-from cfa.results.rows import Epoch, Knobs, Scores, append_rows
+from cfa.results.rows import Epoch, KnobValues, Scores, append_rows
 from cfa.results.runs import Manifest, RunFolder
 from cfa.statistics import class_groups
 from tests.support.tiny import tiny_config, tiny_run
@@ -187,8 +187,13 @@ def test_of_equally_bad_classes_the_first_is_the_worst(tmp_path: Path) -> None:
 
 def test_history_shows_t_k_at_each_classs_own_eps(tmp_path: Path) -> None:
     run = a_run(tmp_path)
-    knobs = Knobs(
-        epoch=2, eps=(0.01, 0.02, 0.03), clean_weight=(0.25, 0.5, 0.0), robust_weight=(0.75, 0.5, 1.0)
+    knobs = KnobValues(
+        epoch=2,
+        values={
+            "eps": (0.01, 0.02, 0.03),
+            "clean_weight": (0.25, 0.5, 0.0),
+            "robust_weight": (0.75, 0.5, 1.0),
+        },
     )
     training = scores("training", epoch=2, split="train", weights="online", norm="linf")
     validation = scores("pgd-10", epoch=2, split="val", weights="online")
@@ -203,7 +208,10 @@ def test_history_shows_t_k_at_each_classs_own_eps(tmp_path: Path) -> None:
 
 def test_knobs_and_epochs_have_the_columns_of_the_design(tmp_path: Path) -> None:
     run = a_run(tmp_path)
-    knobs = Knobs(epoch=1, eps=(0.1, 0.2, 0.3), clean_weight=(0.25, 0.5, 0.0), robust_weight=(0.75, 0.5, 1.0))
+    knobs = KnobValues(
+        epoch=1,
+        values={"eps": (0.1, 0.2, 0.3), "clean_weight": (0.25, 0.5, 0.0), "robust_weight": (0.75, 0.5, 1.0)},
+    )
     epochs = [
         Epoch(
             epoch=epoch,

@@ -11,7 +11,7 @@ import pytest
 from cfa.errors import StoreError
 from cfa.results.rows import (
     Epoch,
-    Knobs,
+    KnobValues,
     Row,
     Scores,
     append_rows,
@@ -35,8 +35,10 @@ def scores(epoch: int) -> Scores:
     )
 
 
-def knobs(epoch: int) -> Knobs:
-    return Knobs(epoch=epoch, eps=(0.1, 1 / 3), clean_weight=(0.25, 0.0), robust_weight=(0.75, 1.0))
+def knobs(epoch: int) -> KnobValues:
+    return KnobValues(
+        epoch=epoch, values={"eps": (0.1, 1 / 3), "clean_weight": (0.25, 0.0), "robust_weight": (0.75, 1.0)}
+    )
 
 
 def whole(epoch: int, accepted: bool | None = None) -> Epoch:

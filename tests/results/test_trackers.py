@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cfa.errors import ConfigError, StoreError
-from cfa.results.rows import Epoch, Knobs, Scores, append_rows
+from cfa.results.rows import Epoch, KnobValues, Scores, append_rows
 from cfa.results.runs import Label, Manifest, RunFolder
 from cfa.results.trackers import RUN_TAG, scalars, to_mlflow, to_tensorboard
 
@@ -31,7 +31,10 @@ def run(make_run, evaluated) -> RunFolder:
                 correct=(epoch, 3 * epoch),
                 total=(10, 10),
             ),
-            Knobs(epoch=epoch, eps=(0.1, 0.2 * epoch), clean_weight=(0.0, 0.5), robust_weight=(1.0, 0.5)),
+            KnobValues(
+                epoch=epoch,
+                values={"eps": (0.1, 0.2 * epoch), "clean_weight": (0.0, 0.5), "robust_weight": (1.0, 0.5)},
+            ),
             Epoch(
                 epoch=epoch,
                 learning_rate=0.1,
@@ -162,7 +165,7 @@ def many(make_run, evaluated) -> RunFolder:
     run.write_manifest(Manifest("", "", {}, "cpu", 1, "", ALIKE, (1,) * len(ALIKE), (1,) * len(ALIKE), {}))
     knobs = {"clean_weight": (1.0,) * len(ALIKE), "robust_weight": (1.0,) * len(ALIKE)}
     eps = tuple((index + 1) / 1000 for index in range(len(ALIKE)))
-    append_rows(run.history_file, [Knobs(epoch=1, eps=eps, **knobs)])
+    append_rows(run.history_file, [KnobValues(epoch=1, values={"eps": eps, **knobs})])
     return run
 
 

@@ -18,7 +18,7 @@ from cfa.evaluation import default_weights, load_model
 from cfa.methods import METHODS, Averager
 from cfa.models import all_finite, load_metadata, load_weights
 from cfa.progress import Observer
-from cfa.results.rows import Epoch, Knobs, Row, Scores
+from cfa.results.rows import Epoch, KnobValues, Row, Scores
 from cfa.results.runs import RunFolder
 from cfa.training import fit, split_images
 from cfa.training.validation import count_correct
@@ -69,7 +69,7 @@ def test_every_method_trains_to_its_end(tmp_path: Path, method: str) -> None:
     kinds = ("online", "ema", "fawa") if "fawa" in weights_kinds(run) else ("online", "ema")
     assert set(run.kept_weights()) == {(kind, kept) for kind in kinds for kept in ("best", "last")}
     assert [row.epoch for row in rows_of(run, Epoch)] == [1, 2, 3, 4]
-    assert [row.epoch for row in rows_of(run, Knobs)] == [1, 2, 3, 4]
+    assert [row.epoch for row in rows_of(run, KnobValues)] == [1, 2, 3, 4]
     for split, weights, epochs in (("train", "online", 4), ("val", "online", 4), ("val", "ema", 3)):
         found = scores(run, split=split, weights=weights)
         assert len({row.epoch for row in found}) == epochs
@@ -116,20 +116,20 @@ def test_knobs_follow_from_the_counts_of_the_epoch_before(tmp_path: Path, warmup
     run = trained(tmp_path, config, tiny_dataset(train=(60, 90, 63, 75)))
     eps, beta = config.attack.eps, 6.0
     before = {row.epoch: np.array(row.correct) / np.array(row.total) for row in scores(run, split="train")}
-    for knobs in rows_of(run, Knobs):
+    for knobs in rows_of(run, KnobValues):
         t = before.get(knobs.epoch - 1, np.zeros(4))
         calibrated = knobs.epoch > warmup
         eps_k = (0.3 + t) * eps if calibrated else np.full(4, eps)
         beta_k = (0.5 + t) * beta if calibrated else np.full(4, beta)
         np.testing.assert_allclose(knobs.eps, eps_k, rtol=1e-12)
-        np.testing.assert_allclose(knobs.robust_weight, beta_k / (1 + beta_k), rtol=1e-12)
-        np.testing.assert_allclose(knobs.clean_weight, 1 / (1 + beta_k), rtol=1e-12)
-    assert len({knobs.eps for knobs in rows_of(run, Knobs)}) == 5 - warmup
+        np.testing.assert_allclose(knobs.values["robust_weight"], beta_k / (1 + beta_k), rtol=1e-12)
+        np.testing.assert_allclose(knobs.values["clean_weight"], 1 / (1 + beta_k), rtol=1e-12)
+    assert len({knobs.eps for knobs in rows_of(run, KnobValues)}) == 5 - warmup
 
 
 def test_bounds_hold_in_a_run(tmp_path: Path) -> None:
     run = trained(tmp_path, tiny_config(rule__eps_min=0.06, rule__eps_max=0.07))
-    later = [eps for knobs in rows_of(run, Knobs)[1:] for eps in knobs.eps]
+    later = [eps for knobs in rows_of(run, KnobValues)[1:] for eps in knobs.eps]
     assert min(later) >= 0.06
     assert max(later) <= 0.07
     assert len(set(later)) > 1
@@ -138,7 +138,7 @@ def test_bounds_hold_in_a_run(tmp_path: Path) -> None:
 def test_warm_up_and_averaging_may_be_longer_than_the_run(tmp_path: Path) -> None:
     config = tiny_config("trades-cfa", rule__warmup_epochs=10, averaging__start_epoch=8, train__epochs=2)
     run = trained(tmp_path, config)
-    assert len({knobs.eps for knobs in rows_of(run, Knobs)}) == 1
+    assert len({knobs.eps for knobs in rows_of(run, KnobValues)}) == 1
     assert weights_kinds(run) == {"online"}
     assert default_weights(run) == "online"
     assert all(row.gate_accepted is None for row in rows_of(run, Epoch))
@@ -223,7 +223,9 @@ def test_a_gate_that_never_opened_is_said_and_leaves_no_fawa_weights(tmp_path: P
     assert default_weights(run) == "online"
 
 
-@pytest.mark.parametrize("method", [name for name, recipe in METHODS.items() if recipe.gated])
+@pytest.mark.parametrize(
+    "method", [name for name, method in METHODS.items() if method.reported_with == "fawa"]
+)
 def test_too_few_validation_images_for_the_worst_class_gate_are_refused(tmp_path: Path, method: str) -> None:
     run = tiny_run(tmp_path, tiny_config(method, data__val_fraction=0.3))
     with pytest.raises(ConfigError) as caught:

@@ -9,13 +9,13 @@ from torch import Tensor, nn
 
 from cfa.config import RunConfig
 from cfa.data import Images
-from cfa.methods import METHODS
+from cfa.methods import Knobs
 from cfa.models import ModelSpec
 from cfa.models.small_cnn import SmallCNN
 from cfa.progress import Observer
 from cfa.training import fit
 from cfa.training.memory import OutOfMemory, fits, is_out_of_memory, largest_batch
-from cfa.training.step import DeviceKnobs, Step
+from cfa.training.step import Step
 from cfa.training.validation import count_correct
 from cfa.trust import allowing
 from tests.support.networks import images_and_labels
@@ -143,13 +143,11 @@ def test_without_batch_norm_parts_add_up_to_the_step_of_the_whole_batch(method: 
         model = nn.Sequential(nn.Flatten(), nn.Linear(36, 8), nn.ReLU(), nn.Linear(8, 4)).double().train()
         config = tiny_config(method, train__batch_parts=count, attack__start="none")
         x, y = images_and_labels(16)
-        knobs = DeviceKnobs(
-            torch.tensor([0.02, 0.07, 0.1, 0.2]), torch.full((4,), 0.3), torch.full((4,), 0.7)
-        )
-        knobs = DeviceKnobs(*(value.double() for value in vars(knobs).values()))
-        step = Step.of(METHODS[method], config, model)
+        knobs = Knobs(eps=torch.tensor([0.02, 0.07, 0.1, 0.2], dtype=torch.float64))
+        step = Step.of(config, model, torch.ones(4))
         optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-        loss, correct = step(optimizer, x.double(), y, knobs, torch.Generator().manual_seed(0))
-        weights.append([*model.parameters(), loss, correct])
+        noise = torch.Generator().manual_seed(0)
+        result = step(optimizer, x.double(), y, torch.arange(16), knobs, noise)
+        weights.append([*model.parameters(), result.loss, result.correct])
     for one, other in zip(*weights, strict=True):
         torch.testing.assert_close(one, other)

@@ -44,13 +44,13 @@ def epoch(method: str, device: torch.device, **changes: Any) -> TrainingState:
     config = tiny_config(method, **changes)
     spec = ModelSpec(1, 4, 8, (0.5,), (0.25,))
     model = for_training(build_model("small-cnn", spec, 0), device)
-    _, knobs = METHODS[method].rule(config).initial(4)
+    step = Step.of(config, model, torch.full((4,), 10, device=device))
+    _, knobs = step.parts.rule.initial(4)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
     state = TrainingState(model, optimizer, knobs, {}, EpochCounts.zero(4, device))
     noise = torch.Generator().manual_seed(0)
     pixels = torch.randint(256, (40, 1, 8, 8), generator=noise, dtype=torch.uint8)
     images = Images(pixels, torch.randint(4, (40,), generator=noise)).to(device)
-    step = Step.of(METHODS[method], config, model)
 
     def run() -> None:
         train_epoch(

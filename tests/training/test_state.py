@@ -10,11 +10,16 @@ import pytest
 import torch
 
 from cfa.errors import CheckpointError, StoreError
-from cfa.methods import ClassKnobs
+from cfa.methods import Knobs
 from cfa.training.state import EpochCounts, TrainingState
+from cfa.training.step import StepResult
 from tests.support.networks import batch_norm_network, images_and_labels, same_tensors
 
 CPU = torch.device("cpu")
+
+
+def stepped(loss: torch.Tensor, correct: torch.Tensor, **sums: torch.Tensor) -> StepResult:
+    return StepResult(loss=loss, correct=correct, sums=sums)
 
 
 def a_state(seed: int = 0) -> TrainingState:
@@ -24,7 +29,7 @@ def a_state(seed: int = 0) -> TrainingState:
     return TrainingState(
         model,
         optimizer,
-        ClassKnobs(eps=uniform, clean_weight=uniform, robust_weight=uniform),
+        Knobs(eps=uniform, clean_weight=uniform, robust_weight=uniform),
         {},
         EpochCounts.zero(4, CPU),
     )
@@ -39,8 +44,8 @@ def moved(seed: int = 0) -> TrainingState:
         loss = torch.nn.functional.cross_entropy(state.model(x), y)
         loss.backward()
         state.optimizer.step()
-        state.counts.add(y, y == 1, loss.detach(), 1)
-    state.knobs = ClassKnobs(
+        state.counts.add(y, stepped(loss.detach(), y == 1), 1)
+    state.knobs = Knobs(
         eps=torch.tensor([0.1, 0.2, 0.3, 1 / 3], dtype=torch.float64),
         clean_weight=torch.zeros(4, dtype=torch.float64),
         robust_weight=torch.ones(4, dtype=torch.float64),
@@ -61,8 +66,8 @@ def test_a_state_comes_back_as_it_was(tmp_path: Path) -> None:
     assert same_tensors(restored.model.state_dict(), saved.model.state_dict())
     assert same_tensors(restored.averages["ema"], saved.averages["ema"])
     for name in ("eps", "clean_weight", "robust_weight"):
-        assert torch.equal(getattr(restored.knobs, name), getattr(saved.knobs, name))
-        assert getattr(restored.knobs, name).dtype == torch.float64
+        assert torch.equal(restored.knobs[name], saved.knobs[name])
+        assert restored.knobs[name].dtype == torch.float64
     for name in ("correct", "total", "loss", "first_bad_step"):
         assert torch.equal(getattr(restored.counts, name), getattr(saved.counts, name))
         assert getattr(restored.counts, name).dtype == getattr(saved.counts, name).dtype
@@ -80,14 +85,19 @@ def test_a_state_comes_back_as_it_was(tmp_path: Path) -> None:
 
 def test_counts_by_hand() -> None:
     counts = EpochCounts.zero(3, CPU)
-    counts.add(torch.tensor([0, 2, 2]), torch.tensor([True, False, True]), torch.tensor(0.5), 1)
-    counts.add(torch.tensor([2]), torch.tensor([True]), torch.tensor(2.0), 2)
+    probabilities = torch.tensor([[0.5, 0.25, 0.25], [0.0, 0.5, 0.5], [0.25, 0.25, 0.5]])
+    first = stepped(torch.tensor(0.5), torch.tensor([True, False, True]), p=probabilities, n=torch.ones(3))
+    counts.add(torch.tensor([0, 2, 2]), first, 1)
+    second = stepped(torch.tensor(2.0), torch.tensor([True]), p=torch.ones(1, 3), n=torch.tensor([4.0]))
+    counts.add(torch.tensor([2]), second, 2)
+    assert counts.sums["n"].tolist() == [1, 0, 2 + 4]
+    assert counts.sums["p"].tolist() == [[0.5, 0.25, 0.25], [0, 0, 0], [1.25, 1.75, 2.0]]
     assert counts.correct.tolist() == [1, 0, 2]
     assert counts.total.tolist() == [1, 0, 3]
     assert float(counts.loss) == 3 * 0.5 + 2.0
     assert int(counts.first_bad_step) == EpochCounts.NEVER
     for step, loss in ((3, "nan"), (4, "inf"), (5, "1.0")):
-        counts.add(torch.tensor([1]), torch.tensor([True]), torch.tensor(float(loss)), step)
+        counts.add(torch.tensor([1]), stepped(torch.tensor(float(loss)), torch.tensor([True])), step)
     assert int(counts.first_bad_step) == 3
 
 

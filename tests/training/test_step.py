@@ -6,17 +6,19 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import nn
 
-from cfa.methods import METHODS, configure
-from cfa.training.step import DeviceKnobs, Step
+from cfa.methods import METHODS, Knobs, configure, settings_of
+from cfa.training.step import Step, StepResult
 from tests.support.networks import batch_norm_network, images_and_labels
 
-KNOBS = DeviceKnobs(
+KNOBS = Knobs(
     eps=torch.tensor([0.02, 0.07, 0.1, 0.2]),
     clean_weight=torch.tensor([0.1, 0.2, 0.3, 0.4]),
     robust_weight=torch.tensor([0.9, 0.8, 0.7, 0.6]),
 )
+
+COUNTS = torch.full((4,), 100)
 
 
 def config_of(method: str, **overrides: Any):
@@ -24,12 +26,12 @@ def config_of(method: str, **overrides: Any):
     return configure(method, "x", model="preact-resnet18", preset="paper", overrides=settings)
 
 
-def one_step(method: str, model: nn.Module, **overrides: Any) -> tuple[Tensor, Tensor]:
+def one_step(method: str, model: nn.Module, **overrides: Any) -> StepResult:
     config = config_of(method, **overrides)
     x, y = images_and_labels(16)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=5e-4)
-    step = Step.of(METHODS[method], config, model)
-    return step(optimizer, x, y, KNOBS, torch.Generator().manual_seed(0))
+    step = Step.of(config, model, COUNTS)
+    return step(optimizer, x, y, torch.arange(16), KNOBS, torch.Generator().manual_seed(0))
 
 
 def test_a_step_of_adversarial_training_by_hand() -> None:
@@ -37,7 +39,7 @@ def test_a_step_of_adversarial_training_by_hand() -> None:
     model = batch_norm_network().train()
     hand = copy.deepcopy(model)
     x, y = images_and_labels(16)
-    eps = KNOBS.eps[y].view(-1, 1, 1, 1)
+    eps = KNOBS["eps"][y].view(-1, 1, 1, 1)
     noise = torch.rand(x.shape, generator=torch.Generator().manual_seed(0))
     z = (x + (2 * noise - 1) * eps).clamp(0, 1)
     for _ in range(10):
@@ -46,13 +48,14 @@ def test_a_step_of_adversarial_training_by_hand() -> None:
         z = (x + (z.detach() + 2 / 255 * gradient.sign() - x).clamp(-eps, eps)).clamp(0, 1)
     logits = hand(z)
     per_sample = F.cross_entropy(logits, y, reduction="none")
-    expected_loss = (KNOBS.robust_weight[y] * per_sample).mean()
+    expected_loss = per_sample.mean()
     gradients = torch.autograd.grad(expected_loss, list(hand.parameters()))
     with torch.no_grad():
         for parameter, gradient in zip(hand.parameters(), gradients, strict=True):
             parameter -= 0.1 * (gradient + 5e-4 * parameter)
 
-    loss, correct = one_step("pgd-at", model)
+    found = one_step("pgd-at", model)
+    loss, correct = found.loss, found.correct
     torch.testing.assert_close(loss, expected_loss.detach())
     assert torch.equal(correct, logits.argmax(1) == y)
     for name, value in hand.state_dict().items():
@@ -64,7 +67,7 @@ def test_a_step_of_trades_weighs_both_terms_per_class() -> None:
     model = batch_norm_network().train()
     hand = copy.deepcopy(model)
     x, y = images_and_labels(16)
-    eps = KNOBS.eps[y].view(-1, 1, 1, 1)
+    eps = KNOBS["eps"][y].view(-1, 1, 1, 1)
     hand.eval()
     z = x + 0.001 * torch.randn(x.shape, generator=torch.Generator().manual_seed(0))
     for _ in range(10):
@@ -75,13 +78,17 @@ def test_a_step_of_trades_weighs_both_terms_per_class() -> None:
     hand.train()
     clean, robust = hand(x), hand(z)
     kl = F.kl_div(F.log_softmax(robust, 1), F.softmax(clean, 1), reduction="none").sum(1)
-    terms = KNOBS.clean_weight[y] * F.cross_entropy(clean, y, reduction="none") + KNOBS.robust_weight[y] * kl
+    terms = (
+        KNOBS["clean_weight"][y] * F.cross_entropy(clean, y, reduction="none")
+        + KNOBS["robust_weight"][y] * kl
+    )
     gradients = torch.autograd.grad(terms.sum() / len(x), list(hand.parameters()))
     with torch.no_grad():
         for parameter, gradient in zip(hand.parameters(), gradients, strict=True):
             parameter -= 0.1 * (gradient + 5e-4 * parameter)
 
-    loss, correct = one_step("trades", model)
+    found = one_step("trades", model)
+    loss, correct = found.loss, found.correct
     torch.testing.assert_close(loss, terms.mean().detach())
     assert torch.equal(correct, robust.argmax(1) == y)
     for name, value in hand.state_dict().items():
@@ -138,7 +145,7 @@ def test_the_model_is_in_train_mode_afterwards_and_the_callers_noise_untouched(
             ("train", False): 11,
             ("eval", True): 2,
             ("eval", False): 1,
-        }[(bn_mode, METHODS[method].uses_beta)]
+        }[(bn_mode, "method.beta" in settings_of([method]))]
     )
 
 
@@ -157,10 +164,11 @@ def test_a_batch_in_parts_takes_the_step_of_the_whole_one(method: str, parts: in
         model = copy.deepcopy(start).eval()  # nothing puts it into train mode here
         config = config_of(method, attack__start="none", attack__bn_mode="eval", train__batch_parts=number)
         optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-        knobs = DeviceKnobs(*(value.double() for value in vars(KNOBS).values()))
-        step = Step.of(METHODS[method], config, model)
-        loss, correct = step(optimizer, x.double(), y, knobs, torch.Generator().manual_seed(0))
-        found.append((loss, correct, model.state_dict()))
+        knobs = Knobs(**{name: value.double() for name, value in KNOBS.items()})
+        step = Step.of(config, model, COUNTS)
+        noise = torch.Generator().manual_seed(0)
+        result = step(optimizer, x.double(), y, torch.arange(16), knobs, noise)
+        found.append((result.loss, result.correct, model.state_dict()))
     (one_loss, one_correct, one), (loss, correct, weights) = found
     torch.testing.assert_close(loss, one_loss, rtol=1e-9, atol=0)
     assert torch.equal(correct, one_correct)

@@ -9,14 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from cfa.attacks import PGD
-from cfa.config import StepSize
-from cfa.data import Images
-from cfa.methods import METHODS, ClassStats, FairConstraints, configure
+from cfa.methods import VALIDATION_CLEAN, VALIDATION_ROBUST, ClassStats, Knobs, Tally, configure, parts_of
+from cfa.methods.catalogue.frl import FairConstraints
+from cfa.notation import StepSize
 from cfa.progress import Observer
-from cfa.results.rows import Knobs, Scores
+from cfa.results.rows import KnobValues, Scores
 from cfa.training import fit
-from cfa.training.fit import _model, _model_spec, split_images
-from cfa.training.step import DeviceKnobs, Step
+from cfa.training.preparing import TrainingImages, model_spec, starting_model
+from cfa.training.step import Step
 from cfa.training.validation import count_correct
 from tests.support.tiny import (
     CPU,
@@ -34,22 +34,20 @@ RULE = FairConstraints(eps=EPS, beta=BETA)
 
 
 def stats(clean: list[int], robust: list[int], total: list[int], epoch: int = 0) -> ClassStats:
-    return ClassStats(
-        epoch=epoch,
-        train_correct=torch.zeros(len(total), dtype=torch.int64),
-        train_total=torch.full((len(total),), 1000),
-        val_clean_correct=torch.tensor(clean),
-        val_robust_correct=torch.tensor(robust),
-        val_total=torch.tensor(total),
-    )
+    counted = {VALIDATION_CLEAN: clean, VALIDATION_ROBUST: robust}
+    seen = {
+        name: Tally(total=torch.tensor(total), correct=torch.tensor(correct))
+        for name, correct in counted.items()
+    }
+    return ClassStats(epoch=epoch, class_counts=torch.full((len(total),), 1000), seen=seen)
 
 
 def test_the_start_is_uniform() -> None:
     state, knobs = RULE.initial(4)
     assert all(multipliers.tolist() == [0] * 4 for multipliers in state.values())
-    assert knobs.eps.tolist() == [EPS] * 4
-    assert knobs.clean_weight.tolist() == [1] * 4
-    assert knobs.robust_weight.tolist() == [BETA] * 4
+    assert knobs["eps"].tolist() == [EPS] * 4
+    assert knobs["clean_weight"].tolist() == [1] * 4
+    assert knobs["robust_weight"].tolist() == [BETA] * 4
 
 
 def test_one_epoch_by_hand() -> None:
@@ -65,9 +63,9 @@ def test_one_epoch_by_hand() -> None:
     assert state["clean"].tolist() == pytest.approx([0, 0, 0.0065, 0])
     assert state["boundary"].tolist() == pytest.approx([0, 0, 0.013, 0])
     assert state["eps"].tolist() == pytest.approx([-0.034, -0.014, 0.026, -0.034])
-    assert (knobs.eps / EPS).tolist() == pytest.approx([0.98, 0.98, 1.0533757, 0.98], rel=1e-7)
-    assert knobs.clean_weight.tolist() == pytest.approx([0.9935, 0.9935, 1.0195, 0.9935])
-    assert (knobs.robust_weight / BETA).tolist() == pytest.approx([0.987, 0.987, 1.039, 0.987])
+    assert (knobs["eps"] / EPS).tolist() == pytest.approx([0.98, 0.98, 1.0533757, 0.98], rel=1e-7)
+    assert knobs["clean_weight"].tolist() == pytest.approx([0.9935, 0.9935, 1.0195, 0.9935])
+    assert (knobs["robust_weight"] / BETA).tolist() == pytest.approx([0.987, 0.987, 1.039, 0.987])
 
 
 def test_many_epochs_are_those_of_the_authors_formulas() -> None:
@@ -95,18 +93,18 @@ def test_many_epochs_are_those_of_the_authors_formulas() -> None:
         ]
         factor = [min(max(math.exp(2 * x), 0.98), 3) for x in m]
         widest += max(factor) == 3
-        np.testing.assert_allclose(knobs.clean_weight.numpy(), 10 * np.array(by_hand[0]), rtol=1e-12)
-        np.testing.assert_allclose(knobs.robust_weight.numpy(), 15 * np.array(by_hand[1]), rtol=1e-12)
-        np.testing.assert_allclose(knobs.eps.numpy(), EPS * np.array(factor), rtol=1e-12)
-        assert float(knobs.clean_weight.mean()) == pytest.approx(1)
-        assert float(knobs.clean_weight.min()) > 0.499
+        np.testing.assert_allclose(knobs["clean_weight"].numpy(), 10 * np.array(by_hand[0]), rtol=1e-12)
+        np.testing.assert_allclose(knobs["robust_weight"].numpy(), 15 * np.array(by_hand[1]), rtol=1e-12)
+        np.testing.assert_allclose(knobs["eps"].numpy(), EPS * np.array(factor), rtol=1e-12)
+        assert float(knobs["clean_weight"].mean()) == pytest.approx(1)
+        assert float(knobs["clean_weight"].min()) > 0.499
     assert limited > 5  # the test saw the limit on the sums,
     assert widest > 5  # and the limit on eps
 
 
 def test_hard_classes_get_a_larger_eps_where_cfa_gives_a_smaller_one() -> None:
     _, knobs = RULE(RULE.initial(2)[0], stats([90, 90], [80, 20], [100, 100]))
-    assert knobs.eps[1] > EPS > knobs.eps[0]
+    assert knobs["eps"][1] > EPS > knobs["eps"][0]
 
 
 @pytest.mark.parametrize(
@@ -121,8 +119,9 @@ def test_one_step_for_all_is_a_share_of_the_largest_eps(
     def model(images: Tensor) -> Tensor:
         return torch.stack([images.flatten(1).sum(1), torch.zeros(len(images))], 1)
 
-    attack = PGD(steps=1, step_size=StepSize(value=0.25, relative=relative), start="none", shared_step=shared)
-    moved = attack(model, x, torch.zeros(2, dtype=torch.int64), torch.tensor([0.04, 0.16]))
+    attack = PGD(steps=1, step_size=StepSize(value=0.25, relative=relative), start="none")
+    eps = torch.tensor([0.04, 0.16])
+    moved = attack(model, x, torch.zeros(2, dtype=torch.int64), eps, unit=eps.max() if shared else None)
     moved_by = (x - moved).amax((1, 2, 3)).tolist()
     assert moved_by == pytest.approx([min(e, r) for e, r in zip(expected, (0.04, 0.16), strict=True)])
 
@@ -136,14 +135,17 @@ def test_the_loss_is_normalised_by_the_weights_in_the_batch() -> None:
     x = torch.rand(7, 3, 2, 2, dtype=torch.float64)
     y = torch.tensor([0, 0, 0, 0, 1, 2, 2])
     config = configure("frl", "tiny", model="small-cnn", preset="demo")
-    step = Step.of(METHODS["frl"], config, model)
+    step = Step.of(config, model, torch.ones(3))
     w0 = torch.tensor([0.5, 0.7, 1.8], dtype=torch.float64)
     w1 = torch.tensor([0.8, 1.6, 0.6], dtype=torch.float64)
-    knobs = DeviceKnobs(torch.full((3,), EPS, dtype=torch.float64), w0, BETA * w1)
+    eps = torch.full((3,), EPS, dtype=torch.float64)
+    knobs = Knobs(eps=eps, clean_weight=w0, robust_weight=BETA * w1)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    loss, _ = step(optimizer, x, y, knobs, torch.Generator().manual_seed(1))
+    index = torch.arange(7)
+    loss = step(optimizer, x, y, index, knobs, torch.Generator().manual_seed(1)).loss
 
-    x_adv = step.attack(twin, x, y, EPS, generator=torch.Generator().manual_seed(1))
+    batch = step.batch(x, y, index, knobs)
+    x_adv = step.parts.attack(twin, batch, torch.Generator().manual_seed(1)).x_adv
     p, q = twin(x).softmax(1), twin(x_adv).softmax(1)
     cross_entropy = -p[range(7), y].log()
     divergence = (p * (p / q).log()).sum(1)
@@ -163,10 +165,10 @@ def test_epoch_1_has_the_knobs_of_the_network_that_it_starts_from(tmp_path: Path
     config = tiny_config("frl", **settings).model_copy(update={"init": source.id})
     run = tiny_run(tmp_path, config, "fine-tuned")
     fit(run, data, CPU, Observer(), initial=start)
-    first, second = (row for row in run.rows() if isinstance(row, Knobs))
+    first, second = (row for row in run.rows() if isinstance(row, KnobValues))
     assert len(set(first.eps)) > 1  # not uniform: the classes differ before the first step
 
-    rule = METHODS["frl"].rule(config)
+    rule = parts_of(config).rule
     state, _ = rule.initial(4)
     val = {
         row.attack: row
@@ -174,18 +176,16 @@ def test_epoch_1_has_the_knobs_of_the_network_that_it_starts_from(tmp_path: Path
         if isinstance(row, Scores) and row.split == "val" and row.weights == "online" and row.epoch == 1
     }
     # What the start scored is in no row, but it can be measured again.
-
-    split = split_images(config, data)
-    images = Images(data.train_images, data.train_labels)
-    model = _model(config, _model_spec(data, images.subset(split.train)), CPU, start, Observer())
-    counts = count_correct(model, images.subset(split.validation), config, 4, "pgd-20")
+    images = TrainingImages.of(config, data, CPU)
+    model = starting_model(config, model_spec(data, images.train), CPU, start, Observer())
+    counts = count_correct(model, images.val, config, 4, "pgd-20")
     total = list(counts.total)
     state, knobs = rule(state, stats(list(counts.clean), list(counts.robust), total, 0))
-    assert first.eps == pytest.approx(knobs.eps.tolist())
-    assert first.clean_weight == pytest.approx(knobs.clean_weight.tolist())
+    assert first.eps == pytest.approx(knobs["eps"].tolist())
+    assert first.values["clean_weight"] == pytest.approx(knobs["clean_weight"].tolist())
     _, knobs = rule(state, stats(list(val["clean"].correct), list(val["pgd-20"].correct), total, 1))
-    assert second.eps == pytest.approx(knobs.eps.tolist())
-    assert second.robust_weight == pytest.approx(knobs.robust_weight.tolist())
+    assert second.eps == pytest.approx(knobs["eps"].tolist())
+    assert second.values["robust_weight"] == pytest.approx(knobs["robust_weight"].tolist())
 
 
 def test_its_authors_validate_with_twenty_steps(tmp_path: Path) -> None:

@@ -1,28 +1,27 @@
-"""Recipes and presets: every pair configures, every setting is explained, grids are products."""
+"""Methods and presets: every pair configures, every setting is explained, grids are products."""
 
 import itertools
 from typing import Any
 
 import pytest
 
-from cfa.attacks import PGD
 from cfa.config import RunConfig, setting_names
 from cfa.errors import ConfigError, UnknownName
 from cfa.methods import (
-    MAIN_SETTINGS,
     METHODS,
     PRESETS,
-    SETTING_HELP,
-    Calibration,
-    FairConstraints,
     configure,
     default_model,
     default_preset,
     display_name,
     grid,
+    main_settings,
+    own_settings,
+    parts_of,
     preset_settings,
-    unused_settings,
+    settings_of,
 )
+from cfa.older_settings import present_name
 
 DESIGN_SETTINGS = """attack.{norm,eps,steps,step_size,bn_mode} objective.{beta,tau}
 rule.{lambda_eps,lambda_beta,warmup_epochs,eps_min,eps_max}
@@ -36,32 +35,40 @@ def test_the_names_of_the_design_are_there() -> None:
     assert {"paper", "official-code", "demo"} <= set(PRESETS)
     for group in DESIGN_SETTINGS.split():
         section, _, names = group.partition(".")
-        assert {f"{section}.{name}" for name in names.strip("{}").split(",")} <= set(setting_names())
+        said = {present_name(f"{section}.{name}") for name in names.strip("{}").split(",")}
+        assert said <= set(settings_of(METHODS))
 
 
-def test_every_setting_has_a_line_of_help_and_nothing_else_has() -> None:
-    assert list(SETTING_HELP) == setting_names()
-    for name, text in SETTING_HELP.items():
+def test_plain_methods_stand_before_what_is_made_of_them_older_ones_first() -> None:
+    assert list(METHODS) == [
+        *("pgd-at", "pgd-at-cfa", "trades", "trades-ccm", "trades-ccr", "trades-cfa", "fat", "fat-cfa", "frl")
+    ]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_setting_has_a_line_of_help(method: str) -> None:
+    known = settings_of([method])
+    assert set(known) == {*setting_names(), *own_settings(METHODS[method])}
+    for name, text in known.items():
         assert text.endswith("."), name
         assert 15 < len(text) <= 110, name
         assert "\n" not in text
-    assert set(MAIN_SETTINGS) <= set(setting_names())
-    assert len(set(MAIN_SETTINGS)) == len(MAIN_SETTINGS)
+    shown = main_settings([method])
+    assert set(shown) <= set(known)
+    assert len(set(shown)) == len(shown)
+    assert METHODS[method].source
+    assert METHODS[method].compared_with in METHODS
 
 
 @pytest.mark.parametrize(("method", "preset"), list(itertools.product(METHODS, PRESETS)))
 def test_every_method_configures_with_every_preset_and_survives_json(method: str, preset: str) -> None:
     config = configure(method, "fashion-mnist-mini", preset=preset)
     assert RunConfig.model_validate_json(config.to_json()) == config
-    recipe = METHODS[method]
-    assert (config.objective.beta is not None) == recipe.uses_beta
-    assert (config.objective.tau is not None) == recipe.uses_tau
-    assert (config.rule.lambda_eps is not None) == recipe.ccm
-    assert (config.rule.lambda_beta is not None) == recipe.ccr
-    assert config.rule.eps_min is None  # no preset bounds eps
-    assert config.rule.eps_max is None
-    assert isinstance(recipe.attack(config), PGD)
-    assert isinstance(recipe.rule(config), FairConstraints if method == "frl" else Calibration)
+    own = METHODS[method].settings.model_fields
+    assert set(config.method_settings) == set(own)
+    assert config.method_settings.get("eps_min") is None  # no preset bounds eps
+    assert config.method_settings.get("eps_max") is None
+    parts_of(config)
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -69,8 +76,14 @@ def test_every_preset_says_where_its_values_come_from(preset: str) -> None:
     assert PRESETS[preset].notes
     assert PRESETS[preset].summary
     assert set(PRESETS[preset].settings) <= set(setting_names())
-    titles = {recipe.title for recipe in METHODS.values()}
-    assert set(PRESETS[preset].by_method) <= titles
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_what_a_method_says_of_presets_is_of_presets_and_of_its_settings(method: str) -> None:
+    chosen = METHODS[method]
+    assert set(chosen.presets) <= set(PRESETS)
+    for values in (chosen.usual, chosen.values, *chosen.presets.values()):
+        assert set(values) <= set(settings_of([method]))
 
 
 @pytest.mark.parametrize(
@@ -98,13 +111,14 @@ def test_the_paper_preset_is_table_by_table_the_papers(
     loss: str,
 ) -> None:
     config = configure(method, "fashion-mnist", model="preact-resnet18", preset="paper")
-    assert (config.rule.lambda_eps, config.rule.lambda_beta) == (lambda_eps, lambda_beta)
-    assert (config.objective.beta, config.objective.tau) == (beta, tau)
-    attack = METHODS[method].attack(config)
-    assert (attack.start, attack.bn_mode, attack.loss, attack.tau) == (start, bn_mode, loss, tau)
+    own = config.method_settings
+    assert (own.get("lambda_eps"), own.get("lambda_beta")) == (lambda_eps, lambda_beta)
+    assert (own.get("beta"), own.get("tau")) == (beta, tau)
+    attack = parts_of(config).attack.pgd
+    assert (attack.start, attack.bn_mode, attack.loss) == (start, bn_mode, loss)
+    assert getattr(attack, "tau", None) == tau
     step = (0.25, True) if method == "frl" else (2 / 255, False)
     assert (attack.steps, attack.step_size.value, attack.step_size.relative) == (10, *step)
-    assert attack.shared_step == (method == "frl")
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -112,11 +126,11 @@ def test_the_official_preset_has_the_defaults_of_the_official_code(method: str) 
     config = configure(method, "fashion-mnist", model="preact-resnet18", preset="official-code")
     averaging = config.averaging
     assert (averaging.decay, averaging.threshold, averaging.start_epoch) == (0.88, 0.24, 1)
-    assert config.rule.lambda_eps in (None, 0.5)
+    assert config.method_settings.get("lambda_eps") in (None, 0.5)
     assert config.train.official_passes
     assert config.train.select_on == "test"
     assert config.data.split_order == "file"
-    assert config.rule.warmup_epochs == 10  # --begin 10
+    assert config.method_settings.get("warmup_epochs", 10) == 10  # --begin 10
 
 
 def test_the_demo_treats_all_methods_alike() -> None:
@@ -126,11 +140,10 @@ def test_the_demo_treats_all_methods_alike() -> None:
         for method in METHODS
         if method != "frl"  # goes on from a run of another method, shorter and with a smaller step
     ]
-    for name in setting_names():
-        if len({str(flat[name]) for flat in flats} - {"None"}) > 1:
+    for name in settings_of(METHODS):
+        if len({str(flat[name]) for flat in flats if name in flat}) > 1:
             different.add(name)
-    # TRADES' start is the method; a method that does not calibrate has no warm-up to set.
-    assert different <= {"attack.start", "rule.warmup_epochs"}
+    assert different <= {"attack.start"}  # TRADES' start is the method
 
 
 @pytest.mark.parametrize(
@@ -157,36 +170,53 @@ def test_defaults_depend_on_the_data_set_and_the_network(dataset: str, model: st
         ("attack.steps", "7", 7),
         ("attack.step_size", "eps/4", "0.25*eps"),
         ("attack.start", "none", "none"),
+        ("method.eps_max", "12/255", 12 / 255),
+        ("method.eps_max", "none", None),
         ("rule.eps_max", "12/255", 12 / 255),
-        ("rule.eps_max", "none", None),
         ("train.compile", "true", True),
         ("optimizer.milestones", "0.5;0.75", [0.5, 0.75]),
         ("optimizer.milestones", "0.9", [0.9]),
         ("optimizer.milestones", "none", []),
         ("optimizer.lr", 0.05, 0.05),
+        ("method.lambda_eps", "0.7", 0.7),
         ("rule.lambda_eps", "0.7", 0.7),
+        ("objective.beta", "5", 5.0),
     ],
 )
 def test_texts_become_values(name: str, text: Any, value: Any) -> None:
-    assert configure("trades-cfa", "fashion-mnist", overrides={name: text}).flat()[name] == value
+    assert (
+        configure("trades-cfa", "fashion-mnist", overrides={name: text}).flat()[present_name(name)] == value
+    )
 
 
 @pytest.mark.parametrize(
     ("method", "overrides", "sentence"),
     [
         ("trades-cfa", {"attack.epsilon": 1}, "unknown setting 'attack.epsilon'; did you mean 'attack.eps"),
-        ("pgd-at", {"objective.beta": 6}, "pgd-at has no objective.beta; leave it out or choose a method"),
-        ("pgd-at", {"rule.warmup_epochs": 3}, "pgd-at has no rule.warmup_epochs"),
-        ("trades", {"rule.lambda_eps": 0.5}, "trades has no rule.lambda_eps"),
-        ("trades-ccr", {"rule.eps_max": 0.1}, "trades-ccr has no rule.eps_max"),
-        ("trades-ccm", {"rule.lambda_beta": 0.1}, "trades-ccm has no rule.lambda_beta"),
-        ("trades-cfa", {"rule.clean_bound": 0.1}, "trades-cfa has no rule.clean_bound"),
-        ("frl", {"rule.lambda_eps": 0.5}, "frl has no rule.lambda_eps"),
-        ("frl", {"rule.weight_limit": 1}, "rule.weight_limit=1 should be less than 1"),
-        ("trades", {"objective.tau": 1}, "trades has no objective.tau"),
-        ("trades", {"objective.beta": "none"}, "objective.beta='none': trades needs a number there"),
-        ("fat", {"objective.tau": None}, "objective.tau=None: fat needs a number there"),
-        ("trades-cfa", {"rule.lambda_eps": ""}, "rule.lambda_eps='': trades-cfa needs a number there"),
+        ("pgd-at", {"objective.beta": 6}, "pgd-at has no method.beta; leave it out or choose a method"),
+        ("pgd-at", {"method.warmup_epochs": 3}, "pgd-at has no method.warmup_epochs"),
+        ("trades", {"method.lambda_eps": 0.5}, "trades has no method.lambda_eps"),
+        ("trades-ccr", {"rule.eps_max": 0.1}, "trades-ccr has no method.eps_max"),
+        ("trades-ccm", {"method.lambda_beta": 0.1}, "trades-ccm has no method.lambda_beta"),
+        ("trades-cfa", {"method.clean_bound": 0.1}, "trades-cfa has no method.clean_bound"),
+        ("frl", {"method.lambda_eps": 0.5}, "frl has no method.lambda_eps"),
+        ("frl", {"method.weight_limit": 1}, "method.weight_limit=1 should be less than 1"),
+        ("trades", {"method.tau": 1}, "trades has no method.tau"),
+        ("trades", {"method.beta": "none"}, "method.beta=None should be a valid number"),
+        ("trades", {"method.beta": 0}, "method.beta=0 should be greater than 0"),
+        ("fat", {"method.tau": -1}, "method.tau=-1 should be greater than or equal to 0"),
+        ("fat", {"objective.tau": None}, "method.tau=None should be a valid integer"),
+        ("trades-cfa", {"method.lambda_eps": ""}, "method.lambda_eps=None should be a valid number"),
+        ("trades-cfa", {"method.lambda_eps": "inf"}, "method.lambda_eps='inf' should be"),
+        ("trades-cfa", {"method.lambda_eps": -0.1}, "method.lambda_eps=-0.1 should be"),
+        ("trades-cfa", {"method.warmup_epochs": 0}, "method.warmup_epochs=0 should be"),
+        ("trades-cfa", {"method.lambda": 1}, "unknown setting 'method.lambda'; did you mean 'method.lambda_"),
+        ("trades-cfa", {"rule.lambda_eps": 1, "method.lambda_eps": 2}, "are the same setting; give it once"),
+        (
+            "trades-cfa",
+            {"method.eps_min": 0.5, "method.eps_max": 0.1},
+            "eps_min 0.5 exceeds eps_max 0.1",
+        ),
         ("trades", {"attack.eps": "2"}, "attack.eps='2' lies outside (0, 1]; did you mean 2/255?"),
         ("trades", {"train.epochs": "many"}, "train.epochs='many' should be a valid integer"),
     ],
@@ -213,10 +243,9 @@ def test_unknown_names_get_the_nearest_choices(arguments: dict[str, str], senten
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_unused_settings_are_in_no_preset_of_the_method(method: str) -> None:
-    recipe = METHODS[method]
+def test_a_preset_says_nothing_of_what_the_method_has_not(method: str) -> None:
     for preset in PRESETS:
-        assert not unused_settings(recipe) & set(preset_settings(recipe, preset))
+        assert set(preset_settings(METHODS[method], preset)) <= set(settings_of([method]))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,59 @@
+"""Training attacks made of PGD: every image of a batch within the eps of its class."""
+
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import torch
+
+from cfa.attacks import PGD
+from cfa.config import RunConfig
+from cfa.methods.interface import Attacked, Batch, Model
+
+Kind = TypeVar("Kind", bound=PGD)
+
+
+def training_pgd(config: RunConfig, loss: str, kind: type[Kind] = PGD, **more: Any) -> Kind:  # type: ignore[assignment]
+    """Build PGD, or an attack around its step, with a run's settings of its training attack."""
+    own = config.attack
+    return kind(
+        norm=own.norm,
+        steps=own.steps,
+        step_size=own.step_size,
+        loss=loss,
+        start=own.start,
+        bn_mode=own.bn_mode,
+        **more,
+    )
+
+
+@dataclass(frozen=True)
+class WithinEps:
+    """Attack every image within its own ``eps``.
+
+    Attributes:
+        pgd: The attack.
+    """
+
+    pgd: PGD
+
+    def __call__(self, model: Model, batch: Batch, generator: torch.Generator) -> Attacked:
+        """Attack a batch."""
+        x_adv = self.pgd(model, batch.x, batch.y, batch.knobs["eps"], generator=generator)
+        return Attacked(x_adv=x_adv)
+
+
+@dataclass(frozen=True)
+class WithinEpsBySharedSteps:
+    """The same, with a relative step that is relative to the largest ``eps`` in the whole batch (FRL).
+
+    Attributes:
+        pgd: The attack.
+    """
+
+    pgd: PGD
+
+    def __call__(self, model: Model, batch: Batch, generator: torch.Generator) -> Attacked:
+        """Attack a batch, or a part of one."""
+        largest = batch.everyone.maximum(batch.knobs_of_class["eps"][batch.whole_y].max())
+        x_adv = self.pgd(model, batch.x, batch.y, batch.knobs["eps"], generator=generator, unit=largest)
+        return Attacked(x_adv=x_adv)

@@ -1,0 +1,72 @@
+"""TRADES: clean cross-entropy, and how far predictions move under attack."""
+
+from typing import Annotated
+
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor
+
+from cfa.attacks import kl_divergence
+from cfa.config import Settings
+from cfa.methods.attacking import WithinEps, training_pgd
+from cfa.methods.interface import EPS_LABEL, Attacked, Batch, KnobLabel, Loss, Method, Model
+from cfa.methods.rules import Uniform
+from cfa.notation import Number
+
+
+class TradesSettings(Settings):
+    """TRADES' one constant."""
+
+    beta: Annotated[
+        Number,
+        Field(gt=0, description="TRADES: weight of the robust term against the clean one.", examples=[6]),
+    ]
+
+
+def clean_and_robust(model: Model, batch: Batch, attacked: Attacked) -> tuple[Tensor, Tensor, Tensor]:
+    """Return CE(f(x), y), KL(f(x) || f(x_adv)), both per sample, and the logits f(x_adv).
+
+    The target f(x) keeps its gradient, as in the authors' code, and comes from the same forward pass.
+    """
+    logits = model(batch.x)
+    logits_adv = model(attacked.x_adv)
+    clean = F.cross_entropy(logits, batch.y, reduction="none")
+    return clean, kl_divergence(F.log_softmax(logits, dim=1), logits_adv), logits_adv
+
+
+def trades(model: Model, batch: Batch, attacked: Attacked) -> Loss:
+    """Return the weighted sum of both terms (Zhang et al. 2019, eq. 5), by the weights of each class."""
+    clean, robust, logits_adv = clean_and_robust(model, batch, attacked)
+    loss = batch.knobs["robust_weight"] * robust + batch.knobs["clean_weight"] * clean
+    return Loss(per_sample=loss, logits_adv=logits_adv)
+
+
+def weights_of(beta: float) -> dict[str, float]:
+    """Turn beta into 1/(1 + beta) and beta/(1 + beta), as PKU-ML/CFA does."""
+    return {"clean_weight": 1 / (1 + beta), "robust_weight": beta / (1 + beta)}
+
+
+TRADES = Method(
+    name="trades",
+    title="TRADES",
+    summary="Clean cross-entropy plus beta times the KL to adversarial predictions (Zhang et al. 2019)",
+    source="Zhang et al., Theoretically Principled Trade-off between Robustness and Accuracy, ICML 2019",
+    year=2019,
+    settings=TradesSettings,
+    objective=lambda settings, config: trades,
+    attack=lambda settings, config: WithinEps(training_pgd(config, "kl")),
+    rule=lambda settings, config: Uniform(eps=config.attack.eps, **weights_of(settings.beta)),
+    knobs={
+        "eps": EPS_LABEL,
+        "beta": KnobLabel(
+            label="beta", summary="how much the class's robust term weighs against its clean one"
+        ),
+        "clean_weight": KnobLabel(label="clean weight", summary="how much the class's clean term weighs"),
+        "robust_weight": KnobLabel(label="robust weight", summary="how much its robust term weighs"),
+    },
+    usual={"attack.start": "normal", "attack.bn_mode": "eval"},
+    presets={name: {"method.beta": 6.0} for name in ("paper", "official-code", "demo")},
+    official_passes=("with-loss", "after-step"),
+)
+
+OFFERED = (TRADES,)

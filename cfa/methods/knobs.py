@@ -1,0 +1,75 @@
+"""Knobs: what a rule sets for an epoch, by name a value per class or per pair of classes."""
+
+from collections.abc import Iterator, Mapping
+
+import torch
+from torch import Tensor
+
+from cfa.errors import ConfigError
+
+EPS = "eps"
+
+
+class Knobs(Mapping[str, Tensor]):
+    """Values by name, of shape (classes,) or (classes, classes); ``eps`` is always among them.
+
+    A rule gives them in float64 on the CPU; training reads them where :meth:`on` put them.
+    """
+
+    def __init__(self, **values: Tensor) -> None:
+        """Take the values.
+
+        Raises:
+            ConfigError: ``eps`` is missing, or shapes do not belong together.
+        """
+        if EPS not in values:
+            raise ConfigError(f"a rule set {', '.join(values) or 'nothing'} and no eps; it always sets eps")
+        classes = len(values[EPS])
+        for name, value in values.items():
+            if tuple(value.shape) not in ((classes,), (classes, classes)):
+                raise ConfigError(
+                    f"a rule set {name} in shape {tuple(value.shape)}; with {classes} classes a knob has "
+                    f"shape ({classes},) or ({classes}, {classes})"
+                )
+        self._values = values
+
+    def __getitem__(self, name: str) -> Tensor:
+        """Return a knob."""
+        return self._values[name]
+
+    def __iter__(self) -> Iterator[str]:
+        """Go through the names, in the rule's order."""
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        """Count the knobs."""
+        return len(self._values)
+
+    def __repr__(self) -> str:
+        """Show names and shapes."""
+        return f"Knobs({', '.join(f'{name}: {tuple(value.shape)}' for name, value in self.items())})"
+
+    @property
+    def of_classes(self) -> dict[str, Tensor]:
+        """The knobs that have one value a class."""
+        return {name: value for name, value in self.items() if value.ndim == 1}
+
+    @property
+    def of_pairs(self) -> dict[str, Tensor]:
+        """The knobs that have one value for each pair of classes."""
+        return {name: value for name, value in self.items() if value.ndim == 2}
+
+    def on(self, device: torch.device) -> "Knobs":
+        """Copy them to a device in training's precision, once an epoch."""
+        dtype, cuda = torch.get_default_dtype(), device.type == "cuda"
+        return Knobs(**{n: value.to(dtype).to(device, non_blocking=cuda) for n, value in self.items()})
+
+    def at(self, y: Tensor) -> dict[str, Tensor]:
+        """Return for each sample the values of its class: (batch,), or (batch, classes) of its row."""
+        return {name: value[y] for name, value in self.items()}
+
+
+def constant(classes: int, **values: float) -> Knobs:
+    """Set each knob to one value for all classes."""
+    ones = torch.ones(classes, dtype=torch.float64)
+    return Knobs(**{name: ones * value for name, value in values.items()})

@@ -1,0 +1,31 @@
+"""What methods are called in tables, with one kind of a run's weights."""
+
+from typing import Any
+
+from cfa.methods.catalogue import METHODS
+from cfa.methods.interface import Method
+
+
+def known_method(name: str) -> Method[Any] | None:
+    """Return the method registered as ``name``; ``None`` for foreign weights and for somebody's own method.
+
+    A list or a table never imports anything (`cfa.trust`).
+    """
+    return METHODS[name] if name in list(METHODS) else None
+
+
+def display_name(name: str, weights: str) -> str:
+    """Name a method with one kind of its weights as the paper does: "TRADES + EMA", "TRADES + CFA", ..."""
+    method = known_method(name)
+    if method is not None and method.reported_title and weights == method.reported_with:
+        return method.reported_title
+    parts = [name.rpartition(":")[2]] if method is None else [method.title, *method.adds]
+    if weights in ("ema", "fawa"):
+        parts.append(weights.upper())
+    return " + ".join(parts)
+
+
+def display_name_of_method(name: str) -> str:
+    """Name a method with the weights that it is reported with."""
+    method = known_method(name)
+    return display_name(name, "online" if method is None else method.reported_with)
