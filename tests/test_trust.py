@@ -108,7 +108,7 @@ def test_what_nobody_typed_is_a_text(door: str, home: Path, seen: Path) -> None:
 
 
 def test_what_was_typed_is_forgotten_when_the_command_ends(seen: Path) -> None:
-    with allowing(["canary:run"]), pytest.raises(ConfigError, match="is function and not a Recipe"):
+    with allowing(["canary:run"]), pytest.raises(ConfigError, match="is function and not a Method"):
         METHODS["canary:run"]
     assert seen.read_text() == "imported;"  # and not called: it is no method
     with pytest.raises(Untrusted):
