@@ -709,8 +709,10 @@ def weights_bytes(run: Run, weights: str, checkpoint: str) -> bytes:
 @looks
 def is_link(run: Run, weights: str = "", checkpoint: str = "") -> bool:
     """Tell whether a run, or a weights file of it, is a link, which downloads do not follow."""
+    if not weights:
+        return run.folder.path.is_symlink()
     file = run.folder.weights_file(weights, checkpoint)
-    return run.folder.path.is_symlink() or (weights != "" and (file.is_symlink() or file.parent.is_symlink()))
+    return any(path.is_symlink() for path in (run.folder.path, file, file.parent))
 
 
 @looks

@@ -30,12 +30,16 @@ def runs(make_run, evaluated) -> list[RunFolder]:
     for number, name in enumerate(NAMES):
         run: RunFolder = make_run(f"run {number}", seed=number, method=("trades", "trades-cfa")[number])
         evaluated(run, {"clean": (90, 80, 95), "pgd-20": (20 + 60 * number, 40, 70)})
-        for file in run.path.glob("evaluations/*/evaluation.json"):
-            fields = json.loads(file.read_text())
-            file.write_text(json.dumps(fields | {"class_names": CLASSES}))
+        name_classes(run)
         (run.path / "label.json").write_text(json.dumps({"name": name, "tags": ["=1"], "notes": "=2"}))
         made.append(run)
     return made
+
+
+def name_classes(run: RunFolder) -> None:
+    for file in run.path.glob("evaluations/*/evaluation.json"):
+        fields = json.loads(file.read_text())
+        file.write_text(json.dumps(fields | {"class_names": CLASSES}))
 
 
 def columns(file: Path) -> dict[str, list[str]]:
@@ -80,6 +84,7 @@ def test_a_comparison_in_latex_compiles(runs, make_run, evaluated, tmp_path: Pat
     for number in range(2):  # of one method: rows are then called by the runs' names
         run = make_run(f"猫 é_{number} (x)", seed=9, method="trades", init=f"x{number}")
         evaluated(run, {"clean": (90, 80, 95), "pgd-20": (1, 2, 3)}, total=(100, 100, 100 - number))
+        name_classes(run)
         runs.append(run)
     (file,) = write_report(make_report(runs, runs[0]), tmp_path / "table.tex")
     body = file.read_text()
