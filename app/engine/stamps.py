@@ -9,10 +9,10 @@ Stamps = tuple[tuple[str, int, int], ...]
 
 
 def stamp_of(file: Path) -> tuple[int, int]:
-    """Tell one content of a file from the next; zeros where there is none."""
+    """Tell one content of a file from the next; zeros where there is none that may be looked at."""
     try:
         found = file.stat()
-    except FileNotFoundError:
+    except OSError:
         return 0, 0
     return found.st_mtime_ns, found.st_size
 

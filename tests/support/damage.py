@@ -46,6 +46,11 @@ def _link(file: Path) -> None:
     file.symlink_to(elsewhere)
 
 
+def _link_to_itself(file: Path) -> None:
+    file.unlink(missing_ok=True)
+    file.symlink_to(file.name)
+
+
 def _socket(file: Path) -> None:
     file.unlink(missing_ok=True)
     bound = socket.socket(socket.AF_UNIX)
@@ -74,6 +79,7 @@ OF_ANY_FILE: dict[str, Damage] = {
     "a pipe": _pipe,
     "a socket": _socket,
     "a link": _link,
+    "a link to itself": _link_to_itself,
     "a field of another version": changed(new_field=1),
 }
 """For any JSON file, whatever it holds."""
