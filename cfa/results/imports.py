@@ -10,6 +10,7 @@ from typing import Any
 from cfa.errors import ConfigError, StoreError
 from cfa.files import cannot_write
 from cfa.results.contents import RUN_ID, room_for
+from cfa.results.contradictions import contradiction
 from cfa.results.evaluations import Evaluation
 from cfa.results.names import is_usable_name
 from cfa.results.regular_files import LINK, LeftOut, copy_regular
@@ -130,6 +131,8 @@ def _drop_damaged_evaluations(run: Path) -> Iterator[LeftOut]:
         try:
             found = _read(Evaluation, folder / "evaluation.json")
             problem = "" if found is None or found.id == folder.name else f"it says that it is {found.id!r}"
+            if found is not None and not problem:
+                problem = contradiction(RunFolder(run), found) or ""
         except StoreError as error:
             problem = str(error)
         if problem:

@@ -10,6 +10,7 @@ from typing import Any
 from cfa.config import RunConfig
 from cfa.errors import StoreError
 from cfa.locks import is_held
+from cfa.results.contradictions import contradiction
 from cfa.results.evaluations import list_evaluations
 from cfa.results.runs import Label, Manifest, RunFolder, Status
 from cfa.results.store import Store
@@ -107,10 +108,17 @@ def require_readable(runs: Iterable[RunFolder]) -> None:
 
 
 def problems_of(runs: Iterable[RunFolder]) -> list[str]:
-    """Say what of the results of runs is left out of tables: evaluations and rows that are damaged."""
+    """Say what is wrong with the results of runs: evaluations and rows that are damaged, or were changed."""
     problems: list[str] = []
     for run in runs:
-        problems += list_evaluations(run).problems
+        evaluations = list_evaluations(run)
+        problems += evaluations.problems
+        for evaluation in evaluations.found:
+            if changed := contradiction(run, evaluation):
+                problems.append(
+                    f"run {run.name}: evaluation {evaluation.id} was changed since it was made ({changed}); "
+                    "evaluate again, or delete that folder"
+                )
         try:
             damaged = run.history.problem
         except StoreError as error:

@@ -7,6 +7,7 @@ import numpy as np
 from cfa.errors import StoreError
 from cfa.notation import format_eps
 from cfa.results.choice import Measured
+from cfa.results.contradictions import columns_of, counts_of
 from cfa.results.evaluations import read_outcomes
 from cfa.statistics import PairedCounts
 
@@ -22,8 +23,7 @@ class _Outcomes:
     @classmethod
     def of(cls, one: Measured) -> "_Outcomes | None":
         """Read them; ``None`` where they were not kept, are damaged, or are not what was counted."""
-        # An attack that the plan named with a budget of its own is stored under that name.
-        names = (one.scores.attack, f"{one.scores.attack}@{format_eps(one.scores.eps)}")
+        names = columns_of(one.scores)
         try:
             table = read_outcomes(one.run, one.evaluation.id, ("image", "label", *names))
         except StoreError:
@@ -41,11 +41,7 @@ class _Outcomes:
         classes = len(one.scores.total)
         if len(self.label) and not 0 <= int(self.label.min()) <= int(self.label.max()) < classes:
             return False
-        total, correct = (
-            tuple(np.bincount(labels, minlength=classes).tolist())
-            for labels in (self.label, self.label[self.right])
-        )
-        return (correct, total) == (one.scores.correct, one.scores.total)
+        return counts_of(self.label, self.right, classes) == (one.scores.correct, one.scores.total)
 
 
 def paired_counts(baseline: Measured, run: Measured) -> PairedCounts | None:
