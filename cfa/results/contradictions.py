@@ -42,7 +42,9 @@ def contradiction(run: RunFolder, evaluation: Evaluation) -> str | None:
         table = read_outcomes(run, evaluation.id, ("label", *names))
     except StoreError:
         return None
-    label = table.get("label", np.zeros(0, np.int64))
+    if "label" not in table or len(table) == 1:
+        return None  # nothing was kept of the attacks
+    label = table["label"]
     for scores in evaluation.scores:
         column = next((name for name in columns_of(scores) if name in table), None)
         if column is None:
