@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from cfa.errors import StoreError
-from cfa.notation import format_eps
 from cfa.results.choice import Measured
 from cfa.results.contradictions import columns_of, counts_of
 from cfa.results.evaluations import read_outcomes
