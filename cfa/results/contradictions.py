@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from cfa.config import format_eps
 from cfa.errors import StoreError
+from cfa.notation import format_eps
 from cfa.results.evaluations import Evaluation, read_outcomes
 from cfa.results.rows import Scores
 from cfa.results.runs import RunFolder
