@@ -1,5 +1,6 @@
 """Three calls for scripts and notebooks; what they make appears in the dashboard like everything else."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, overload
@@ -8,6 +9,7 @@ import torch
 from torch import nn
 
 from cfa import trust
+from cfa.attacks import CLEAN
 from cfa.config import AttackSettings, RunConfig
 from cfa.data import Dataset, load_dataset
 from cfa.errors import CfaError, ConfigError
@@ -31,6 +33,7 @@ from cfa.methods import configure
 from cfa.models import weights_hash
 from cfa.progress import Observer
 from cfa.results.evaluations import Evaluation
+from cfa.results.logged import identity_of
 from cfa.results.runs import RunFolder
 from cfa.results.store import Store
 from cfa.results.trusted import Trusted, code_of
@@ -200,7 +203,7 @@ def evaluate(
         whose = weights_hash(model.state_dict())
         evaluation = summarise(outcomes, plan, data, weights="file", checkpoint="file", weights_hash=whose)
     if log_as is not None:
-        _log(evaluation, outcomes, log_as, type(model).__name__, data, home)
+        return _logged(evaluation, outcomes, log_as, type(model).__name__, data, home)
     return evaluation
 
 
@@ -284,11 +287,14 @@ def _device_of(model: nn.Module) -> str | None:
     return None if weights is None else str(weights.device)
 
 
-def _log(
+def _logged(
     evaluation: Evaluation, outcomes: Outcomes, name: str, model: str, data: Dataset, home: Path | None
-) -> None:
+) -> Evaluation:
     store = Store.open(home)
     run = store.named(name) or register_model(store, model, data, name)
     if run.config.method != "external":
         raise ConfigError(f"{name!r} is a training run; log the evaluation under another name")
+    whose = identity_of(run, evaluation, outcomes.image, outcomes.predictions[CLEAN])
+    evaluation = dataclasses.replace(evaluation, weights_hash=whose)
     save_outcomes(run, evaluation, outcomes)
+    return evaluation

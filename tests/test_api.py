@@ -15,6 +15,7 @@ from cfa.evaluation import EvaluationPlan
 from cfa.jobs.queue import Queue
 from cfa.methods import configure
 from cfa.models import load_weights
+from cfa.results.choice import chosen, left_out
 from cfa.results.evaluations import read_evaluations
 from cfa.results.store import Store
 from cfa.trust import allowing
@@ -145,6 +146,32 @@ def test_an_evaluation_by_names_can_be_logged(home: Path, tiny: str) -> None:
     (run,) = Store.open(home).runs()
     assert run.name == "mine"
     assert [evaluation.id for evaluation in read_evaluations(run)] == [evaluation.id for evaluation in made]
+
+
+class Scaled(nn.Module):
+    """The same weights, and other answers: the factor is in no hash."""
+
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.network, self.factor = network(), factor
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.network(0.5 + self.factor * (x - 0.5))
+
+
+def test_another_model_with_the_same_weights_under_the_same_name_is_another(home: Path, tiny: str) -> None:
+    """Its figures stand beside its own alone, and what was logged before is said to be of others."""
+    models = (Scaled(1.0), Scaled(-1.0), Scaled(-1.0))
+    made = [
+        package.evaluate(model, tiny, "fgsm" if k < 2 else "pgd-2", log_as="mine")
+        for k, model in enumerate(models)
+    ]
+    first, second, third = (evaluation.weights_hash for evaluation in made)
+    assert first != second == third
+    (run,) = Store.open(home).runs()
+    counted = {(one.attack, one.scores.correct) for one in chosen(run)}
+    assert counted == {(s.attack, s.correct) for evaluation in made[1:] for s in evaluation.scores}
+    assert len(left_out(run)) == 1
 
 
 def test_an_attack_named_in_the_call_was_typed_there(home: Path, tiny: str, tmp_path: Path) -> None:
