@@ -156,7 +156,23 @@ def with_images_known(run: RunFolder, evaluations: Sequence[Evaluation]) -> list
     ]
 
 
+def _images_resolved(found: Sequence[Measured]) -> list[Measured]:
+    """Take measurements on images that are not known for ones on the oldest known ones, as within a run."""
+    oldest: dict[tuple[object, ...], str] = {}
+    for one in sorted(found, key=lambda m: (m.evaluation.created, m.evaluation.id)):
+        if tested := one.evaluation.test_fingerprint:
+            oldest.setdefault((one.evaluation.dataset, one.class_names), tested)
+    return [
+        dataclasses.replace(one, evaluation=dataclasses.replace(one.evaluation, test_fingerprint=known))
+        if not one.evaluation.test_fingerprint
+        and (known := oldest.get((one.evaluation.dataset, one.class_names)))
+        else one
+        for one in found
+    ]
+
+
 def _data_told_apart(found: Sequence[Measured]) -> list[Measured]:
+    found = _images_resolved(found)
     kinds: dict[str, list[Measured]] = {}  # by name, one of each, the newest first
     names: dict[str, str] = {}  # by evaluation
     for one in sorted(found, key=lambda m: (m.evaluation.created, m.evaluation.id), reverse=True):

@@ -291,3 +291,13 @@ def test_runs_about_other_images_share_no_evaluation(store) -> None:
         evaluated(run, {"of": ALIKE, "n": 100, "test_fingerprint": images})
     with pytest.raises(ConfigError, match="share no test evaluation"):
         compare([one, other], one, default_weights)
+
+
+def test_images_that_are_not_known_are_the_oldest_known_ones(store) -> None:
+    old, changed = make_run(store, "old"), make_run(store, "changed")
+    evaluated(old, {"of": ALIKE, "n": 100, "created": "2025-01-01T00:00:00+00:00"})
+    evaluated(changed, *({"of": ALIKE, "n": 100, "test_fingerprint": images} for images in "ab"))
+    frame = summary_frame(per_class_frame([old, changed]))
+    other = "fashion-mnist-mini (other images)"  # than the newest
+    assert set(frame[frame["run_name"] == "old"]["dataset"]) == {other}
+    assert {e["dataset"] for e in compare([old, changed], old, default_weights).entries} == {other}
