@@ -87,13 +87,13 @@ from cfa.evaluation import (
     PLANS,
     TRANSFER,
 )
+from cfa.foreign.references import model_of_others
+from cfa.foreign.registration import register
 from cfa.home import default_home
 from cfa.jobs.folders import tail
 from cfa.jobs.queue import Direction, Job, JobProgress, read_log, seconds_until_empty
 from cfa.jobs.reports import make_report, write_report
 from cfa.jobs.submit import (
-    register_factory,
-    register_weights,
     submit_demo,
     submit_fetch,
     submit_reproduction,
@@ -135,7 +135,6 @@ from cfa.results.trusted import code_of
 from cfa.statistics import GROUPS, Group, images_needed, paired_images_needed, seeds_needed
 from cfa.training.estimate import Estimate, estimate_seconds
 from cfa.trust import allowing
-from cfa.typed_paths import exists, leads_to_file
 
 __all__ = [
     "GROUPS",
@@ -608,21 +607,11 @@ def add_model(source: str, dataset: str, model: str, normalize: str, name: str) 
     Raises:
         CfaError: It cannot be read, or does not fit.
     """
-    if not source.strip():
-        raise ConfigError("no model is given; choose a file, or write its path or package.module:factory")
-    file = WeightsFile.of(source.strip())
-    factory = ":" in source and "/" not in source and not exists(file.path)
+    found = model_of_others(source)
     with allowing([source.strip(), dataset, model.strip()]):
-        if factory:
-            run = register_factory(
-                store(), source.strip(), dataset, normalize or "none", name.strip() or None
-            )
-        else:
-            if not leads_to_file(file.path):
-                raise ConfigError(f"there is no file {source.strip()!r}; write the path of a weights file")
-            run = register_weights(
-                store(), file, dataset, model.strip() or None, normalize or "none", name.strip() or None
-            )
+        run = register(
+            store(), found, dataset, model.strip() or None, normalize or "none", name.strip() or None
+        )
     forget_snapshots()
     return run
 

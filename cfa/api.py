@@ -24,10 +24,11 @@ from cfa.evaluation import (
     save_outcomes,
     summarise,
 )
+from cfa.foreign.registration import register_model
 from cfa.jobs.devices import check_device
 from cfa.jobs.fetching import fetch_missing
 from cfa.jobs.queue import Queue
-from cfa.jobs.submit import register_model, submit_training
+from cfa.jobs.submit import submit_training
 from cfa.jobs.worker import run_job
 from cfa.methods import configure
 from cfa.models import weights_hash

@@ -22,16 +22,17 @@ from cfa.commands.shared import (
     open_store,
 )
 from cfa.config import AttackSettings
-from cfa.errors import ConfigError, UnknownName
+from cfa.errors import ConfigError
+from cfa.foreign.references import ModelFactory, run_or_model
+from cfa.foreign.registration import register
 from cfa.jobs.devices import check_device
 from cfa.jobs.fetching import fetch_missing
 from cfa.jobs.queue import Job, Queue
-from cfa.jobs.submit import register_factory, register_weights, submit_evaluation
+from cfa.jobs.submit import submit_evaluation
 from cfa.registry import unknown
 from cfa.results.runs import RunFolder
 from cfa.results.store import Store
 from cfa.results.trusted import code_of
-from cfa.typed_paths import leads_to_file, leads_to_folder
 
 if TYPE_CHECKING:
     from cfa.evaluation import EvaluationPlan, EvaluationRequest
@@ -153,7 +154,7 @@ def _runs_and_plans(
     # An unknown attack is told before anything is looked for; what depends on a run's norm comes after it.
     with suppress(ConfigError):
         request.plan(AttackSettings(), "--")
-    found = [_run_or_file(store, text) for text in references]
+    found = [run_or_model(store, text) for text in references]
     # Attacks are judged before a weights file is copied: a typing error leaves nothing behind.
     own = [one.config.attack if isinstance(one, RunFolder) else AttackSettings() for one in found]
     plans = [request.plan(settings, "--") for settings in own]
@@ -195,44 +196,23 @@ def _evaluate_each(
     return submitted, code
 
 
-def _run_or_file(store: Store, reference: str) -> "RunFolder | WeightsFile | str":
-    """Find what a reference means: a run, a weights file, or the import name of a factory."""
-    from cfa.models import WeightsFile
-
-    file = WeightsFile.of(reference)
-    if leads_to_file(file.path):
-        return file
-    try:
-        return store.find(reference)
-    except UnknownName:
-        if leads_to_folder(file.path):
-            raise ConfigError(f"{reference} is a folder; name a weights file in it, or a run") from None
-        if file.path.suffix in (".pt", ".pth", ".safetensors"):
-            raise ConfigError(f"there is no weights file {reference}; check the path") from None
-        # A name that a copied run says it has is no code that somebody typed.
-        if trust.is_import_name(reference) and all(run.given_name != reference for run in store.runs()):
-            return reference
-        raise
-
-
 def _register(
     store: Store,
     queue: Queue,
-    source: "WeightsFile | str",
+    source: "WeightsFile | ModelFactory",
     dataset: str | None,
     model: str | None,
     normalize: str,
 ) -> RunFolder:
     """Take a weights file, or what a factory makes, into the store as a run; fetch its data set before."""
+    what, typed = ("a model", [source.name]) if isinstance(source, ModelFactory) else ("a weights file", [])
     if dataset is None:
-        what = "a model" if isinstance(source, str) else "a weights file"
         raise ConfigError(f"{source} is {what}; say which data set it is for: --dataset cifar10, for example")
     fetch_missing(store, queue, dataset, carry_out)
-    if not isinstance(source, str):
-        run = register_weights(store, source, dataset, model, normalize)
-        note(f"{run.name}: {run.status.message}")
-        return run
-    if model is not None:
+    if typed and model is not None:
         raise ConfigError(f"{source} makes a model already, and --model {model} names another; leave one out")
-    with trust.allowing([source]):  # it is no run's name: that was looked for first
-        return register_factory(store, source, dataset, normalize)
+    with trust.allowing(typed):  # it is no run's name: that was looked for first
+        run = register(store, source, dataset, model, normalize)
+    if not typed:
+        note(f"{run.name}: {run.status.message}")
+    return run

@@ -16,8 +16,8 @@ from cfa.commands.shared import (
     read_settings,
 )
 from cfa.errors import ConfigError
+from cfa.foreign.official_log import import_official_log, read_official_log
 from cfa.jobs.cleanup import prune as prune_store
-from cfa.jobs.official_log import import_official_log, read_official_log
 from cfa.results.imports import Imported, import_runs
 from cfa.results.listing import require_readable
 from cfa.results.regular_files import listed, told

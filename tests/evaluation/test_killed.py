@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from cfa.evaluation import EvaluationPlan
+from cfa.foreign.registration import register_weights
 from cfa.jobs.queue import Queue
-from cfa.jobs.submit import register_weights, submit_evaluation
+from cfa.jobs.submit import submit_evaluation
 from cfa.models import WeightsFile, save_weights
 from cfa.results.evaluations import outcomes_file, read_evaluations, read_outcomes
 from cfa.results.runs import RunFolder

@@ -13,13 +13,13 @@ from filelock import FileLock
 
 from cfa.errors import CheckpointError, ConfigError, Diverged, StoreError, UnknownName
 from cfa.evaluation import EvaluationPlan, load_adversarial
+from cfa.foreign.registration import register_weights
 from cfa.jobs.cleanup import prune
 from cfa.jobs.devices import devices
 from cfa.jobs.folders import JobFolder, device_lock_file, read_progress
 from cfa.jobs.observer import Listener
 from cfa.jobs.queue import Queue, read_log
 from cfa.jobs.submit import (
-    register_weights,
     submit_comparison,
     submit_demo,
     submit_evaluation,

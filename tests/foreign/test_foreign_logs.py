@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from cfa.errors import CfaError, CheckpointError
-from cfa.jobs.official_log import import_official_log, read_official_log
+from cfa.foreign.official_log import import_official_log, read_official_log
 from cfa.results.store import Store
-from tests.jobs.test_official_log import ARGUMENTS, write_log
+from tests.foreign.test_official_log import ARGUMENTS, write_log
 
 
 def packed(content: object) -> bytes:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from cfa.errors import CheckpointError, ConfigError
 from cfa.evaluation import load_model
-from cfa.jobs.submit import register_weights
+from cfa.foreign.registration import register_weights
 from cfa.models import ModelSpec, WeightsFile, build_model, load_metadata
 from cfa.results.store import Store
 from tests.conftest import SETTINGS

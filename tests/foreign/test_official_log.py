@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from cfa.errors import CheckpointError, ConfigError
-from cfa.jobs.official_log import IMAGES, import_official_log, read_official_log
+from cfa.foreign.official_log import IMAGES, import_official_log, read_official_log
 from cfa.results.frames import history_frame, knobs_frame
 from cfa.results.rows import Epoch
 from cfa.results.store import Store
