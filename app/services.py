@@ -22,6 +22,7 @@ import torch
 from app import wording
 from app.access import visitor
 from app.browsers import find_browser
+from app.engine.brief import kept_for
 from app.engine.calibration import DrawnKnob, drawn_knobs, varies
 from app.engine.evaluating import (
     Cost,
@@ -284,7 +285,7 @@ def disk_use(run: Run) -> int:
     return _disk_use(str(run.folder.path), stamp_of(run.folder.history_file), run.state)
 
 
-@st.cache_resource(ttl=60, max_entries=2000, show_spinner=False)
+@kept_for(60, max_entries=2000)
 def _disk_use(path: str, stamp: tuple[int, int], state: str) -> int:
     try:
         return RunFolder(Path(path)).bytes_used()
@@ -325,8 +326,16 @@ def without_places(text: str) -> str:
 
 @looks
 def history(run: Run) -> pd.DataFrame:
-    """Return a run's per-class scores of every epoch; cached until an epoch is added. Do not change it."""
-    return _of_history(run, history_frame)
+    """Return a run's per-class scores of every epoch; cached until an epoch is added. Do not change it.
+
+    Classes of which an epoch has seen no image have no accuracy, and no row.
+    """
+    return _of_history(run, _seen_history)
+
+
+def _seen_history(folder: RunFolder) -> pd.DataFrame:
+    frame = history_frame(folder)
+    return frame[frame["total"] > 0]
 
 
 @looks
@@ -597,7 +606,7 @@ def start_training(configs: Sequence[RunConfig], name: str, device: str | None) 
 @looks
 def is_sweep(evaluation: Evaluation) -> bool:
     """Tell whether an evaluation is one of several budgets."""
-    return bool(evaluation.plan.get("eps_sweep"))
+    return bool(evaluation.plan.get("eps_sweep")) and any(row.attack != CLEAN for row in evaluation.scores)
 
 
 @acts

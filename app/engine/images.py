@@ -116,6 +116,11 @@ class Outcomes:
         if column.name == CLEAN:
             return "none", 0.0
         attacked = [row for row in self.evaluation.scores if row.attack != CLEAN]
+        if not attacked:
+            raise StoreError(
+                f"evaluation {self.evaluation.id} has outcomes of attacks that its scores leave out; "
+                "evaluate again"
+            )
         named = [row for row in attacked if row.attack in (column.attack, column.parent.partition("@")[0])]
         own = parse_fraction(column.eps) if column.eps else None
         whole = self.evaluation.plan.get("eps", max(row.eps for row in attacked))

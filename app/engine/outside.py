@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from app.access import visitor
+from app.engine.brief import kept_for
 from app.engine.opened import store
 from app.engine.rights import acts, looks
 from app.engine.snapshots import Run
@@ -113,7 +114,7 @@ def _known(name: str) -> DatasetInfo | None:
     return _looked_at(str(default_home())).get(name) if visitor().may_start else None
 
 
-@st.cache_resource(ttl=10, show_spinner=False)
+@kept_for(10)
 def _described(home: str, name: str) -> DatasetInfo:
     return dataset_info(name, store().data_folder)
 

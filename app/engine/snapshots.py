@@ -4,8 +4,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import streamlit as st
-
+from app.engine.brief import kept_for
 from app.engine.opened import queue, store
 from app.engine.rights import looks
 from app.tables import Member
@@ -74,7 +73,7 @@ def find_run(reference: str) -> Run | None:
     return next((run for run in runs() if reference in (run.id, run.name)), None)
 
 
-@st.cache_resource(ttl=1, show_spinner=False)
+@kept_for(1)
 def _runs(home: str) -> list[Run]:
     training = {job.run_id: job.state for job in jobs() if job.kind == "train"}
     return _told_apart([_describe(folder, training.get(folder.id)) for folder in store().runs()])
@@ -155,12 +154,12 @@ def progress() -> dict[str, JobProgress]:
     return _progress(str(default_home()))
 
 
-@st.cache_resource(ttl=1, show_spinner=False)
+@kept_for(1)
 def _jobs(home: str) -> list[Job]:
     return queue().jobs()
 
 
-@st.cache_resource(ttl=1, show_spinner=False)
+@kept_for(1)
 def _progress(home: str) -> dict[str, JobProgress]:
     found = {job.id: read_progress(Path(home), job.id) for job in _jobs(home) if job.state != "done"}
     return {job_id: done for job_id, done in found.items() if done is not None}

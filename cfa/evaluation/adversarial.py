@@ -1,6 +1,7 @@
 """Outcomes on disk: the table, the batches, and the adversarial images that were kept."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from cfa.results.evaluations import (
     Evaluation,
     outcomes_file,
     read_columns,
+    read_evaluation,
     read_outcomes,
     save_columns,
     save_evaluation,
@@ -116,6 +118,7 @@ def load_adversarial(run: RunFolder, evaluation_id: str) -> AdversarialIndex:
     folder = outcomes_file(run, evaluation_id).parent
     try:
         outcomes = read_outcomes(run, evaluation_id)
+        _require_classes(outcomes, read_evaluation(run, evaluation_id).scores[0].classes)
         batches: dict[str, np.ndarray] = {}
         if (folder / "batches.parquet").exists():
             batches = read_columns(folder / "batches.parquet")
@@ -128,6 +131,18 @@ def load_adversarial(run: RunFolder, evaluation_id: str) -> AdversarialIndex:
             f"the outcomes of evaluation {evaluation_id} cannot be read ({error}); evaluate again"
         ) from error
     return AdversarialIndex(outcomes, batches, kept, made_again)
+
+
+def _require_classes(outcomes: Mapping[str, np.ndarray], classes: int) -> None:
+    """Refuse images and predictions of classes that there are none of; -1 is an attack that was not run."""
+    for name, values in outcomes.items():
+        if name == "image" or values.dtype.kind not in "iu" or "/" in name.partition("@")[0]:
+            continue
+        least = 0 if name == "label" else -1
+        if values.size and not (least <= values.min() and values.max() < classes):
+            raise StoreError(f"its column {name[:80]} names a class beyond its {classes}")
+    if not outcomes["image"].size == outcomes["label"].size > 0:
+        raise StoreError("they are of no image")
 
 
 def save_made_again(run: RunFolder, evaluation_id: str, images: AdversarialImages) -> None:

@@ -30,7 +30,13 @@ from tests.app.guarded_store import CANARY, SECRET
 
 WATCHED = ("os.", "shutil.", "subprocess.", "socket.connect", "ctypes.", "pty.")
 
-INSIDE = ("opened", "rights", "stamps", "supervision")  # the door's own tools, which no page can reach
+INSIDE = (
+    "brief",
+    "opened",
+    "rights",
+    "stamps",
+    "supervision",
+)  # the door's own tools, which no page can reach
 
 SCRATCH = f"{tempfile.gettempdir()}/tmp"  # where a download is put together, and taken away again
 

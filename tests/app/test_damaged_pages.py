@@ -7,9 +7,11 @@ import shutil
 import pytest
 
 from app import services
+from app.engine.brief import kept_for
 from cfa.jobs.folders import JobFolder
 from cfa.jobs.queue import Queue
 from cfa.methods import configure
+from cfa.results.evaluations import list_evaluations, outcomes_file, read_outcomes, save_columns
 from cfa.results.store import Store
 from tests.app.example_store import FASHION, finished_run
 from tests.app.pages import PAGES, errors, visit, words
@@ -117,6 +119,60 @@ def test_an_evaluation_that_is_none_of_ours_is_said(store, number):
     app = visit("classes", run=f"other-{number}")
     assert not app.exception, app.exception[0].value
     assert f"run other-{number}: evaluation " in words(app).lower()
+
+
+@pytest.mark.parametrize("page", ["classes", "sweep"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda columns: columns | {"label": columns["label"] + 95},
+        lambda columns: columns | {"label": -1 - columns["label"]},
+        lambda columns: columns | {"pgd-20": columns["pgd-20"] + 50},
+        lambda columns: columns | {"pgd-20": columns["pgd-20"] - 90},
+        lambda columns: {name: values[:0] for name, values in columns.items()},
+        lambda columns: {name: values for name, values in columns.items() if name != "label"},
+    ],
+    ids=["labels beyond", "labels below", "predictions beyond", "predictions below", "no image", "no labels"],
+)
+def test_outcomes_of_classes_that_there_are_none_of_are_a_sentence(dashboard, tmp_path, page, change):
+    store = Store.open(tmp_path / "home")
+    config = configure("trades", "fashion-mnist-mini", overrides={"train.epochs": 2})
+    run = finished_run(store, config, FASHION, name="own")
+    for evaluation in list_evaluations(run).found:
+        save_columns(outcomes_file(run, evaluation.id), change(read_outcomes(run, evaluation.id)))
+    dashboard(tmp_path / "home")
+    app = visit(page, run="own")
+    assert not app.exception, app.exception[0].value
+    assert page == "sweep" or "The outcomes of evaluation" in errors(app)[0]
+
+
+def test_rows_without_images_leave_the_page_of_the_run_open(dashboard, tmp_path):
+    store = Store.open(tmp_path / "home")
+    config = configure("trades", "fashion-mnist-mini", overrides={"train.epochs": 2})
+    run = finished_run(store, config, FASHION, name="own")
+    rows = [json.loads(line) for line in run.history_file.read_text().splitlines()]
+    empty = {"correct": [0] * 10, "total": [0] * 10}
+    rows = [row | empty if row["row"] == "scores" else row for row in rows]
+    run.history_file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    dashboard(tmp_path / "home")
+    assert not (app := visit("monitor", run="own")).exception, app.exception[0].value
+
+
+def test_what_grows_too_old_while_it_is_taken_is_made_anew(monkeypatch):
+    asked = []
+
+    def too_old_at_first(make, **options):
+        def kept(home):
+            asked.append(home)
+            if len(asked) == 1:
+                raise KeyError(home)
+            return make(home)
+
+        kept.clear = asked.clear
+        return kept
+
+    monkeypatch.setattr("app.engine.brief.st.cache_resource", too_old_at_first)
+    assert kept_for(1)(lambda home: f"runs of {home}")("here") == "runs of here"
 
 
 def test_what_is_whole_is_listed(store):
