@@ -102,6 +102,7 @@ from cfa.jobs.submit import (
 )
 from cfa.jobs.supervisor import devices
 from cfa.methods import (
+    FIRST_METHOD,
     METHODS,
     PRESETS,
     Preset,
@@ -113,6 +114,7 @@ from cfa.methods import (
     grid,
     kind_of_setting,
     main_settings,
+    plain_methods,
     settings_of,
 )
 from cfa.models import MODELS, WeightsFile
@@ -138,6 +140,7 @@ from cfa.training.estimate import Estimate, estimate_seconds
 from cfa.trust import allowing
 
 __all__ = [
+    "FIRST_METHOD",
     "GROUPS",
     "METHODS",
     "MODELS",
@@ -204,6 +207,7 @@ __all__ = [
     "paired_images_needed",
     "pairs",
     "pareto_front",
+    "plain_methods",
     "plan_words",
     "planned_evaluations",
     "preset_images",
@@ -237,7 +241,7 @@ OF_THE_ENGINE = frozenset(
             "paired_images_needed",
             "pareto_front",
         ),
-        *("kind_of_setting", "main_settings", "seeds_needed", "settings_of"),
+        *("kind_of_setting", "main_settings", "plain_methods", "seeds_needed", "settings_of"),
     )
 )
 """Functions of the engine that pages call as they are: they compute from what they are given."""

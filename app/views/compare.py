@@ -155,9 +155,9 @@ def say_what_is_not_alike(runs: list[services.Run], summary: pd.DataFrame) -> No
 
 
 def default_baseline(groups: list[tables.Group]) -> int:
-    """Prefer the plain TRADES, then any method without calibration."""
+    """Prefer a plain method, and of those what most methods are compared with."""
     methods = [group.method for group in groups]
-    for plain in ("trades", "pgd-at", "fat"):
+    for plain in services.plain_methods():
         if plain in methods:
             return methods.index(plain)
     return 0

@@ -59,7 +59,7 @@ def choose_what() -> drafts.Draft | None:
         "Methods",
         list(services.METHODS),
         selection_mode="multi",
-        default=None if "train_methods" in st.session_state else ["trades-cfa"],
+        default=None if "train_methods" in st.session_state else [services.FIRST_METHOD],
         key="train_methods",
         help="Several methods make a run each. Every run keeps online, EMA and FAWA weights, so TRADES + EMA "
         "is trades with its EMA weights.",

@@ -30,9 +30,9 @@ from cfa.methods.interface import (
     TrainingAttack,
 )
 from cfa.methods.knobs import Knobs, constant
-from cfa.methods.naming import display_name, display_name_of_method, known_method
+from cfa.methods.naming import display_name, display_name_of_method, known_method, plain_methods
 from cfa.methods.parts import Parts, parts_of
-from cfa.methods.presets import PRESETS, Preset
+from cfa.methods.presets import FIRST_METHOD, PRESETS, Preset
 from cfa.methods.ranks import Alone, Ranks
 from cfa.methods.rules import (
     TRAINING,
@@ -46,6 +46,7 @@ from cfa.methods.rules import (
 )
 
 __all__ = [
+    "FIRST_METHOD",
     "METHODS",
     "PRESETS",
     "TRAINING",
@@ -88,6 +89,7 @@ __all__ = [
     "main_settings",
     "own_settings",
     "parts_of",
+    "plain_methods",
     "preset_settings",
     "settings_of",
     "tail_classes",

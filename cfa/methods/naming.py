@@ -25,6 +25,12 @@ def display_name(name: str, weights: str) -> str:
     return " + ".join(parts)
 
 
+def plain_methods() -> list[str]:
+    """List the methods that others are compared with, those first that most others are."""
+    of = [method.plain for method in METHODS.values() if method.plain]
+    return sorted((name for name, method in METHODS.items() if not method.plain), key=lambda m: -of.count(m))
+
+
 def display_name_of_method(name: str) -> str:
     """Name a method with the weights that it is reported with."""
     method = known_method(name)

@@ -31,6 +31,9 @@ class Preset:
     notes: tuple[str, ...] = ()
 
 
+FIRST_METHOD = "trades-cfa"
+"""What a form starts with: the paper's whole method."""
+
 PRESETS: Registry[Preset] = Registry("preset")
 
 PRESETS.register(

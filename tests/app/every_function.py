@@ -281,6 +281,7 @@ def _of_nothing() -> dict[str, list[Callable[[], object]]]:
     found["format_eps"] = [lambda: services.format_eps(8 / 255)]
     found["grid"] = [lambda: services.grid({"train.epochs": "1,2"})]
     found["settings_of"] = [lambda: services.settings_of(["trades"])]
+    found["plain_methods"] = [services.plain_methods]
     found["main_settings"] = [lambda: services.main_settings(["trades"])]
     found["kind_of_setting"] = [lambda: services.kind_of_setting("method.beta")]
     found["drawn_knobs"] = [lambda: [services.drawn_knobs(r, services.knobs(r)) for r in services.runs()]]

@@ -18,6 +18,7 @@ from cfa.methods import (
     main_settings,
     own_settings,
     parts_of,
+    plain_methods,
     preset_settings,
     settings_of,
 )
@@ -43,6 +44,10 @@ def test_plain_methods_stand_before_what_is_made_of_them_older_ones_first() -> N
     assert list(METHODS) == [
         *("pgd-at", "pgd-at-cfa", "trades", "trades-ccm", "trades-ccr", "trades-cfa", "fat", "fat-cfa", "frl")
     ]
+
+
+def test_baselines_are_plain_methods_those_first_that_most_are_compared_with() -> None:
+    assert plain_methods() == ["trades", "pgd-at", "fat", "frl"]
 
 
 @pytest.mark.parametrize("method", METHODS)
