@@ -2,9 +2,11 @@
 
 import pytest
 
+from app import services
 from benchmarks.demo_table import Demo
-from cfa.methods import display_name
+from cfa.methods import METHODS, display_name
 from cfa.results.store import SHIPPED_RUNS
+from cfa.training import method_card
 from tests.app.test_pages import open_page, words
 
 
@@ -41,3 +43,11 @@ def test_home_shows_all_of_it_on_all_images(demo):
     assert len(table) == 6 * 3
     expected = 100 * demo.figures("fat", "ema", "pgd-20", "worst").mean()
     assert table.loc["FAT + EMA (3 seeds)", "worst"] == pytest.approx(expected)
+
+
+def test_shipped_runs_say_of_their_method_what_pages_say(demo):
+    for run in services.runs():
+        manifest = run.folder.manifest
+        method = METHODS[run.method]
+        assert manifest.method == method_card(method), run.name
+        assert manifest.reported_with == method.reported_with
