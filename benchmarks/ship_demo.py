@@ -8,8 +8,9 @@ import sys
 from pathlib import Path
 
 from cfa.errors import CfaError
-from cfa.jobs.suites import plan_suite, read_suite
 from cfa.results.store import SHIPPED_RUNS, Store
+from cfa.suites.planned import plan_suite
+from cfa.suites.suite_file import read_suite
 
 SUITE = Path(__file__).parent / "suites" / "demo.toml"
 SEED_WITH_WEIGHTS = 0

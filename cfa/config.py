@@ -282,6 +282,10 @@ class RunConfig(Settings):
             flat |= flatten({GROUP if name == STORED_AS else name: value})
         return flat
 
+    def in_words(self) -> str:
+        """Name the training in a line."""
+        return f"{self.method} on {self.dataset}, {self.model}, seed {self.seed}"
+
     def key(self, *, without_seed: bool = False) -> str:
         """Hash the settings: equal keys mean the same experiment (or the same but for its seed)."""
         settings = self.model_dump(mode="json", exclude={"format"})

@@ -50,6 +50,7 @@ BELOW_JOBS = set(ALLOWED)
 ALLOWED |= {
     "cfa.jobs": BELOW_JOBS,
     "cfa.foreign": {*BELOW_JOBS, "cfa.jobs"},
+    "cfa.suites": {*BELOW_JOBS, "cfa.jobs"},
 }
 TOP = "cfa.commands"  # which only `python -m cfa` imports; pages and commands stand beside each other
 NEVER_IN_CFA = {"streamlit", "plotly", "matplotlib", "app", "benchmarks", "tests"}
@@ -157,6 +158,9 @@ def test_the_rooms_of_the_table_exist() -> None:
         ("cfa.config", "if True:\n    from cfa.registry import unknown"),
         ("cfa.results.rows", "import cfa.training"),
         ("cfa.jobs.submit", "def f():\n    from cfa.foreign.registration import register"),
+        ("cfa.jobs.worker", "from cfa.suites.submission import submit_suite"),
+        ("cfa.foreign.references", "from cfa.suites.suite import Suite"),
+        ("cfa.suites.planned", "from cfa import foreign"),
         ("cfa.jobs.worker", "import cfa.api"),
         ("cfa.training.fit", "from cfa import foreign"),
         ("cfa.jobs.worker", "from cfa.commands.printing import note"),
@@ -180,6 +184,7 @@ def test_a_planted_import_is_found(module: str, planted: str) -> None:
         ("cfa.training.fit", "from cfa.methods import METHODS\nfrom cfa.errors import Diverged"),
         ("cfa.attacks.pgd", "import re\nimport torch\nfrom cfa.config import Norm\nfrom . import losses"),
         ("cfa.attacks.torchattacks_plugin", "def f():\n    import numpy, torchattacks"),
+        ("cfa.suites.submission", "from cfa.jobs.submit import submit_training"),
         ("cfa.foreign.official_log", "from cfa.training.telling import knobs_row"),
         ("cfa.__main__", "from cfa.commands import main"),
         ("cfa.commands.training", "from cfa.commands.shared import DONE\nfrom cfa.jobs.queue import Queue"),

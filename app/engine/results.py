@@ -14,7 +14,6 @@ from app.engine.stamps import Stamps, evaluations_stamp
 from app.tables import Condition
 from cfa.errors import ConfigError, StoreError
 from cfa.evaluation import default_weights
-from cfa.jobs.suites import all_published
 from cfa.methods import display_name
 from cfa.results.choice import Measured, chosen, left_out, of_present_weights, told_apart
 from cfa.results.comparison import compare
@@ -22,6 +21,7 @@ from cfa.results.comparison import on_common_images as said_of_common_images
 from cfa.results.evaluations import Evaluation, list_evaluations, read_evaluations
 from cfa.results.frames import add_group_means, clean_frame, fairness_frame, measured_frame, summary_frame
 from cfa.results.leaderboard import leaderboard as make_leaderboard
+from cfa.results.published import all_published
 from cfa.results.runs import RunFolder
 from cfa.results.seeds import DistinctSeeds, distinct_seeds
 from cfa.results.statements import Statement

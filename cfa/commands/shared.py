@@ -10,7 +10,6 @@ import typer
 
 from cfa import trust
 from cfa.commands.printing import note
-from cfa.config import RunConfig
 from cfa.errors import CfaError, ConfigError, UnknownName
 from cfa.jobs.folders import JobFolder
 from cfa.jobs.queue import Job, Queue
@@ -79,7 +78,7 @@ def _texts(values: Iterable[object]) -> Iterator[object]:
 
 def _code_in(suites: Sequence[object]) -> Iterator[str]:
     for file in suites:
-        from cfa.jobs.suites import code_in
+        from cfa.suites.suite_file import code_in
 
         yield from code_in(Path(str(file)))
 
@@ -124,8 +123,3 @@ def note_problems(runs: Sequence[RunFolder]) -> list[str]:
     for problem in problems:
         note(problem)
     return problems
-
-
-def in_words(config: RunConfig) -> str:
-    """Name a training in a line."""
-    return f"{config.method} on {config.dataset}, {config.model}, seed {config.seed}"

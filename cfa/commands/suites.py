@@ -1,9 +1,7 @@
 """Commands about tables as files: suite plan, suite run, suite report."""
 
-import time
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,27 +16,19 @@ from cfa.commands.shared import (
     carry_out,
     command,
     command_group,
-    in_words,
     open_store,
 )
 from cfa.errors import ConfigError
 from cfa.files import write_text
 from cfa.jobs.devices import check_device, choose_device
-from cfa.jobs.queue import Job, Queue
-from cfa.jobs.suite_report import report_suite
-from cfa.jobs.suites import (
-    PlannedEvaluation,
-    PlannedRun,
-    Suite,
-    plan_evaluations,
-    plan_suite,
-    read_suite,
-    submit_suite,
-)
-from cfa.results.listing import look_at
+from cfa.suites.planned import plan_evaluations, plan_suite
+from cfa.suites.report import report_suite
+from cfa.suites.submission import carry_out_suite, submit_suite
+from cfa.suites.suite import Suite
+from cfa.suites.suite_file import read_suite
 
 if TYPE_CHECKING:
-    from cfa.jobs.suite_costs import SuiteCosts
+    from cfa.suites.priced import PricedPlan
 
 group = command_group()
 suite_group = command_group("suite", "Tables as files: plan and run benchmarks/suites/*.toml.")
@@ -70,83 +60,47 @@ def plan(
     """List the runs and evaluations of a suite, what is done already, and what the rest takes here."""
     import torch
 
-    from cfa.jobs.suite_costs import SuiteCosts
+    from cfa.suites.costs import SuiteCosts
+    from cfa.suites.priced import price
 
     store, _ = open_store()
     suite = _read_suite(file, dataset)
     chosen = choose_device(store.home, check_device(device, queued=False))
     costs = SuiteCosts(store.data_folder, torch.device(chosen))
     planned = plan_suite(store, suite)
-    runs = [_planned_run(run, costs) for run in planned]
-    evaluations = [_planned_evaluation(wanted, costs) for wanted in plan_evaluations(suite, planned)]
-    seconds, disk_bytes = (sum(item[key] for item in runs + evaluations) for key in ("seconds", "disk_bytes"))
+    priced = price(planned, plan_evaluations(suite, planned), costs)
     if as_json:
-        totals = {"seconds": seconds, "disk_bytes": disk_bytes, "device": chosen}
-        print_json({"runs": runs, "evaluations": evaluations, **totals})
+        print_json(priced.document())
         return
-    _print_plan(suite.title, runs, evaluations, chosen)
+    _print_plan(suite.title, priced)
     say(
-        f"{len(runs)} trainings, {len(evaluations)} evaluations besides their closing tests; "
-        f"for what is left {duration(seconds)} (evaluations at most) and {size(disk_bytes)}"
+        f"{len(priced.runs)} trainings, {len(priced.evaluations)} evaluations besides their closing tests; "
+        f"for what is left {duration(priced.seconds)} (evaluations at most) and {size(priced.disk_bytes)}"
     )
 
 
-def _planned_run(planned: PlannedRun, costs: "SuiteCosts") -> dict[str, Any]:
-    config, run = planned.config, planned.existing
-    cost = None if run is not None and run.status.state == "finished" else costs.training(config)
-    variant = "".join(f", {key}={value}" for key, value in planned.variant.items())
-    return {
-        "method": config.method,
-        "seed": config.seed,
-        "settings": in_words(config) + variant,
-        "run": run.name if run else None,
-        "state": look_at(run).state if run else "to do",
-        "starts_from": config.init or (in_words(planned.starts_from.config) if planned.starts_from else None),
-        "seconds": cost.seconds if cost else 0.0,
-        "disk_bytes": cost.disk_bytes if cost else 0,
-    }
-
-
-def _planned_evaluation(wanted: PlannedEvaluation, costs: "SuiteCosts") -> dict[str, Any]:
-    seconds, disk_bytes = (0.0, 0) if wanted.is_made else costs.evaluation(wanted)
-    return {
-        "method": wanted.run.config.method,
-        "seed": wanted.run.config.seed,
-        "dataset": wanted.run.config.dataset,
-        "attacks": wanted.plan.attacks,
-        "eps": wanted.plan.eps,
-        "weights": wanted.weights,
-        "checkpoint": wanted.checkpoint,
-        "done": wanted.is_made,
-        "seconds": seconds,
-        "disk_bytes": disk_bytes,
-    }
-
-
-def _print_plan(
-    title: str, runs: Sequence[Mapping[str, Any]], evaluations: Sequence[Mapping[str, Any]], device: str
-) -> None:
+def _print_plan(title: str, priced: "PricedPlan") -> None:
     rows = [
         (
-            run["settings"],
-            f"{run['run']} ({run['state']})" if run["run"] else "to do",
-            duration(run["seconds"]),
-            size(run["disk_bytes"]),
+            run.settings,
+            f"{run.run} ({run.state})" if run.run else "to do",
+            duration(run.seconds),
+            size(run.disk_bytes),
         )
-        for run in runs
+        for run in priced.runs
     ]
-    attacks = dict.fromkeys(evaluation["attacks"] for evaluation in evaluations)
+    attacks = dict.fromkeys(evaluation.attacks for evaluation in priced.evaluations)
     for names in attacks:
-        alike = [evaluation for evaluation in evaluations if evaluation["attacks"] == names]
+        alike = [evaluation for evaluation in priced.evaluations if evaluation.attacks == names]
         rows.append(
             (
                 f"{len(alike)} evaluations with {', '.join(names)}",
-                f"{sum(evaluation['done'] for evaluation in alike)} done",
-                duration(sum(evaluation["seconds"] for evaluation in alike)),
-                size(sum(evaluation["disk_bytes"] for evaluation in alike)),
+                f"{sum(evaluation.done for evaluation in alike)} done",
+                duration(sum(evaluation.seconds for evaluation in alike)),
+                size(sum(evaluation.disk_bytes for evaluation in alike)),
             )
         )
-    print_table(rows, (title, "run", f"time on {device}", "disk"), "no runs")
+    print_table(rows, (title, "run", f"time on {priced.device}", "disk"), "no runs")
 
 
 @command(suite_group, "cfa suite run benchmarks/suites/demo.toml", typed=("dataset",), named_in="file")
@@ -163,27 +117,9 @@ def run(
     chosen = check_device(device, queued=queue)
     suite = _read_suite(file, dataset)
     made = submit_suite(store, jobs, suite, tag=f"suite:{file.stem}", device=chosen)
-    code = DONE if queue else _carry_out_all(jobs, made)
+    all_done = queue or carry_out_suite(jobs, made, carry_out, note)
     print_jobs([jobs.get(job.id) for job in made], as_json)
-    return code
-
-
-def _carry_out_all(queue: Queue, made: Sequence[Job]) -> int:
-    """Carry out jobs here; those that another process took are waited for, those without hope left out."""
-    code = DONE
-    for job in made:
-        if (now := queue.get(job.id)).state == "running":
-            note(f"{now.title} runs elsewhere; waiting for it")
-        while (now := queue.get(job.id)).state == "running":
-            time.sleep(1.0)
-        if now.state == "queued" and not now.blocked_by:
-            code = max(code, carry_out(queue, queue.resume(job.id, foreground=True)))
-        ended = queue.get(job.id).state
-        if ended in ("paused", "cancelled"):
-            return FAILED
-        if ended != "done":
-            code = FAILED
-    return code
+    return DONE if all_done else FAILED
 
 
 @command(

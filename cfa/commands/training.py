@@ -19,7 +19,6 @@ from cfa.commands.shared import (
     carry_out,
     command,
     command_group,
-    in_words,
     open_store,
     read_settings,
 )
@@ -123,7 +122,7 @@ def estimate(
         method, dataset, model=model, preset=preset, seeds=seeds, init=init, overrides=overrides
     ):
         info = dataset_info(check_names(store, config).dataset, store.data_folder)
-        costs.append((in_words(config), estimate_seconds(config, info, torch.device(chosen))))
+        costs.append((config.in_words(), estimate_seconds(config, info, torch.device(chosen))))
     seconds, disk_bytes = sum(cost.seconds for _, cost in costs), sum(cost.disk_bytes for _, cost in costs)
     if as_json:
         each = [{"settings": text, **asdict(cost)} for text, cost in costs]

@@ -21,6 +21,7 @@ from cfa.errors import ConfigError, StoreError
 from cfa.registry import unknown
 from cfa.stored import read_stored
 
+PUBLISHED = Path(__file__).resolve().parents[2] / "benchmarks" / "published"
 Share = Annotated[float, Field(ge=0, le=1)]
 _SCHEME = re.compile(
     r"(?:\b([a-z][a-z0-9+.-]*)://|\b(javascript|data|vbscript|file|mailto):(?=\S))", re.IGNORECASE
@@ -156,3 +157,8 @@ def find_published(names: Sequence[str], folder: Path) -> tuple[PublishedNumber,
         if name not in choices:
             raise ConfigError(str(unknown("table of published numbers", name, choices)))
     return tuple(number for name in names for number in read_published(folder / f"{name}.json"))
+
+
+def all_published() -> tuple[PublishedNumber, ...]:
+    """Read every published number that is here; none where the project's benchmarks are not installed."""
+    return find_published([file.stem for file in sorted(PUBLISHED.glob("*.json"))], PUBLISHED)

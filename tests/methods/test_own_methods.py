@@ -12,13 +12,13 @@ from torch import nn
 
 from cfa.data import DatasetInfo
 from cfa.errors import CfaError, ConfigError
-from cfa.jobs.suite_costs import SuiteCosts
 from cfa.methods import METHODS, PRESETS, Attacked, Batch, Loss, Method, Uniform, configure, train_command
 from cfa.methods.attacking import WithinEps, training_pgd
 from cfa.methods.catalogue.cfa_calibration import CcmSettings, calibrated_margins
 from cfa.methods.catalogue.pgd_at import PGD_AT, adversarial_cross_entropy
 from cfa.progress import Observer
 from cfa.results.rows import KnobValues, Scores
+from cfa.suites.costs import SuiteCosts
 from cfa.training import fit
 from cfa.trust import allowing
 from tests.support.tiny import CPU, TINY, tiny_dataset, tiny_run, trained

@@ -14,8 +14,6 @@ import pytest
 from app.report import page
 from cfa.evaluation import default_weights
 from cfa.jobs.reports import make_report, write_report
-from cfa.jobs.suite_report import report_suite
-from cfa.jobs.suites import Suite
 from cfa.methods import display_name
 from cfa.results.comparison import compare
 from cfa.results.exports import write_tables
@@ -26,6 +24,8 @@ from cfa.results.runs import RunFolder
 from cfa.results.statements import statements
 from cfa.results.store import Store
 from cfa.results.trackers import scalars
+from cfa.suites.report import report_suite
+from cfa.suites.suite import Suite
 from tests.support.resumed import EPS, OLD_FRACTIONS, OLD_PERCENT, peer_run, resumed_run
 
 
@@ -115,7 +115,7 @@ def test_an_export_holds_it_in_no_table(runs, tmp_path: Path) -> None:
 
 def test_a_suite_does_not_take_it_for_done(runs, store) -> None:
     report = report_suite(store, suite())
-    assert (report.evaluations, report.evaluations_done, report.cells[1].runs) == (1, 0, 0)
+    assert (report.evaluations, report.evaluations_done, report.lines[1].runs) == (1, 0, 0)
     assert report_suite(store, suite(limit=1000)).evaluations_done == 1
 
 

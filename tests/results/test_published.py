@@ -8,9 +8,14 @@ import pytest
 
 from cfa.attacks import named_attack
 from cfa.errors import ConfigError, StoreError
-from cfa.jobs.suites import PUBLISHED
 from cfa.methods import METHODS
-from cfa.results.published import PublishedNumber, PublishedTable, find_published, read_published
+from cfa.results.published import (
+    PUBLISHED,
+    PublishedNumber,
+    PublishedTable,
+    find_published,
+    read_published,
+)
 
 FILES = sorted(PUBLISHED.glob("*.json"))
 

@@ -14,18 +14,16 @@ import numpy as np
 import pytest
 
 from cfa.errors import ConfigError
-from cfa.jobs.suite_report import report_suite
-from cfa.jobs.suites import (
-    Suite,
-    plan_evaluations,
-    plan_suite,
-    read_suite,
-    submit_suite,
-)
 from cfa.jobs.worker import run_job
 from cfa.results.evaluations import read_evaluations
 from cfa.results.rows import Epoch
 from cfa.results.store import Store
+from cfa.suites.planned import plan_evaluations, plan_suite
+from cfa.suites.report import report_suite
+from cfa.suites.submission import submit_suite
+from cfa.suites.suite import Suite
+from cfa.suites.suite_file import read_suite
+from cfa.suites.suite_runs import runs_of
 
 SUITES = Path(__file__).resolve().parents[2] / "benchmarks" / "suites"
 
@@ -99,7 +97,7 @@ def test_a_shipped_suite_plans_what_it_says(store: Store, name: str) -> None:
     planned = plan_suite(store, suite)
     evaluations = plan_evaluations(suite, planned)
     report = report_suite(store, suite)
-    beside = [cell for cell in report.cells if cell.planned and cell.published]
+    beside = [line for line in report.lines if line.planned and line.published]
     assert (len(planned), len(evaluations), len(beside)) == SHIPPED[name]
     assert not report.finished
 
@@ -112,16 +110,16 @@ def test_table_1_has_seven_trainings_a_seed_and_the_papers_eleven_rows(store: St
         source = run.starts_from
         assert (source is not None) == (run.config.method == "frl")
         assert source is None or (source.config.method, source.config.seed) == ("trades", run.config.seed)
-    cells = report_suite(store, suite).cells
+    lines = report_suite(store, suite).lines
     paper = {"TRADES": "TRADES", "TRADES + CFA": "TRADES + CFA", "FRL + EMA": "FRL + EMA", "PGD-AT": "AT"}
-    beside = {cell.label: cell.published.label for cell in cells if cell.published}
+    beside = {line.label: line.published.label for line in lines if line.published}
     assert len(beside) == 11
     assert {label: beside[label] for label in paper} == paper
 
 
 def test_runs_of_one_table_are_runs_of_another(store: Store) -> None:
-    one, two = (read_suite(SUITES / f"cfa-table{n}.toml").configurations() for n in (1, 2))
-    shared = {config.key() for config in one} & {config.key() for config in two}
+    one, two = (runs_of(read_suite(SUITES / f"cfa-table{n}.toml")) for n in (1, 2))
+    shared = {run.config.key() for run in one} & {run.config.key() for run in two}
     assert len(shared) == 6 * 5
 
 
@@ -163,7 +161,7 @@ def test_what_cannot_be_is_a_sentence(tmp_path: Path, text: str, sentence: str |
     file = tmp_path / "s.toml"
     file.write_text(text)
     if sentence is None:
-        assert len(read_suite(file).members()) == 4  # each starts from the run with its own eps
+        assert len(runs_of(read_suite(file))) == 4  # each starts from the run with its own eps
         return
     with pytest.raises(ConfigError) as caught:
         read_suite(file)
@@ -183,19 +181,19 @@ def test_settings_go_from_all_to_one_data_set_to_one_method() -> None:
             "by_method": {"fat": {"train.epochs": 5}},
         }
     )
-    members = suite.members()
-    assert len(members) == 8
-    for member in members:
-        config = member.config
+    runs = runs_of(suite)
+    assert len(runs) == 8
+    for run in runs:
+        config = run.config
         assert config.train.epochs == (5 if config.method == "fat" else 7)
         assert config.method_settings.get("tau") == (2 if config.method == "fat" else None)
         assert config.data.imbalance_ratio == 50 or config.dataset == "cifar100-lt"
-        assert member.variant == {"attack.steps": config.attack.steps}
+        assert run.variant == {"attack.steps": config.attack.steps}
 
 
 def test_another_data_set_can_be_named_for_a_suite_of_one() -> None:
     suite = read_suite(SUITES / "cfa-table3.toml").on("svhn")
-    assert {config.dataset for config in suite.configurations()} == {"svhn"}
+    assert {run.config.dataset for run in runs_of(suite)} == {"svhn"}
     with pytest.raises(ConfigError, match="compares 3 data sets"):
         read_suite(SUITES / "long-tail.toml").on("svhn")
 
@@ -259,25 +257,25 @@ def test_the_report_is_the_mean_and_the_spread_over_seeds(mini, home, store, que
         assert run_job(home, job.id) == 0
     report = report_suite(store, suite)
     assert report.finished
-    keys = [(cell.label, cell.checkpoint, cell.attack) for cell in report.cells]
+    keys = [(line.label, line.checkpoint, line.attack) for line in report.lines]
     assert keys == [
         (label, "last", attack) for label in ("TRADES", "TRADES + EMA") for attack in ("clean", "pgd-2")
     ]
-    for cell, weights in zip(report.cells, ("online", "online", "ema", "ema"), strict=True):
+    for line, weights in zip(report.lines, ("online", "online", "ema", "ema"), strict=True):
         accuracies = [
             np.array(scores.correct) / np.array(scores.total)
             for run in store.runs()
             for evaluation in read_evaluations(run)
             for scores in evaluation.scores
-            if (evaluation.weights, evaluation.checkpoint, scores.attack) == (weights, "last", cell.attack)
+            if (evaluation.weights, evaluation.checkpoint, scores.attack) == (weights, "last", line.attack)
         ]
-        assert len(accuracies) == cell.runs == cell.planned == 2
+        assert len(accuracies) == line.runs == line.planned == 2
         means, worsts = ([float(f(a)) for a in accuracies] for f in (np.mean, np.min))
-        assert (cell.mean, cell.worst) == (pytest.approx(sum(means) / 2), pytest.approx(sum(worsts) / 2))
-        assert cell.mean_spread == pytest.approx(abs(means[0] - means[1]) / 2**0.5)
-        assert cell.worst_spread == pytest.approx(abs(worsts[0] - worsts[1]) / 2**0.5)
-        assert cell.worst_interval[0] <= cell.worst <= cell.worst_interval[1]
-        assert cell.published is None
+        assert (line.mean, line.worst) == (pytest.approx(sum(means) / 2), pytest.approx(sum(worsts) / 2))
+        assert line.mean_spread == pytest.approx(abs(means[0] - means[1]) / 2**0.5)
+        assert line.worst_spread == pytest.approx(abs(worsts[0] - worsts[1]) / 2**0.5)
+        assert line.worst_interval[0] <= line.worst <= line.worst_interval[1]
+        assert line.published is None
 
 
 def test_a_report_goes_to_markdown_and_csv_also_before_anything_ran(cfa, tmp_path):

@@ -10,9 +10,9 @@ import pytest
 from markdown_it import MarkdownIt
 
 from cfa.errors import ConfigError
-from cfa.jobs.suite_report import report_suite
-from cfa.jobs.suites import read_suite
 from cfa.results.store import Store
+from cfa.suites.report import report_suite
+from cfa.suites.suite_file import read_suite
 from tests.test_escaping import read
 
 BASE = {"title": '"T"', "dataset": '"cifar10"', "methods": '["trades"]'}
@@ -134,7 +134,7 @@ def test_a_report_of_a_suite_shows_texts_as_they_are(tmp_path: Path, store: Stor
     said, tags = read(MarkdownIt("commonmark").enable("table").render(report.markdown()))
     assert title in said
     assert tags == {"h1", "p", "table", "thead", "tbody", "tr", "th", "td"}
-    assert report.cells
-    formula = replace(report, cells=tuple(replace(cell, label="=1+1", method="@x") for cell in report.cells))
+    assert report.lines
+    formula = replace(report, lines=tuple(replace(line, label="=1+1", method="@x") for line in report.lines))
     rows = list(csv.DictReader(io.StringIO(formula.csv())))
     assert {(row["label"], row["method"]) for row in rows} == {("'=1+1", "'@x")}

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cfa.config import RunConfig
-from cfa.jobs.suites import PlannedEvaluation
+from cfa.suites.planned import PlannedEvaluation
 from cfa.training.estimate import Estimate
 
 if TYPE_CHECKING:

@@ -9,13 +9,6 @@ from typing import Any
 import numpy as np
 
 from cfa.escaping import csv_cell, markdown_text
-from cfa.jobs.suites import (
-    PlannedEvaluation,
-    Suite,
-    SuiteEvaluation,
-    plan_evaluations,
-    plan_suite,
-)
 from cfa.jobs.worker import CLOSING_ATTACKS
 from cfa.notation import parse_fraction
 from cfa.older_settings import present_name, under_present_names
@@ -23,13 +16,15 @@ from cfa.results.published import PublishedNumber
 from cfa.results.rows import Scores
 from cfa.results.store import Store
 from cfa.statistics import GROUPS, Group, class_mean_interval, group_means, over_seeds, worst_class_interval
+from cfa.suites.planned import PlannedEvaluation, plan_evaluations, plan_suite
+from cfa.suites.suite import Suite, SuiteEvaluation
 
 CLOSING = SuiteEvaluation(attacks=CLOSING_ATTACKS, weights=("online", "ema", "fawa"))
 Interval = tuple[float, float]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cell:
+class SuiteLine:
     """One line of the table: a method's weights under one attack, over seeds.
 
     Attributes:
@@ -86,7 +81,7 @@ class SuiteReport:
     trainings_done: int
     evaluations: int
     evaluations_done: int
-    cells: tuple[Cell, ...]
+    lines: tuple[SuiteLine, ...]
 
     @property
     def finished(self) -> bool:
@@ -103,18 +98,18 @@ class SuiteReport:
     def document(self) -> dict[str, Any]:
         """Return the report as plain values for JSON."""
         rows = []
-        for cell in self.cells:
-            fields = asdict(cell)
-            fields["published"] = cell.published.model_dump() if cell.published else None
+        for line in self.lines:
+            fields = asdict(line)
+            fields["published"] = line.published.model_dump() if line.published else None
             rows.append(fields)
         counts = ("title", "trainings", "trainings_done", "evaluations", "evaluations_done")
         return {**{name: getattr(self, name) for name in counts}, "finished": self.finished, "rows": rows}
 
     def table(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
         """Return headings and rows as people read them, in percent."""
-        several = len({cell.dataset for cell in self.cells}) > 1
-        grouped = any(cell.groups for cell in self.cells)
-        printed = any(cell.published for cell in self.cells)
+        several = len({line.dataset for line in self.lines}) > 1
+        grouped = any(line.groups for line in self.lines)
+        printed = any(line.published for line in self.lines)
         headings = (
             *(("data set",) if several else ()),
             *("method", "checkpoint", "attack", "runs", "mean", "worst class"),
@@ -123,20 +118,20 @@ class SuiteReport:
             "images",
         )
         rows = [
-            ((cell.dataset,) if several else ()) + _row(cell, grouped=grouped, printed=printed)
-            for cell in self.cells
+            ((line.dataset,) if several else ()) + _row(line, grouped=grouped, printed=printed)
+            for line in self.lines
         ]
         return headings, rows
 
     def markdown(self) -> str:
         """Write the table as Markdown, with what its numbers are."""
         headings, rows = self.table()
-        lines = [headings, ("---",) * len(headings), *(map(markdown_text, row) for row in rows)]
-        body = "\n".join("| " + " | ".join(line) + " |" for line in lines)
+        table = [headings, ("---",) * len(headings), *(map(markdown_text, row) for row in rows)]
+        body = "\n".join("| " + " | ".join(row) + " |" for row in table)
         papers = dict.fromkeys(
-            f"{c.published.paper} ({c.published.venue}; read from: {c.published.read_from})"
-            for c in self.cells
-            if c.published
+            f"{line.published.paper} ({line.published.venue}; read from: {line.published.read_from})"
+            for line in self.lines
+            if line.published
         )
         published = "".join(f"\nPublished: {markdown_text(paper)}." for paper in papers)
         return (
@@ -157,12 +152,12 @@ class SuiteReport:
         theirs = ("mean", "mean_spread", "worst", "worst_spread", "unverified", "paper", "table")
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow([*own, *ends, *groups, *(f"published_{name}" for name in theirs), "images"])
-        for cell in self.cells:
-            fields = {**vars(cell), "variant": _in_words(cell.variant)}
-            intervals = [*(cell.mean_interval or ("", "")), *(cell.worst_interval or ("", ""))]
-            published = [getattr(cell.published, name) if cell.published else "" for name in theirs]
-            of_groups = [cell.groups.get(name, "") for name in GROUPS]
-            images = "" if cell.images is None else cell.images
+        for line in self.lines:
+            fields = {**vars(line), "variant": _in_words(line.variant)}
+            intervals = [*(line.mean_interval or ("", "")), *(line.worst_interval or ("", ""))]
+            published = [getattr(line.published, name) if line.published else "" for name in theirs]
+            of_groups = [line.groups.get(name, "") for name in GROUPS]
+            images = "" if line.images is None else line.images
             row = [*(fields[name] for name in own), *intervals, *of_groups, *published, images]
             writer.writerow([csv_cell(value) if isinstance(value, str) else value for value in row])
         return text.getvalue()
@@ -173,7 +168,7 @@ def report_suite(store: Store, suite: Suite) -> SuiteReport:
     planned = plan_suite(store, suite)
     evaluations = plan_evaluations(suite, planned)
     shown = suite if suite.evaluations else suite.model_copy(update={"evaluations": (CLOSING,)})
-    measured = [_cell(group) for group in _groups(plan_evaluations(shown, planned))]
+    measured = [_line(group) for group in _groups(plan_evaluations(shown, planned))]
     finished = [run for run in planned if run.existing and run.existing.status.state == "finished"]
     return SuiteReport(
         title=suite.title,
@@ -181,7 +176,7 @@ def report_suite(store: Store, suite: Suite) -> SuiteReport:
         trainings_done=len(finished),
         evaluations=len(evaluations),
         evaluations_done=sum(wanted.is_made for wanted in evaluations),
-        cells=tuple(_beside(measured, suite)),
+        lines=tuple(_beside(measured, suite)),
     )
 
 
@@ -211,7 +206,7 @@ def _groups(evaluations: Iterable[PlannedEvaluation]) -> list[list[_Wanted]]:
     return [list(group.values()) for group in groups.values()]
 
 
-def _cell(group: Sequence[_Wanted]) -> Cell:
+def _line(group: Sequence[_Wanted]) -> SuiteLine:
     """Average one line over its runs."""
     from cfa.methods import display_name
 
@@ -220,7 +215,7 @@ def _cell(group: Sequence[_Wanted]) -> Cell:
     scored = _of_one_size([found for found in map(_scores, group) if found is not None])
     kinds = list(dict.fromkeys(wanted.evaluation.kind for wanted in group))
     label = " / ".join(display_name(config.method, kind) for kind in kinds)
-    return Cell(
+    return SuiteLine(
         dataset=config.dataset,
         method=config.method,
         label=label + (f" ({_in_words(variant)})" if variant else ""),
@@ -289,25 +284,25 @@ def _group_means(accuracies: Sequence[np.ndarray], scored: Sequence[_Scored]) ->
     return {name: float(np.mean([of_run[name] for of_run in means])) for name in GROUPS}
 
 
-def _beside(cells: Sequence[Cell], suite: Suite) -> Iterator[Cell]:
+def _beside(lines: Sequence[SuiteLine], suite: Suite) -> Iterator[SuiteLine]:
     """Set the published numbers beside the suite's; those of methods that we do not have follow them."""
     left = [number for number in suite.published_numbers() if number.dataset in suite.datasets]
-    for cell in cells:
-        fitting = [number for number in left if _belongs(number, cell)]
-        yield replace(cell, published=fitting[0]) if fitting else cell
+    for line in lines:
+        fitting = [number for number in left if _belongs(number, line)]
+        yield replace(line, published=fitting[0]) if fitting else line
     for number in left:
         if number.method is None:
             yield _published_alone(number)
 
 
-def _belongs(number: PublishedNumber, cell: Cell) -> bool:
+def _belongs(number: PublishedNumber, line: SuiteLine) -> bool:
     checkpoint = "best" if number.checkpoint == "unstated" else number.checkpoint
     same = (number.dataset, number.method, number.weights, checkpoint, number.attack)
-    if same != (cell.dataset, cell.method, cell.weights, cell.checkpoint, cell.attack):
+    if same != (line.dataset, line.method, line.weights, line.checkpoint, line.attack):
         return False
-    if cell.attack != "clean" and abs(number.eps - cell.eps) > 1e-6:
+    if line.attack != "clean" and abs(number.eps - line.eps) > 1e-6:
         return False
-    ours = {present_name(key): parse_fraction(value) for key, value in cell.variant.items()}
+    ours = {present_name(key): parse_fraction(value) for key, value in line.variant.items()}
     theirs = under_present_names(number.settings)
     return all(key in theirs and _equal(value, theirs[key]) for key, value in ours.items())
 
@@ -316,8 +311,8 @@ def _equal(one: object, other: float) -> bool:
     return isinstance(one, int | float) and abs(one - other) < 1e-9
 
 
-def _published_alone(number: PublishedNumber) -> Cell:
-    return Cell(
+def _published_alone(number: PublishedNumber) -> SuiteLine:
+    return SuiteLine(
         dataset=number.dataset,
         method="",
         label=number.label,
@@ -332,23 +327,23 @@ def _published_alone(number: PublishedNumber) -> Cell:
     )
 
 
-def _row(cell: Cell, *, grouped: bool, printed: bool) -> tuple[str, ...]:
-    number = cell.published
+def _row(line: SuiteLine, *, grouped: bool, printed: bool) -> tuple[str, ...]:
+    number = line.published
     doubt = " (unverified)" if number is not None and number.unverified else ""
     theirs = [
         _percent(number.mean, number.mean_spread, None) + doubt if number else "",
         _percent(number.worst, number.worst_spread, None) if number else "",
     ]
     return (
-        cell.label,
-        cell.checkpoint,
-        cell.attack,
-        f"{cell.runs}/{cell.planned}" if cell.planned else "",
-        _percent(cell.mean, cell.mean_spread, cell.mean_interval),
-        _percent(cell.worst, cell.worst_spread, cell.worst_interval),
-        *((" / ".join(f"{100 * value:.1f}" for value in cell.groups.values()),) if grouped else ()),
+        line.label,
+        line.checkpoint,
+        line.attack,
+        f"{line.runs}/{line.planned}" if line.planned else "",
+        _percent(line.mean, line.mean_spread, line.mean_interval),
+        _percent(line.worst, line.worst_spread, line.worst_interval),
+        *((" / ".join(f"{100 * value:.1f}" for value in line.groups.values()),) if grouped else ()),
         *(theirs if printed else ()),
-        "" if cell.images is None else f"{cell.images:,}",
+        "" if line.images is None else f"{line.images:,}",
     )
 
 

@@ -1,0 +1,114 @@
+"""What of a suite exists already: its runs and evaluations, each beside what the store has of it."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from cfa.config import RunConfig
+from cfa.jobs.submit import check_names
+from cfa.results.listing import readable_runs
+from cfa.results.runs import RunFolder
+from cfa.results.store import Store
+from cfa.suites.suite import Suite
+from cfa.suites.suite_runs import runs_of
+
+if TYPE_CHECKING:
+    from cfa.evaluation import EvaluationPlan
+    from cfa.results.choice import Measured
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """A run of a suite, and the run folder if one with its configuration exists already.
+
+    Attributes:
+        config: Its configuration.
+        existing: The run, unless it is still to be made.
+        variant: Those of its settings that are a grid in the suite.
+        starts_from: The planned run that it starts from.
+    """
+
+    config: RunConfig
+    existing: RunFolder | None
+    variant: Mapping[str, Any] = field(default_factory=dict)
+    starts_from: "PlannedRun | None" = None
+
+
+def plan_suite(store: Store, suite: Suite) -> list[PlannedRun]:
+    """Pair the runs of a suite with those that exist; failed and cancelled ones do not count."""
+    usable = [run for run in readable_runs(store) if run.status.state not in ("failed", "cancelled")]
+    finished_last = sorted(usable, key=lambda run: run.status.state == "finished")
+    done = {run.config.key(): run.folder for run in finished_last}
+    planned: dict[int, PlannedRun] = {}
+    wanted = runs_of(suite)
+    for one in wanted:
+        start = planned[id(one.starts_from)] if one.starts_from else None
+        config = check_names(store, one.config)
+        if start is not None and start.existing is not None:
+            config = config.model_copy(update={"init": start.existing.id})
+        existing = None if start is not None and start.existing is None else done.get(config.key())
+        planned[id(one)] = PlannedRun(config, existing, one.variant, start)
+    return list(planned.values())
+
+
+@dataclass(frozen=True)
+class PlannedEvaluation:
+    """An evaluation that a suite asks for, of a run that need not exist yet."""
+
+    run: PlannedRun
+    weights: str
+    checkpoint: str
+    plan: "EvaluationPlan"
+
+    @property
+    def is_made(self) -> bool:
+        """Tell whether the run was evaluated so already (or can never be: it kept no such weights)."""
+        run = self.run.existing
+        if run is None or run.status.state != "finished":
+            return False
+        kind = self.kind
+        if (kind, self.checkpoint) not in run.kept_weights():
+            return True
+        return set(self.plan.attacks) <= {one.attack for one in self.scores}
+
+    @property
+    def scores(self) -> list["Measured"]:
+        """List what counts of the run as far as this evaluation asked for it: its images, its budget."""
+        from cfa.results.choice import chosen
+
+        run = self.run.existing
+        if run is None:
+            return []
+        wanted, kind = (run.config.dataset, self.plan.limit), (self.kind, self.checkpoint)
+        found = chosen(run, lambda e: (e.dataset_to_load, e.limit) == wanted)
+        return [
+            one
+            for one in found
+            if (one.evaluation.weights, one.evaluation.checkpoint) == kind
+            and one.scores.eps in (0.0, self.plan.eps)
+        ]
+
+    @property
+    def kind(self) -> str:
+        """The kind of weights that is meant, which for ``auto`` depends on the run."""
+        from cfa.evaluation import default_weights
+        from cfa.methods import METHODS
+
+        if self.weights != "auto":
+            return self.weights
+        run = self.run.existing
+        if run is not None and run.status.state == "finished":
+            return default_weights(run)
+        return METHODS[self.run.config.method].reported_with
+
+
+def plan_evaluations(suite: Suite, planned: Iterable[PlannedRun]) -> list[PlannedEvaluation]:
+    """List the evaluations of a suite, run by run."""
+    return [
+        PlannedEvaluation(run, weights, checkpoint, wanted.plan(run.config))
+        for run in planned
+        for wanted in suite.evaluations
+        if wanted.methods is None or run.config.method in wanted.methods
+        for weights in wanted.weights
+        for checkpoint in wanted.checkpoints
+    ]
