@@ -6,7 +6,7 @@ page: a person who may start opens them, by a button that names them.
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +28,7 @@ from cfa.evaluation import AdversarialIndex, confusion, load_adversarial, load_m
 from cfa.home import default_home
 from cfa.notation import parse_fraction
 from cfa.results.evaluations import Evaluation, outcomes_file
-from cfa.results.frames import evaluations_frame
+from cfa.results.frames import scores_frame
 from cfa.results.rows import Scores
 from cfa.results.runs import RunFolder
 from cfa.results.trusted import Trusted
@@ -83,9 +83,7 @@ class Outcomes:
 
     def scores(self, columns: Sequence[Column]) -> pd.DataFrame:
         """Tabulate accuracy per class in the contracted columns, one block a column."""
-        return evaluations_frame(
-            [(self.run.folder, replace(self.evaluation, scores=tuple(map(self._scores, columns))))]
-        )
+        return scores_frame(self.run.folder, self.evaluation, [self._scores(column) for column in columns])
 
     def per_image(self) -> pd.DataFrame:
         """Tabulate all outcomes, one row an image; classes are numbers, and named for the label."""

@@ -1,7 +1,6 @@
 """Outcomes on disk: the table, the batches, and the adversarial images that were kept."""
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,9 +9,10 @@ import numpy as np
 import safetensors
 from safetensors.numpy import save
 
+from cfa.attacks import CLEAN
 from cfa.errors import StoreError, UnknownName
 from cfa.evaluation.columns import by_of, composite_of, member_of
-from cfa.evaluation.outcomes import AdversarialImages, Outcomes
+from cfa.evaluation.outcomes import NOT_RUN, AdversarialImages, Outcomes
 from cfa.files import make_folder, write_bytes
 from cfa.results.evaluations import (
     Evaluation,
@@ -118,7 +118,7 @@ def load_adversarial(run: RunFolder, evaluation_id: str) -> AdversarialIndex:
     folder = outcomes_file(run, evaluation_id).parent
     try:
         outcomes = read_outcomes(run, evaluation_id)
-        _require_classes(outcomes, read_evaluation(run, evaluation_id).scores[0].classes)
+        classes = read_evaluation(run, evaluation_id).scores[0].classes
         batches: dict[str, np.ndarray] = {}
         if (folder / "batches.parquet").exists():
             batches = read_columns(folder / "batches.parquet")
@@ -130,19 +130,46 @@ def load_adversarial(run: RunFolder, evaluation_id: str) -> AdversarialIndex:
         raise StoreError(
             f"the outcomes of evaluation {evaluation_id} cannot be read ({error}); evaluate again"
         ) from error
-    return AdversarialIndex(outcomes, batches, kept, made_again)
+    index = AdversarialIndex(outcomes, batches, kept, made_again)
+    if (problem := _problem(index, classes)) is not None:
+        raise StoreError(
+            f"the outcomes of evaluation {evaluation_id} cannot be read ({problem}); evaluate again"
+        )
+    return index
 
 
-def _require_classes(outcomes: Mapping[str, np.ndarray], classes: int) -> None:
-    """Refuse images and predictions of classes that there are none of; -1 is an attack that was not run."""
-    for name, values in outcomes.items():
-        if name == "image" or values.dtype.kind not in "iu" or "/" in name.partition("@")[0]:
-            continue
-        least = 0 if name == "label" else -1
-        if values.size and not (least <= values.min() and values.max() < classes):
-            raise StoreError(f"its column {name[:80]} names a class beyond its {classes}")
-    if not outcomes["image"].size == outcomes["label"].size > 0:
-        raise StoreError("they are of no image")
+def _problem(index: AdversarialIndex, classes: int) -> str | None:
+    """Say what in stored tables does not fit together; they may have been copied from anywhere."""
+    table = index.outcomes
+    if missing := [name for name in ("image", "label", CLEAN) if name not in table]:
+        return f"there is no column {missing[0]}"
+    if not len(table["image"]):
+        return "they are of no image"
+    if (table["image"] < 0).any() or (np.diff(table["image"].astype(np.int64)) <= 0).any():
+        return "its images do not ascend"
+    if (table["label"] < 0).any() or table[CLEAN].dtype.kind not in "iu":
+        return "a label, or what was predicted without an attack, is no class"
+    for name, values in table.items():
+        if name != "image" and values.dtype.kind in "iu" and not _are_classes(values, classes):
+            return f"its column {name[:80]} names a class beyond its {classes}"
+    for name, values in index.batches.items():
+        if values.dtype.kind not in "iu" or len(values) != len(table["image"]):
+            return f"batches of {name[:80]!r} are not those of its images"
+    parts = [part for part in (index.kept, index.made_again) if part is not None]
+    return next((said for part in parts if (said := _problem_of_images(part, classes))), None)
+
+
+def _are_classes(values: np.ndarray, classes: int) -> bool:
+    return len(values) == 0 or bool(values.min() >= NOT_RUN and values.max() < classes)
+
+
+def _problem_of_images(kept: AdversarialImages, classes: int) -> str | None:
+    columns = (kept.attack, kept.image, kept.label, kept.predicted, kept.images)
+    if any(len(column) != len(kept.images) for column in columns) or kept.images.ndim != 4:
+        return "kept images and their rows are not as many"
+    if not _are_classes(kept.label, classes) or not _are_classes(kept.predicted, classes):
+        return f"kept images name a class beyond its {classes}"
+    return None
 
 
 def save_made_again(run: RunFolder, evaluation_id: str, images: AdversarialImages) -> None:

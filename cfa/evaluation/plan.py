@@ -5,11 +5,13 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
+from pydantic import ConfigDict
 from torch import Tensor
 
 from cfa.attacks import CLEAN, AutoAttack, check_images, described, follows_gradients, named_attack
-from cfa.errors import ConfigError
+from cfa.errors import ConfigError, StoreError
 from cfa.notation import Norm, eps_for, format_eps, parse_fraction
+from cfa.stored import convert
 
 Mode = Literal["reference", "fast"]
 Starts = Literal["image", "batch"]
@@ -36,6 +38,8 @@ class EvaluationPlan:
             or to its place in the ``batch``, as in evaluations that do not say.
         transfer_from: Id of the run whose model makes the adversarial images of ``transfer``.
     """
+
+    __pydantic_config__ = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     attacks: tuple[str, ...]
     norm: Norm = "linf"
@@ -86,8 +90,17 @@ class EvaluationPlan:
 
     @classmethod
     def of(cls, fields: Mapping[str, Any]) -> "EvaluationPlan":
-        """Read a plan back from JSON, which has lists for tuples."""
-        return cls(**{"starts": "batch", **fields, "attacks": tuple(fields["attacks"])})
+        """Read a plan back from what is stored of it: JSON, which has lists for tuples, and may say anything.
+
+        Raises:
+            StoreError: It is no plan.
+            ConfigError: It is one that cannot be carried out.
+        """
+        try:
+            plan: EvaluationPlan = convert({"starts": "batch", **fields}, cls)
+            return plan
+        except StoreError as error:
+            raise StoreError(f"the stored plan cannot be read ({error}); evaluate again") from error
 
     def count_images(self, test_images: int, num_classes: int) -> int:
         """Count the images that are attacked, of a test part with as many of every class.

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from cfa.attacks import CLEAN
 from cfa.data import Dataset, Images
 from cfa.errors import StoreError
 from cfa.evaluation.adversarial import AdversarialIndex, load_adversarial, save_made_again
@@ -76,7 +77,7 @@ def reproduce(
         )
     transfer = transfer_source(run, plan, device)
     positions = index.outcomes["image"].astype(np.int64)
-    rows = np.searchsorted(positions, images)
+    rows = _rows_of(index, column, images, dataset, evaluation.id)
     data = Images(dataset.test_images, dataset.test_labels).subset(torch.from_numpy(positions)).to(device)
     runner = Runner(
         loaded.model,
@@ -127,6 +128,26 @@ def remake(
     return made
 
 
+def _rows_of(
+    index: AdversarialIndex, column: str, images: np.ndarray, dataset: Dataset, evaluation_id: str
+) -> np.ndarray:
+    """Find images in the outcomes; refuse what those do not have, and the images of another test part."""
+    label, positions = index.outcomes["label"], index.outcomes["image"].astype(np.int64)
+    if column not in index.outcomes or column in ("image", "label", CLEAN):
+        raise StoreError(
+            f"evaluation {evaluation_id} has no attack {column!r}, so no image of it is made again"
+        )
+    missing = np.setdiff1d(images, positions)
+    if len(missing):
+        raise StoreError(f"evaluation {evaluation_id} is not of image {missing[0]}; name one of its own")
+    test = dataset.test_labels.numpy()
+    if len(positions) and (positions.max() >= len(test) or (test[positions] != label).any()):
+        raise StoreError(
+            f"the test images of {dataset.name} are not those of evaluation {evaluation_id}; evaluate again"
+        )
+    return np.searchsorted(positions, images)
+
+
 def _batches(index: AdversarialIndex, column: str, rows: np.ndarray) -> list[tuple[str, int, np.ndarray]]:
     """Say which batches of which steps have to be repeated, and for which of the rows."""
     steps = np.array([_step(index, column, int(row)) for row in rows], dtype=object)
@@ -144,7 +165,7 @@ def _step(index: AdversarialIndex, column: str, row: int) -> str:
     """Return the column of the attack that decided an image; empty where none was run."""
     if column in index.batches:
         return column
-    by = str(index.outcomes[by_of(column)][row])
+    by = str(index.outcomes[by_of(column)][row]) if by_of(column) in index.outcomes else ""
     if by:
         return part_of(column, by)
     ran = [step for step in index.batches if belongs_to(step, column)]

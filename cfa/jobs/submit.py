@@ -211,9 +211,11 @@ def submit_reproduction(
     if not images:
         raise ConfigError("no image is named; name at least one to make again")
     evaluation = read_evaluation(run, evaluation_id)
-    names = (run.config.model, evaluation.dataset_to_load, *evaluation.plan.get("attacks", ()))
     if not evaluation.plan or not outcomes_file(run, evaluation_id).with_name("batches.parquet").exists():
         raise StoreError(f"evaluation {evaluation_id} does not say how it was made; evaluate again")
+    attacks = evaluation.plan.get("attacks", ())
+    texts = attacks if isinstance(attacks, list | tuple) else ()  # a plan of others may say anything
+    names = (run.config.model, evaluation.dataset_to_load, *texts)
     with Trusted.of(store).allowing(run.id):
         return queue.submit(
             "reproduce",
@@ -249,7 +251,7 @@ def submit_fetch(
     if not info.download_bytes:
         raise ConfigError(f"data set {dataset!r} cannot be fetched; {info.how_to_get}")
     for job in queue.jobs():
-        same = job.kind == "fetch" and job.spec["dataset"] == dataset
+        same = job.kind == "fetch" and job.spec.get("dataset") == dataset
         if same and job.state in ("queued", "running") and not foreground:
             return job
     return queue.submit(

@@ -16,6 +16,7 @@ from cfa.jobs.devices import choose_device, device_use, occupied
 from cfa.jobs.folders import JobFolder, JobResult, write_json
 from cfa.jobs.observer import JobObserver, Listener, StopSignal, stop_on_signals
 from cfa.jobs.queue import EndState, Job, Queue
+from cfa.jobs.specs import CompareSpec, EvaluateSpec, FetchSpec, ReproduceSpec, TrainSpec, spec_of
 from cfa.locks import hold
 from cfa.progress import Progress, Stopped
 from cfa.results.runs import RunFolder
@@ -186,14 +187,14 @@ def _train(task: Task) -> None:
 
     from cfa.training import fit
 
-    run = task.run()
+    spec, run = spec_of(task.job, TrainSpec), task.run()
     task.observer.run_log = run.log_file
     with hold(run.lock_file, f"run {run.name!r} is being trained by another process; wait for it", timeout=5):
         dataset = task.dataset(run.config.dataset)
         if run.status.state != "finished":
             fit(run, dataset, torch.device(task.device), task.observer, initial=_initial_weights(task, run))
         run.prune()
-        if task.job.spec.get("test", True):
+        if spec.test:
             _closing_test(task, run, dataset)
 
 
@@ -226,11 +227,11 @@ def _evaluate(task: Task) -> None:
     """Evaluate a run's weights as a plan says."""
     from cfa.evaluation import EvaluationPlan, default_weights
 
-    spec, run = task.job.spec, task.run()
-    plan = EvaluationPlan.of(spec["plan"])
-    weights = default_weights(run) if spec["weights"] == "auto" else spec["weights"]
-    name = spec.get("dataset") or run.config.dataset
-    checkpoint = "file" if weights == "file" else spec["checkpoint"]
+    spec, run = spec_of(task.job, EvaluateSpec), task.run()
+    plan = EvaluationPlan.of(spec.plan)
+    weights = default_weights(run) if spec.weights == "auto" else spec.weights
+    name = spec.dataset or run.config.dataset
+    checkpoint = "file" if weights == "file" else spec.checkpoint
     _evaluate_kinds(task, run, task.dataset(name), name, plan, [(weights, checkpoint)])
 
 
@@ -269,13 +270,13 @@ def _reproduce(task: Task) -> None:
     from cfa.evaluation import remake
     from cfa.results.evaluations import read_evaluation
 
-    spec, run = task.job.spec, task.run()
-    evaluation = read_evaluation(run, spec["evaluation"])
+    spec, run = spec_of(task.job, ReproduceSpec), task.run()
+    evaluation = read_evaluation(run, spec.evaluation)
     made = remake(
         run,
         evaluation,
-        spec["column"],
-        np.array(spec["images"], np.int64),
+        spec.column,
+        np.array(spec.images, np.int64),
         task.dataset(evaluation.dataset_to_load),
         torch.device(task.device),
         task.observer,
@@ -291,8 +292,9 @@ def _compare(task: Task) -> None:
     from cfa.evaluation import default_weights
     from cfa.results.comparison import compare, save_comparison
 
-    runs = [task.store.find(run_id) for run_id in task.job.spec["runs"]]
-    comparison = compare(runs, task.store.find(task.job.spec["baseline"]), default_weights)
+    spec = spec_of(task.job, CompareSpec)
+    runs = [task.store.find(run_id) for run_id in spec.runs]
+    comparison = compare(runs, task.store.find(spec.baseline), default_weights)
     folder = task.store.home / "comparisons" / checked_id(task.job.id, "job")
     refuse_link(folder.parent)
     require_own(folder)
@@ -302,7 +304,7 @@ def _compare(task: Task) -> None:
 
 def _fetch(task: Task) -> None:
     """Fetch a data set, so that it is here before anyone wants it."""
-    task.fetch(task.job.spec["dataset"])
+    task.fetch(spec_of(task.job, FetchSpec).dataset)
 
 
 _KINDS = {

@@ -107,6 +107,15 @@ def evaluations_frame(evaluations: Iterable[tuple[RunFolder, Evaluation]]) -> pd
     return _joined(blocks, PER_CLASS_COLUMNS)
 
 
+def scores_frame(run: RunFolder, evaluation: Evaluation, scores: Sequence[Scores]) -> pd.DataFrame:
+    """Tabulate counts of a part of an evaluation, which may have classes without an image.
+
+    Returns:
+        Columns :data:`PER_CLASS_COLUMNS`; the accuracy on no image is NaN.
+    """
+    return _joined([_class_rows(run, [(evaluation, row) for row in scores])], PER_CLASS_COLUMNS)
+
+
 def summary_frame(per_class: pd.DataFrame) -> pd.DataFrame:
     """Reduce a per-class table to one row per run, weights and attack, columns :data:`SUMMARY_COLUMNS`.
 

@@ -5,7 +5,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from cfa.errors import StoreError
 from cfa.jobs.queue import RESUMABLE, Job, Queue
+from cfa.jobs.specs import EvaluateSpec, spec_of
 from cfa.jobs.submit import submit_evaluation, submit_training
 from cfa.jobs.unfinished import submit_unfinished
 from cfa.results.runs import RunFolder
@@ -125,16 +127,18 @@ class _Submission:
 
 
 def _asks_for(job: Job, weights: str, checkpoint: str, plan: "EvaluationPlan") -> bool:
-    if job.kind != "evaluate" or job.spec.get("dataset") is not None:
+    if job.kind != "evaluate":
         return False
-    asked = job.spec["plan"]
-    return (job.spec["weights"], job.spec["checkpoint"]) == (weights, checkpoint) and (
-        tuple(asked["attacks"]),
-        asked["norm"],
-        asked["eps"],
-        asked["limit"],
-        asked["seed"],
-    ) == (plan.attacks, plan.norm, plan.eps, plan.limit, plan.seed)
+    try:
+        spec = spec_of(job, EvaluateSpec)
+    except StoreError:  # it asks for nothing
+        return False
+    asked = spec.plan
+    return (
+        (spec.weights, spec.checkpoint, spec.dataset) == (weights, checkpoint, None)
+        and asked.get("attacks") == list(plan.attacks)
+        and all(asked.get(name) == getattr(plan, name) for name in ("norm", "eps", "limit", "seed"))
+    )
 
 
 def _name(store: Store, suite: Suite, planned: PlannedRun) -> str | None:

@@ -4,11 +4,14 @@ import io
 import shutil
 import zipfile
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from app import services
+from app.outcomes import NOT_RUN
 from cfa.errors import CfaError, ConfigError, StoreError
+from cfa.results.evaluations import outcomes_file, save_columns
 from cfa.results.frames import PER_CLASS_COLUMNS, SUMMARY_COLUMNS
 
 
@@ -255,3 +258,22 @@ def test_external_weights_have_no_preset_to_differ_from(example_home):
     config = services.RunConfig(method="external", dataset="d", model="m", preset="external")
     assert services.config_differences(config) == {}
     assert services.method_title("external") == "external"
+
+
+def test_a_member_that_was_run_on_no_image_of_a_class_has_scores(own_home):
+    """What earlier members broke is left to no later one: a class may have no image left."""
+    every = [
+        services.outcomes(run, evaluation)
+        for run in services.usable_runs()
+        for evaluation in services.evaluations(run)
+        if outcomes_file(run.folder, evaluation.id).exists()
+    ]
+    found, member = next((one, column) for one in every for column in one.columns if column.parent)
+    table = dict(found.index.outcomes)
+    table[member.name] = np.where(table["label"] == 0, np.int16(NOT_RUN), table[member.name])
+    save_columns(outcomes_file(found.run.folder, found.evaluation.id), table)
+    rows = services.outcomes(found.run, found.evaluation).scores([member])
+    assert rows["total"].iloc[0] == 0
+    assert np.isnan(rows["accuracy"].iloc[0])
+    ran = (table["label"] != 0) & (table[member.name] != NOT_RUN)
+    assert rows["total"].sum() == ran.sum() > 0
