@@ -24,7 +24,7 @@ FEW_FIND = (
     "take paths for ids",
 )
 UNTIL_FEW_FIND = 40
-UNTIL_FOUND = 400
+UNTIL_FOUND = 1000
 MANY = 2000
 
 
