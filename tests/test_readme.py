@@ -183,3 +183,14 @@ def test_the_simulated_interval_is_the_one_that_is_stated() -> None:
     low, high = welch.intervals(run, baseline)
     for k in range(5):
         assert seeds_difference(run[k], baseline[k])[1] == pytest.approx((low[k], high[k]))
+
+
+# Crashes ----------------------------------------------------------------------------------------------------
+
+
+def test_what_is_quoted_of_the_crash_campaign_is_its_result() -> None:
+    found = json.loads((RESULTS / "crashes.json").read_text(encoding="utf-8"))
+    assert found["faults"] == []
+    assert found["kills"] == sum(found["kills_of"].values()) == sum(found["kills_in"].values())
+    quoted = f"after {found['kills']} SIGKILLs of commands, workers and supervisors at random moments"
+    assert quoted in one_line(README)
