@@ -50,7 +50,8 @@ def _points(figure: go.Figure, trace: Any) -> pd.DataFrame:
             table[f"{name}, to"] = table[name] + _scaled(whiskers.array, scale)
     if trace.customdata is not None:
         for place, title in enumerate(figure.layout.meta["told"]):
-            table[title] = [_plain(row if _is_single(row) else row[place]) for row in trace.customdata]
+            told = [_plain(row if _is_single(row) else row[place]) for row in trace.customdata]
+            table[title] = pd.Series(told, index=table.index, dtype=object).infer_objects()
     return table
 
 

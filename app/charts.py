@@ -133,7 +133,7 @@ def class_lines(
 
 def _add_band(figure: go.Figure, frame: pd.DataFrame, column: str, unit: Unit, classes: int) -> None:
     """Draw the middle 80 % of the classes as a band, with their median."""
-    values = frame.groupby("epoch")[column].quantile([0.1, 0.5, 0.9]).unstack() * unit.factor
+    values = frame.groupby("epoch")[column].quantile(np.array([0.1, 0.5, 0.9])).unstack() * unit.factor
     epochs = [int(epoch) for epoch in values.index]
     figure.add_scatter(
         x=[*epochs, *reversed(epochs)],
@@ -484,7 +484,7 @@ def _cells(
     return {
         "x": classes,
         "y": classes,
-        "z": np.where(drawn, shares, None).tolist(),
+        "z": np.where(drawn, shares.astype(object), np.array(None)).tolist(),
         "zmin": 0,
         "zmax": float(shares.max()),
         "text": np.where(drawn & (counts > 0), counts.astype(str), "").tolist() if named else None,

@@ -29,8 +29,13 @@ class Again(Protocol):
 class Index(Protocol):
     """What the engine knows of an evaluation's images; its ``AdversarialIndex``."""
 
-    outcomes: dict[str, np.ndarray]
-    batches: dict[str, np.ndarray]
+    @property
+    def outcomes(self) -> dict[str, np.ndarray]:
+        """The table, column by column."""
+
+    @property
+    def batches(self) -> dict[str, np.ndarray]:
+        """The batch in which each column attacked an image."""
 
     def stored(self, attack: str, image: int) -> np.ndarray | None:
         """Return an adversarial image that was kept."""

@@ -1,6 +1,7 @@
 """The form on Evaluate that takes someone's own model into the store, where it is a run like any other."""
 
 import streamlit as st
+from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from app import elements, services, texts, uploads
 
@@ -48,7 +49,7 @@ def own_model(*, expanded: bool) -> None:
                 st.rerun()
 
 
-def _ask_for_source(kind: str) -> tuple[str, object, str]:
+def _ask_for_source(kind: str) -> tuple[str, UploadedFile | None, str]:
     """Ask for a path or a factory, for an upload, and for the branch of an upload."""
     if kind == "upload":
         if services.may_start():

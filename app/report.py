@@ -226,7 +226,7 @@ def classes(report: Any) -> pd.DataFrame:
         attack=[wording.condition(*row) for row in frame[["attack", "norm", "eps"]].to_numpy()],
         shown=[wording.percent(value) for value in frame["accuracy"]],
     )
-    wide = named.pivot_table(
+    wide: pd.DataFrame = named.pivot_table(
         index=["class_index", "class_name", "attack"], columns="column", values="shown", aggfunc="first"
     )
     return wide.fillna("").reset_index().drop(columns="class_index").rename(columns={"class_name": "class"})
@@ -234,7 +234,7 @@ def classes(report: Any) -> pd.DataFrame:
 
 def metrics(report: Any) -> pd.DataFrame:
     """Tabulate the fairness metrics under attack."""
-    frame = report.fairness[report.fairness["norm"] != "none"]
+    frame: pd.DataFrame = report.fairness[report.fairness["norm"] != "none"]
     table = frame[["run_name", "weights", "checkpoint"]].rename(columns={"run_name": "run"})
     table["attack"] = [wording.condition(*row) for row in frame[["attack", "norm", "eps"]].to_numpy()]
     for name in frame.columns[list(frame.columns).index("eps") + 1 :]:

@@ -26,7 +26,6 @@ from app.engine.brief import kept_for
 from app.engine.calibration import DrawnKnob, drawn_knobs, varies
 from app.engine.evaluating import (
     Cost,
-    EvaluationRequest,
     attack_names,
     evaluation_cost,
     measure_evaluations,
@@ -87,6 +86,7 @@ from cfa.errors import CfaError, ConfigError, StoreError
 from cfa.evaluation import (
     PLANS,
     TRANSFER,
+    EvaluationRequest,
 )
 from cfa.foreign.references import model_of_others
 from cfa.foreign.registration import register

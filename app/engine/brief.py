@@ -6,7 +6,8 @@ from typing import Any, ParamSpec, Protocol, TypeVar
 
 import streamlit as st
 
-P, T = ParamSpec("P"), TypeVar("T", covariant=True)
+P = ParamSpec("P")
+T = TypeVar("T", covariant=True)
 
 
 class Kept(Protocol[P, T]):
@@ -27,7 +28,8 @@ def kept_for(seconds: float, **options: Any) -> Callable[[Callable[P, T]], Kept[
     """
 
     def keep(make: Callable[P, T]) -> Kept[P, T]:
-        kept = st.cache_resource(make, ttl=seconds, show_spinner=False, **options)
+        cached: Any = st.cache_resource  # its types do not know a function of any arguments
+        kept: Kept[P, T] = cached(make, ttl=seconds, show_spinner=False, **options)
 
         @wraps(make)
         def ask(*args: P.args, **kwargs: P.kwargs) -> T:

@@ -43,10 +43,10 @@ def drawn_knobs(run: Run, knobs: pd.DataFrame) -> list[DrawnKnob]:
         knobs: Its knobs per epoch and class.
     """
     cards = _cards(run)
-    columns = [name for name in knobs if name not in _NOT_KNOBS and knobs[name].notna().any()]
+    columns = [str(name) for name in knobs if name not in _NOT_KNOBS and knobs[name].notna().any()]
     if "beta" in columns and np.allclose(sum(knobs[name] for name in BETA_WEIGHTS), 1):
         columns = [name for name in columns if name not in BETA_WEIGHTS]  # beta says both
-    return [_described(name, knobs, cards.get(name, KnobCard(label=str(name)))) for name in columns]
+    return [_described(name, knobs, cards.get(name, KnobCard(label=name))) for name in columns]
 
 
 def _cards(run: Run) -> dict[str, KnobCard]:
@@ -69,5 +69,4 @@ def _described(name: str, knobs: pd.DataFrame, card: KnobCard) -> DrawnKnob:
 @looks
 def varies(knobs: pd.DataFrame, name: str) -> bool:
     """Tell whether a knob of a run differs between classes or epochs."""
-    values = knobs[name].dropna() if name in knobs else knobs.iloc[:0]
-    return len(values) > 0 and float(values.min()) != float(values.max())
+    return name in knobs and knobs[name].dropna().nunique() > 1

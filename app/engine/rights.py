@@ -14,7 +14,8 @@ from typing import Literal, ParamSpec, TypeVar
 from app.access import visitor
 from cfa.errors import ConfigError
 
-P, T = ParamSpec("P"), TypeVar("T")
+P = ParamSpec("P")
+T = TypeVar("T")
 Right = Literal["looks", "acts"]
 
 

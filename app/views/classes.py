@@ -137,7 +137,7 @@ def in_a_line(ran: pd.DataFrame) -> str:
     """Say mean and worst class."""
     if ran.empty:
         return ""
-    worst = ran.loc[ran["accuracy"].idxmin()]
+    worst = ran.iloc[int(ran["accuracy"].to_numpy().argmin())]
     return (
         f"Mean of classes {wording.percent(ran['accuracy'].mean())}, worst class {worst['class_name']} with "
         f"{wording.percent(worst['accuracy'])} ({worst['correct']} of {worst['total']} images right)."

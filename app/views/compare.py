@@ -195,7 +195,7 @@ def summary_section(comparison: Comparison) -> None:
     columns += [*parts, "mean_interval", "worst_interval", "images", "seeds"]
     columns += ["common"] if any(table["common"]) else []
     several = set(table["seeds"] > 1)
-    interval = {(True,): "± std", (False,): "95 %"}.get(tuple(several), "interval")
+    interval = "interval" if len(several) != 1 else "± std" if several == {True} else "95 %"
     st.dataframe(
         table[columns].assign(weights=table["weights"].map(charts.WEIGHTS_TITLES)),
         hide_index=True,
@@ -329,13 +329,13 @@ def certain_section(comparison: Comparison) -> None:
 
 def said(comparison: Comparison, group: tables.Group) -> str:
     """Put the statements about one group into a list in Markdown; empty where there is none to make."""
-    sides = [runs_of(comparison, side) for side in (comparison.baseline, group)]
     title = f"**{texts.plain(group.title)}** against {texts.plain(comparison.baseline.title)}"
-    statements = services.statements(*sides, comparison.condition)
+    baseline, others = runs_of(comparison, comparison.baseline), runs_of(comparison, group)
+    statements = services.statements(baseline, others, comparison.condition)
     if statements:
         lines = [f"{s.weights[:1].upper()}{s.weights[1:]}: {s.words}. ({s.basis})" for s in statements]
         return "\n".join([title, *(f"- {texts.plain(line)}" for line in lines)])
-    if len(sides[0]) != len(sides[1]) or max(map(len, sides)) > 1:
+    if len(baseline) != len(others) or len(baseline) > 1:
         return f"{title}: nothing can be said; it takes several seeds of both, or one run of each."
     return ""
 

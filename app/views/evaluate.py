@@ -1,5 +1,7 @@
 """Evaluate: attack any model, know the cost before, and read what the numbers are worth after."""
 
+import dataclasses
+
 import pandas as pd
 import streamlit as st
 
@@ -42,15 +44,16 @@ def choose_request() -> services.EvaluationRequest | None:
     preset = choose_plan()
     attacks = choose_attacks() if not preset else ()
     norm, eps, limit = choose_threat(preset)
-    return services.EvaluationRequest(
-        weights=tuple(kinds),
-        checkpoint=which or "best",
-        preset=preset or None,
-        attacks=attacks,
-        norm=norm,
-        eps=eps or None,
-        limit=limit,
-        **choose_options(),
+    return with_options(
+        services.EvaluationRequest(
+            weights=tuple(kinds),
+            checkpoint=which or "best",
+            preset=preset or None,
+            attacks=attacks,
+            norm=norm,
+            eps=eps or None,
+            limit=limit,
+        )
     )
 
 
@@ -109,7 +112,7 @@ def choose_threat(preset: str) -> tuple[str | None, str, int | None]:
     return norm or None, eps.strip(), None if limit is None else int(limit)
 
 
-def choose_options() -> dict[str, object]:
+def with_options(request: services.EvaluationRequest) -> services.EvaluationRequest:
     """Ask for what most people leave alone."""
     with st.expander("Sweep, transfer, AutoAttack's mode, images to keep", icon=":material/tune:"):
         first, second = st.columns(2)
@@ -147,12 +150,13 @@ def choose_options() -> dict[str, object]:
             help="Room for adversarial images: up to 16 of each confusion cell are kept for Classes; others "
             "can be made again.",
         )
-    return {
-        "sweep": sweep.strip() or None,
-        "transfer_from": transfer,
-        "mode": mode or "reference",
-        "keep_megabytes": float(megabytes),
-    }
+    return dataclasses.replace(
+        request,
+        sweep=(sweep or "").strip() or None,
+        transfer_from=transfer,
+        mode=mode or "reference",
+        keep_megabytes=float(megabytes),
+    )
 
 
 # --- the cost, and the start ----------------------------------------------------------------------

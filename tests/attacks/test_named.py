@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from cfa.attacks import ATTACKS, PGD, named_attack, predict, predict_under
+from cfa.attacks import ATTACKS, PGD, FirstBreak, described, named_attack, predict, predict_under
 from cfa.errors import UnknownName
 from cfa.notation import StepSize
 from cfa.trust import allowing
@@ -19,17 +19,29 @@ QUARTER = StepSize(value=0.25, relative=True)
 )
 @pytest.mark.parametrize("norm", ["linf", "l2"])
 def test_pgd_n_is_what_the_design_says(name: str, steps: int, best: bool, norm: str) -> None:
-    expected = PGD(
-        norm=norm,
-        steps=steps,
-        step_size=QUARTER,
-        loss="cross-entropy",
-        start="uniform",
-        bn_mode="eval",
-        tau=None,
-        stop_when_broken=best,
+    kind = FirstBreak if best else PGD
+    expected = kind(
+        norm=norm, steps=steps, step_size=QUARTER, loss="cross-entropy", start="uniform", bn_mode="eval"
     )
     assert named_attack(name, norm) == expected
+
+
+@pytest.mark.parametrize(("name", "best"), [("pgd-20", False), ("pgd-20-best", True)])
+def test_results_describe_pgd_as_they_always_did(name: str, best: bool) -> None:
+    """Evaluations of before and after are of equal settings, or they would be told apart in tables."""
+    assert described(named_attack(name, "linf")) == {
+        "attack": "PGD",
+        "norm": "linf",
+        "steps": 20,
+        "step_size": "0.25*eps",
+        "loss": "cross-entropy",
+        "start": "uniform",
+        "bn_mode": "eval",
+        "tau": None,
+        "stop_when_broken": best,
+        "official_loop": False,
+        "shared_step": False,
+    }
 
 
 def test_clean_is_no_attack() -> None:
