@@ -76,7 +76,8 @@ def change_outcome(run: RunFolder) -> None:
 def change_knob(run: RunFolder) -> None:
     def change(lines: list[str]) -> list[str]:
         rows = [json.loads(line) for line in lines]
-        next(row for row in rows if row["row"] == "knobs" and row["epoch"] == 3)["eps"][1] *= 1 + 1e-12
+        knobs = next(row for row in rows if row["row"] == "knobs" and row["epoch"] == 3)
+        knobs["values"]["eps"][1] *= 1 + 1e-12
         return [f"{json.dumps(row)}\n" for row in rows]
 
     change_lines(run, change)
