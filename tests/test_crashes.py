@@ -3,7 +3,7 @@
 import json
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -30,8 +30,17 @@ def made(folder: Path) -> RunFolder:
     return run
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Numbers belong to a number of threads; the other tests have theirs back."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="module")
-def reference(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+def reference(one_thread: None, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     return made(tmp_path_factory.mktemp("home"))
 
 
@@ -135,7 +144,6 @@ def test_what_a_crash_did_is_named(reference: RunFolder, run: RunFolder, crash: 
 
 def test_the_same_made_again_does_not_differ(reference: RunFolder, tmp_path: Path) -> None:
     """Other ids, another clock."""
-    torch.set_num_threads(1)
     again = made(tmp_path)
     assert again.id != reference.id
     assert compared(reference, again) == []
