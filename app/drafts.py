@@ -44,7 +44,7 @@ class Draft:
         flats = {method: self._configure(method, 0, {}).flat() for method in self.methods}
         values = {}
         for name in services.settings_of(self.methods):
-            texts = {method: setting_text(name, flats[method][name]) for method in self._having(name)}
+            texts = {method: setting_text(name, flat[name]) for method, flat in flats.items() if name in flat}
             distinct = set(texts.values())
             if len(distinct) == 1:
                 values[name] = distinct.pop()
@@ -72,9 +72,6 @@ class Draft:
     def _settings_of(self, method: str) -> dict[str, str]:
         usable = services.settings_of([method])
         return {name: text for name, text in self.settings.items() if name in usable}
-
-    def _having(self, name: str) -> list[str]:
-        return [method for method in self.methods if name in services.settings_of([method])]
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:

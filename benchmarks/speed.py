@@ -28,7 +28,7 @@ from torch.nn import functional as F
 from cfa.attacks import named_attack
 from cfa.config import RunConfig
 from cfa.data import dataset_info
-from cfa.methods import Knobs, configure, settings_of
+from cfa.methods import Knobs, configure, parts_of, settings_of
 from cfa.models import ModelSpec, build_model, for_training, repeatable, wait_for
 from cfa.training.estimate import estimate_seconds
 from cfa.training.randomness import generator
@@ -210,7 +210,7 @@ def own_step(
     robust = beta / (1 + beta)
     weights_of_terms = {"clean_weight": 1 - robust, "robust_weight": robust} if weighs(method) else {}
     knobs, index = Knobs(eps=eps, **weights_of_terms), torch.arange(len(x), device=x.device)
-    step = Step.of(config, model, torch.ones_like(eps))
+    step = Step.of(parts_of(config), model, torch.ones_like(eps))
 
     def run() -> None:
         model.load_state_dict(weights)

@@ -77,7 +77,7 @@ def _says_something(name: str, own: Mapping[str, Any]) -> bool:
     }
     if any(own.get(other) is not None for other in calibrates.get(name, ())):
         return True
-    return own[name] is not None and SAID_OF_ALL.get(name) != own[name]
+    return name in telling({name: own[name]})
 
 
 def telling(own: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import torch
 from cfa.attacks import named_attack
 from cfa.config import RunConfig
 from cfa.data import load_dataset
-from cfa.methods import METHODS, TRAINING, ClassStats, Tally, configure, settings_of
+from cfa.methods import parts_of, METHODS, TRAINING, ClassStats, Tally, configure, settings_of
 from cfa.training.step import Step
 
 METHODS.register("mart", MART)
@@ -21,7 +21,7 @@ assert settings_of(["mart"])["method.beta"].startswith("MART")
 config = configure("mart", "my-set", model="small-cnn", preset="demo", overrides={"attack.steps": 2})
 torch.manual_seed(0)
 model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 3)).train()
-step = Step.of(config, model, torch.full((3,), 10))
+step = Step.of(parts_of(config), model, torch.full((3,), 10))
 _, knobs = step.parts.rule.initial(3)
 x, y = torch.rand(12, 1, 8, 8), torch.arange(12) % 3
 optimizer = torch.optim.SGD(model.parameters(), lr=0.1)

@@ -11,7 +11,9 @@ def known_method(name: str) -> Method[Any] | None:
 
     A list or a table never imports anything (`cfa.trust`).
     """
-    return METHODS[name] if name in list(METHODS) else None
+    if name not in METHODS:
+        return None
+    return METHODS[name]
 
 
 def display_name(name: str, weights: str) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cfa.attacks import CLEAN, named_attack
-from cfa.config import RunConfig
+from cfa.config import RunConfig, Settings
 from cfa.errors import ConfigError
 from cfa.methods.catalogue import METHODS
 from cfa.methods.configuring import validated_settings
@@ -18,6 +18,8 @@ class Parts:
     """What training asks of a method; the attributes are those of `Method`, built."""
 
     method: Method[Any]
+    config: RunConfig
+    settings: Settings
     attack: TrainingAttack
     objective: Objective
     rule: Rule
@@ -40,6 +42,8 @@ def parts_of(config: RunConfig) -> Parts:
     settings = validated_settings(method, config)
     return Parts(
         method=method,
+        config=config,
+        settings=settings,
         attack=method.attack(settings, config),
         objective=method.objective(settings, config),
         rule=method.rule(settings, config),

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-import torch
 from torch import Tensor
 
 from cfa.methods.knobs import Knobs, constant
@@ -90,8 +89,3 @@ class Uniform:
     def __call__(self, state: State, stats: ClassStats) -> tuple[State, Knobs]:
         """Return the values again."""
         return self.initial(len(stats.class_counts))
-
-
-def torch_state(state: State) -> dict[str, Tensor]:
-    """Copy a rule's state to the CPU, as it is kept."""
-    return {name: torch.as_tensor(value).cpu() for name, value in state.items()}

@@ -10,7 +10,7 @@ from cfa.attacks import named_attack, passes_of
 from cfa.config import RunConfig
 from cfa.data import DatasetInfo, Images, to_float
 from cfa.errors import DataError
-from cfa.methods import METHODS
+from cfa.methods import METHODS, parts_of
 from cfa.models import ModelSpec, build_model, for_training, repeatable, wait_for
 from cfa.training.epoch import steps_per_epoch
 from cfa.training.randomness import generator
@@ -95,7 +95,7 @@ def _seconds_per_training_image(
 ) -> float:
     eager = config.model_copy(update={"train": config.train.model_copy(update={"compile": False})})
     counts = torch.ones(spec.num_classes, device=device)
-    step = Step.of(eager, model, counts)  # compiling would take longer than what is being measured
+    step = Step.of(parts_of(eager), model, counts)  # compiling would take longer than what is being measured
     knobs = step.parts.rule.initial(spec.num_classes)[1].on(device)
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-6)
     model.train()

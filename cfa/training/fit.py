@@ -26,7 +26,6 @@ from cfa.methods import (
     gate_statistic,
     parts_of,
     tail_classes,
-    validated_settings,
 )
 from cfa.methods.interface import Model
 from cfa.models import ModelSpec, all_finite, repeatable
@@ -106,7 +105,6 @@ class Trainer:
     observer: Observer
     dataset: Dataset
     images: TrainingImages
-    parts: Parts
     step: Step
     state: TrainingState
     kept: KeptWeights
@@ -136,8 +134,7 @@ class Trainer:
         averagers = averagers_of(config, val_counts, observer, needs_fawa=needs_fawa)
         spec = model_spec(dataset, images.train)
         model = starting_model(config, spec, device, initial, observer)
-        settings = validated_settings(method, config)
-        companions = starting_companions(method, config, spec, device, settings)
+        companions = starting_companions(parts, spec, device)
         state = _first_state(parts, config, model, companions, images.train, dataset.num_classes)
         class_counts = images.train.counts(dataset.num_classes)
         trainer = cls(
@@ -147,14 +144,18 @@ class Trainer:
             observer=observer,
             dataset=dataset,
             images=images,
-            parts=parts,
-            step=Step.of(config, model, class_counts, teacher=teacher, companions=companions),
+            step=Step.of(parts, model, class_counts, teacher=teacher, companions=companions),
             state=state,
             kept=KeptWeights.of(run, config, state, images.train),
             averagers=averagers,
         )
         trainer._open(spec)
         return trainer
+
+    @property
+    def parts(self) -> Parts:
+        """The parts of the run's method."""
+        return self.step.parts
 
     def train(self) -> None:
         """Run the epochs that are left, then keep the last weights."""

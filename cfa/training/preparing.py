@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from cfa.config import RunConfig
 from cfa.data import Dataset, Images, Split, long_tailed_split
 from cfa.errors import ConfigError, DataError
-from cfa.methods import Method, own_settings
+from cfa.methods import Method, Parts, own_settings
 from cfa.models import (
     ModelSpec,
     WeightsFile,
@@ -98,15 +98,13 @@ def starting_model(
     return model
 
 
-def starting_companions(
-    method: Method[Any], config: RunConfig, spec: ModelSpec, device: torch.device, settings: Any
-) -> dict[str, nn.Module]:
+def starting_companions(parts: Parts, spec: ModelSpec, device: torch.device) -> dict[str, nn.Module]:
     """Build the networks that a method trains beside its model."""
 
     def build(name: str) -> nn.Module:
-        return for_training(build_model(name, spec, config.seed), device)
+        return for_training(build_model(name, spec, parts.config.seed), device)
 
-    return dict(method.companions(settings, build))
+    return dict(parts.method.companions(parts.settings, build))
 
 
 def sgd(config: RunConfig, networks: list[nn.Module]) -> torch.optim.Optimizer:

@@ -7,8 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from cfa.config import RunConfig
-from cfa.methods import Alone, Attacked, Batch, Knobs, Loss, Parts, Ranks, parts_of
+from cfa.methods import Alone, Attacked, Batch, Knobs, Loss, Parts, Ranks
 from cfa.methods.interface import Model
 
 
@@ -58,24 +57,24 @@ class Step:
     @classmethod
     def of(
         cls,
-        config: RunConfig,
+        parts: Parts,
         model: nn.Module,
         class_counts: Tensor,
         *,
         teacher: Model | None = None,
         companions: Mapping[str, nn.Module] | None = None,
     ) -> "Step":
-        """Put the parts of a configuration's method together."""
-        parts = parts_of(config)
-        called: Callable[[Tensor], Tensor] = torch.compile(model) if config.train.compile else model
+        """Put together the parts of a method, a network, and what belongs to its images."""
+        settings = parts.config.train
+        called: Callable[[Tensor], Tensor] = torch.compile(model) if settings.compile else model
         return cls(
             parts=parts,
             model=called,
             network=model,
             class_counts=class_counts,
-            autocast=config.train.precision == "bf16",
-            official_passes=parts.method.official_passes if config.train.official_passes else (),
-            pieces=config.train.batch_parts,
+            autocast=settings.precision == "bf16",
+            official_passes=parts.method.official_passes if settings.official_passes else (),
+            pieces=settings.batch_parts,
             teacher=teacher,
             companions=companions or {},
         )

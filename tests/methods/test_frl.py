@@ -135,7 +135,7 @@ def test_the_loss_is_normalised_by_the_weights_in_the_batch() -> None:
     x = torch.rand(7, 3, 2, 2, dtype=torch.float64)
     y = torch.tensor([0, 0, 0, 0, 1, 2, 2])
     config = configure("frl", "tiny", model="small-cnn", preset="demo")
-    step = Step.of(config, model, torch.ones(3))
+    step = Step.of(parts_of(config), model, torch.ones(3))
     w0 = torch.tensor([0.5, 0.7, 1.8], dtype=torch.float64)
     w1 = torch.tensor([0.8, 1.6, 0.6], dtype=torch.float64)
     eps = torch.full((3,), EPS, dtype=torch.float64)

@@ -61,7 +61,7 @@ def test_steps_are_finite_with_few_and_many_classes_and_with_classes_that_a_batc
     model = nn.Sequential(
         nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(144, classes)
     ).train()
-    step = Step.of(config_of(method), model, torch.full((classes,), 20))
+    step = Step.of(parts_of(config_of(method)), model, torch.full((classes,), 20))
     optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
     state, knobs = step.parts.rule.initial(classes)
     noise = torch.Generator().manual_seed(0)

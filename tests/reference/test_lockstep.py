@@ -90,7 +90,7 @@ def ours(method: str, start: dict[str, Tensor]) -> tuple[Outcome, EpochCounts]:
     state = TrainingState(model, optimizer, knobs, {}, EpochCounts.zero(CLASSES, CPU))
     train_epoch(
         state,
-        Step.of(config, model, torch.full((CLASSES,), BATCH * STEPS // CLASSES)),
+        Step.of(parts_of(config), model, torch.full((CLASSES,), BATCH * STEPS // CLASSES)),
         Images(*images()),
         NO_AUGMENTATION,
         seed=SEED,

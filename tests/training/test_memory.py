@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from cfa.config import RunConfig
 from cfa.data import Images
-from cfa.methods import Knobs
+from cfa.methods import Knobs, parts_of
 from cfa.models import ModelSpec
 from cfa.models.small_cnn import SmallCNN
 from cfa.progress import Observer
@@ -144,7 +144,7 @@ def test_without_batch_norm_parts_add_up_to_the_step_of_the_whole_batch(method: 
         config = tiny_config(method, train__batch_parts=count, attack__start="none")
         x, y = images_and_labels(16)
         knobs = Knobs(eps=torch.tensor([0.02, 0.07, 0.1, 0.2], dtype=torch.float64))
-        step = Step.of(config, model, torch.ones(4))
+        step = Step.of(parts_of(config), model, torch.ones(4))
         optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
         noise = torch.Generator().manual_seed(0)
         result = step(optimizer, x.double(), y, torch.arange(16), knobs, noise)

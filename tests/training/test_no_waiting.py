@@ -11,7 +11,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from cfa.data import Augmentation, Images
-from cfa.methods import METHODS
+from cfa.methods import METHODS, parts_of
 from cfa.models import ModelSpec, build_model, for_training
 from cfa.training.epoch import train_epoch
 from cfa.training.state import EpochCounts, TrainingState
@@ -44,7 +44,7 @@ def epoch(method: str, device: torch.device, **changes: Any) -> TrainingState:
     config = tiny_config(method, **changes)
     spec = ModelSpec(1, 4, 8, (0.5,), (0.25,))
     model = for_training(build_model("small-cnn", spec, 0), device)
-    step = Step.of(config, model, torch.full((4,), 10, device=device))
+    step = Step.of(parts_of(config), model, torch.full((4,), 10, device=device))
     _, knobs = step.parts.rule.initial(4)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
     state = TrainingState(model, optimizer, knobs, {}, EpochCounts.zero(4, device))

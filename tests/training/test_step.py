@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from cfa.methods import METHODS, Knobs, configure, settings_of
+from cfa.methods import METHODS, Knobs, configure, parts_of, settings_of
 from cfa.training.step import Step, StepResult
 from tests.support.networks import batch_norm_network, images_and_labels
 
@@ -30,7 +30,7 @@ def one_step(method: str, model: nn.Module, **overrides: Any) -> StepResult:
     config = config_of(method, **overrides)
     x, y = images_and_labels(16)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=5e-4)
-    step = Step.of(config, model, COUNTS)
+    step = Step.of(parts_of(config), model, COUNTS)
     return step(optimizer, x, y, torch.arange(16), KNOBS, torch.Generator().manual_seed(0))
 
 
@@ -165,7 +165,7 @@ def test_a_batch_in_parts_takes_the_step_of_the_whole_one(method: str, parts: in
         config = config_of(method, attack__start="none", attack__bn_mode="eval", train__batch_parts=number)
         optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
         knobs = Knobs(**{name: value.double() for name, value in KNOBS.items()})
-        step = Step.of(config, model, COUNTS)
+        step = Step.of(parts_of(config), model, COUNTS)
         noise = torch.Generator().manual_seed(0)
         result = step(optimizer, x.double(), y, torch.arange(16), knobs, noise)
         found.append((result.loss, result.correct, model.state_dict()))

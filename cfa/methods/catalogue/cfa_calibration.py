@@ -4,7 +4,7 @@ Wei et al., CFA: Class-wise Calibrated Fair Adversarial Training, CVPR 2023. Wei
 training, and every run keeps them: FAWA is what CFA's methods are reported with, and no part of the rule.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Self, TypeVar
 
@@ -19,7 +19,7 @@ from cfa.methods.catalogue.pgd_at import PGD_AT
 from cfa.methods.catalogue.trades import TRADES, TradesSettings
 from cfa.methods.interface import Method
 from cfa.methods.knobs import Knobs
-from cfa.methods.rules import TRAINING, ClassStats, State
+from cfa.methods.rules import TRAINING, ClassStats, Rule, State
 from cfa.notation import Number, parse_fraction, read_budget
 
 SOURCE = "Wei et al., CFA: Class-wise Calibrated Fair Adversarial Training, CVPR 2023"
@@ -166,86 +166,90 @@ def _trades_cfa(settings: TradesCfaSettings, config: RunConfig) -> Calibration:
 
 
 def _presets(
-    plain: Method[Any], paper_lambda_eps: float | None, lambda_beta: bool
+    plain: Method[Any], adds: tuple[str, ...], paper_lambda_eps: float | None
 ) -> Mapping[str, Mapping[str, Any]]:
     """Give the lambdas of the paper (section 5.1), of the official code and of the demo."""
-    lambdas = {"method.lambda_eps": paper_lambda_eps, "method.lambda_beta": 0.5 if lambda_beta else None}
+    lambdas = {"method.lambda_eps": paper_lambda_eps, "method.lambda_beta": 0.5 if "CCR" in adds else None}
     paper = {name: value for name, value in lambdas.items() if value is not None}
     half = dict.fromkeys(paper, 0.5)
     own = {"paper": paper, "official-code": half, "demo": {**half, "method.warmup_epochs": 4}}
     return {name: {**plain.presets.get(name, {}), **values} for name, values in own.items()}
 
 
-# Variants of other settings: what is replaced belongs together, which their types cannot say.
-_PGD_AT: Method[Any] = PGD_AT
-_TRADES: Method[Any] = TRADES
-_FAT: Method[Any] = FAT
+def _calibrated(
+    plain: Method[Any],
+    name: str,
+    summary: str,
+    adds: tuple[str, ...],
+    settings: type[Settings],
+    rule: Callable[[Any, RunConfig], Rule],
+    paper_lambda_eps: float | None = None,
+) -> Method[Any]:
+    """Make a method of a plain one: another rule, and what the paper says of it."""
+    return replace(
+        plain,
+        name=name,
+        summary=summary,
+        source=SOURCE,
+        year=YEAR,
+        plain=plain.name,
+        adds=adds,
+        settings=settings,
+        rule=rule,
+        presets=_presets(plain, adds, paper_lambda_eps),
+    )
 
+
+def _with_fawa(method: Method[Any]) -> Method[Any]:
+    """Report a method with FAWA weights, which with them is the paper's CFA."""
+    return replace(method, reported_with="fawa", reported_title=f"{method.title} + CFA")
+
+
+_CCM, _CCR, _BOTH = ("CCM",), ("CCR",), ("CCM", "CCR")
 OFFERED: tuple[Method[Any], ...] = (
-    replace(
-        _PGD_AT,
-        name="pgd-at-cfa",
-        summary="PGD-AT with calibrated eps per class (CCM)",
-        source=SOURCE,
-        year=YEAR,
-        plain="pgd-at",
-        adds=("CCM",),
-        settings=CcmSettings,
-        rule=calibrated_margins,
-        presets=_presets(PGD_AT, 0.5, lambda_beta=False),
-        reported_with="fawa",
-        reported_title="PGD-AT + CFA",
+    _with_fawa(
+        _calibrated(
+            PGD_AT,
+            "pgd-at-cfa",
+            "PGD-AT with calibrated eps per class (CCM)",
+            _CCM,
+            CcmSettings,
+            calibrated_margins,
+            0.5,
+        )
     ),
-    replace(
-        _TRADES,
-        name="trades-ccm",
-        summary="TRADES with calibrated eps per class",
-        source=SOURCE,
-        year=YEAR,
-        plain="trades",
-        adds=("CCM",),
-        settings=TradesCcmSettings,
-        rule=_trades_ccm,
-        presets=_presets(TRADES, 0.3, lambda_beta=False),
+    _calibrated(
+        TRADES,
+        "trades-ccm",
+        "TRADES with calibrated eps per class",
+        _CCM,
+        TradesCcmSettings,
+        _trades_ccm,
+        0.3,
     ),
-    replace(
-        _TRADES,
-        name="trades-ccr",
-        summary="TRADES with calibrated beta per class",
-        source=SOURCE,
-        year=YEAR,
-        plain="trades",
-        adds=("CCR",),
-        settings=TradesCcrSettings,
-        rule=_trades_ccr,
-        presets=_presets(TRADES, None, lambda_beta=True),
+    _calibrated(
+        TRADES, "trades-ccr", "TRADES with calibrated beta per class", _CCR, TradesCcrSettings, _trades_ccr
     ),
-    replace(
-        _TRADES,
-        name="trades-cfa",
-        summary="TRADES with calibrated eps and beta per class (CCM + CCR)",
-        source=SOURCE,
-        year=YEAR,
-        plain="trades",
-        adds=("CCM", "CCR"),
-        settings=TradesCfaSettings,
-        rule=_trades_cfa,
-        presets=_presets(TRADES, 0.3, lambda_beta=True),
-        reported_with="fawa",
-        reported_title="TRADES + CFA",
+    _with_fawa(
+        _calibrated(
+            TRADES,
+            "trades-cfa",
+            "TRADES with calibrated eps and beta per class (CCM + CCR)",
+            _BOTH,
+            TradesCfaSettings,
+            _trades_cfa,
+            0.3,
+        )
     ),
-    replace(
-        _FAT,
-        name="fat-cfa",
-        summary="FAT with calibrated eps per class (CCM)",
-        source=SOURCE,
-        year=YEAR,
-        plain="fat",
-        adds=("CCM",),
-        settings=FatCfaSettings,
-        rule=calibrated_margins,
-        presets=_presets(FAT, 0.7, lambda_beta=False),
-        reported_with="fawa",
-        reported_title="FAT + CFA",
+    _with_fawa(
+        _calibrated(
+            FAT,
+            "fat-cfa",
+            "FAT with calibrated eps per class (CCM)",
+            _CCM,
+            FatCfaSettings,
+            calibrated_margins,
+            0.7,
+        )
     ),
 )
