@@ -44,8 +44,8 @@ def drawn_knobs(run: Run, knobs: pd.DataFrame) -> list[DrawnKnob]:
     """
     cards = _cards(run)
     columns = [str(name) for name in knobs if name not in _NOT_KNOBS and knobs[name].notna().any()]
-    if "beta" in columns and np.allclose(sum(knobs[name] for name in BETA_WEIGHTS), 1):
-        columns = [name for name in columns if name not in BETA_WEIGHTS]  # beta says both
+    if np.allclose(sum(knobs[name] for name in BETA_WEIGHTS), 1):  # beta says both, or its absence does
+        columns = [name for name in columns if name not in BETA_WEIGHTS]
     return [_described(name, knobs, cards.get(name, KnobCard(label=name))) for name in columns]
 
 

@@ -51,3 +51,10 @@ def test_shipped_runs_say_of_their_method_what_pages_say(demo):
         method = METHODS[run.method]
         assert manifest.method == method_card(method), run.name
         assert manifest.reported_with == method.reported_with
+
+
+def test_monitor_is_given_the_knobs_that_a_method_has(demo):
+    """A loss without a clean term has no weights to say anything of, though its tables hold 0 and 1."""
+    for run in services.runs():
+        drawn = [knob.name for knob in services.drawn_knobs(run, services.knobs(run))]
+        assert drawn == ["eps", *(["beta"] if "trades" in run.method else [])], run.name
