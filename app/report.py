@@ -1,7 +1,7 @@
 """Reports that draw charts: one self-contained HTML file, PDF, and a zip of PNG and SVG.
 
-Called by the engine through the entry points in pyproject.toml, with a `cfa.results.reports.Report`. The HTML
-file carries plotly with it and asks for nothing: it opens offline.
+Called by the engine through the entry points in pyproject.toml, with a `cfa.tables.documents.Report`. The
+HTML file carries plotly with it and asks for nothing: it opens offline.
 """
 
 import base64
@@ -130,7 +130,7 @@ def groups_of(report: Any) -> list[tables.Group]:
             experiment.runs[0].config.method,
             experiment.label,
             tuple(
-                tables.Member(run.id, run.name, run.config.method, run.config.seed, str(number))
+                tables.ComparedRun(run.id, run.name, run.config.method, run.config.seed, str(number))
                 for run in experiment.runs
             ),
         )

@@ -36,7 +36,7 @@ from app.engine.evaluating import (
     preset_images,
     start_evaluations,
 )
-from app.engine.images import Outcomes, closed_parts, open_parts, outcomes, probabilities, test_images
+from app.engine.images import ImageOutcomes, closed_parts, open_parts, outcomes, probabilities, test_images
 from app.engine.opened import queue, store
 from app.engine.outside import (
     NOT_LOOKED_AT,
@@ -91,9 +91,8 @@ from cfa.evaluation import (
 from cfa.foreign.references import model_of_others
 from cfa.foreign.registration import register
 from cfa.home import default_home
-from cfa.jobs.folders import tail
+from cfa.jobs.job_folder import tail
 from cfa.jobs.queue import Direction, Job, JobProgress, read_log, seconds_until_empty
-from cfa.jobs.reports import make_report, write_report
 from cfa.jobs.submit import (
     submit_demo,
     submit_fetch,
@@ -119,23 +118,24 @@ from cfa.methods import (
 )
 from cfa.models import MODELS, WeightsFile
 from cfa.notation import format_eps
-from cfa.results.comparison import shared_scores
-from cfa.results.evaluations import Evaluation
-from cfa.results.exports import csv_text, export_runs
-from cfa.results.frames import (
+from cfa.runs.evaluations import Evaluation
+from cfa.runs.folder import Label, Manifest, RunFolder
+from cfa.runs.regular_files import open_regular
+from cfa.runs.store import Store
+from cfa.runs.trusted import code_of
+from cfa.statistics import GROUPS, Group, images_needed, paired_images_needed, seeds_needed
+from cfa.tables.comparison import shared_scores
+from cfa.tables.exports import csv_text, export_runs
+from cfa.tables.frames import (
     epochs_frame,
     evaluations_frame,
     history_frame,
     knobs_frame,
     summary_frame,
 )
-from cfa.results.leaderboard import pareto_front
-from cfa.results.regular_files import open_regular
-from cfa.results.runs import Label, Manifest, RunFolder
-from cfa.results.seeds import DistinctSeeds
-from cfa.results.store import Store
-from cfa.results.trusted import code_of
-from cfa.statistics import GROUPS, Group, images_needed, paired_images_needed, seeds_needed
+from cfa.tables.leaderboard import pareto_front
+from cfa.tables.seeds import DistinctSeeds
+from cfa.tables.written import make_report, write_report
 from cfa.training.estimate import Estimate, estimate_seconds
 from cfa.trust import allowing
 
@@ -154,11 +154,11 @@ __all__ = [
     "DrawnKnob",
     "Evaluation",
     "EvaluationRequest",
+    "ImageOutcomes",
     "Job",
     "JobProgress",
     "MayOnlyLook",
     "NotLookedAt",
-    "Outcomes",
     "Preset",
     "Results",
     "Run",
@@ -426,7 +426,7 @@ def sweep_scores(chosen: Sequence[tuple[Run, Evaluation]]) -> tuple[pd.DataFrame
 
 
 @looks
-def smallest_perturbations(found: Outcomes) -> pd.DataFrame:
+def smallest_perturbations(found: ImageOutcomes) -> pd.DataFrame:
     """Tabulate the smallest perturbation found of every image.
 
     Returns:
@@ -453,7 +453,7 @@ def smallest_perturbations(found: Outcomes) -> pd.DataFrame:
 
 
 @acts
-def make_again(found: Outcomes, wanted: Sequence[Picture]) -> list[Job]:
+def make_again(found: ImageOutcomes, wanted: Sequence[Picture]) -> list[Job]:
     """Queue jobs that make adversarial images again, one per attack."""
     sources: dict[str, list[int]] = {}
     for picture in wanted:
@@ -467,7 +467,7 @@ def make_again(found: Outcomes, wanted: Sequence[Picture]) -> list[Job]:
 
 
 @looks
-def reproductions(found: Outcomes) -> list[Job]:
+def reproductions(found: ImageOutcomes) -> list[Job]:
     """List the jobs that make images of an evaluation again, oldest first."""
     return [
         job for job in jobs() if job.kind == "reproduce" and job.spec.get("evaluation") == found.evaluation.id

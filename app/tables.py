@@ -18,7 +18,7 @@ CONDITION = ["dataset", "checkpoint", "attack", "norm", "eps"]
 
 
 @dataclass(frozen=True)
-class Member:
+class ComparedRun:
     """A run as a comparison sees it; ``experiment`` is equal for runs that differ only in their seed."""
 
     run_id: str
@@ -35,7 +35,7 @@ class Group:
     key: str
     method: str
     title: str
-    members: tuple[Member, ...]
+    members: tuple[ComparedRun, ...]
 
     @property
     def seeds(self) -> int:
@@ -134,7 +134,9 @@ def robust_attack(history: pd.DataFrame) -> str | None:
     return names[0] if names else None
 
 
-def make_groups(members: Sequence[Member], title: Callable[[str], str], *, merge_seeds: bool) -> list[Group]:
+def make_groups(
+    members: Sequence[ComparedRun], title: Callable[[str], str], *, merge_seeds: bool
+) -> list[Group]:
     """Group runs for a comparison.
 
     Args:

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow.parquet as pq
 from safetensors import safe_open
 
-from cfa.jobs.folders import JobFolder
+from cfa.jobs.job_folder import JobFolder
 from cfa.jobs.queue import Queue
 
 CLOCK = ("seconds", "images_per_second", "created", "updated")

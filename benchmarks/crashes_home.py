@@ -17,7 +17,7 @@ import psutil
 from crashes_compared import half_written
 
 from cfa.errors import CfaError
-from cfa.jobs.folders import JobFolder, read_progress
+from cfa.jobs.job_folder import JobFolder, read_progress
 from cfa.jobs.queue import Job, Queue
 
 PROJECT = Path(__file__).resolve().parents[1]

@@ -34,10 +34,10 @@ PROJECT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(PROJECT))
 
 from cfa.methods import configure  # noqa: E402
-from cfa.results.rows import append_rows  # noqa: E402
-from cfa.results.runs import RunFolder  # noqa: E402
-from cfa.results.store import Store  # noqa: E402
-from cfa.results.trackers import to_mlflow, to_tensorboard  # noqa: E402
+from cfa.runs.folder import RunFolder  # noqa: E402
+from cfa.runs.rows import append_rows  # noqa: E402
+from cfa.runs.store import Store  # noqa: E402
+from cfa.tables.trackers import to_mlflow, to_tensorboard  # noqa: E402
 from tests.app.example_evaluations import add_evaluations  # noqa: E402
 from tests.app.example_store import FASHION, HUNDRED, epoch_rows, finished_run, started_run  # noqa: E402
 from tests.browser.conftest import FLAGS  # noqa: E402

@@ -12,11 +12,11 @@ import numpy as np
 import pandas as pd
 
 from cfa.methods import METHODS, display_name
-from cfa.results.comparison import in_points
-from cfa.results.frames import per_class_frame, summary_frame
-from cfa.results.runs import RunFolder
-from cfa.results.store import SHIPPED_RUNS
+from cfa.runs.folder import RunFolder
+from cfa.runs.store import SHIPPED_RUNS
 from cfa.statistics import seeds_difference
+from cfa.tables.comparison import in_points
+from cfa.tables.frames import per_class_frame, summary_frame
 
 IMAGES, SEEDS = 10_000, [0, 1, 2]
 KINDS = ("online", "ema", "fawa")

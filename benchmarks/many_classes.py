@@ -24,7 +24,7 @@ PROJECT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(PROJECT))
 
 from cfa.methods import configure  # noqa: E402
-from cfa.results.store import Store  # noqa: E402
+from cfa.runs.store import Store  # noqa: E402
 from tests.app.example_store import finished_run  # noqa: E402
 from tests.browser.conftest import FLAGS  # noqa: E402
 from tests.browser.dashboard import Dashboard  # noqa: E402

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from cfa.errors import CfaError
-from cfa.results.store import SHIPPED_RUNS, Store
+from cfa.runs.store import SHIPPED_RUNS, Store
 from cfa.suites.planned import plan_suite
 from cfa.suites.suite_file import read_suite
 

@@ -16,9 +16,9 @@ import torch
 from cfa.data import Dataset, load_dataset
 from cfa.evaluation import EvaluationPlan, default_weights, evaluate_weights
 from cfa.progress import Observer
-from cfa.results.evaluations import read_evaluations
-from cfa.results.runs import RunFolder
-from cfa.results.store import SHIPPED_RUNS
+from cfa.runs.evaluations import read_evaluations
+from cfa.runs.folder import RunFolder
+from cfa.runs.store import SHIPPED_RUNS
 
 RUNS = ("shipped-trades-s0", "shipped-trades-cfa-s0")
 EPS = 15 / 255

@@ -33,11 +33,11 @@ from cfa.jobs.worker import run_job
 from cfa.methods import configure
 from cfa.models import weights_hash
 from cfa.progress import Observer
-from cfa.results.evaluations import Evaluation
-from cfa.results.logged import identity_of
-from cfa.results.runs import RunFolder
-from cfa.results.store import Store
-from cfa.results.trusted import Trusted, code_of
+from cfa.runs.evaluations import Evaluation
+from cfa.runs.folder import RunFolder
+from cfa.runs.logged import identity_of
+from cfa.runs.store import Store
+from cfa.runs.trusted import Trusted, code_of
 
 
 @overload

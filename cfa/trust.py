@@ -3,7 +3,7 @@
 ``package.module:name`` stands for somebody's own method, data set, model or attack. In a stored
 configuration, a job, a suite or an address it is a text. It becomes code only within :func:`allowing`, which
 commands and buttons open around what a person typed, and which the store opens for runs that were made in
-it (`cfa.results.trusted`).
+it (`cfa.runs.trusted`).
 """
 
 import importlib

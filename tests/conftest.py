@@ -52,7 +52,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.fixture(autouse=True, scope="session")
 def _own_configuration(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Keep the key that seals what was typed (`cfa.results.trusted`) out of the tester's configuration."""
+    """Keep the key that seals what was typed (`cfa.runs.trusted`) out of the tester's configuration."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("configuration")))
         yield
@@ -70,12 +70,12 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def no_shipped_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let stores be opened without the runs that ship, also by commands."""
-    monkeypatch.setattr("cfa.results.store.Store.open.__func__.__defaults__", (None, None))
+    monkeypatch.setattr("cfa.runs.store.Store.open.__func__.__defaults__", (None, None))
 
 
 @pytest.fixture
 def store(home: Path):
-    from cfa.results.store import Store
+    from cfa.runs.store import Store
 
     return Store.open(home, shipped=None)
 

@@ -15,9 +15,9 @@ from cfa.evaluation import EvaluationPlan
 from cfa.jobs.queue import Queue
 from cfa.methods import configure
 from cfa.models import load_weights
-from cfa.results.choice import chosen, left_out
-from cfa.results.evaluations import read_evaluations
-from cfa.results.store import Store
+from cfa.runs.choice import chosen, left_out
+from cfa.runs.evaluations import read_evaluations
+from cfa.runs.store import Store
 from cfa.trust import allowing
 
 pytestmark = pytest.mark.usefixtures("no_shipped_runs")

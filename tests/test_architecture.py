@@ -30,7 +30,7 @@ ALLOWED: dict[str, set[str]] = {
     "cfa.models": {"cfa.registry", "cfa.files", "cfa.weights_identity", "cfa.typed_paths"},
     "cfa.attacks": {"cfa.registry", "cfa.config", "cfa.notation"},
     "cfa.methods": {"cfa.registry", "cfa.config", "cfa.notation", "cfa.older_settings", "cfa.attacks"},
-    "cfa.results": {
+    "cfa.runs": {
         *("cfa.registry", "cfa.config", "cfa.escaping", "cfa.files", "cfa.locks", "cfa.stored"),
         *("cfa.notation", "cfa.older_settings"),
         *("cfa.statistics", "cfa.weights_identity", "cfa.home", "cfa.trust", "cfa.typed_paths"),
@@ -38,19 +38,20 @@ ALLOWED: dict[str, set[str]] = {
     "cfa.training": {
         *("cfa.registry", "cfa.config", "cfa.files", "cfa.stored", "cfa.progress", "cfa.attacks"),
         "cfa.notation",
-        *("cfa.methods", "cfa.data", "cfa.models", "cfa.results", "cfa.statistics", "cfa.typed_paths"),
+        *("cfa.methods", "cfa.data", "cfa.models", "cfa.runs", "cfa.statistics", "cfa.typed_paths"),
     },
     "cfa.evaluation": {
         *("cfa.registry", "cfa.config", "cfa.files", "cfa.stored", "cfa.progress", "cfa.attacks"),
         "cfa.notation",
-        *("cfa.methods", "cfa.data", "cfa.models", "cfa.results", "cfa.statistics", "cfa.weights_identity"),
+        *("cfa.methods", "cfa.data", "cfa.models", "cfa.runs", "cfa.statistics", "cfa.weights_identity"),
     },
 }
 BELOW_JOBS = set(ALLOWED)
 ALLOWED |= {
-    "cfa.jobs": BELOW_JOBS,
-    "cfa.foreign": {*BELOW_JOBS, "cfa.jobs"},
-    "cfa.suites": {*BELOW_JOBS, "cfa.jobs"},
+    "cfa.tables": BELOW_JOBS,
+    "cfa.jobs": {*BELOW_JOBS, "cfa.tables"},
+    "cfa.foreign": {*BELOW_JOBS, "cfa.jobs", "cfa.tables"},
+    "cfa.suites": {*BELOW_JOBS, "cfa.jobs", "cfa.tables"},
 }
 TOP = "cfa.commands"  # which only `python -m cfa` imports; pages and commands stand beside each other
 NEVER_IN_CFA = {"streamlit", "plotly", "matplotlib", "app", "benchmarks", "tests"}
@@ -86,7 +87,7 @@ def violations(module: str, package: str, source: str) -> list[str]:
     roots = {name.partition(".")[0] for name in names}
     if module.startswith("cfa"):
         found += [f"{module} imports {root}" for root in sorted(roots & NEVER_IN_CFA)]
-        if "pandas" in roots and room != "cfa.results":
+        if "pandas" in roots and room != "cfa.tables":
             found.append(f"{module} imports pandas")
     if room in ONLY_TORCH:
         import sys
@@ -156,7 +157,7 @@ def test_the_rooms_of_the_table_exist() -> None:
         ("cfa.statistics.intervals", "from cfa.config import RunConfig"),
         ("cfa.data.splits", "import cfa.models.networks"),
         ("cfa.config", "if True:\n    from cfa.registry import unknown"),
-        ("cfa.results.rows", "import cfa.training"),
+        ("cfa.runs.rows", "import cfa.training"),
         ("cfa.jobs.submit", "def f():\n    from cfa.foreign.registration import register"),
         ("cfa.jobs.worker", "from cfa.suites.submission import submit_suite"),
         ("cfa.foreign.references", "from cfa.suites.suite import Suite"),
@@ -164,7 +165,7 @@ def test_the_rooms_of_the_table_exist() -> None:
         ("cfa.jobs.worker", "import cfa.api"),
         ("cfa.training.fit", "from cfa import foreign"),
         ("cfa.jobs.worker", "from cfa.commands.printing import note"),
-        ("cfa.results.rows", "def f():\n    from cfa import commands"),
+        ("cfa.runs.rows", "def f():\n    from cfa import commands"),
         ("cfa.api", "import cfa.commands"),
         ("app.services", "from cfa.commands.printing import duration"),
         ("app.charts", "from cfa.config import format_eps"),
@@ -180,7 +181,7 @@ def test_a_planted_import_is_found(module: str, planted: str) -> None:
 @pytest.mark.parametrize(
     ("module", "source"),
     [
-        ("cfa.results.frames", "import pandas as pd\nfrom cfa.statistics import wilson"),
+        ("cfa.tables.frames", "import pandas as pd\nfrom cfa.statistics import wilson"),
         ("cfa.training.fit", "from cfa.methods import METHODS\nfrom cfa.errors import Diverged"),
         ("cfa.attacks.pgd", "import re\nimport torch\nfrom cfa.config import Norm\nfrom . import losses"),
         ("cfa.attacks.torchattacks_plugin", "def f():\n    import numpy, torchattacks"),
@@ -189,7 +190,7 @@ def test_a_planted_import_is_found(module: str, planted: str) -> None:
         ("cfa.__main__", "from cfa.commands import main"),
         ("cfa.commands.training", "from cfa.commands.shared import DONE\nfrom cfa.jobs.queue import Queue"),
         ("app.services", "from cfa.config import RunConfig"),
-        ("app.engine.opened", "from cfa.results.store import Store"),
+        ("app.engine.opened", "from cfa.runs.store import Store"),
         ("app.views.home", "from app import services"),
     ],
 )

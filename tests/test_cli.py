@@ -13,13 +13,13 @@ import torch
 from cfa.commands import COMMANDS
 from cfa.config import RunConfig
 from cfa.evaluation import SANITY
-from cfa.jobs.folders import JobFolder
+from cfa.jobs.job_folder import JobFolder
 from cfa.jobs.queue import Queue
 from cfa.models import load_weights
-from cfa.results.evaluations import read_evaluations
-from cfa.results.frames import PER_CLASS_COLUMNS, SUMMARY_COLUMNS
-from cfa.results.runs import Label
-from cfa.results.store import Store
+from cfa.runs.evaluations import read_evaluations
+from cfa.runs.folder import Label
+from cfa.runs.store import Store
+from cfa.tables.frames import PER_CLASS_COLUMNS, SUMMARY_COLUMNS
 
 pytestmark = pytest.mark.usefixtures("no_shipped_runs")
 

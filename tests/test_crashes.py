@@ -17,7 +17,7 @@ from benchmarks.crashes_compared import differences, half_written, kept, unfinis
 from cfa.evaluation import EvaluationPlan, evaluate_weights
 from cfa.jobs.queue import Queue
 from cfa.progress import Observer
-from cfa.results.runs import RunFolder
+from cfa.runs.folder import RunFolder
 from tests.support.tiny import CPU, tiny_config, tiny_dataset, trained
 
 

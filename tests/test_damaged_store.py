@@ -14,19 +14,19 @@ import pytest
 from cfa.config import RunConfig
 from cfa.errors import ConfigError, StoreError
 from cfa.evaluation import default_weights
-from cfa.results.evaluations import (
+from cfa.runs.evaluations import (
     MOST_CELLS,
     Evaluation,
     list_evaluations,
     read_outcomes,
     save_evaluation,
 )
-from cfa.results.frames import history_frame, per_class_frame
-from cfa.results.leaderboard import leaderboard
-from cfa.results.listing import ReadableRun, UnreadableRun, list_runs, look_at, problems_of
-from cfa.results.rows import Epoch, KnobValues, Scores, append_rows
-from cfa.results.runs import FILES, Manifest, RunFolder
-from cfa.results.store import Store
+from cfa.runs.folder import FILES, Manifest, RunFolder
+from cfa.runs.listed import ReadableRun, UnreadableRun, list_runs, look_at, problems_of
+from cfa.runs.rows import Epoch, KnobValues, Scores, append_rows
+from cfa.runs.store import Store
+from cfa.tables.frames import history_frame, per_class_frame
+from cfa.tables.leaderboard import leaderboard
 from tests.support.damage import OF_ANY_FILE, Damage, changed, content
 
 pytestmark = pytest.mark.usefixtures("no_shipped_runs")
@@ -391,7 +391,7 @@ def test_a_damaged_row_is_counted_and_said(good, cfa, tmp_path: Path, line: str)
 
 
 def test_a_line_without_end_is_counted_and_the_next_is_read(good, monkeypatch) -> None:
-    monkeypatch.setattr("cfa.results.rows.LINE_LIMIT", 1000)
+    monkeypatch.setattr("cfa.runs.rows.LINE_LIMIT", 1000)
     with good[0].history_file.open("ab") as file:
         file.write(b"x" * 12_345 + b"\n")
     append_rows(good[0].history_file, [scores(split="val", epoch=3)])

@@ -167,8 +167,8 @@ ELSEWHERE = {
     "cfa.files": "it is the one way",
     "cfa.data.downloads": "fetches into a folder of its own and renames what matched its checksum",
     "cfa.data.fashion_mnist": "so does torchvision for it",
-    "cfa.results.regular_files": "copies into a folder that is aside",
-    "app.report": "writes where cfa.jobs.reports tells it, which is aside",
+    "cfa.runs.regular_files": "copies into a folder that is aside",
+    "app.report": "writes where cfa.tables.written tells it, which is aside",
 }
 METHODS = {"write_text", "write_bytes", "savez", "savez_compressed", "save_file", "write_table", "to_parquet"}
 MOVES = {("os", "replace"), ("os", "rename"), ("torch", "save"), ("np", "save"), ("shutil", "move")}

@@ -20,15 +20,15 @@ from cfa.errors import StoreError
 from cfa.evaluation import EvaluationPlan
 from cfa.evaluation.evaluate import transfer_source
 from cfa.files import append_line, open_to_append, require_own, write_text
-from cfa.jobs.folders import JobFolder, device_lock_file
+from cfa.jobs.job_folder import JobFolder, device_lock_file
 from cfa.jobs.queue import Job, Queue
 from cfa.jobs.submit import submit_training
 from cfa.jobs.supervisor import Supervisor
 from cfa.jobs.worker import run_job
 from cfa.locks import hold
-from cfa.results.rows import Epoch, append_rows
-from cfa.results.runs import RunFolder
-from cfa.results.store import Store
+from cfa.runs.folder import RunFolder
+from cfa.runs.rows import Epoch, append_rows
+from cfa.runs.store import Store
 
 pytestmark = pytest.mark.usefixtures("no_shipped_runs")
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from cfa.results.store import Store
+from cfa.runs.store import Store
 from tests.conftest import SETTINGS
 
 pytestmark = pytest.mark.usefixtures("no_shipped_runs")

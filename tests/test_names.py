@@ -12,9 +12,9 @@ from cfa.config import RunConfig
 from cfa.data import Dataset, load_dataset
 from cfa.errors import ConfigError, StoreError, UnknownName
 from cfa.evaluation import EvaluationPlan
-from cfa.results.evaluations import read_evaluations
-from cfa.results.runs import Label, RunFolder
-from cfa.results.store import Store
+from cfa.runs.evaluations import read_evaluations
+from cfa.runs.folder import Label, RunFolder
+from cfa.runs.store import Store
 
 pytestmark = pytest.mark.usefixtures("no_shipped_runs")
 
@@ -108,7 +108,7 @@ def test_the_beginning_of_an_id_finds_no_other_run(store: Store, length: int) ->
 
 
 def test_what_an_import_brings_is_called_so_that_nothing_else_is_meant(store: Store, tmp_path: Path) -> None:
-    from cfa.results.imports import import_runs
+    from cfa.runs.imports import import_runs
 
     store.create(CONFIG, "base")
     other = Store.open(tmp_path / "other", shipped=None)

@@ -17,10 +17,10 @@ import pytest
 
 from cfa.config import RunConfig
 from cfa.errors import StoreError
-from cfa.jobs.folders import JobFolder
+from cfa.jobs.job_folder import JobFolder
 from cfa.jobs.queue import Queue
 from cfa.jobs.supervisor import Supervisor
-from cfa.results.store import Store
+from cfa.runs.store import Store
 
 pytestmark = pytest.mark.usefixtures("no_shipped_runs")
 

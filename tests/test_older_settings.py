@@ -12,7 +12,7 @@ from cfa.errors import ConfigError
 from cfa.methods import configure, parts_of
 from cfa.older_settings import present_name, under_present_names
 from cfa.progress import Observer
-from cfa.results.rows import KnobValues, decode_row
+from cfa.runs.rows import KnobValues, decode_row
 from cfa.training import fit
 from tests.support.tiny import CPU, assert_same_weights, stopped, tiny_config, tiny_dataset, tiny_run, trained
 

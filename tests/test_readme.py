@@ -10,14 +10,14 @@ import pytest
 from benchmarks import welch
 from benchmarks.demo_table import Demo
 from cfa.evaluation import default_weights
-from cfa.jobs.reports import make_report
 from cfa.methods import display_name
-from cfa.results.comparison import in_points
-from cfa.results.reports import table as report_table
-from cfa.results.runs import RunFolder
-from cfa.results.statements import statements
-from cfa.results.store import SHIPPED_RUNS
+from cfa.runs.folder import RunFolder
+from cfa.runs.store import SHIPPED_RUNS
 from cfa.statistics import seeds_difference
+from cfa.tables.comparison import in_points
+from cfa.tables.documents import table as report_table
+from cfa.tables.statements import statements
+from cfa.tables.written import make_report
 
 PROJECT = Path(__file__).resolve().parents[1]
 README = (PROJECT / "README.md").read_text(encoding="utf-8")

@@ -7,7 +7,7 @@ import pytest
 from cfa.config import RunConfig
 from cfa.escaping import printable
 from cfa.jobs.queue import Queue
-from cfa.results.store import Store
+from cfa.runs.store import Store
 
 pytestmark = pytest.mark.usefixtures("no_shipped_runs")
 

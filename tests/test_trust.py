@@ -21,10 +21,10 @@ from cfa.jobs.queue import Queue
 from cfa.jobs.submit import check_names
 from cfa.methods import METHODS, configure, display_name
 from cfa.models import MODELS
-from cfa.results.comparison import compare
-from cfa.results.runs import Label
-from cfa.results.store import Store
-from cfa.results.trusted import Trusted
+from cfa.runs.folder import Label
+from cfa.runs.store import Store
+from cfa.runs.trusted import Trusted
+from cfa.tables.comparison import compare
 from cfa.trust import allowing, import_name
 
 pytestmark = pytest.mark.usefixtures("no_shipped_runs")

@@ -8,8 +8,8 @@ import pandas as pd
 from app.engine.rights import looks
 from app.engine.snapshots import Run
 from cfa.methods import METHODS
-from cfa.results.rows import BETA_WEIGHTS
-from cfa.results.runs import KnobCard
+from cfa.runs.folder import KnobCard
+from cfa.runs.rows import BETA_WEIGHTS
 from cfa.training import method_card
 
 _NOT_KNOBS = ("run_id", "epoch", "class_index", "class_name")

@@ -30,7 +30,7 @@ from cfa.evaluation import (
 from cfa.jobs.queue import Job
 from cfa.jobs.submit import submit_evaluation
 from cfa.jobs.supervisor import devices
-from cfa.results.trusted import Trusted
+from cfa.runs.trusted import Trusted
 from cfa.trust import allowing, is_import_name
 
 USUAL_ATTACKS = (

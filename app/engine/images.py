@@ -27,16 +27,16 @@ from cfa.errors import StoreError
 from cfa.evaluation import AdversarialIndex, confusion, load_adversarial, load_model, worst_case
 from cfa.home import default_home
 from cfa.notation import parse_fraction
-from cfa.results.evaluations import Evaluation, outcomes_file
-from cfa.results.frames import scores_frame
-from cfa.results.rows import Scores
-from cfa.results.runs import RunFolder
-from cfa.results.trusted import Trusted
+from cfa.runs.evaluations import Evaluation, outcomes_file
+from cfa.runs.folder import RunFolder
+from cfa.runs.rows import Scores
+from cfa.runs.trusted import Trusted
+from cfa.tables.frames import scores_frame
 from cfa.trust import allowing, import_names
 
 
 @dataclass(frozen=True)
-class Outcomes:
+class ImageOutcomes:
     """One evaluation of a run, image by image."""
 
     run: Run
@@ -127,7 +127,7 @@ class Outcomes:
 
 
 @looks
-def outcomes(run: Run, evaluation: Evaluation) -> Outcomes:
+def outcomes(run: Run, evaluation: Evaluation) -> ImageOutcomes:
     """Read what became of every image of an evaluation; cached until one of its files changes.
 
     Raises:
@@ -136,7 +136,7 @@ def outcomes(run: Run, evaluation: Evaluation) -> Outcomes:
     folder = outcomes_file(run.folder, evaluation.id).parent
     stamp = tuple((file.name, *stamp_of(file)) for file in sorted(folder.glob("*.*")))
     index = _index(str(run.folder.path), evaluation.id, stamp)
-    return Outcomes(run, evaluation, index, columns(index.outcomes), stamp)
+    return ImageOutcomes(run, evaluation, index, columns(index.outcomes), stamp)
 
 
 @st.cache_resource(max_entries=12, show_spinner=False)
@@ -145,14 +145,14 @@ def _index(path: str, evaluation_id: str, stamp: Stamps) -> AdversarialIndex:
 
 
 @looks
-def closed_parts(found: Outcomes) -> tuple[str, ...]:
+def closed_parts(found: ImageOutcomes) -> tuple[str, ...]:
     """Name the folder and the code that images and network are, until a person has opened them."""
     opened = _opened(str(default_home()))
     return tuple(name for name in _outside_of(found) if (found.run.id, name) not in opened)
 
 
 @acts
-def open_parts(found: Outcomes) -> None:
+def open_parts(found: ImageOutcomes) -> None:
     """Read the folder and import the code of an evaluation, all of which the page has named.
 
     Raises:
@@ -166,7 +166,7 @@ def open_parts(found: Outcomes) -> None:
     _opened(str(default_home())).update((found.run.id, name) for name in names)
 
 
-def _outside_of(found: Outcomes) -> tuple[str, ...]:
+def _outside_of(found: ImageOutcomes) -> tuple[str, ...]:
     dataset = found.evaluation.dataset_to_load
     names = [*([dataset] if is_outside(dataset) else []), *import_names([found.run.model])]
     return tuple(dict.fromkeys(names))
@@ -178,7 +178,7 @@ def _opened(home: str) -> set[tuple[str, str]]:
 
 
 @contextmanager
-def _open(found: Outcomes) -> Iterator[None]:
+def _open(found: ImageOutcomes) -> Iterator[None]:
     """Use what a person has opened in this process; nothing else is."""
     if closed := closed_parts(found):
         raise NotLookedAt(f"{' and '.join(closed)}: opened only when somebody who may start asks for it")
@@ -187,7 +187,7 @@ def _open(found: Outcomes) -> Iterator[None]:
 
 
 @looks
-def test_images(found: Outcomes, images: Sequence[int]) -> np.ndarray:
+def test_images(found: ImageOutcomes, images: Sequence[int]) -> np.ndarray:
     """Return original test images, float32 in [0, 1], shape (images, channels, side, side).
 
     Raises:
@@ -214,7 +214,7 @@ def _test_part(dataset: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 @looks
-def probabilities(found: Outcomes, images: np.ndarray) -> np.ndarray:
+def probabilities(found: ImageOutcomes, images: np.ndarray) -> np.ndarray:
     """Ask the evaluated model on the CPU, shape (images, classes); cached.
 
     Raises:
@@ -225,7 +225,7 @@ def probabilities(found: Outcomes, images: np.ndarray) -> np.ndarray:
         return _probabilities(*_weights_of(found), images)
 
 
-def _weights_of(found: Outcomes) -> tuple[str, str, str, tuple[int, int]]:
+def _weights_of(found: ImageOutcomes) -> tuple[str, str, str, tuple[int, int]]:
     weights, checkpoint = found.evaluation.weights, found.evaluation.checkpoint
     stamp = stamp_of(found.run.folder.weights_file(weights, checkpoint))
     return str(found.run.folder.path), weights, checkpoint, stamp

@@ -6,7 +6,7 @@ import streamlit as st
 
 from cfa.home import default_home
 from cfa.jobs.queue import Queue
-from cfa.results.store import Store
+from cfa.runs.store import Store
 
 
 def store() -> Store:

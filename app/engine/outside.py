@@ -17,7 +17,7 @@ from app.engine.snapshots import Run
 from cfa.data import DATASETS, DatasetInfo, dataset_info
 from cfa.errors import CfaError, ConfigError
 from cfa.home import default_home
-from cfa.results.trusted import Trusted, code_of
+from cfa.runs.trusted import Trusted, code_of
 from cfa.trust import allowing
 
 NOT_LOOKED_AT = "{name!r} is a folder or somebody's code; looked at once somebody who may start asks for it"

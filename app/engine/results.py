@@ -15,17 +15,17 @@ from app.tables import Condition
 from cfa.errors import ConfigError, StoreError
 from cfa.evaluation import default_weights
 from cfa.methods import display_name
-from cfa.results.choice import Measured, chosen, left_out, of_present_weights, told_apart
-from cfa.results.comparison import compare
-from cfa.results.comparison import on_common_images as said_of_common_images
-from cfa.results.evaluations import Evaluation, list_evaluations, read_evaluations
-from cfa.results.frames import add_group_means, clean_frame, fairness_frame, measured_frame, summary_frame
-from cfa.results.leaderboard import leaderboard as make_leaderboard
-from cfa.results.published import all_published
-from cfa.results.runs import RunFolder
-from cfa.results.seeds import DistinctSeeds, distinct_seeds
-from cfa.results.statements import Statement
-from cfa.results.statements import statements as say
+from cfa.runs.choice import Measured, chosen, left_out, of_present_weights, told_apart
+from cfa.runs.evaluations import Evaluation, list_evaluations, read_evaluations
+from cfa.runs.folder import RunFolder
+from cfa.tables.comparison import compare
+from cfa.tables.comparison import on_common_images as said_of_common_images
+from cfa.tables.frames import add_group_means, clean_frame, fairness_frame, measured_frame, summary_frame
+from cfa.tables.leaderboard import leaderboard as make_leaderboard
+from cfa.tables.papers import all_published
+from cfa.tables.seeds import DistinctSeeds, distinct_seeds
+from cfa.tables.statements import Statement
+from cfa.tables.statements import statements as say
 
 _Stamped = tuple[
     tuple[str, Stamps], ...
@@ -173,7 +173,7 @@ def fairness(runs: Sequence[Run], baseline: Sequence[str]) -> pd.DataFrame:
 
 @looks
 def leaderboard() -> pd.DataFrame:
-    """Return our results and published ones, columns as `cfa.results.leaderboard` has them."""
+    """Return our results and published ones, columns as `cfa.tables.leaderboard` has them."""
     return _leaderboard(_stamped(usable_runs()))
 
 
@@ -194,7 +194,7 @@ def _leaderboard(runs: _Stamped) -> pd.DataFrame:
 
 @looks
 def pairs(baseline: Run, other: Run) -> list[dict[str, Any]]:
-    """Compare two runs: entries as `cfa.results.comparison` has them; none where they share no evaluation."""
+    """Compare two runs: entries as `cfa.tables.comparison` has them; none where they share no evaluation."""
     return _pairs(_stamped([baseline, other]))
 
 

@@ -7,12 +7,12 @@ from pathlib import Path
 from app.engine.brief import kept_for
 from app.engine.opened import queue, store
 from app.engine.rights import looks
-from app.tables import Member
+from app.tables import ComparedRun
 from cfa.home import default_home
 from cfa.jobs.queue import Job, JobProgress, read_progress
 from cfa.methods import display_name_of_method
-from cfa.results.listing import UnreadableRun, look_at
-from cfa.results.runs import RunFolder
+from cfa.runs.folder import RunFolder
+from cfa.runs.listed import UnreadableRun, look_at
 
 
 @dataclass(frozen=True)
@@ -50,9 +50,9 @@ class Run:
         return method_title(self.method) if self.method else "unreadable"
 
     @property
-    def member(self) -> Member:
+    def member(self) -> ComparedRun:
         """The run as a comparison sees it."""
-        return Member(self.id, self.name, self.method, self.seed, self.experiment)
+        return ComparedRun(self.id, self.name, self.method, self.seed, self.experiment)
 
 
 @looks

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from cfa.results.runs import RunFolder
+from cfa.runs.folder import RunFolder
 
 Stamps = tuple[tuple[str, int, int], ...]
 """Name, time and size of some files."""

@@ -65,7 +65,7 @@ def follow(key: str) -> None:
     st.query_params["evaluation"] = st.session_state[key]
 
 
-def choose_column(found: services.Outcomes) -> outcomes.Column:
+def choose_column(found: services.ImageOutcomes) -> outcomes.Column:
     titles = {column.name: column_title(found, column) for column in found.columns}
     names = list(titles)
     asked = st.query_params.get("attack")
@@ -88,7 +88,7 @@ def follow_attack(key: str) -> None:
     st.query_params["attack"] = st.session_state[key]
 
 
-def column_title(found: services.Outcomes, column: outcomes.Column) -> str:
+def column_title(found: services.ImageOutcomes, column: outcomes.Column) -> str:
     if column.name == outcomes.CLEAN:
         return "clean images"
     return wording.condition(column.attack, *found.threat(column))
@@ -97,7 +97,7 @@ def column_title(found: services.Outcomes, column: outcomes.Column) -> str:
 # --- accuracy and confusion -----------------------------------------------------------------------
 
 
-def show_accuracy(found: services.Outcomes, column: outcomes.Column) -> None:
+def show_accuracy(found: services.ImageOutcomes, column: outcomes.Column) -> None:
     st.subheader("Accuracy per class")
     clean = found.columns[0]
     chosen = [clean] if column == clean else [clean, column]
@@ -176,7 +176,7 @@ def show_table(table: pd.DataFrame) -> None:
     )
 
 
-def choose_cell(found: services.Outcomes, counts: np.ndarray) -> tuple[int, int]:
+def choose_cell(found: services.ImageOutcomes, counts: np.ndarray) -> tuple[int, int]:
     """Let people choose a cell by its classes; a click on the matrix sets the same two boxes."""
     names = list(found.class_names)
     columns = st.columns(2)
@@ -203,7 +203,7 @@ def largest_confusion(counts: np.ndarray) -> tuple[int, int]:
 
 
 def show_matrix(
-    found: services.Outcomes, column: outcomes.Column, counts: np.ndarray, cell: tuple[int, int]
+    found: services.ImageOutcomes, column: outcomes.Column, counts: np.ndarray, cell: tuple[int, int]
 ) -> None:
     """Draw the confusion matrix; a click on a cell becomes the choice.
 
@@ -235,7 +235,7 @@ def take_click() -> None:
         st.session_state[f"classes_{key}"] = st.query_params[key] = name
 
 
-def show_largest(found: services.Outcomes, counts: np.ndarray) -> None:
+def show_largest(found: services.ImageOutcomes, counts: np.ndarray) -> None:
     """List the largest confusions: a hundred classes have cells that are too small to read."""
     confused = counts * (1 - np.eye(len(counts), dtype=counts.dtype))
     order = [int(cell) for cell in np.argsort(-confused, axis=None, kind="stable")[:LARGEST]]
@@ -264,7 +264,7 @@ def show_largest(found: services.Outcomes, counts: np.ndarray) -> None:
 
 @elements.explained_errors()
 def show_cell(
-    found: services.Outcomes,
+    found: services.ImageOutcomes,
     column: outcomes.Column,
     cell: tuple[int, int],
     drawn: tuple[tuple[str, str], ...],
@@ -297,7 +297,7 @@ def show_cell(
     show_pictures(found, shown, originals)
 
 
-def offer_to_open(found: services.Outcomes, closed: tuple[str, ...]) -> None:
+def offer_to_open(found: services.ImageOutcomes, closed: tuple[str, ...]) -> None:
     """Name the folder and the code that images and model are, and open them for whoever may start."""
     st.info(
         f"Images and model are a folder or somebody's code ({texts.plain(', '.join(closed))}), opened once "
@@ -316,7 +316,11 @@ def offer_to_open(found: services.Outcomes, closed: tuple[str, ...]) -> None:
 
 
 def page_caption(
-    found: services.Outcomes, column: outcomes.Column, first: int, shown: list[outcomes.Picture], count: int
+    found: services.ImageOutcomes,
+    column: outcomes.Column,
+    first: int,
+    shown: list[outcomes.Picture],
+    count: int,
 ) -> str:
     words = f"{column_title(found, column)}. "
     if count > len(shown):
@@ -333,7 +337,7 @@ def page_caption(
 
 
 def offer_again(
-    found: services.Outcomes, everything: list[outcomes.Picture], shown: list[outcomes.Picture]
+    found: services.ImageOutcomes, everything: list[outcomes.Picture], shown: list[outcomes.Picture]
 ) -> None:
     """Offer to make adversarial images again, and show the jobs that do."""
     active = False
@@ -355,7 +359,9 @@ def offer_again(
             again_button(found, all_of_them, "all of this cell", active)
 
 
-def again_button(found: services.Outcomes, wanted: list[outcomes.Picture], which: str, active: bool) -> None:
+def again_button(
+    found: services.ImageOutcomes, wanted: list[outcomes.Picture], which: str, active: bool
+) -> None:
     if not wanted:
         return
     batches = wording.count(outcomes.batches_of(found.index, wanted), "batch", "batches")
@@ -370,7 +376,9 @@ def again_button(found: services.Outcomes, wanted: list[outcomes.Picture], which
     )
 
 
-def show_pictures(found: services.Outcomes, shown: list[outcomes.Picture], originals: np.ndarray) -> None:
+def show_pictures(
+    found: services.ImageOutcomes, shown: list[outcomes.Picture], originals: np.ndarray
+) -> None:
     adversarial = [p.adversarial for p in shown if p.adversarial is not None]
     made = [i for i, picture in enumerate(shown) if picture.adversarial is not None]
     changes = np.stack(adversarial) - originals[made] if made else np.zeros(0)
@@ -387,7 +395,7 @@ def show_pictures(found: services.Outcomes, shown: list[outcomes.Picture], origi
 
 
 def ask_model(
-    found: services.Outcomes, originals: np.ndarray, adversarial: list[np.ndarray]
+    found: services.ImageOutcomes, originals: np.ndarray, adversarial: list[np.ndarray]
 ) -> tuple[np.ndarray | None, np.ndarray | None]:
     """Return the model's probabilities before and after; ``None`` where it cannot be asked."""
     if not found.weights_kept:
@@ -400,7 +408,7 @@ def ask_model(
         return None, None
 
 
-def picture_title(found: services.Outcomes, picture: outcomes.Picture) -> str:
+def picture_title(found: services.ImageOutcomes, picture: outcomes.Picture) -> str:
     """Say in Markdown which image it is and what became of it."""
     names = found.class_names
     table = found.index.outcomes
@@ -458,7 +466,7 @@ def probability_table(names: tuple[str, ...], before: np.ndarray, after: np.ndar
 # --- downloads ------------------------------------------------------------------------------------
 
 
-def downloads(found: services.Outcomes, column: outcomes.Column, counts: np.ndarray) -> None:
+def downloads(found: services.ImageOutcomes, column: outcomes.Column, counts: np.ndarray) -> None:
     names = list(found.class_names)
     matrix = pd.DataFrame(counts, columns=names)
     matrix.insert(0, "true_class", names)
@@ -473,7 +481,7 @@ def downloads(found: services.Outcomes, column: outcomes.Column, counts: np.ndar
             elements.csv_button(label, make, file, f"classes_{file}")
 
 
-def show(found: services.Outcomes, column: outcomes.Column) -> None:
+def show(found: services.ImageOutcomes, column: outcomes.Column) -> None:
     counts = found.confusion(column)
     for finding in found.evaluation.findings:
         st.warning(elements.sentence(finding), icon=":material/info:")

@@ -15,7 +15,7 @@ MOST_CLASSES = 20
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Compared:
     """What is compared, shaped for the charts."""
 
     runs: list[services.Run]
@@ -85,7 +85,7 @@ def choose_runs(available: list[services.Run]) -> list[services.Run]:
     return [run for name in names if (run := services.find_run(name))]
 
 
-def choose(available: list[services.Run]) -> Comparison | None:
+def choose(available: list[services.Run]) -> Compared | None:
     runs = choose_runs(available)
     if len(runs) < 2:
         st.info("Choose two or more runs.", icon=":material/compare_arrows:")
@@ -123,7 +123,7 @@ def choose(available: list[services.Run]) -> Comparison | None:
     scores = tables.class_scores(per_class, groups, services.display_name)
     models = tables.model_summary(seeds.of(condition.of(results.grouped)), groups, services.display_name)
     own = {group.key: own_weights(group) for group in groups}
-    return Comparison(
+    return Compared(
         runs=runs,
         groups=groups,
         baseline=baseline,
@@ -171,7 +171,7 @@ def own_weights(group: tables.Group) -> str:
 # --- the picture ----------------------------------------------------------------------------------
 
 
-def summary_section(comparison: Comparison) -> None:
+def summary_section(comparison: Compared) -> None:
     models, base = comparison.models, comparison.baseline
     st.subheader("At a glance")
     table = elements.percent_columns(models, ["mean", "worst"])
@@ -234,7 +234,7 @@ def summary_section(comparison: Comparison) -> None:
         st.warning(elements.sentence(finding), icon=":material/info:")
 
 
-def on_common_images(comparison: Comparison) -> list[dict[str, Any] | None]:
+def on_common_images(comparison: Compared) -> list[dict[str, Any] | None]:
     """Find, for every row of the table, the comparison on the images that it and the baseline have in common.
 
     ``None`` where both have the same images anyway, or nothing is known image by image.
@@ -267,7 +267,7 @@ REPORTS = {
 }
 
 
-def reports_section(comparison: Comparison) -> None:
+def reports_section(comparison: Compared) -> None:
     """Offer the comparison as documents; they are made when they are asked for."""
     st.subheader("Take it along")
     if problem := services.report_problem(comparison.runs):
@@ -301,7 +301,7 @@ def reports_section(comparison: Comparison) -> None:
     st.code(f"cfa compare {names} --baseline {against} --out report.html", language=None, wrap_lines=True)
 
 
-def certain_section(comparison: Comparison) -> None:
+def certain_section(comparison: Compared) -> None:
     """Say in words what the differences carry."""
     st.subheader("What is certain")
     base = comparison.baseline
@@ -327,7 +327,7 @@ def certain_section(comparison: Comparison) -> None:
     claim(comparison)
 
 
-def said(comparison: Comparison, group: tables.Group) -> str:
+def said(comparison: Compared, group: tables.Group) -> str:
     """Put the statements about one group into a list in Markdown; empty where there is none to make."""
     title = f"**{texts.plain(group.title)}** against {texts.plain(comparison.baseline.title)}"
     baseline, others = runs_of(comparison, comparison.baseline), runs_of(comparison, group)
@@ -340,12 +340,12 @@ def said(comparison: Comparison, group: tables.Group) -> str:
     return ""
 
 
-def runs_of(comparison: Comparison, group: tables.Group) -> list[services.Run]:
+def runs_of(comparison: Compared, group: tables.Group) -> list[services.Run]:
     ids = {member.run_id for member in group.members}
     return [run for run in comparison.runs if run.id in ids]
 
 
-def disagreement(comparison: Comparison) -> float | None:
+def disagreement(comparison: Compared) -> float | None:
     """Find the largest share of images that exactly one of two runs gets right, over what is said here."""
     base = runs_of(comparison, comparison.baseline)
     shares = [
@@ -358,7 +358,7 @@ def disagreement(comparison: Comparison) -> float | None:
     return max(shares, default=None)
 
 
-def claim(comparison: Comparison) -> None:
+def claim(comparison: Compared) -> None:
     """Say how many images, or seeds, a claim of a given size needs."""
     with st.expander("How many images or seeds a claim needs", icon=":material/calculate:"):
         points = st.number_input(
@@ -395,7 +395,7 @@ def claim(comparison: Comparison) -> None:
             )
 
 
-def largest_spread(comparison: Comparison) -> float | None:
+def largest_spread(comparison: Compared) -> float | None:
     """Return the largest standard deviation of a worst class over seeds; ``None`` where no seeds differ."""
     experiments = {run.id: run.experiment for run in comparison.runs}
     rows = services.averaged(comparison.condition.of(comparison.results.summary), experiments).kept
@@ -426,7 +426,7 @@ FAIRNESS = {
 }
 
 
-def fairness_section(comparison: Comparison) -> None:
+def fairness_section(comparison: Compared) -> None:
     with st.expander("Fairness metrics of the field", icon=":material/balance:"):
         base = [member.run_id for member in comparison.baseline.members]
         frame = comparison.condition.of(services.fairness(comparison.runs, base))
@@ -452,7 +452,7 @@ def fairness_section(comparison: Comparison) -> None:
         elements.csv_button("Fairness CSV", services.csv(frame), "fairness.csv", "compare_fairness_csv")
 
 
-def averaging_section(comparison: Comparison) -> None:
+def averaging_section(comparison: Compared) -> None:
     st.subheader("Mean against worst class, and what averaging alone does")
     models, colours = comparison.models, comparison.colours
     scatter = elements.Card(
@@ -474,7 +474,7 @@ def averaging_section(comparison: Comparison) -> None:
     elements.show_cards(bars)
 
 
-def class_section(comparison: Comparison) -> None:
+def class_section(comparison: Compared) -> None:
     st.subheader("Class by class")
     kinds = st.pills(
         "Weights",
@@ -515,7 +515,7 @@ def class_section(comparison: Comparison) -> None:
         )
 
 
-def eps_section(comparison: Comparison) -> None:
+def eps_section(comparison: Compared) -> None:
     st.subheader("Calibrated eps over epochs")
     knobs = {run.id: services.knobs(run) for run in comparison.runs}
     calibrated = [run for run in comparison.runs if services.varies(knobs[run.id], "eps")]
@@ -542,7 +542,7 @@ def eps_section(comparison: Comparison) -> None:
     )
 
 
-def settings_section(comparison: Comparison) -> None:
+def settings_section(comparison: Compared) -> None:
     st.subheader("What differs in their settings")
     table = tables.setting_differences({run.name: run.folder.config.flat() for run in comparison.runs})
     if table.empty:

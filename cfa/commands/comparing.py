@@ -10,10 +10,10 @@ from cfa.commands.printing import note, print_json, print_table
 from cfa.commands.scores import budget, print_summary, several_data_sets
 from cfa.commands.shared import AsJson, command, command_group, note_problems, open_store
 from cfa.errors import ConfigError
-from cfa.jobs.reports import check_format, make_report, write_report
-from cfa.results.listing import readable_runs
-from cfa.results.runs import RunFolder
-from cfa.results.store import Store
+from cfa.runs.folder import RunFolder
+from cfa.runs.listed import readable_runs
+from cfa.runs.store import Store
+from cfa.tables.written import check_format, make_report, write_report
 
 group = command_group()
 
@@ -36,10 +36,10 @@ def compare(
 ) -> None:
     """Compare runs with a baseline, class by class, on the test evaluations that they share."""
     from cfa.evaluation import default_weights
-    from cfa.results.choice import left_out
-    from cfa.results.comparison import compare as compare_runs
-    from cfa.results.comparison import records
-    from cfa.results.frames import add_group_means
+    from cfa.runs.choice import left_out
+    from cfa.tables.comparison import compare as compare_runs
+    from cfa.tables.comparison import records
+    from cfa.tables.frames import add_group_means
 
     store, _ = open_store()
     if out is not None:
@@ -114,7 +114,7 @@ def _print_differences(entries: Sequence[Mapping[str, Any]]) -> None:
 
 def _compared_images(entry: Mapping[str, Any]) -> str:
     """Say on which images two runs were compared, and what they have there where each has others besides."""
-    from cfa.results.comparison import on_common_images
+    from cfa.tables.comparison import on_common_images
 
     if not entry["paired"] and entry["run_images"] != entry["baseline_images"]:
         return f"{entry['run_images']:,} and {entry['baseline_images']:,}, not in pairs"

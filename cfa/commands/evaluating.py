@@ -30,9 +30,9 @@ from cfa.jobs.fetching import fetch_missing
 from cfa.jobs.queue import Job, Queue
 from cfa.jobs.submit import submit_evaluation
 from cfa.registry import unknown
-from cfa.results.runs import RunFolder
-from cfa.results.store import Store
-from cfa.results.trusted import code_of
+from cfa.runs.folder import RunFolder
+from cfa.runs.store import Store
+from cfa.runs.trusted import code_of
 
 if TYPE_CHECKING:
     from cfa.evaluation import EvaluationPlan, EvaluationRequest

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from cfa.commands.printing import duration, note, print_jobs, print_list
 from cfa.commands.shared import AsJson, command, command_group, open_store
 from cfa.errors import CfaError
-from cfa.jobs.folders import read_progress
+from cfa.jobs.job_folder import read_progress
 from cfa.jobs.queue import Queue, seconds_until_empty
 from cfa.jobs.unfinished import without_job
-from cfa.results.listing import ReadableRun, UnreadableRun, fields_of, list_runs
+from cfa.runs.listed import ReadableRun, UnreadableRun, fields_of, list_runs
 
 group = command_group()
 

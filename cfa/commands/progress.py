@@ -15,7 +15,7 @@ from cfa.commands.printing import duration
 from cfa.errors import StoreError
 from cfa.escaping import printable
 from cfa.files import append_line
-from cfa.jobs.folders import JobProgress
+from cfa.jobs.job_folder import JobProgress
 from cfa.jobs.observer import Listener
 
 QUIET = 5.0  # seconds between lines of progress where there is no terminal to draw in

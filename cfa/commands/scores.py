@@ -5,22 +5,22 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from cfa.commands.printing import note, print_json, print_table
-from cfa.jobs.folders import JobFolder
+from cfa.jobs.job_folder import JobFolder
 from cfa.jobs.queue import Job
 from cfa.notation import format_eps
-from cfa.results.runs import RunFolder
-from cfa.results.store import Store
+from cfa.runs.folder import RunFolder
+from cfa.runs.store import Store
 from cfa.statistics import GROUPS
 
 if TYPE_CHECKING:
-    from cfa.results.evaluations import Verdict
+    from cfa.runs.evaluations import Verdict
 
 
 def print_evaluated(store: Store, submitted: Sequence[Job], as_json: bool) -> None:
     """Print the evaluations that jobs made."""
-    from cfa.results.comparison import records
-    from cfa.results.evaluations import read_evaluations
-    from cfa.results.frames import add_group_means, evaluations_frame, summary_frame
+    from cfa.runs.evaluations import read_evaluations
+    from cfa.tables.comparison import records
+    from cfa.tables.frames import add_group_means, evaluations_frame, summary_frame
 
     made = []
     for job in submitted:

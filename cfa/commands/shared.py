@@ -11,11 +11,11 @@ import typer
 from cfa import trust
 from cfa.commands.printing import note
 from cfa.errors import CfaError, ConfigError, UnknownName
-from cfa.jobs.folders import JobFolder
+from cfa.jobs.job_folder import JobFolder
 from cfa.jobs.queue import Job, Queue
-from cfa.results.listing import problems_of
-from cfa.results.runs import RunFolder
-from cfa.results.store import Store
+from cfa.runs.folder import RunFolder
+from cfa.runs.listed import problems_of
+from cfa.runs.store import Store
 
 DONE, FAILED, BAD_USAGE = 0, 1, 2
 

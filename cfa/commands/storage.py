@@ -18,10 +18,10 @@ from cfa.commands.shared import (
 from cfa.errors import ConfigError
 from cfa.foreign.official_log import import_official_log, read_official_log
 from cfa.jobs.cleanup import prune as prune_store
-from cfa.results.imports import Imported, import_runs
-from cfa.results.listing import require_readable
-from cfa.results.regular_files import listed, told
-from cfa.results.trackers import to_mlflow, to_tensorboard
+from cfa.runs.imports import Imported, import_runs
+from cfa.runs.listed import require_readable
+from cfa.runs.regular_files import listed, told
+from cfa.tables.trackers import to_mlflow, to_tensorboard
 from cfa.typed_paths import leads_to_file
 
 group = command_group()
@@ -40,7 +40,7 @@ def export(
     as_json: AsJson = False,
 ) -> None:
     """Copy runs whole into a folder, with tables as CSV beside them, or their rows into a tracker."""
-    from cfa.results.exports import export_runs
+    from cfa.tables.exports import export_runs
 
     store, _ = open_store()
     if out is None and tensorboard is None and mlflow is None:

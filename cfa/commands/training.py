@@ -28,10 +28,10 @@ from cfa.jobs.devices import check_device, choose_device
 from cfa.jobs.queue import Job
 from cfa.jobs.submit import check_names, submit_fetch, submit_training
 from cfa.jobs.unfinished import find_to_resume, submit_unfinished
-from cfa.results.listing import look_at
-from cfa.results.runs import RunFolder
-from cfa.results.store import Store
-from cfa.results.trusted import Trusted, code_of
+from cfa.runs.folder import RunFolder
+from cfa.runs.listed import look_at
+from cfa.runs.store import Store
+from cfa.runs.trusted import Trusted, code_of
 from cfa.trust import allowing
 
 group = command_group()

@@ -30,8 +30,8 @@ from cfa.data.datasets import (
     usual_imbalance_ratio,
 )
 from cfa.data.fashion_mnist import download_fashion_mnist, load_fashion_mnist, load_fashion_mnist_mini
-from cfa.data.folders import load_folder
 from cfa.data.idx import read_idx
+from cfa.data.image_folder import load_folder
 from cfa.data.listing import scan_folder
 from cfa.data.splits import Split, long_tailed, long_tailed_counts, long_tailed_split, stratified_split
 from cfa.data.stl10 import load_stl10

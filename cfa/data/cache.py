@@ -19,7 +19,7 @@ from torch import Tensor
 
 from cfa.data.datasets import Augmentation, Dataset
 from cfa.data.images import Format
-from cfa.data.names import shown
+from cfa.data.storable_names import shown
 from cfa.errors import DataError, StoreError
 from cfa.files import replacing
 

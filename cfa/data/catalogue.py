@@ -1,6 +1,6 @@
 """The data sets that can be named, in the order in which lists show them."""
 
-from cfa.data import fashion_mnist, folders
+from cfa.data import fashion_mnist, image_folder
 from cfa.data.cifar import CIFAR10, CIFAR100
 from cfa.data.datasets import DATASETS, FOLDER
 from cfa.data.published import published_source
@@ -17,5 +17,5 @@ DATASETS.register("stl10", published_source(STL10))
 DATASETS.register("svhn", published_source(SVHN))
 for name in ("cifar10-lt", "cifar100-lt", "tiny-imagenet-lt"):  # `-lt` of any other works as well
     DATASETS.register(name, DATASETS[name])
-DATASETS.register(FOLDER, folders.ANY_FOLDER)
-DATASETS.register_scheme(FOLDER, folders.folder_source)
+DATASETS.register(FOLDER, image_folder.ANY_FOLDER)
+DATASETS.register_scheme(FOLDER, image_folder.folder_source)

@@ -9,8 +9,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from cfa.data.names import unstorable
 from cfa.data.splits import long_tailed_counts
+from cfa.data.storable_names import unstorable
 from cfa.errors import DataError, UnknownName
 from cfa.registry import Registry, instance_of
 from cfa.typed_paths import leads_to_folder, typed_path, whole_path

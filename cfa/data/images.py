@@ -27,7 +27,7 @@ import torch
 from PIL import Image, features
 from torch import Tensor
 
-from cfa.data.names import shown
+from cfa.data.storable_names import shown
 from cfa.errors import DataError
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")  # torchvision's

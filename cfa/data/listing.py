@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from cfa.data.images import EXTENSIONS
-from cfa.data.names import shown, unstorable
+from cfa.data.storable_names import shown, unstorable
 from cfa.errors import DataError
 from cfa.typed_paths import exists, leads_to_folder, whole_path
 

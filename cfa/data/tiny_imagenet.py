@@ -47,7 +47,7 @@ Labelled = tuple[tuple[int, ImageFile], ...]
 
 
 @dataclass(frozen=True)
-class Listing:
+class TinyImageNetFiles:
     """The images of Tiny-ImageNet, before any is opened.
 
     Attributes:
@@ -123,7 +123,7 @@ def download_tiny_imagenet(folder: Path, report: Report = no_report) -> None:
         fetch((DOWNLOAD,), folder, report, NAME, way_out(folder))
 
 
-def scan_tiny_imagenet(tree: _Tree) -> Listing:
+def scan_tiny_imagenet(tree: _Tree) -> TinyImageNetFiles:
     """List the images and check that they are all there.
 
     Raises:
@@ -147,7 +147,7 @@ def scan_tiny_imagenet(tree: _Tree) -> Listing:
         )
     names = _class_names(wnids, tree.text("words.txt"))
     labelled = tuple((k, file) for k, files in enumerate(train) for file in files)
-    return Listing(names, labelled, tuple(_validation(tree, index)))
+    return TinyImageNetFiles(names, labelled, tuple(_validation(tree, index)))
 
 
 def _class_names(wnids: list[str], words: str) -> tuple[str, ...]:
@@ -222,7 +222,7 @@ def _zipped_tree(archive: Path) -> Iterator[_Tree]:
         )
 
 
-def _digest(root: Path, listing: Listing) -> str:
+def _digest(root: Path, listing: TinyImageNetFiles) -> str:
     parts = ([file for _, file in part if isinstance(file, Path)] for part in (listing.train, listing.test))
     return files_digest(root, [RULES, listing.class_names, [label for label, _ in listing.test]], parts)
 
@@ -238,7 +238,7 @@ def _cache_of_archive(folder: Path, checksum: str) -> Path:
     return _cache_file(folder, hashlib.sha256(f"{RULES} {checksum}".encode()).hexdigest())
 
 
-def _decoded_once(stored: Path, listing: Listing, where: Path) -> Dataset:
+def _decoded_once(stored: Path, listing: TinyImageNetFiles, where: Path) -> Dataset:
     known = read_dataset(stored, NAME, AUGMENTATION)
     if known is not None:
         return known

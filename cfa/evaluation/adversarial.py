@@ -14,7 +14,7 @@ from cfa.errors import StoreError, UnknownName
 from cfa.evaluation.columns import by_of, composite_of, member_of
 from cfa.evaluation.outcomes import NOT_RUN, AdversarialImages, Outcomes
 from cfa.files import make_folder, write_bytes
-from cfa.results.evaluations import (
+from cfa.runs.evaluations import (
     Evaluation,
     outcomes_file,
     read_columns,
@@ -23,7 +23,7 @@ from cfa.results.evaluations import (
     save_columns,
     save_evaluation,
 )
-from cfa.results.runs import RunFolder
+from cfa.runs.folder import RunFolder
 from cfa.stored import parse
 
 MADE_AGAIN = "remade.safetensors"

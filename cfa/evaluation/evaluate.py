@@ -29,9 +29,9 @@ from cfa.evaluation.sanity import is_checklist, verdicts
 from cfa.evaluation.trials import trials
 from cfa.models import NormalisedModel, OnCopies, as_network
 from cfa.progress import Observer
-from cfa.results.evaluations import Evaluation, new_id, parts_folder
-from cfa.results.rows import Scores
-from cfa.results.runs import RunFolder, now
+from cfa.runs.evaluations import Evaluation, new_id, parts_folder
+from cfa.runs.folder import RunFolder, now
+from cfa.runs.rows import Scores
 from cfa.stored import checked_id
 
 

@@ -28,7 +28,7 @@ SQUARE_MARGIN = 0.002  # pyautoattack's: Square should not find more than this a
 _COUNT = re.compile(r"there are (\d+) points with zero gradient")
 
 
-class Listener(logging.Logger):
+class WarningListener(logging.Logger):
     """A logger without parents or handlers that remembers what pyautoattack warns of."""
 
     def __init__(self) -> None:

@@ -8,8 +8,8 @@ from torch import nn
 from cfa.errors import StoreError
 from cfa.methods import known_method
 from cfa.models import ModelSpec, build_model, in_eval_mode, load_into, read_weights, weights_hash
-from cfa.results.evaluations import read_evaluations
-from cfa.results.runs import RunFolder, require_weights
+from cfa.runs.evaluations import read_evaluations
+from cfa.runs.folder import RunFolder, require_weights
 from cfa.stored import convert
 from cfa.weights_identity import CAME_AS, WeightsIdentity, epoch_of
 

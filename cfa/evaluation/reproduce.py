@@ -11,14 +11,14 @@ from cfa.errors import StoreError
 from cfa.evaluation.adversarial import AdversarialIndex, load_adversarial, save_made_again
 from cfa.evaluation.columns import belongs_to, by_of, part_of
 from cfa.evaluation.evaluate import transfer_source
-from cfa.evaluation.kept import joined, take
+from cfa.evaluation.keeper import joined, take
 from cfa.evaluation.loading import load_kept
 from cfa.evaluation.outcomes import AdversarialImages
 from cfa.evaluation.plan import EvaluationPlan
 from cfa.evaluation.runner import Runner
 from cfa.progress import Observer
-from cfa.results.evaluations import Evaluation
-from cfa.results.runs import RunFolder
+from cfa.runs.evaluations import Evaluation
+from cfa.runs.folder import RunFolder
 
 
 @dataclass(frozen=True)

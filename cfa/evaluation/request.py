@@ -6,8 +6,8 @@ from typing import Any, get_args
 
 from cfa.config import AttackSettings
 from cfa.errors import ConfigError
+from cfa.evaluation.named_plans import PLANS
 from cfa.evaluation.plan import TRANSFER, EvaluationPlan
-from cfa.evaluation.presets import PLANS
 from cfa.notation import Norm, eps_for, parse_fraction
 from cfa.registry import unknown
 

@@ -16,13 +16,13 @@ from cfa.evaluation import findings as said
 from cfa.evaluation.admission import LOOKED_AT, require_gradient
 from cfa.evaluation.conditions import ARITHMETIC, reported
 from cfa.evaluation.judge import Judgement, judge, largest_length
-from cfa.evaluation.kept import Keeper, joined, within_budget
+from cfa.evaluation.keeper import Keeper, joined, within_budget
 from cfa.evaluation.meter import Meter
 from cfa.evaluation.outcomes import NOT_RUN, AdversarialImages, Outcomes
 from cfa.evaluation.plan import EvaluationPlan
 from cfa.evaluation.probe import PROBED, Probe, close, probe
-from cfa.evaluation.state import Part, Partition, Scratch
-from cfa.evaluation.trials import Step, Trial, trials
+from cfa.evaluation.scratch import Part, Partition, Scratch
+from cfa.evaluation.trials import Trial, TrialStep, trials
 from cfa.models import admit, require_finite
 from cfa.progress import Observer
 
@@ -112,7 +112,9 @@ class Runner:
         assert step.attack is not None
         with self._ready():
             x = to_float(images.images)
-            x_adv = self._attacked(step.attack, x, images.labels, trial.eps, batch, members, said.Listener())
+            x_adv = self._attacked(
+                step.attack, x, images.labels, trial.eps, batch, members, said.WarningListener()
+            )
             predicted, _, _ = self._judged(step.attack, trial.eps, x, x_adv, images.labels)
         return x_adv.clamp(0, 1).float().cpu().numpy(), predicted
 
@@ -122,7 +124,7 @@ class Runner:
     def _clean(self) -> None:
         everyone = np.arange(len(self._label))
         self._table.predictions[CLEAN] = np.full(len(self._label), NOT_RUN)
-        self._carry_out(Step(CLEAN, None, 1), None, everyone)
+        self._carry_out(TrialStep(CLEAN, None, 1), None, everyone)
         if self._trials and not self._right(CLEAN).any():
             raise CheckpointError(
                 f"the model gets none of the {len(self._label)} images right, so there is nothing to attack; "
@@ -213,7 +215,7 @@ class Runner:
         right: np.ndarray = self._table.predictions[column] == self._label
         return right
 
-    def _carry_out(self, step: Step, trial: Trial | None, attacked: np.ndarray) -> None:
+    def _carry_out(self, step: TrialStep, trial: Trial | None, attacked: np.ndarray) -> None:
         """Run one step on some images, batch by batch, and write its column."""
         number, self._step = self._step, self._step + 1
         batches = self._scratch.partition(number)
@@ -240,7 +242,7 @@ class Runner:
 
     def _part(
         self,
-        step: Step,
+        step: TrialStep,
         trial: Trial | None,
         number: int,
         batch: int,
@@ -268,7 +270,7 @@ class Runner:
         return part
 
     def _compute(
-        self, step: Step, trial: Trial | None, batch: int, members: np.ndarray, keeper: Keeper
+        self, step: TrialStep, trial: Trial | None, batch: int, members: np.ndarray, keeper: Keeper
     ) -> Part:
         images = self._images.subset(torch.from_numpy(members))
         before, x = self._meter.done, to_float(images.images)
@@ -279,7 +281,7 @@ class Runner:
             nothing = np.zeros(0, np.float32)
             predicted = logits.argmax(dim=1).cpu().numpy().astype(np.int16)
             return Part(predicted, nothing, nothing.astype(np.int32), nothing, self._meter.done - before)
-        heard = said.Listener()
+        heard = said.WarningListener()
         x_adv = self._attacked(step.attack, x, images.labels, trial.eps, batch, members, heard)
         predicted, verdict, length = self._judged(step.attack, trial.eps, x, x_adv, images.labels)
         label = images.labels.cpu().numpy()
@@ -319,7 +321,7 @@ class Runner:
         eps: float,
         batch: int,
         members: np.ndarray,
-        heard: said.Listener,
+        heard: said.WarningListener,
     ) -> Tensor:
         """Attack one batch; an image's start depends on the plan's seed and on its place in the test part."""
         seed = self._plan.seed * 1_000_003
@@ -334,7 +336,7 @@ class Runner:
         return attack(self._meter, x, y, eps, generator=noise)
 
     def _write_down(
-        self, step: Step, trial: Trial | None, members: np.ndarray, batch: int, part: Part
+        self, step: TrialStep, trial: Trial | None, members: np.ndarray, batch: int, part: Part
     ) -> None:
         table = self._table
         table.predictions[step.column][members] = part.predicted
@@ -356,7 +358,7 @@ class Runner:
             )
         )
 
-    def _remark(self, step: Step, trial: Trial | None, batches: Partition, totals: np.ndarray) -> None:
+    def _remark(self, step: TrialStep, trial: Trial | None, batches: Partition, totals: np.ndarray) -> None:
         """Say what is remarkable about a step."""
         not_allowed, zero_gradients = totals.tolist()
         if not_allowed:
@@ -371,7 +373,7 @@ class Runner:
                 + ("; this is no longer the reference mode" if reference else "")
             )
 
-    def _expect(self, step: Step, trial: Trial | None, images: int) -> None:
+    def _expect(self, step: TrialStep, trial: Trial | None, images: int) -> None:
         """Set what the meter tells: images that can still hold times the passes that they may take."""
         self._meter.phase = f"{step.column}, {images} images"
         ahead = float(images * step.passes)

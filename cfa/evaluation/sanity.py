@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from cfa.evaluation.outcomes import Outcomes
 from cfa.evaluation.plan import TRANSFER, EvaluationPlan
 from cfa.notation import Norm, format_eps
-from cfa.results.evaluations import Verdict
+from cfa.runs.evaluations import Verdict
 
 SLACK = 0.005  # of all images: random starts differ by as much
 NOISE_SLACK = 0.05

@@ -23,7 +23,7 @@ from cfa.notation import format_eps
 
 
 @dataclass(frozen=True)
-class Step:
+class TrialStep:
     """One attack on the images that a trial still has.
 
     Attributes:
@@ -55,7 +55,7 @@ class Trial:
     column: str
     attack: str
     eps: float
-    steps: tuple[Step, ...]
+    steps: tuple[TrialStep, ...]
     composite: bool = False
     everyone: bool = False
     after: str | None = None
@@ -125,14 +125,14 @@ def _trial(
     column = name + suffix
     attack = _attack(name, plan, transfer)
     if not isinstance(attack, AutoAttack):
-        step = Step(column, attack, passes_of(attack, num_classes))
+        step = TrialStep(column, attack, passes_of(attack, num_classes))
         everyone = after is None and not survivors_only(attack)
         return Trial(column, name, eps, (step,), everyone=everyone, after=after)
     if plan.mode == "fast":
         attack = attack.faster()
     attack, changed = attack.for_classes(num_classes)
     steps = tuple(
-        Step(
+        TrialStep(
             part_of(column, member.name) if attack.composite else column,
             member,
             member.passes(num_classes),

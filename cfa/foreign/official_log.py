@@ -20,10 +20,10 @@ import pydantic
 
 from cfa.config import RunConfig
 from cfa.errors import CheckpointError, ConfigError, StoreError
-from cfa.results.listing import readable_runs
-from cfa.results.rows import Epoch, Row, Scores, append_rows
-from cfa.results.runs import Manifest, RunFolder, now
-from cfa.results.store import Store
+from cfa.runs.folder import Manifest, RunFolder, now
+from cfa.runs.listed import readable_runs
+from cfa.runs.rows import Epoch, Row, Scores, append_rows
+from cfa.runs.store import Store
 from cfa.typed_paths import leads_to_file, whole_path
 
 if TYPE_CHECKING:

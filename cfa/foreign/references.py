@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 from cfa import trust
 from cfa.errors import ConfigError, UnknownName
-from cfa.results.runs import RunFolder
-from cfa.results.store import Store
+from cfa.runs.folder import RunFolder
+from cfa.runs.store import Store
 from cfa.typed_paths import exists, leads_to_file, leads_to_folder
 
 if TYPE_CHECKING:

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 from cfa.config import RunConfig
 from cfa.errors import CheckpointError, ConfigError, DataError
 from cfa.foreign.references import ModelFactory
-from cfa.results.listing import readable_runs
-from cfa.results.runs import Manifest, RunFolder, now
-from cfa.results.store import Store
-from cfa.results.trusted import Trusted, code_of
+from cfa.runs.folder import Manifest, RunFolder, now
+from cfa.runs.listed import readable_runs
+from cfa.runs.store import Store
+from cfa.runs.trusted import Trusted, code_of
 from cfa.stored import is_file
 from cfa.weights_identity import CAME_AS, NO_GRADIENT
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cfa.locks import is_held
-from cfa.results.listing import readable_runs
-from cfa.results.runs import bytes_below
-from cfa.results.store import Store
+from cfa.runs.folder import bytes_below
+from cfa.runs.listed import readable_runs
+from cfa.runs.store import Store
 from cfa.stored import is_file
 
 ABANDONED = 3600.0  # seconds without a change after which a temporary file belongs to nobody

@@ -15,8 +15,8 @@ from sqlalchemy.pool import NullPool
 
 from cfa.errors import StoreError
 from cfa.files import cannot_write, make_folder, replacing
-from cfa.jobs.folders import JobFolder, write_json
 from cfa.jobs.job import JobRow, unreadable
+from cfa.jobs.job_folder import JobFolder, write_json
 from cfa.locks import hold
 from cfa.stored import MB, convert, is_file, open_file, parse, read_bytes
 

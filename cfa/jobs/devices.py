@@ -12,7 +12,7 @@ from filelock import Timeout
 
 from cfa.errors import ConfigError, StoreError
 from cfa.files import make_folder
-from cfa.jobs.folders import device_lock_file
+from cfa.jobs.job_folder import device_lock_file
 from cfa.locks import is_held, lock_at
 from cfa.progress import Observer, Stopped
 from cfa.registry import unknown

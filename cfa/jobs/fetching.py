@@ -5,7 +5,7 @@ from collections.abc import Callable
 from cfa.errors import DataError
 from cfa.jobs.queue import Job, Queue
 from cfa.jobs.submit import submit_fetch
-from cfa.results.store import Store
+from cfa.runs.store import Store
 
 
 def fetch_missing(store: Store, queue: Queue, dataset: str, carry_out: Callable[[Queue, Job], int]) -> None:

@@ -4,8 +4,8 @@ import statistics
 from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 
-from cfa.jobs.folders import JobProgress
 from cfa.jobs.job import Job
+from cfa.jobs.job_folder import JobProgress
 
 
 def works_on(jobs: Iterable[Job], devices: Collection[str]) -> bool:

@@ -12,10 +12,10 @@ from types import FrameType
 from cfa.escaping import printable
 from cfa.files import append_line
 from cfa.jobs.devices import DeviceUse
-from cfa.jobs.folders import JobFolder, JobProgress, write_progress
+from cfa.jobs.job_folder import JobFolder, JobProgress, write_progress
 from cfa.jobs.queue import Queue
 from cfa.progress import Observer, Progress, StopReason
-from cfa.results.runs import now
+from cfa.runs.folder import now
 
 INTERVAL = 1.0  # seconds between writes of progress, and between looks at the queue
 SMOOTHING = 0.3  # weight of the newest second in the rate that is shown

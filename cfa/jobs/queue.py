@@ -18,14 +18,14 @@ import sqlalchemy as sa
 
 from cfa.errors import ConfigError, StoreError, UnknownName
 from cfa.jobs.database import JOBS, Database
-from cfa.jobs.folders import JobFolder, JobProgress, read_log, read_progress
 from cfa.jobs.forecast import seconds_until_empty
 from cfa.jobs.job import ENDED, RESUMABLE, EndState, Job, JobKind, JobState, job_of
+from cfa.jobs.job_folder import JobFolder, JobProgress, read_log, read_progress
 from cfa.progress import StopReason
 from cfa.registry import unknown
-from cfa.results.runs import RunFolder, RunState, now
-from cfa.results.store import Store
-from cfa.results.trusted import Trusted
+from cfa.runs.folder import RunFolder, RunState, now
+from cfa.runs.store import Store
+from cfa.runs.trusted import Trusted
 from cfa.stored import checked_id, distance
 
 __all__ = [

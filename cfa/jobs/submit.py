@@ -8,9 +8,9 @@ from cfa import trust
 from cfa.config import RunConfig
 from cfa.errors import CfaError, ConfigError, StoreError
 from cfa.jobs.queue import Job, Queue
-from cfa.results.runs import RunFolder, require_weights
-from cfa.results.store import Store
-from cfa.results.trusted import Trusted, code_of
+from cfa.runs.folder import RunFolder, require_weights
+from cfa.runs.store import Store
+from cfa.runs.trusted import Trusted, code_of
 from cfa.typed_paths import leads_to_file, whole_path
 from cfa.weights_identity import NO_GRADIENT
 
@@ -204,7 +204,7 @@ def submit_reproduction(
         ConfigError: The run ships with the project and cannot be written to, or no image is named.
         StoreError: There is no such evaluation, or it does not say how it was made.
     """
-    from cfa.results.evaluations import outcomes_file, read_evaluation
+    from cfa.runs.evaluations import outcomes_file, read_evaluation
 
     if run.read_only:
         raise ConfigError(f"run {run.name!r} ships with CFA Studio and cannot be changed; evaluate it anew")

@@ -23,7 +23,7 @@ from cfa.errors import CfaError, StoreError
 from cfa.files import open_to_append, require_own
 from cfa.home import PROJECT
 from cfa.jobs.devices import device_is_busy, devices
-from cfa.jobs.folders import JobFolder, device_lock_file, tail
+from cfa.jobs.job_folder import JobFolder, device_lock_file, tail
 from cfa.jobs.queue import Job, Queue
 from cfa.locks import hold, lock_at
 

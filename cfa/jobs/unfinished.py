@@ -4,10 +4,10 @@ from collections.abc import Iterable
 
 from cfa.errors import ConfigError, UnknownName
 from cfa.jobs.queue import Job, Queue
-from cfa.results.listing import ReadableRun, UnreadableRun, look_at
-from cfa.results.runs import RunFolder
-from cfa.results.store import Store
-from cfa.results.trusted import code_of
+from cfa.runs.folder import RunFolder
+from cfa.runs.listed import ReadableRun, UnreadableRun, look_at
+from cfa.runs.store import Store
+from cfa.runs.trusted import code_of
 
 
 def find_to_resume(store: Store, queue: Queue, reference: str) -> Job | RunFolder:

@@ -13,15 +13,15 @@ from cfa import trust
 from cfa.errors import CfaError, StoreError
 from cfa.files import refuse_link, require_own
 from cfa.jobs.devices import choose_device, device_use, occupied
-from cfa.jobs.folders import JobFolder, JobResult, write_json
+from cfa.jobs.job_folder import JobFolder, JobResult, write_json
 from cfa.jobs.observer import JobObserver, Listener, StopSignal, stop_on_signals
 from cfa.jobs.queue import EndState, Job, Queue
 from cfa.jobs.specs import CompareSpec, EvaluateSpec, FetchSpec, ReproduceSpec, TrainSpec, spec_of
 from cfa.locks import hold
 from cfa.progress import Progress, Stopped
-from cfa.results.runs import RunFolder
-from cfa.results.store import Store
-from cfa.results.trusted import Trusted
+from cfa.runs.folder import RunFolder
+from cfa.runs.store import Store
+from cfa.runs.trusted import Trusted
 from cfa.stored import checked_id
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class Task:
 
     def evaluation_id(self, weights: str, checkpoint: str) -> str:
         """Give the evaluation's id: the same one again when the job is resumed, so that it goes on."""
-        from cfa.results.evaluations import new_id
+        from cfa.runs.evaluations import new_id
 
         ids = self.folder.result().evaluations
         if (key := f"{weights} {checkpoint}") not in ids:
@@ -204,7 +204,7 @@ def _initial_weights(task: Task, run: RunFolder) -> "Mapping[str, Tensor] | None
         return None
     from cfa.evaluation import default_weights
     from cfa.models import WeightsFile, load_weights
-    from cfa.results.runs import require_weights
+    from cfa.runs.folder import require_weights
 
     file = WeightsFile.of(run.config.init).path
     if not file.is_file():
@@ -241,7 +241,7 @@ def _evaluate_kinds(
     import torch
 
     from cfa.evaluation import evaluate_weights
-    from cfa.results.evaluations import is_whole, parts_folder
+    from cfa.runs.evaluations import is_whole, parts_folder
 
     for weights, checkpoint in wanted:
         evaluation_id = task.evaluation_id(weights, checkpoint)
@@ -268,7 +268,7 @@ def _reproduce(task: Task) -> None:
     import torch
 
     from cfa.evaluation import remake
-    from cfa.results.evaluations import read_evaluation
+    from cfa.runs.evaluations import read_evaluation
 
     spec, run = spec_of(task.job, ReproduceSpec), task.run()
     evaluation = read_evaluation(run, spec.evaluation)
@@ -290,7 +290,7 @@ def _reproduce(task: Task) -> None:
 def _compare(task: Task) -> None:
     """Compare runs and write the tables to CFA_HOME/comparisons/<job id>/."""
     from cfa.evaluation import default_weights
-    from cfa.results.comparison import compare, save_comparison
+    from cfa.tables.comparison import compare, save_comparison
 
     spec = spec_of(task.job, CompareSpec)
     runs = [task.store.find(run_id) for run_id in spec.runs]

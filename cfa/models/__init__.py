@@ -1,8 +1,8 @@
 """Networks that take images in [0, 1], and their weights in files."""
 
-from cfa.models.admission import admit
 from cfa.models.answers import require_finite, require_logits
 from cfa.models.checkpoints import all_finite, save_weights, weights_hash
+from cfa.models.contract import admit
 from cfa.models.device import ieee_float32, repeatable, wait_for
 from cfa.models.foreign import (
     OnCopies,

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 from cfa.config import RunConfig
 from cfa.jobs.submit import check_names
-from cfa.results.listing import readable_runs
-from cfa.results.runs import RunFolder
-from cfa.results.store import Store
+from cfa.runs.folder import RunFolder
+from cfa.runs.listed import readable_runs
+from cfa.runs.store import Store
 from cfa.suites.suite import Suite
 from cfa.suites.suite_runs import runs_of
 
 if TYPE_CHECKING:
     from cfa.evaluation import EvaluationPlan
-    from cfa.results.choice import Measured
+    from cfa.runs.choice import Measured
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class PlannedEvaluation:
     @property
     def scores(self) -> list["Measured"]:
         """List what counts of the run as far as this evaluation asked for it: its images, its budget."""
-        from cfa.results.choice import chosen
+        from cfa.runs.choice import chosen
 
         run = self.run.existing
         if run is None:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from cfa.results.listing import look_at
+from cfa.runs.listed import look_at
 from cfa.suites.costs import SuiteCosts
 from cfa.suites.planned import PlannedEvaluation, PlannedRun
 

@@ -12,12 +12,12 @@ from cfa.escaping import csv_cell, markdown_text
 from cfa.jobs.worker import CLOSING_ATTACKS
 from cfa.notation import parse_fraction
 from cfa.older_settings import present_name, under_present_names
-from cfa.results.published import PublishedNumber
-from cfa.results.rows import Scores
-from cfa.results.store import Store
+from cfa.runs.rows import Scores
+from cfa.runs.store import Store
 from cfa.statistics import GROUPS, Group, class_mean_interval, group_means, over_seeds, worst_class_interval
 from cfa.suites.planned import PlannedEvaluation, plan_evaluations, plan_suite
 from cfa.suites.suite import Suite, SuiteEvaluation
+from cfa.tables.papers import PublishedNumber
 
 CLOSING = SuiteEvaluation(attacks=CLOSING_ATTACKS, weights=("online", "ema", "fawa"))
 Interval = tuple[float, float]

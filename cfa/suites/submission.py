@@ -10,8 +10,8 @@ from cfa.jobs.queue import RESUMABLE, Job, Queue
 from cfa.jobs.specs import EvaluateSpec, spec_of
 from cfa.jobs.submit import submit_evaluation, submit_training
 from cfa.jobs.unfinished import submit_unfinished
-from cfa.results.runs import RunFolder
-from cfa.results.store import Store
+from cfa.runs.folder import RunFolder
+from cfa.runs.store import Store
 from cfa.suites.planned import PlannedRun, plan_evaluations, plan_suite
 from cfa.suites.suite import Suite
 

@@ -39,8 +39,8 @@ from cfa.errors import ConfigError
 from cfa.notation import eps_for
 from cfa.older_settings import under_present_names
 from cfa.registry import unknown
-from cfa.results.published import PUBLISHED, PublishedNumber, find_published
 from cfa.suites.words import DatasetWord, Prefix, Word
+from cfa.tables.papers import PUBLISHED, PublishedNumber, find_published
 
 if TYPE_CHECKING:
     from cfa.evaluation import EvaluationPlan

@@ -30,8 +30,8 @@ from cfa.methods import (
 from cfa.methods.interface import Model
 from cfa.models import ModelSpec, all_finite, repeatable
 from cfa.progress import Observer, Stopped
-from cfa.results.rows import Row, append_rows, drop_rows_after
-from cfa.results.runs import RunFolder
+from cfa.runs.folder import RunFolder
+from cfa.runs.rows import Row, append_rows, drop_rows_after
 from cfa.training.epoch import train_epoch
 from cfa.training.kept import KeptWeights, averagers_of
 from cfa.training.memory import OutOfMemory, fits, largest_batch

@@ -13,7 +13,7 @@ from cfa.errors import ConfigError
 from cfa.methods import Averager
 from cfa.models import save_weights
 from cfa.progress import Observer
-from cfa.results.runs import RunFolder
+from cfa.runs.folder import RunFolder
 from cfa.training.state import TrainingState
 
 SMALLEST_GATE_CLASS = 20  # with fewer validation images a class's accuracy moves in steps of over 5 %

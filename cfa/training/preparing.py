@@ -20,7 +20,7 @@ from cfa.models import (
     load_into,
 )
 from cfa.progress import Observer
-from cfa.results.runs import KnobCard, Manifest, MethodCard, RunFolder, now
+from cfa.runs.folder import KnobCard, Manifest, MethodCard, RunFolder, now
 from cfa.training.provenance import code_version, device_name, package_versions
 from cfa.training.trainable import require_trainable
 from cfa.typed_paths import leads_to_file

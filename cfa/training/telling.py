@@ -6,7 +6,7 @@ from typing import Any
 from cfa.config import RunConfig
 from cfa.methods import Averager, Knobs
 from cfa.progress import Observer, Progress
-from cfa.results.rows import Epoch, KnobValues, Scores
+from cfa.runs.rows import Epoch, KnobValues, Scores
 from cfa.training.state import TrainingState
 from cfa.training.validation import Counts
 

@@ -11,7 +11,7 @@ from cfa.attacks import CLEAN, Attack, named_attack, predict_under
 from cfa.config import RunConfig
 from cfa.data import Images, batch_slices, to_float
 from cfa.methods import VALIDATION_CLEAN, VALIDATION_ROBUST, Tally
-from cfa.results.rows import Scores
+from cfa.runs.rows import Scores
 from cfa.training.memory import OutOfMemory, fits
 from cfa.training.randomness import generator
 

@@ -10,8 +10,8 @@ from cfa.data import Dataset, load_dataset
 from cfa.evaluation import AdversarialImages, EvaluationPlan, Outcomes, sanity_plan, save_outcomes, summarise
 from cfa.evaluation.plan import chosen_images
 from cfa.models import ModelSpec, build_model, save_weights
-from cfa.results.evaluations import Evaluation
-from cfa.results.runs import RunFolder
+from cfa.runs.evaluations import Evaluation
+from cfa.runs.folder import RunFolder
 
 # What a class is taken for: shirts and coats for each other, shoes for each other.
 TAKEN_FOR = ((6, 3), (3, 6), (4, 6), (0, 6), (6, 2), (7, 9), (0, 4), (5, 9), (6, 0), (7, 5))

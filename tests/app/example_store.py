@@ -12,10 +12,10 @@ from safetensors.numpy import save_file
 
 from cfa.config import WEIGHTS_KINDS, RunConfig
 from cfa.methods import METHODS, configure
-from cfa.results.evaluations import Evaluation, new_id, save_evaluation
-from cfa.results.rows import Epoch, KnobValues, Row, Scores, append_rows
-from cfa.results.runs import Manifest, RunFolder, now
-from cfa.results.store import Store
+from cfa.runs.evaluations import Evaluation, new_id, save_evaluation
+from cfa.runs.folder import Manifest, RunFolder, now
+from cfa.runs.rows import Epoch, KnobValues, Row, Scores, append_rows
+from cfa.runs.store import Store
 from tests.app.example_evaluations import add_evaluations, embedded, write_weights
 
 FASHION = (

@@ -8,8 +8,8 @@ from PIL import Image
 
 from cfa.jobs.queue import Queue
 from cfa.methods import configure
-from cfa.results.evaluations import outcomes_file, read_evaluations
-from cfa.results.store import Store
+from cfa.runs.evaluations import outcomes_file, read_evaluations
+from cfa.runs.store import Store
 from tests.app.example_evaluations import add_evaluations
 from tests.app.example_store import FASHION, finished_run
 

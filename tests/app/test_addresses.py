@@ -12,7 +12,7 @@ import pytest
 import streamlit as st
 
 from app import access, services
-from cfa.results.trusted import Trusted
+from cfa.runs.trusted import Trusted
 from tests.app.guarded_store import CANARY, SECRET, fill_guarded, write_canary
 from tests.app.pages import PAGES, button, errors, visit, words
 
@@ -155,7 +155,7 @@ FOREIGN = ("foreign-code", "foreign-method", "foreign-folder")
 )
 def test_looking_at_runs_of_others_opens_nothing(guarded, page, query, monkeypatch):
     opened = []
-    monkeypatch.setattr("cfa.data.folders.scan_folder", lambda *path: opened.append(path))
+    monkeypatch.setattr("cfa.data.image_folder.scan_folder", lambda *path: opened.append(path))
     text_of(visit(page, **query))
     assert not imported()
     assert opened == []

@@ -8,11 +8,11 @@ import pytest
 
 from app import services
 from app.engine.brief import kept_for
-from cfa.jobs.folders import JobFolder
+from cfa.jobs.job_folder import JobFolder
 from cfa.jobs.queue import Queue
 from cfa.methods import configure
-from cfa.results.evaluations import list_evaluations, outcomes_file, read_outcomes, save_columns
-from cfa.results.store import Store
+from cfa.runs.evaluations import list_evaluations, outcomes_file, read_outcomes, save_columns
+from cfa.runs.store import Store
 from tests.app.example_store import FASHION, finished_run
 from tests.app.pages import PAGES, errors, visit, words
 from tests.support.damage import OF_ANY_FILE, changed

@@ -5,7 +5,7 @@ import pytest
 from app import services
 from benchmarks.demo_table import Demo
 from cfa.methods import METHODS, display_name
-from cfa.results.store import SHIPPED_RUNS
+from cfa.runs.store import SHIPPED_RUNS
 from cfa.training import method_card
 from tests.app.test_pages import open_page, words
 

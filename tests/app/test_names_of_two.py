@@ -8,7 +8,7 @@ import pytest
 
 from app import services
 from cfa.methods import configure
-from cfa.results.store import Store
+from cfa.runs.store import Store
 from tests.app.example_store import FASHION, finished_run
 from tests.app.pages import visit, words
 

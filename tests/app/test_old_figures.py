@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from app import services
-from cfa.results.store import Store
+from cfa.runs.store import Store
 from tests.app.test_pages import figures, open_page, words
 from tests.support.resumed import OLD_FRACTIONS, OLD_PERCENT, peer_run, resumed_run
 

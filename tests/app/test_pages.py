@@ -13,10 +13,10 @@ from streamlit.testing.v1 import AppTest
 from app import elements, live_chart, services
 from app.engine import evaluating
 from cfa.evaluation import default_weights
-from cfa.results.comparison import compare
-from cfa.results.evaluations import new_id, outcomes_file, read_evaluations, save_evaluation
-from cfa.results.runs import now
-from cfa.results.store import Store
+from cfa.runs.evaluations import new_id, outcomes_file, read_evaluations, save_evaluation
+from cfa.runs.folder import now
+from cfa.runs.store import Store
+from cfa.tables.comparison import compare
 from tests.app.pages import MAIN, PAGES, as_read, assert_sound, button, errors, figures, open_page, words
 
 

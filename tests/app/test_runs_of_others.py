@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from cfa.methods import configure
-from cfa.results.store import Store
+from cfa.runs.store import Store
 from tests.app.example_store import FASHION, finished_run
 
 AS_NOBODY = """

@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from cfa.results.store import Store
+from cfa.runs.store import Store
 from cfa.statistics import seeds_needed
 from tests.app.test_pages import open_page, words
 from tests.support.resumed import evaluate, make_run

@@ -11,8 +11,8 @@ import pytest
 from app import services
 from app.outcomes import NOT_RUN
 from cfa.errors import CfaError, ConfigError, StoreError
-from cfa.results.evaluations import outcomes_file, save_columns
-from cfa.results.frames import PER_CLASS_COLUMNS, SUMMARY_COLUMNS
+from cfa.runs.evaluations import outcomes_file, save_columns
+from cfa.tables.frames import PER_CLASS_COLUMNS, SUMMARY_COLUMNS
 
 
 def run_called(start):

@@ -6,8 +6,8 @@ import pytest
 
 from app import tables
 from cfa.methods import display_name
-from cfa.results.frames import add_group_means, summary_frame
 from cfa.statistics import wilson
+from cfa.tables.frames import add_group_means, summary_frame
 
 CLASSES = ("cat", "dog", "eel")
 
@@ -17,7 +17,7 @@ def title(method):
 
 
 def member(run_id, method="trades", seed=0, experiment=None):
-    return tables.Member(run_id, f"run {run_id}", method, seed, experiment or run_id)
+    return tables.ComparedRun(run_id, f"run {run_id}", method, seed, experiment or run_id)
 
 
 def per_class(

@@ -10,10 +10,10 @@ from cfa import trust
 from cfa.jobs.queue import Job, Queue
 from cfa.jobs.submit import submit_training
 from cfa.methods import configure
-from cfa.results.rows import Epoch
-from cfa.results.runs import RunFolder
-from cfa.results.store import Store
-from cfa.results.trusted import code_of
+from cfa.runs.folder import RunFolder
+from cfa.runs.rows import Epoch
+from cfa.runs.store import Store
+from cfa.runs.trusted import code_of
 from tests.browser.dashboard import wait_for, workers
 from tests.conftest import SETTINGS, TINY
 

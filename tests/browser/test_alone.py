@@ -15,8 +15,8 @@ from playwright.sync_api import Browser
 from app import report as reports
 from app.browsers import find_browser, print_page, run_page
 from app.offline_page import chart_page
-from cfa.jobs.reports import make_report
-from cfa.results.store import Store
+from cfa.runs.store import Store
+from cfa.tables.written import make_report
 from tests.app.hostile_store import HOSTILE, fill_with_hostile_texts
 from tests.support.require import require
 

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from cfa.evaluation import load_adversarial, worst_case
-from cfa.results.store import Store
+from cfa.runs.store import Store
 from tests.app.example_evaluations import EXAMPLES
 from tests.app.example_store import FASHION, fill
 from tests.browser.dashboard import Dashboard

@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 from cfa.jobs.queue import Job, Queue
-from cfa.results.frames import per_class_frame
-from cfa.results.store import Store
+from cfa.runs.store import Store
+from cfa.tables.frames import per_class_frame
 from tests.browser.dashboard import wait_for
 from tests.browser.tab import Tab
 

@@ -9,10 +9,10 @@ from playwright.sync_api import TimeoutError, expect
 
 from app import wording
 from cfa.jobs.worker import run_job
-from cfa.results.evaluations import read_evaluations, read_outcomes
-from cfa.results.frames import per_class_frame
-from cfa.results.store import Store
+from cfa.runs.evaluations import read_evaluations, read_outcomes
+from cfa.runs.store import Store
 from cfa.statistics import wilson
+from cfa.tables.frames import per_class_frame
 from tests.browser.dashboard import wait_for
 from tests.browser.slow import Workshop
 from tests.browser.tab import Tab

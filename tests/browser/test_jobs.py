@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from cfa.results.store import Store
+from cfa.runs.store import Store
 from tests.browser.dashboard import Census, wait_for
 from tests.browser.slow import EPOCHS, Workshop, hurry
 from tests.browser.tab import Tab

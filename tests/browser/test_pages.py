@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser
 
-from cfa.results.evaluations import read_evaluations
-from cfa.results.store import Store
+from cfa.runs.evaluations import read_evaluations
+from cfa.runs.store import Store
 from tests.app.example_evaluations import EXAMPLES
 from tests.app.example_store import fill
 from tests.browser.dashboard import Dashboard

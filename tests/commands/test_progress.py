@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from cfa.commands.progress import TerminalListener, describe
-from cfa.jobs.folders import JobProgress
+from cfa.jobs.job_folder import JobProgress
 
 HALF = JobProgress(5.0, 10.0, "epochs", "training", 6, 10, 0.25, 20.0, "2026-01-01T00:00:00+00:00")
 

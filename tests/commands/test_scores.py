@@ -2,7 +2,7 @@
 
 import pytest
 
-from cfa.results.store import Store
+from cfa.runs.store import Store
 from tests.support.resumed import evaluate as store_evaluation
 from tests.support.resumed import make_run
 

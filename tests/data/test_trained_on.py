@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tests.data.test_folders import noise
 
 from cfa.data import (
     Dataset,
@@ -18,9 +19,8 @@ from cfa.data import (
 from cfa.methods import configure
 from cfa.models import ModelSpec, build_model, channel_statistics, load_weights
 from cfa.progress import Observer
-from cfa.results.rows import Scores, read_rows
+from cfa.runs.rows import Scores, read_rows
 from cfa.training import fit
-from tests.data.test_folders import noise
 from tests.support.published import (
     checksums,
     cifar10_files,

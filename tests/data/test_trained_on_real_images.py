@@ -10,8 +10,8 @@ import torch
 
 from cfa.data.datasets import IMBALANCE_RATIOS
 from cfa.models import ModelSpec, build_model, load_weights
-from cfa.results.rows import Scores
-from cfa.results.store import Store
+from cfa.runs.rows import Scores
+from cfa.runs.store import Store
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("no_shipped_runs")]
 

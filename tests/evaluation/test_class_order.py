@@ -10,7 +10,7 @@ from cfa.errors import CheckpointError
 from cfa.evaluation import EvaluationPlan, evaluate_weights
 from cfa.models import ModelSpec, build_model, save_weights
 from cfa.progress import Observer
-from cfa.results.runs import Manifest, RunFolder
+from cfa.runs.folder import Manifest, RunFolder
 from tests.support.resumed import make_run
 
 LEARNT = ("cat", "dog", "T-shirt/top")

@@ -24,8 +24,8 @@ from cfa.evaluation import (
 )
 from cfa.models import load_weights, save_weights, weights_hash
 from cfa.progress import Observer, Progress, Stopped
-from cfa.results.evaluations import outcomes_file, read_evaluation, read_evaluations, read_outcomes
-from cfa.results.runs import RunFolder
+from cfa.runs.evaluations import outcomes_file, read_evaluation, read_evaluations, read_outcomes
+from cfa.runs.folder import RunFolder
 from tests.support.networks import buffers_of, same_tensors
 from tests.support.probing import probe_passes
 from tests.support.tiny import CLASSES, CPU, Stopper, tiny_config, tiny_dataset, tiny_run, trained

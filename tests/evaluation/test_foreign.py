@@ -17,8 +17,8 @@ from typer.testing import CliRunner
 import cfa as package
 from cfa.commands import app
 from cfa.data import load_dataset
-from cfa.results.evaluations import read_evaluations
-from cfa.results.store import Store
+from cfa.runs.evaluations import read_evaluations
+from cfa.runs.store import Store
 from cfa.trust import allowing
 from tests.support.require import require
 

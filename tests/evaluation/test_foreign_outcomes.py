@@ -13,8 +13,8 @@ from cfa.errors import CfaError, StoreError
 from cfa.evaluation import EvaluationPlan, evaluate_weights, load_adversarial, reproduce
 from cfa.evaluation.adversarial import AdversarialIndex
 from cfa.progress import Observer
-from cfa.results.evaluations import Evaluation, read_evaluation, save_columns
-from cfa.results.runs import RunFolder
+from cfa.runs.evaluations import Evaluation, read_evaluation, save_columns
+from cfa.runs.folder import RunFolder
 from tests.support.tiny import CPU, tiny_config, tiny_dataset, trained
 
 DATA = tiny_dataset(spread=2)

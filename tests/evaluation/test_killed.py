@@ -15,9 +15,9 @@ from cfa.foreign.registration import register_weights
 from cfa.jobs.queue import Queue
 from cfa.jobs.submit import submit_evaluation
 from cfa.models import WeightsFile, save_weights
-from cfa.results.evaluations import outcomes_file, read_evaluations, read_outcomes
-from cfa.results.runs import RunFolder
-from cfa.results.store import Store
+from cfa.runs.evaluations import outcomes_file, read_evaluations, read_outcomes
+from cfa.runs.folder import RunFolder
+from cfa.runs.store import Store
 from cfa.trust import allowing
 from tests.support import staged
 

@@ -18,8 +18,8 @@ from cfa.data import Dataset
 from cfa.errors import CfaError, CheckpointError, ConfigError
 from cfa.evaluation import EvaluationPlan, Outcomes, attack_images
 from cfa.progress import Observer
-from cfa.results.evaluations import read_evaluations
-from cfa.results.store import Store
+from cfa.runs.evaluations import read_evaluations
+from cfa.runs.store import Store
 from tests.support.tiny import CPU, tiny_dataset
 
 pytestmark = pytest.mark.usefixtures("no_shipped_runs")

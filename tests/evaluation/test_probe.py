@@ -17,8 +17,8 @@ from cfa.evaluation import EvaluationPlan, Outcomes, attack_images, evaluate_wei
 from cfa.methods import METHODS
 from cfa.models import ModelSpec, SmallCNN, build_model
 from cfa.progress import Observer
-from cfa.results.evaluations import read_evaluations
-from cfa.results.runs import RunFolder
+from cfa.runs.evaluations import read_evaluations
+from cfa.runs.folder import RunFolder
 from tests.support.require import require
 from tests.support.tiny import CPU, tiny_config, tiny_dataset, trained
 

@@ -31,8 +31,8 @@ from cfa.evaluation import (
 )
 from cfa.models import load_weights, save_weights
 from cfa.progress import Observer
-from cfa.results.evaluations import read_evaluations, read_outcomes
-from cfa.results.runs import RunFolder
+from cfa.runs.evaluations import read_evaluations, read_outcomes
+from cfa.runs.folder import RunFolder
 from tests.support.probing import probe_passes
 from tests.support.tiny import CPU, tiny_config, tiny_dataset, trained
 

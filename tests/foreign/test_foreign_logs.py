@@ -11,7 +11,7 @@ import torch
 
 from cfa.errors import CfaError, CheckpointError
 from cfa.foreign.official_log import import_official_log, read_official_log
-from cfa.results.store import Store
+from cfa.runs.store import Store
 from tests.foreign.test_official_log import ARGUMENTS, write_log
 
 

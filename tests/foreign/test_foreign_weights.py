@@ -11,7 +11,7 @@ from cfa.errors import CheckpointError, ConfigError
 from cfa.evaluation import load_model
 from cfa.foreign.registration import register_weights
 from cfa.models import ModelSpec, WeightsFile, build_model, load_metadata
-from cfa.results.store import Store
+from cfa.runs.store import Store
 from tests.conftest import SETTINGS
 
 SPEC = ModelSpec(channels=1, num_classes=3, image_size=8, mean=(0.0,), std=(1.0,))  # as `tiny` asks for

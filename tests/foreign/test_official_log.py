@@ -9,9 +9,9 @@ import torch
 
 from cfa.errors import CheckpointError, ConfigError
 from cfa.foreign.official_log import IMAGES, import_official_log, read_official_log
-from cfa.results.frames import history_frame, knobs_frame
-from cfa.results.rows import Epoch
-from cfa.results.store import Store
+from cfa.runs.rows import Epoch
+from cfa.runs.store import Store
+from cfa.tables.frames import history_frame, knobs_frame
 
 ARGUMENTS: dict[str, Any] = {
     "mode": "TRADES",

@@ -8,8 +8,8 @@ from cfa.errors import ConfigError, UnknownName
 from cfa.foreign.references import ModelFactory, model_of_others, run_or_model
 from cfa.methods import configure
 from cfa.models import WeightsFile
-from cfa.results.runs import RunFolder
-from cfa.results.store import Store
+from cfa.runs.folder import RunFolder
+from cfa.runs.store import Store
 
 FOUND = {
     "a file": ("theirs.pt", WeightsFile(Path("theirs.pt"))),

@@ -24,9 +24,9 @@ from cfa.jobs.submit import submit_comparison, submit_evaluation, submit_reprodu
 from cfa.methods import configure
 from cfa.models import ModelSpec, build_model, save_weights
 from cfa.progress import Observer
-from cfa.results.exports import export_runs
-from cfa.results.runs import RunFolder
-from cfa.results.store import Store
+from cfa.runs.folder import RunFolder
+from cfa.runs.store import Store
+from cfa.tables.exports import export_runs
 from tests.app.example_store import FASHION, started_run
 from tests.fuzz import formats
 from tests.fuzz.mutations import SECRET

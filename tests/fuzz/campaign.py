@@ -134,7 +134,7 @@ def prepare() -> Watch:
     sys.dont_write_bytecode = True
     warnings.simplefilter("ignore")
     logging.disable(logging.CRITICAL)
-    from cfa.results.store import Store
+    from cfa.runs.store import Store
     from cfa.suites.costs import SuiteCosts
     from cfa.training.estimate import Estimate
 

@@ -19,8 +19,9 @@ from cfa import stored, trust
 from cfa.errors import StoreError
 from cfa.jobs import database
 from cfa.jobs.database import Database
-from cfa.results import exports, imports
+from cfa.runs import imports
 from cfa.suites import suite_file
+from cfa.tables import exports
 
 Opening = AbstractContextManager[object]
 

@@ -10,7 +10,7 @@ from cfa.jobs.database import VERSION
 from cfa.jobs.observer import Listener as PrintingListener
 from cfa.jobs.queue import Queue
 from cfa.jobs.worker import run_job
-from cfa.results.published import read_published
+from cfa.tables.papers import read_published
 from tests.fuzz.artefacts import DATASET
 from tests.fuzz.pages import FORMS, read_each, read_jobs, read_list, read_tables, upload
 from tests.fuzz.places import Place

@@ -10,7 +10,7 @@ from cfa.errors import ConfigError, StoreError, UnknownName
 from cfa.evaluation import EvaluationPlan
 from cfa.jobs import devices as machine
 from cfa.jobs.devices import check_device, choose_device, device_is_busy
-from cfa.jobs.folders import device_lock_file
+from cfa.jobs.job_folder import device_lock_file
 from cfa.locks import hold, is_held
 from cfa.methods import configure
 

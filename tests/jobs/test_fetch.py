@@ -7,12 +7,12 @@ import pytest
 
 from cfa.errors import ConfigError, DataError, UnknownName
 from cfa.foreign.registration import register_weights
-from cfa.jobs.folders import JobFolder, read_progress
+from cfa.jobs.job_folder import JobFolder, read_progress
 from cfa.jobs.queue import Queue
 from cfa.jobs.submit import submit_fetch
 from cfa.jobs.worker import run_job
 from cfa.models import WeightsFile
-from cfa.results.store import Store
+from cfa.runs.store import Store
 from cfa.trust import allowing
 
 SOURCE = """

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from cfa.jobs.devices import DeviceUse
-from cfa.jobs.folders import JobFolder, read_progress
+from cfa.jobs.job_folder import JobFolder, read_progress
 from cfa.jobs.observer import JobObserver, Listener, Speed, StopSignal, stop_on_signals
 from cfa.jobs.queue import Queue
 from cfa.progress import Progress

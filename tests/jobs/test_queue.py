@@ -11,10 +11,10 @@ from filelock import FileLock
 
 from cfa.config import RunConfig
 from cfa.errors import ConfigError, StoreError, UnknownName
-from cfa.jobs.folders import JobFolder, JobProgress, read_progress, write_progress
 from cfa.jobs.forecast import works_on
+from cfa.jobs.job_folder import JobFolder, JobProgress, read_progress, write_progress
 from cfa.jobs.queue import Job, Queue, read_log, seconds_until_empty
-from cfa.results.store import Store
+from cfa.runs.store import Store
 
 
 def submit(queue: Queue, title: str = "job", **options) -> str:
@@ -226,7 +226,7 @@ def test_a_worker_that_is_killed_is_interrupted(queue: Queue, home: Path):
     job = put(queue, "running")
     script = (
         "import sys, time; from pathlib import Path; from filelock import FileLock\n"
-        "from cfa.jobs.queue import Queue; from cfa.jobs.folders import JobFolder\n"
+        "from cfa.jobs.queue import Queue; from cfa.jobs.job_folder import JobFolder\n"
         "home, job = Path(sys.argv[1]), sys.argv[2]\n"
         "with FileLock(JobFolder.of(home, job).lock_file):\n"
         "    Queue(home).register_worker(job, 'cpu'); print('alive', flush=True); time.sleep(60)"
@@ -298,7 +298,7 @@ def test_an_error_leaves_the_queue_as_it_was(queue: Queue, home: Path, monkeypat
     def full(path, text):
         raise StoreError("cannot write state.json (No space left on device); free disk space, then retry")
 
-    monkeypatch.setattr("cfa.jobs.folders.write_text", full)
+    monkeypatch.setattr("cfa.jobs.job_folder.write_text", full)
     with pytest.raises(StoreError, match="free disk space"):
         queue.pause(job)
     monkeypatch.undo()

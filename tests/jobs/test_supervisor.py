@@ -10,7 +10,7 @@ import psutil
 import pytest
 from filelock import FileLock
 
-from cfa.jobs.folders import JobFolder, device_lock_file
+from cfa.jobs.job_folder import JobFolder, device_lock_file
 from cfa.jobs.queue import Queue, read_log
 from cfa.jobs.supervisor import Supervisor, start_supervisors
 from cfa.locks import is_held
@@ -20,7 +20,7 @@ WORKER = """
 import os, signal, sys, time
 from pathlib import Path
 from filelock import FileLock
-from cfa.jobs.folders import JobFolder, device_lock_file
+from cfa.jobs.job_folder import JobFolder, device_lock_file
 from cfa.jobs.queue import Queue
 home, job_id = Path(os.environ["CFA_HOME"]), sys.argv[1]
 queue = Queue(home)

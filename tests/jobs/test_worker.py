@@ -16,7 +16,7 @@ from cfa.evaluation import EvaluationPlan, load_adversarial
 from cfa.foreign.registration import register_weights
 from cfa.jobs.cleanup import prune
 from cfa.jobs.devices import devices
-from cfa.jobs.folders import JobFolder, device_lock_file, read_progress
+from cfa.jobs.job_folder import JobFolder, device_lock_file, read_progress
 from cfa.jobs.observer import Listener
 from cfa.jobs.queue import Queue, read_log
 from cfa.jobs.submit import (
@@ -29,10 +29,10 @@ from cfa.jobs.submit import (
 from cfa.jobs.worker import run_job
 from cfa.models import WeightsFile, load_weights, save_weights
 from cfa.progress import Stopped
-from cfa.results.evaluations import parts_folder, read_evaluations
-from cfa.results.listing import look_at
-from cfa.results.rows import Epoch
-from cfa.results.store import Store
+from cfa.runs.evaluations import parts_folder, read_evaluations
+from cfa.runs.listed import look_at
+from cfa.runs.rows import Epoch
+from cfa.runs.store import Store
 from cfa.trust import allowing
 
 

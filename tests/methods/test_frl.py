@@ -13,7 +13,7 @@ from cfa.methods import VALIDATION_CLEAN, VALIDATION_ROBUST, ClassStats, Knobs, 
 from cfa.methods.catalogue.frl import FairConstraints
 from cfa.notation import StepSize
 from cfa.progress import Observer
-from cfa.results.rows import KnobValues, Scores
+from cfa.runs.rows import KnobValues, Scores
 from cfa.training import fit
 from cfa.training.preparing import TrainingImages, model_spec, starting_model
 from cfa.training.step import Step

@@ -21,7 +21,7 @@ from cfa.methods import (
     train_command,
 )
 from cfa.progress import Observer
-from cfa.results.runs import RunFolder
+from cfa.runs.folder import RunFolder
 from cfa.training import fit
 from cfa.training.step import Step
 from tests.support.tiny import (

@@ -17,7 +17,7 @@ from cfa.methods.attacking import WithinEps, training_pgd
 from cfa.methods.catalogue.cfa_calibration import CcmSettings, calibrated_margins
 from cfa.methods.catalogue.pgd_at import PGD_AT, adversarial_cross_entropy
 from cfa.progress import Observer
-from cfa.results.rows import KnobValues, Scores
+from cfa.runs.rows import KnobValues, Scores
 from cfa.suites.costs import SuiteCosts
 from cfa.training import fit
 from cfa.trust import allowing

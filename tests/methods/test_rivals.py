@@ -18,9 +18,9 @@ from cfa.config import RunConfig
 from cfa.errors import ConfigError
 from cfa.methods import TRAINING, Attacked, Batch, ClassStats, Knobs, Tally, configure
 from cfa.progress import Observer, Stopped
-from cfa.results.frames import knobs_frame
-from cfa.results.rows import KnobValues
-from cfa.results.runs import RunFolder
+from cfa.runs.folder import RunFolder
+from cfa.runs.rows import KnobValues
+from cfa.tables.frames import knobs_frame
 from cfa.training import fit
 from cfa.trust import allowing
 from tests.support.networks import batch_norm_network

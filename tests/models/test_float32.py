@@ -22,7 +22,7 @@ from cfa.evaluation import (
 from cfa.evaluation.judge import judge
 from cfa.models import ModelSpec, SmallCNN, build_model, ieee_float32
 from cfa.progress import Observer
-from cfa.results.evaluations import read_evaluations
+from cfa.runs.evaluations import read_evaluations
 from tests.support.tiny import CPU, tiny_config, tiny_dataset, trained
 
 BACKENDS = torch.backends

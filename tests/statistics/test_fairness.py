@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cfa.results.published import read_published
 from cfa.statistics import (
     boundary_error,
     frl_gap,
@@ -21,6 +20,7 @@ from cfa.statistics import (
     worst_class,
     worst_share,
 )
+from cfa.tables.papers import read_published
 
 ACCURACY = [0.2, 0.6, 0.5, 0.7]
 PUBLISHED = Path(__file__).parents[2] / "benchmarks" / "published" / "dafa.json"

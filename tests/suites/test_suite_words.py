@@ -10,7 +10,7 @@ import pytest
 from markdown_it import MarkdownIt
 
 from cfa.errors import ConfigError
-from cfa.results.store import Store
+from cfa.runs.store import Store
 from cfa.suites.report import report_suite
 from cfa.suites.suite_file import read_suite
 from tests.test_escaping import read

@@ -15,9 +15,9 @@ import pytest
 
 from cfa.errors import ConfigError
 from cfa.jobs.worker import run_job
-from cfa.results.evaluations import read_evaluations
-from cfa.results.rows import Epoch
-from cfa.results.store import Store
+from cfa.runs.evaluations import read_evaluations
+from cfa.runs.rows import Epoch
+from cfa.runs.store import Store
 from cfa.suites.planned import plan_evaluations, plan_suite
 from cfa.suites.report import report_suite
 from cfa.suites.submission import submit_suite

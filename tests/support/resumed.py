@@ -8,10 +8,10 @@ import torch
 
 from cfa.methods import configure
 from cfa.models import save_weights, weights_hash
-from cfa.results.evaluations import Evaluation, new_id, save_evaluation
-from cfa.results.rows import Scores
-from cfa.results.runs import Manifest, RunFolder
-from cfa.results.store import Store
+from cfa.runs.evaluations import Evaluation, new_id, save_evaluation
+from cfa.runs.folder import Manifest, RunFolder
+from cfa.runs.rows import Scores
+from cfa.runs.store import Store
 
 CLASSES = tuple(f"class {index}" for index in range(10))
 EPS = 15 / 255

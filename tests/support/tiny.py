@@ -12,9 +12,9 @@ from cfa.data import Augmentation, Dataset
 from cfa.methods import configure
 from cfa.models import load_weights
 from cfa.progress import Observer, Progress, Stopped, StopReason
-from cfa.results.rows import Epoch, Row
-from cfa.results.runs import RunFolder
-from cfa.results.store import Store
+from cfa.runs.folder import RunFolder
+from cfa.runs.rows import Epoch, Row
+from cfa.runs.store import Store
 from cfa.training import fit
 
 CPU = torch.device("cpu")

@@ -18,8 +18,8 @@ from cfa.evaluation import default_weights, load_model
 from cfa.methods import METHODS, Averager
 from cfa.models import all_finite, load_metadata, load_weights
 from cfa.progress import Observer
-from cfa.results.rows import Epoch, KnobValues, Row, Scores
-from cfa.results.runs import RunFolder
+from cfa.runs.folder import RunFolder
+from cfa.runs.rows import Epoch, KnobValues, Row, Scores
 from cfa.training import fit, split_images
 from cfa.training.validation import count_correct
 from tests.support.tiny import (

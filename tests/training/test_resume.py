@@ -16,8 +16,8 @@ import torch
 from cfa.errors import DataError, StoreError
 from cfa.models import load_metadata
 from cfa.progress import Observer
-from cfa.results.rows import append_rows
-from cfa.results.runs import RunFolder
+from cfa.runs.folder import RunFolder
+from cfa.runs.rows import append_rows
 from cfa.training import fit
 from tests.support.tiny import (
     CPU,
@@ -178,7 +178,7 @@ from pathlib import Path
 import torch
 torch.set_num_threads(1)
 from cfa.progress import Observer
-from cfa.results.runs import RunFolder
+from cfa.runs.folder import RunFolder
 from tests.support.tiny import CPU, tiny_dataset
 module = importlib.import_module("cfa.training.fit")
 module.SECONDS_BETWEEN_SAVES = 0.0

@@ -1,0 +1,1 @@
+"""Tables computed from rows: frames, comparisons, leaderboard, documents, exports. Only here is pandas."""

@@ -1,0 +1,162 @@
+"""Our results and published ones in one table: whose each is, and what has to be known about it."""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+
+from cfa.runs.choice import measured
+from cfa.runs.folder import RunFolder
+from cfa.statistics import over_seeds
+from cfa.tables.frames import LEADING_COLUMNS, clean_frame, measured_frame, summary_frame
+from cfa.tables.papers import PublishedNumber
+from cfa.tables.seeds import distinct_seeds
+
+OURS, PUBLISHED = "ours", "published"
+COLUMNS = [
+    *("whose", "label", "dataset", "model", "weights", "checkpoint", "attack", "norm", "eps"),
+    *("mean", "worst", "clean_mean", "clean_worst", "mean_spread", "worst_spread"),
+    *("runs", "images", "marks", "source"),
+]
+_KEY = ["experiment", "dataset", "model", "weights", "checkpoint"]
+_ATTACK = ["attack", "norm", "eps"]
+
+
+def leaderboard(
+    runs: Sequence[RunFolder], published: Iterable[PublishedNumber], name: Callable[[str, str], str]
+) -> pd.DataFrame:
+    """Tabulate results under attack, one row per model and attack, ours averaged over seeds.
+
+    Args:
+        runs: Ours.
+        published: Numbers of papers; without an accuracy under attack they are no row.
+        name: Names a method with a kind of weights.
+
+    Returns:
+        Columns :data:`COLUMNS`: accuracies in [0, 1]; ``marks`` is what a reader must know, ``source`` where
+        the number is from. The highest worst class first.
+    """
+    rows = [*_ours(runs, name), *_published(published)]
+    frame = pd.DataFrame(rows, columns=COLUMNS)
+    return frame.sort_values(["worst", "mean"], ascending=False, na_position="last").reset_index(drop=True)
+
+
+def pareto_front(mean: ArrayLike, worst: ArrayLike) -> np.ndarray:
+    """Say which points no other matches in both and beats in one; boolean, shape (points,)."""
+    m, w = np.asarray(mean, dtype=float), np.asarray(worst, dtype=float)
+    beaten = (
+        (m[None, :] >= m[:, None])
+        & (w[None, :] >= w[:, None])
+        & ((m[None, :] > m[:, None]) | (w[None, :] > w[:, None]))
+    )
+    known = np.isfinite(m) & np.isfinite(w)
+    front: np.ndarray = known & ~beaten[:, known].any(axis=1)
+    return front
+
+
+def _ours(runs: Sequence[RunFolder], name: Callable[[str, str], str]) -> list[dict[str, Any]]:
+    by_id = {run.id: run for run in runs}
+    experiments = {run.id: run.config.key(without_seed=True) for run in runs}
+    found = measured(runs)
+    everything = summary_frame(measured_frame(found))
+    everything = everything[everything["split"] == "test"]
+    everything["experiment"] = everything["run_id"].map(experiments)
+    summary = distinct_seeds(everything, experiments).kept
+    summary = _with_clean(summary, summary_frame(clean_frame(found)))
+    groups: Any = everything.groupby([*_KEY, *_ATTACK], sort=False)["run_id"]
+    measured_so = {key: list(ids) for key, ids in groups}
+    rows = []
+    for key, block in summary[summary["norm"] != "none"].groupby([*_KEY, *_ATTACK], sort=False):
+        values: Any = key
+        members = [by_id[run] for run in block["run_id"]]
+        mean, worst = over_seeds(block["mean_accuracy"]), over_seeds(block["worst_accuracy"])
+        natural = block if block["clean_mean"].notna().all() else block[:0]  # of these seeds, or of none
+        others = [by_id[run].name for run in measured_so[values] if by_id[run] not in members]
+        rows.append(
+            {
+                **dict(zip([*_KEY, *_ATTACK], values, strict=True)),
+                "whose": OURS,
+                "label": _label(members, values[3], name),
+                "mean": mean.mean,
+                "worst": worst.mean,
+                "clean_mean": natural["clean_mean"].mean() if len(natural) else None,
+                "clean_worst": natural["clean_worst"].mean() if len(natural) else None,
+                "mean_spread": mean.deviation,
+                "worst_spread": worst.deviation,
+                "runs": len(members),
+                "images": int(block["total"].min()),
+                "marks": "; ".join([*_marks(members, values[5]), *_not_averaged(others)]),
+                "source": ", ".join(member.name for member in members),
+            }
+        )
+    return rows
+
+
+def _with_clean(summary: pd.DataFrame, clean: pd.DataFrame) -> pd.DataFrame:
+    """Add mean and worst class on the clean images of each row, where they are known."""
+    columns = {"mean_accuracy": "clean_mean", "worst_accuracy": "clean_worst"}
+    beside = clean[[*LEADING_COLUMNS, *columns]].rename(columns=columns)
+    return summary.merge(beside, on=LEADING_COLUMNS, how="left")
+
+
+def _label(members: Sequence[RunFolder], weights: str, name: Callable[[str, str], str]) -> str:
+    method = members[0].config.method
+    return members[0].name if method == "external" else name(method, weights)
+
+
+def _marks(members: Sequence[RunFolder], attack: str) -> list[str]:
+    marks = dict.fromkeys(mark.partition(":")[0] for member in members for mark in member.config.marks())
+    if attack == "torchattacks:AutoAttack":
+        marks["10-step AA, not comparable"] = None
+    if any(part in members[0].config.dataset.lower() for part in ("jpeg", "jpg")):
+        marks["JPEG copies"] = None
+    if len(members) == 1:
+        marks["one seed"] = None
+    return list(marks)
+
+
+def _not_averaged(names: Sequence[str]) -> list[str]:
+    return [f"without {', '.join(names)}: a seed again, or other images"] if names else []
+
+
+def _published(numbers: Iterable[PublishedNumber]) -> list[dict[str, Any]]:
+    found = list(numbers)
+    clean = {_same_row(number): number for number in found if number.attack == "clean"}
+    rows = []
+    for number in found:
+        if number.attack == "clean":
+            continue
+        natural = clean.get(_same_row(number))
+        marks = ["unverified"] if number.unverified else []
+        marks += [] if number.read_from == "paper" else [f"read from a {number.read_from}"]
+        rows.append(
+            {
+                "whose": PUBLISHED,
+                "label": number.label,
+                "dataset": number.dataset,
+                "model": number.model,
+                "weights": number.weights or "",
+                "checkpoint": number.checkpoint,
+                "attack": number.attack,
+                "norm": "linf",
+                "eps": number.eps,
+                "mean": number.mean,
+                "worst": number.worst,
+                "clean_mean": natural.mean if natural else None,
+                "clean_worst": natural.worst if natural else None,
+                "mean_spread": number.mean_spread,
+                "worst_spread": number.worst_spread,
+                "runs": number.runs,
+                "images": None,
+                "marks": "; ".join(marks),
+                "source": f"{number.paper} ({number.venue}), {number.table}"
+                + (f". {number.note}" if number.note else ""),
+            }
+        )
+    return rows
+
+
+def _same_row(number: PublishedNumber) -> tuple[object, ...]:
+    return (number.paper, number.table, number.label, number.dataset, number.model, number.checkpoint)
