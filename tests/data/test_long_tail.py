@@ -18,7 +18,7 @@ from cfa.data import (
 )
 from cfa.errors import DataError, UnknownName
 from cfa.trust import allowing
-from tests.data.test_folders import noise
+from tests.data.test_image_folder import noise
 
 RATIOS = {
     "cifar10-lt": 50.0, "cifar100-lt": 10.0, "tiny-imagenet-lt": 10.0, "svhn-lt": 10.0,

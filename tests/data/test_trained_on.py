@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.data.test_folders import noise
 
 from cfa.data import (
     Dataset,
@@ -21,6 +20,7 @@ from cfa.models import ModelSpec, build_model, channel_statistics, load_weights
 from cfa.progress import Observer
 from cfa.runs.rows import Scores, read_rows
 from cfa.training import fit
+from tests.data.test_image_folder import noise
 from tests.support.published import (
     checksums,
     cifar10_files,
