@@ -168,7 +168,7 @@ def test_the_rooms_of_the_table_exist() -> None:
         ("cfa.runs.rows", "def f():\n    from cfa import commands"),
         ("cfa.api", "import cfa.commands"),
         ("app.services", "from cfa.commands.printing import duration"),
-        ("app.charts", "from cfa.config import format_eps"),
+        ("app.charts.palette", "from cfa.config import format_eps"),
         ("app.views.home", "import cfa"),
         ("app.views.home", "from app.engine import opened"),
     ],

@@ -8,7 +8,7 @@ import pytest
 
 from app.browsers import find_browser, run_page
 from app.offline_page import picture_page
-from tests.app.test_charts import ACROSS, LOOKS
+from tests.app.charts.example_frames import ACROSS, LOOKS
 from tests.support.require import require
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser-2")]

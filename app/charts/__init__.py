@@ -1,0 +1,48 @@
+"""DataFrame in, plotly figure out: pure, one palette, no trace without points.
+
+Fractions stay fractions and are shown as percent; eps is drawn in n/255. Callers check for empty frames:
+an empty chart says nothing that a sentence does not say better.
+"""
+
+from app.charts.as_written import harmless
+from app.charts.confusion_matrix import confusion
+from app.charts.figure import BETA, EPS, PERCENT, Unit
+from app.charts.over_budgets import accuracy_over_eps, mean_and_worst_over_eps, smallest_perturbations
+from app.charts.over_epochs import accuracy_over_epochs, class_heatmap, class_lines, eps_range, gate, speed
+from app.charts.palette import (
+    CLASS_COLOURS,
+    POINT_COLOURS,
+    WEIGHTS_COLOURS,
+    WEIGHTS_TITLES,
+    group_colours,
+)
+from app.charts.per_class import class_bars, class_differences
+from app.charts.whole_models import averaging, mean_against_worst, trade_off
+
+__all__ = [
+    "BETA",
+    "CLASS_COLOURS",
+    "EPS",
+    "PERCENT",
+    "POINT_COLOURS",
+    "WEIGHTS_COLOURS",
+    "WEIGHTS_TITLES",
+    "Unit",
+    "accuracy_over_epochs",
+    "accuracy_over_eps",
+    "averaging",
+    "class_bars",
+    "class_differences",
+    "class_heatmap",
+    "class_lines",
+    "confusion",
+    "eps_range",
+    "gate",
+    "group_colours",
+    "harmless",
+    "mean_against_worst",
+    "mean_and_worst_over_eps",
+    "smallest_perturbations",
+    "speed",
+    "trade_off",
+]

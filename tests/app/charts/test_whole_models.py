@@ -1,0 +1,39 @@
+"""Models as points: each named once, ours told from theirs."""
+
+import numpy as np
+import pandas as pd
+
+from app import charts
+from tests.app.charts.example_frames import COLOURS, models
+
+
+def test_scatter_names_each_group_once_and_each_kind_of_weights_by_its_symbol():
+    figure = charts.mean_against_worst(models(), COLOURS)
+    assert [trace.name for trace in figure.data if trace.showlegend] == ["run a", "run b"]
+    assert len({trace.marker.symbol for trace in figure.data}) == 3
+    assert len({trace.marker.color for trace in figure.data}) == 2
+
+
+def test_the_trade_off_tells_ours_theirs_and_what_is_not_known():
+    board = pd.DataFrame(
+        {
+            "whose": ["ours", "published", "published"],
+            "label": ["A", "B", "C"],
+            "mean": [0.5, 0.6, 0.55],
+            "worst": [0.3, 0.2, 0.1],
+            "clean_mean": [0.8, 0.9, None],
+            "marks": ["one seed", "", "unverified"],
+            "source": ["run a", "a paper with a long title " * 5, "another"],
+        }
+    )
+    figure = charts.trade_off(board, np.array([True, True, False]))
+    names = [trace.name for trace in figure.data]
+    assert names == ["Pareto front", "Ours", "Published", "Published, clean accuracy not known"]
+    front, ours, theirs, unknown = figure.data
+    assert list(front.x) == [0.5, 0.6]
+    assert (ours.marker.symbol, theirs.marker.symbol) == ("circle", "diamond-open")
+    assert list(theirs.marker.color) == [0.9]
+    assert isinstance(unknown.marker.color, str)  # grey, not the colour of a low accuracy
+    assert [trace.marker.showscale for trace in (ours, theirs)] == [True, False]
+    assert "<br>" in theirs.customdata[0][1]
+    assert list(unknown.customdata[0][2:]) == ["unverified", "–"]
