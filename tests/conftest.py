@@ -1,6 +1,7 @@
 """A home for each test, and a data set small enough to train on in seconds."""
 
 import json
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,10 @@ import pytest
 from typer.testing import CliRunner
 
 from tests.support.require import require
+
+# Before anything imports torch, and for every process that a test starts. Numbers belong to a number of
+# threads, and where more threads than cores wait for each other, all of them take many times as long.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 TINY = """
 import torch
@@ -63,7 +68,6 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "home"
     folder.mkdir()
     monkeypatch.setenv("CFA_HOME", str(folder))
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     return folder
 
 

@@ -3,7 +3,7 @@
 import json
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
@@ -30,17 +30,8 @@ def made(folder: Path) -> RunFolder:
     return run
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Numbers belong to a number of threads; the other tests have theirs back."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture(scope="module")
-def reference(one_thread: None, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+def reference(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     return made(tmp_path_factory.mktemp("home"))
 
 

@@ -53,7 +53,7 @@ class Dashboard:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "streamlit", "run", str(main), "--server.port", str(self.port)],
                 cwd=folder,
-                env=inherited | {"CFA_HOME": str(home), "OMP_NUM_THREADS": "1"} | dict(environment or {}),
+                env=inherited | {"CFA_HOME": str(home)} | dict(environment or {}),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

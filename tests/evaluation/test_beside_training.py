@@ -43,7 +43,6 @@ def test_a_run_with_evaluations_between_its_epochs_equals_one_without(
 ) -> None:
     monkeypatch.setattr("cfa.attacks.autoattack.QUERIES", 20)
     monkeypatch.setattr("cfa.attacks.autoattack.ITERATIONS", 5)
-    torch.set_num_threads(1)
     config = tiny_config(method, train__epochs=3)
     alone = trained(tmp_path / "alone", config)
     beside = tiny_run(tmp_path / "beside", config)

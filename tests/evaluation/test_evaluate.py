@@ -36,7 +36,6 @@ PLAN = EvaluationPlan(attacks=("pgd-5", "fgsm"), eps=16 / 255, batch_size=32)
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
-    torch.set_num_threads(1)
     return trained(tmp_path_factory.mktemp("run"), tiny_config("trades-cfa"), DATA)
 
 

@@ -29,7 +29,6 @@ ATTACKS = ("apgd-ce", "apgd-t", "fab-t", "square")
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("CFA_HOME", str(tmp_path))
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     return tmp_path
 
 

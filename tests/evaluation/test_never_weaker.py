@@ -32,11 +32,6 @@ PAIRS = [  # never holds more, than
 ]
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-
-
 class Exactly(nn.Module):
     """A network that computes in float64, where leaving a batch does not decide by rounding."""
 

@@ -112,7 +112,6 @@ TYPES = {"float64": torch.float64, "float16": torch.float16, "bfloat16": torch.b
 
 @pytest.fixture(scope="module")
 def expected() -> Outcomes:
-    torch.set_num_threads(1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("cfa.attacks.autoattack.QUERIES", 10)
         found = attacked(Net().eval())

@@ -25,7 +25,6 @@ BATCH = 8
 
 @pytest.fixture(scope="module")
 def ours() -> Outcomes:
-    torch.set_num_threads(1)
     plan = EvaluationPlan(attacks=("autoattack",), eps=staged.EPS, batch_size=BATCH, seed=3)
     return attack_images(staged.staged_network(), staged.staged_dataset(), plan, CPU, Observer())
 
@@ -33,7 +32,6 @@ def ours() -> Outcomes:
 @pytest.fixture(scope="module")
 def theirs() -> tuple[np.ndarray, np.ndarray]:
     """Their adversarial images and predicted classes."""
-    torch.set_num_threads(1)
     data = staged.staged_dataset()
     logger = logging.getLogger("auto-attack")
     level, logger.disabled = logger.disabled, True

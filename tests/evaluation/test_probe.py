@@ -28,7 +28,6 @@ EPS = 16 / 255
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
-    torch.set_num_threads(1)
     return trained(tmp_path_factory.mktemp("run"), tiny_config("pgd-at"), DATA)
 
 

@@ -144,7 +144,6 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[bool]]:
 def test_all_that_is_reported_is_ieee_and_training_is_as_it_was_set(
     tmp_path: Path, seen: list[bool], asked_for: str
 ) -> None:
-    torch.set_num_threads(1)
     data = tiny_dataset()
     run = trained(tmp_path, tiny_config("pgd-at", train__epochs=1), data)
     assert seen

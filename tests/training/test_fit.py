@@ -40,11 +40,6 @@ HARD = tiny_dataset(spread=3)  # validation robustness then moves from epoch to 
 MODULE = importlib.import_module("cfa.training.fit")  # its name is also that of the function
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-
-
 def rows_of(run: RunFolder, kind: type) -> list:
     return [row for row in run.rows() if isinstance(row, kind)]
 

@@ -39,7 +39,6 @@ def large(spec: ModelSpec) -> nn.Module:
 
 @pytest.fixture(autouse=True)
 def _room() -> Iterator[None]:
-    torch.set_num_threads(1)
     with allowing(["tests.training.test_memory:large"]):
         yield
     ROOM.update(train=10**9, eval=10**9)

@@ -38,11 +38,6 @@ METHODS = ["pgd-at-cfa", "trades-cfa", "fat-cfa"]
 STEPS = 4 * 5  # four epochs of five batches
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-
-
 def assert_equal(one: RunFolder, other: RunFolder) -> None:
     assert_same_weights(one, other)
     assert timeless(one.rows()) == timeless(other.rows())
@@ -175,8 +170,6 @@ def test_a_disk_that_fills_up_stops_the_run_and_it_goes_on_exactly(
 VICTIM = """
 import importlib, sys
 from pathlib import Path
-import torch
-torch.set_num_threads(1)
 from cfa.progress import Observer
 from cfa.runs.folder import RunFolder
 from tests.support.tiny import CPU, tiny_dataset
@@ -187,9 +180,8 @@ module.fit(RunFolder(Path(sys.argv[1])), tiny_dataset(), CPU, Observer())
 
 
 def kill_after_the_first_epoch(run: RunFolder, seconds: float) -> None:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(
-        [sys.executable, "-c", VICTIM, str(run.path)], cwd=PROJECT, env=environment, stderr=subprocess.PIPE
+        [sys.executable, "-c", VICTIM, str(run.path)], cwd=PROJECT, stderr=subprocess.PIPE
     )
     try:
         deadline = time.monotonic() + 300  # on a busy machine importing torch alone takes half a minute
