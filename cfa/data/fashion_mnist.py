@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torchvision
 from torch import Tensor
 
 from cfa.data.datasets import Augmentation, Dataset, DatasetInfo, DatasetSource
@@ -95,6 +94,8 @@ def download_fashion_mnist(folder: Path) -> None:
     Raises:
         DataError: no network, a broken reply, a full disk; it says which files to put where.
     """
+    import torchvision  # here, since it takes seconds and most people never need it
+
     workplace: Path | None = None
     try:
         folder.mkdir(parents=True, exist_ok=True)

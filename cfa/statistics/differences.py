@@ -1,7 +1,7 @@
 """Differences between two models of which only counts are known, or that saw different images."""
 
 import numpy as np
-import scipy.stats
+import scipy  # imports `stats`, which takes a second, where it is first used
 from numpy.typing import ArrayLike, NDArray
 
 from cfa.statistics.intervals import differ, worst_class_interval

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
-import scipy.stats
+import scipy  # imports `stats`, which takes a second, where it is first used
 from numpy.typing import ArrayLike, NDArray
 
 from cfa.statistics.differences import CONFIDENCE, Interval, holm

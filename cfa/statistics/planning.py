@@ -2,7 +2,7 @@
 
 from math import asin, ceil, isnan, sqrt
 
-import scipy.stats
+import scipy  # imports `stats`, which takes a second, where it is first used
 
 LEVEL, POWER = 0.05, 0.8
 

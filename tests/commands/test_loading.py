@@ -84,3 +84,12 @@ def test_no_help_needs_torch_or_pandas() -> None:
     )
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert ended.stdout.splitlines() == [" ".join(words) for words in WORDS]
+
+
+def test_training_and_evaluating_import_nothing_that_takes_seconds_and_is_rarely_needed() -> None:
+    script = (
+        "import sys, cfa.training, cfa.evaluation\n"
+        "print(*sorted({'torchvision', 'torch._dynamo', 'scipy.stats', 'pandas'} & set(sys.modules)))"
+    )
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert ended.stdout.split() == []

@@ -231,6 +231,17 @@ def test_the_published_checksums_are_torchvisions_and_are_the_default(case: Case
     assert set(expected) - set(case.published.checksums) <= {"unlabeled_X.bin", "extra_32x32.mat"}
 
 
+def test_what_is_fetched_is_what_torchvision_fetches(case: Case) -> None:
+    theirs = case.theirs.__mro__[1]
+    if case.published.name == "svhn":
+        expected = [(name, url, value) for url, name, value in theirs.split_list.values()]
+    else:
+        expected = [(theirs.filename, theirs.url, theirs.tgz_md5)]
+        assert case.published.place == theirs.base_folder
+    assert {(item.name, item.url, item.md5) for item in case.published.downloads} <= set(expected)
+    assert case.published.downloads
+
+
 @pytest.mark.parametrize("name", ARCHIVED)
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.95])
 def test_a_truncated_archive_is_never_taken_for_whole(name: str, share: float, tmp_path: Path) -> None:
