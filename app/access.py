@@ -47,6 +47,11 @@ def visitor() -> Visitor:
     return Visitor(name, may_start=trusted and named)
 
 
+def may_start() -> bool:
+    """Tell whether the visitor may start, stop, change and delete."""
+    return visitor().may_start
+
+
 def require_login() -> None:
     """Where a login is on, ask for it before anything else is drawn, and show who is signed in."""
     if not login_is_on():

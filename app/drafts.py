@@ -8,7 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from app import services, wording
+from app import wording
+from app.engine import errors, training_settings
 
 EPS_SETTINGS = ("attack.eps", "method.eps_min", "method.eps_max")
 
@@ -25,7 +26,7 @@ class Draft:
     init: str | None = None
     settings: Mapping[str, str] = field(default_factory=dict)
 
-    def configurations(self) -> list[services.RunConfig]:
+    def configurations(self) -> list[training_settings.RunConfig]:
         """Build every training once; a setting is used for the methods that have it.
 
         Raises:
@@ -34,7 +35,7 @@ class Draft:
         configs = [
             self._configure(method, seed, values)
             for method in self.methods
-            for values in services.grid(self._settings_of(method))
+            for values in training_settings.grid(self._settings_of(method))
             for seed in self.seeds
         ]
         return list({config.key(): config for config in configs}.values())
@@ -43,7 +44,7 @@ class Draft:
         """Say what the preset sets, per setting, as text; methods that differ are named."""
         flats = {method: self._configure(method, 0, {}).flat() for method in self.methods}
         values = {}
-        for name in services.settings_of(self.methods):
+        for name in training_settings.settings_of(self.methods):
             texts = {method: setting_text(name, flat[name]) for method, flat in flats.items() if name in flat}
             distinct = set(texts.values())
             if len(distinct) == 1:
@@ -58,8 +59,8 @@ class Draft:
         rows = [(name, presets.get(name, "–"), text) for name, text in self.settings.items()]
         return pd.DataFrame(rows, columns=["setting", "preset", "yours"])
 
-    def _configure(self, method: str, seed: int, values: Mapping[str, Any]) -> services.RunConfig:
-        return services.configure(
+    def _configure(self, method: str, seed: int, values: Mapping[str, Any]) -> training_settings.RunConfig:
+        return training_settings.configure(
             method,
             self.dataset,
             model=self.model,
@@ -70,7 +71,7 @@ class Draft:
         )
 
     def _settings_of(self, method: str) -> dict[str, str]:
-        usable = services.settings_of([method])
+        usable = training_settings.settings_of([method])
         return {name: text for name, text in self.settings.items() if name in usable}
 
 
@@ -84,17 +85,17 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     for part in filter(None, re.split(r"[,\s]+", text.strip())):
         match = re.fullmatch(r"(\d{1,9})(?:-(\d{1,9}))?", part)
         if match is None:
-            raise services.ConfigError(f"seeds {part!r} cannot be read; write numbers such as 0, 1, 2 or 0-4")
+            raise errors.ConfigError(f"seeds {part!r} cannot be read; write numbers such as 0, 1, 2 or 0-4")
         first, last = int(match[1]), int(match[2] or match[1])
         if last - first >= 100:
-            raise services.ConfigError(f"seeds {part!r} are {last - first + 1} runs; ask for at most 100")
+            raise errors.ConfigError(f"seeds {part!r} are {last - first + 1} runs; ask for at most 100")
         seeds += range(first, last + 1)
     if not seeds:
-        raise services.ConfigError("no seed is given; write at least one number, such as 0")
+        raise errors.ConfigError("no seed is given; write at least one number, such as 0")
     try:
-        return services.distinct_seeds(seeds)
+        return training_settings.distinct_seeds(seeds)
     except ValueError as error:
-        raise services.ConfigError(f"seeds {text.strip()!r} {error}") from error
+        raise errors.ConfigError(f"seeds {text.strip()!r} {error}") from error
 
 
 def setting_text(name: str, value: Any) -> str:
@@ -110,7 +111,7 @@ def setting_text(name: str, value: Any) -> str:
 
 def choices(name: str) -> tuple[str, ...]:
     """List the values of a setting that has only a few; empty for numbers."""
-    kind = services.kind_of_setting(name)
+    kind = training_settings.kind_of_setting(name)
     if kind is bool:
         return ("false", "true")
     return tuple(typing.get_args(kind)) if typing.get_origin(kind) is typing.Literal else ()

@@ -10,7 +10,8 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
-from app import chart_tables, charts, services, texts, wording
+from app import access, chart_tables, charts, texts, wording
+from app.engine import dataset_downloads, downloadable, errors, evaluated, job_queue, outside, snapshots
 from app.live_chart import live_chart
 
 CHART_CONFIG = {"displaylogo": False, "modeBarButtonsToRemove": ["lasso2d", "select2d", "autoScale2d"]}
@@ -35,13 +36,13 @@ def explained_errors() -> Iterator[None]:
     """Show what the engine can explain as one sentence; anything else is a fault and stays one."""
     try:
         yield
-    except services.CfaError as error:
+    except errors.CfaError as error:
         st.error(sentence(error), icon=":material/error:")
 
 
 def sentence(message: object) -> str:
     """Write an error, or its message, as a sentence in Markdown; names such as ``pgd-at`` keep their case."""
-    text = services.without_places(texts.readable(message))
+    text = errors.without_places(texts.readable(message))
     if text.partition(" ")[0].isalpha():
         text = text[:1].upper() + text[1:]
     return texts.plain(text if text.endswith((".", "!", "?")) else f"{text}.")
@@ -51,7 +52,7 @@ def attempt(action: Callable[..., Any], *arguments: Any, done: str = "") -> None
     """Run a button's action; a refusal, or ``done`` (Markdown), is shown on the next drawing of the page."""
     try:
         action(*arguments)
-    except services.CfaError as error:
+    except errors.CfaError as error:
         st.session_state["notice"] = ("error", sentence(error))
     else:
         if done:
@@ -159,7 +160,7 @@ def show_numbers(card: Card) -> None:
             key=f"{card.key}_table",
             alt=f"The numbers of: {card.description}",
         )
-        csv_button("CSV", services.csv(numbers), f"{card.key}.csv", f"{card.key}_csv")
+        csv_button("CSV", downloadable.csv(numbers), f"{card.key}.csv", f"{card.key}_csv")
 
 
 def show_cards(cards: Sequence[Card], view: str | None = None) -> None:
@@ -186,7 +187,7 @@ def percent_columns(frame: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
     return frame.assign(**{column: 100 * frame[column].astype(float) for column in columns})
 
 
-def evaluation_titles(evaluations: Sequence[services.Evaluation], old: Collection[str] = ()) -> list[str]:
+def evaluation_titles(evaluations: Sequence[evaluated.Evaluation], old: Collection[str] = ()) -> list[str]:
     """Name evaluations so that they can be told apart: when, what, on how many images, of which weights.
 
     Args:
@@ -200,7 +201,7 @@ def evaluation_titles(evaluations: Sequence[services.Evaluation], old: Collectio
     ]
 
 
-def evaluation_title(evaluation: services.Evaluation, old: Collection[str] = ()) -> str:
+def evaluation_title(evaluation: evaluated.Evaluation, old: Collection[str] = ()) -> str:
     """Name an evaluation in a line; one of old weights says of which epoch they were."""
     names = [row.attack for row in evaluation.scores if row.attack != "clean"]
     attacks = list(dict.fromkeys(names))
@@ -247,7 +248,7 @@ def csv_button(
     )
 
 
-def job_line(job: services.Job, title: str, note: str = "") -> None:
+def job_line(job: snapshots.Job, title: str, note: str = "") -> None:
     """Show a job in one line (its state, a title, a note), with its bar below while it runs."""
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         state_badge(job.state)
@@ -255,21 +256,21 @@ def job_line(job: services.Job, title: str, note: str = "") -> None:
         if note:
             st.caption(texts.plain(note), width="content")
     if job.state == "running":
-        job_progress(job, services.progress().get(job.id))
-    elif message := services.job_message(job):
+        job_progress(job, snapshots.progress().get(job.id))
+    elif message := job_queue.job_message(job):
         st.caption(sentence(message))
 
 
 def missing_dataset(name: str) -> None:
     """Say that a data set is not here, and offer to fetch it, with its size; live while that goes on."""
-    job = services.fetch_job(name)
+    job = dataset_downloads.fetch_job(name)
     if job is not None and job.state in ("queued", "running"):
         st.fragment(_fetching, run_every=LIVE_SECONDS)(job.id, states_signature())
         return
-    info = services.dataset_description(name)
-    way = services.without_places(info.how_to_get)
+    info = outside.dataset_description(name)
+    way = errors.without_places(info.how_to_get)
     st.warning(texts.plain(f"{info.title} is not here yet. {way}"), icon=":material/download:")
-    if job is not None and (message := services.job_message(job)):
+    if job is not None and (message := job_queue.job_message(job)):
         st.caption(f"The last attempt failed: {sentence(message)}")
     if info.download_bytes:
         st.button(
@@ -277,27 +278,27 @@ def missing_dataset(name: str) -> None:
             icon=":material/download:",
             key=f"fetch_{name}",
             on_click=attempt,
-            args=(services.fetch_dataset, name),
+            args=(dataset_downloads.fetch_dataset, name),
         )
 
 
 def offer_look(name: str) -> None:
     """Say that a data set is a folder or somebody's code, and offer to look at it: nothing else opens it."""
-    st.info(sentence(services.NOT_LOOKED_AT.format(name=name)), icon=":material/folder_eye:")
-    if services.may_start():
+    st.info(sentence(outside.NOT_LOOKED_AT.format(name=name)), icon=":material/folder_eye:")
+    if access.may_start():
         st.button(
             "Look at it",
             icon=":material/visibility:",
             key=f"look_at_{name}",
             on_click=attempt,
-            args=(services.look_at, name),
+            args=(outside.look_at, name),
             help="Reads the folder, or imports that module and runs it.",
         )
 
 
 def word_for(code: Sequence[str], key: str) -> bool:
     """Ask for a person's word that code may run which runs name that were copied here; true without any."""
-    if not code or not services.may_start():
+    if not code or not access.may_start():
         return not code
     st.warning(
         f"These runs were copied here and name code: {texts.plain(', '.join(code))}. Look at it first.",
@@ -308,14 +309,14 @@ def word_for(code: Sequence[str], key: str) -> bool:
 
 def _fetching(job_id: str, drawn: tuple[tuple[str, str], ...]) -> None:
     if states_signature() != drawn:
-        services.forget_datasets()
+        outside.forget_datasets()
         st.rerun()
-    for job in services.jobs():
+    for job in snapshots.jobs():
         if job.id == job_id:
             job_line(job, job.title)
 
 
-def job_progress(job: services.Job, progress: services.JobProgress | None) -> None:
+def job_progress(job: snapshots.Job, progress: snapshots.JobProgress | None) -> None:
     """Show how far a job is: bar, epoch, phase, rate, time left."""
     if progress is None:
         st.progress(0.0, text=texts.plain(job.message or {"running": "starting"}.get(job.state, job.state)))
@@ -324,7 +325,7 @@ def job_progress(job: services.Job, progress: services.JobProgress | None) -> No
     st.progress(share, text=progress_words(job, progress))
 
 
-def progress_words(job: services.Job, progress: services.JobProgress) -> str:
+def progress_words(job: snapshots.Job, progress: snapshots.JobProgress) -> str:
     """Say in one line of Markdown how far a job is."""
     words = []
     if progress.epoch is not None:
@@ -340,7 +341,7 @@ def progress_words(job: services.Job, progress: services.JobProgress) -> str:
     return texts.plain(" · ".join(words))
 
 
-def device_words(job: services.Job, progress: services.JobProgress) -> str:
+def device_words(job: snapshots.Job, progress: snapshots.JobProgress) -> str:
     """Say how much of its device is in use, by this job and by others."""
     gigabytes = [(amount or 0) / 2**30 for amount in (progress.memory_used, progress.memory_total)]
     used = f"{job.ran_on or 'device'}: {gigabytes[0]:.1f} of {gigabytes[1]:.0f} GB in use"
@@ -349,7 +350,7 @@ def device_words(job: services.Job, progress: services.JobProgress) -> str:
 
 def states_signature() -> tuple[tuple[str, str], ...]:
     """Summarise all jobs' states: when this changes, more than a live part has to be drawn anew."""
-    return tuple((job.id, job.state) for job in services.jobs())
+    return tuple((job.id, job.state) for job in snapshots.jobs())
 
 
 def rerun_when_states_change(drawn: tuple[tuple[str, str], ...]) -> None:

@@ -3,7 +3,8 @@
 import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
-from app import elements, services, texts, uploads
+from app import access, elements, texts, uploads
+from app.engine import brought_models, dataset_downloads, errors, outside
 
 SOURCES = {"path": "File on this machine", "upload": "Upload", "factory": "Python"}
 USUAL = "the data set's usual one"
@@ -27,20 +28,20 @@ def own_model(*, expanded: bool) -> None:
         with st.form("own_model", border=False):
             source, uploaded, key = _ask_for_source(kind or "path")
             dataset, model, normalize, name = _ask_for_reading(kind or "path")
-            missing = services.is_missing(dataset)
+            missing = outside.is_missing(dataset)
             sent = st.form_submit_button("Add this model", icon=":material/add:")
-        if missing and (sent or services.fetch_job(dataset) is not None):
+        if missing and (sent or dataset_downloads.fetch_job(dataset) is not None):
             elements.missing_dataset(dataset)
         elif sent:
             with elements.explained_errors(), st.spinner("Reading the model"):
                 if kind == "upload" and uploaded is None:
-                    raise services.ConfigError("no file is chosen; choose the weights file to upload")
+                    raise errors.ConfigError("no file is chosen; choose the weights file to upload")
                 if uploaded is not None and kind == "upload":
-                    run = services.add_uploaded_model(
+                    run = brought_models.add_uploaded_model(
                         uploaded.name, uploaded.getvalue(), dataset, model, normalize, name, key
                     )
                 else:
-                    run = services.add_model(source, dataset, model, normalize, name)
+                    run = brought_models.add_model(source, dataset, model, normalize, name)
                 st.session_state["evaluate_next"] = [run.name]
                 st.session_state["notice"] = (
                     "success",
@@ -52,14 +53,14 @@ def own_model(*, expanded: bool) -> None:
 def _ask_for_source(kind: str) -> tuple[str, UploadedFile | None, str]:
     """Ask for a path or a factory, for an upload, and for the branch of an upload."""
     if kind == "upload":
-        if services.may_start():
+        if access.may_start():
             uploads.offer_uploads()
         uploaded = st.file_uploader(
             "Weights file",
             type=["pt", "pth", "safetensors"],
             key="own_upload",
             help="Up to 200 MB.",
-            disabled=not services.may_start(),
+            disabled=not access.may_start(),
         )
         branch = st.text_input(
             "Branch",
@@ -91,7 +92,7 @@ def _ask_for_reading(kind: str) -> tuple[str, str, str, str]:
     first, second = st.columns(2)
     dataset = first.selectbox(
         "Data set",
-        [name for name in services.dataset_names() if name != "folder"],
+        [name for name in outside.dataset_names() if name != "folder"],
         accept_new_options=True,
         key="own_dataset",
         help="The one it was trained for; folder:PATH is an image folder.",
@@ -100,7 +101,7 @@ def _ask_for_reading(kind: str) -> tuple[str, str, str, str]:
     if kind != "factory":
         model = second.selectbox(
             "Network",
-            [USUAL, *services.MODELS],
+            [USUAL, *brought_models.MODELS],
             accept_new_options=True,
             key="own_model",
             help="package.module:factory is one of your own.",

@@ -58,7 +58,7 @@ async def lifespan(_server: object) -> AsyncIterator[None]:
 
 def _start_work() -> "Supervisors | None":
     try:
-        from app.engine.supervision import start_work
+        from app.supervision import start_work
 
         return start_work()
     except Exception:  # nobody waits for this thread: whoever reads the log must see it

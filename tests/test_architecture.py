@@ -53,6 +53,16 @@ ALLOWED |= {
     "cfa.foreign": {*BELOW_JOBS, "cfa.jobs", "cfa.tables"},
     "cfa.suites": {*BELOW_JOBS, "cfa.jobs", "cfa.tables"},
 }
+# The dashboard from the bottom up: a room imports those before it. What is not named here stands below them
+# all: texts, tables and charts know nothing of the engine.
+DASHBOARD = (
+    ("app.process",),
+    ("app.engine",),  # the only way from pages to the engine
+    ("app.elements", "app.drafts", "app.own_model"),
+    ("app.views",),
+    ("app.pages", "app.supervision", "app.server", "app.main"),
+)
+KNOW_THE_ENGINE = {"app.process", "app.engine", "app.supervision", "app.server", "app.main"}
 TOP = "cfa.commands"  # which only `python -m cfa` imports; pages and commands stand beside each other
 NEVER_IN_CFA = {"streamlit", "plotly", "matplotlib", "app", "benchmarks", "tests"}
 # Beside the standard library: torch, and the two packages whose attacks are offered.
@@ -100,20 +110,24 @@ def violations(module: str, package: str, source: str) -> list[str]:
     if room in ALLOWED:
         allowed = ALLOWED[room] | {room, "cfa.errors"}
         found += [f"{module} imports {other}" for other in sorted(rooms - allowed - {TOP})]
-    if module.startswith("app") and not _is_the_door(module):
-        found += [f"{module} imports {name}" for name in ("cfa",) if name in roots]
-        found += [f"{module} imports app.engine"] * any(name.startswith("app.engine") for name in names)
+    if module.startswith("app"):
+        found += [f"{module} imports cfa"] * ("cfa" in roots and room not in KNOW_THE_ENGINE)
+        above = {room_of(name) for name in names if _level(name) > _level(module)}
+        found += [f"{module} imports {other}" for other in sorted(above)]
+        if "app.process" in {room_of(name) for name in names} and room not in KNOW_THE_ENGINE:
+            found.append(f"{module} imports app.process")
     return found
+
+
+def _level(module: str) -> int:
+    """Tell how high in the dashboard a module stands; 0 for what stands below all its rooms."""
+    room = room_of(module)
+    return next((level for level, rooms in enumerate(DASHBOARD, 1) if room in rooms), 0)
 
 
 def _starts_the_commands(module: str) -> bool:
     """Tell whether a module is `python -m cfa`."""
     return module == "cfa.__main__"
-
-
-def _is_the_door(module: str) -> bool:
-    """Tell whether a module is the pages' way to the engine, or the server that starts both."""
-    return module in ("app.services", "app.main", "app.server") or module.startswith("app.engine")
 
 
 def modules(top: str) -> Iterator[tuple[str, str, str]]:
@@ -133,8 +147,9 @@ def test_no_arrow_is_broken(top: str) -> None:
     assert broken == []
 
 
-def test_the_rooms_of_the_table_exist() -> None:
+def test_the_rooms_of_the_tables_exist() -> None:
     assert set(ALLOWED) <= ROOMS
+    assert {room for rooms in DASHBOARD for room in rooms} <= {room_of(name) for name, _, _ in modules("app")}
     assert len(ROOMS) > len(ALLOWED)  # Python's door, the command line
 
 
@@ -142,7 +157,7 @@ def test_the_rooms_of_the_table_exist() -> None:
     ("module", "planted"),
     [
         ("cfa.models.networks", "import streamlit as st"),
-        ("cfa.jobs.worker", "from app import services"),
+        ("cfa.jobs.worker", "from app import charts"),
         ("cfa.jobs.worker", "def f():\n    import plotly.express"),
         ("cfa.training.fit", "import pandas"),
         ("cfa.training.fit", "from cfa import evaluation"),
@@ -167,10 +182,15 @@ def test_the_rooms_of_the_table_exist() -> None:
         ("cfa.jobs.worker", "from cfa.commands.printing import note"),
         ("cfa.runs.rows", "def f():\n    from cfa import commands"),
         ("cfa.api", "import cfa.commands"),
-        ("app.services", "from cfa.commands.printing import duration"),
+        ("app.engine.demo", "from cfa.commands.printing import duration"),
         ("app.charts.palette", "from cfa.config import format_eps"),
         ("app.views.home", "import cfa"),
-        ("app.views.home", "from app.engine import opened"),
+        ("app.elements", "def f():\n    from cfa.errors import CfaError"),
+        ("app.views.home", "from app.process import opened"),
+        ("app.charts.palette", "from app.engine import snapshots"),
+        ("app.process.opened", "from app.engine.snapshots import runs"),
+        ("app.engine.demo", "from app import elements"),
+        ("app.views.home", "from app import supervision"),
     ],
 )
 def test_a_planted_import_is_found(module: str, planted: str) -> None:
@@ -189,9 +209,12 @@ def test_a_planted_import_is_found(module: str, planted: str) -> None:
         ("cfa.foreign.official_log", "from cfa.training.telling import knobs_row"),
         ("cfa.__main__", "from cfa.commands import main"),
         ("cfa.commands.training", "from cfa.commands.shared import DONE\nfrom cfa.jobs.queue import Queue"),
-        ("app.services", "from cfa.config import RunConfig"),
-        ("app.engine.opened", "from cfa.runs.store import Store"),
-        ("app.views.home", "from app import services"),
+        (
+            "app.engine.training_settings",
+            "from cfa.config import A\nfrom app.process.rights import looks",
+        ),
+        ("app.process.opened", "from cfa.runs.store import Store"),
+        ("app.views.home", "from app import charts, elements\nfrom app.engine import snapshots"),
     ],
 )
 def test_an_honest_import_is_not(module: str, source: str) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from app import services
+from app.engine import brought_models
 from cfa.data import full_name
 from cfa.errors import CfaError
 from cfa.home import default_home
@@ -86,7 +86,7 @@ def test_a_command_ends_with_a_sentence(cfa, no_shipped_runs: None, command: str
 def test_a_form_ends_with_a_sentence(name: str) -> None:
     for source in (NAMES[name], f"{NAMES[name]}.safetensors"):
         with pytest.raises(CfaError):
-            services.add_model(source, "fashion-mnist-mini", "small-cnn", "none", "")
+            brought_models.add_model(source, "fashion-mnist-mini", "small-cnn", "none", "")
 
 
 @pytest.mark.parametrize("name", ["~nobody-at-all/a", "loop/a"])

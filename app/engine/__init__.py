@@ -1,1 +1,1 @@
-"""Parts of the door to the engine, one subject a file; pages reach them through `app.services`."""
+"""The pages' only way to the engine, one subject a file; every function says who may call it."""

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from app.engine.rights import looks
 from app.engine.snapshots import Run
+from app.process.rights import looks
 from cfa.methods import METHODS
 from cfa.runs.folder import KnobCard
 from cfa.runs.rows import BETA_WEIGHTS

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 import streamlit as st
 
 from app.access import visitor
-from app.engine.brief import kept_for
-from app.engine.opened import store
-from app.engine.rights import acts, looks
 from app.engine.snapshots import Run
+from app.process.brief import kept_for
+from app.process.opened import store
+from app.process.rights import acts, looks
 from cfa.data import DATASETS, DatasetInfo, dataset_info
 from cfa.errors import CfaError, ConfigError
 from cfa.home import default_home

@@ -4,12 +4,14 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from app.engine.brief import kept_for
-from app.engine.opened import queue, store
-from app.engine.rights import looks
+from app.process.brief import kept_for
+from app.process.opened import queue, store
+from app.process.rights import looks
 from app.tables import ComparedRun
 from cfa.home import default_home
-from cfa.jobs.queue import Job, JobProgress, read_progress
+from cfa.jobs.queue import Job as Job
+from cfa.jobs.queue import JobProgress as JobProgress
+from cfa.jobs.queue import read_progress
 from cfa.methods import display_name_of_method
 from cfa.runs.folder import RunFolder
 from cfa.runs.listed import UnreadableRun, look_at

@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app import charts, elements, outcomes, pictures, services, tables, texts, wording
+from app import access, charts, elements, outcomes, pictures, tables, texts, wording
+from app.engine import budgets, downloadable, errors, evaluated, image_outcomes, run_folders, snapshots
 
 MOST_CLASSES = 20
 PER_PAGE = 8
@@ -16,8 +17,8 @@ HELD = "No attack of the plan broke it, so there is no adversarial image."
 # --- which evaluation -----------------------------------------------------------------------------
 
 
-def choose_run() -> services.Run | None:
-    available = services.evaluated_runs()
+def choose_run() -> snapshots.Run | None:
+    available = evaluated.evaluated_runs()
     if not available:
         st.info(
             "No run has been evaluated yet. A training ends with an evaluation, and Evaluate makes others.",
@@ -28,18 +29,18 @@ def choose_run() -> services.Run | None:
     names = [run.name for run in available]
     elements.say_what_is_not_here("run", names)
     name = st.selectbox("Run", names, key="run", bind="query-params")
-    return services.find_run(name)
+    return snapshots.find_run(name)
 
 
-def choose_evaluation(run: services.Run) -> services.Evaluation:
+def choose_evaluation(run: snapshots.Run) -> evaluated.Evaluation:
     """Offer a run's evaluations, the one that the address names first; the address follows the choice."""
-    found = services.evaluations(run)
-    for problem in services.results([run]).problems:
+    found = evaluated.evaluations(run)
+    for problem in evaluated.results([run]).problems:
         st.warning(elements.sentence(problem), icon=":material/warning:")
     if not found:
         st.stop()
     ids = [evaluation.id for evaluation in found]
-    old = services.of_old_weights(run)
+    old = evaluated.of_old_weights(run)
     titles = dict(zip(ids, elements.evaluation_titles(found, old), strict=True))
     asked = st.query_params.get("evaluation")
     key = f"classes_evaluation_{run.id}"
@@ -55,9 +56,9 @@ def choose_evaluation(run: services.Run) -> services.Evaluation:
     return found[ids.index(chosen)]
 
 
-def first_choice(found: list[services.Evaluation], old: frozenset[str]) -> int:
+def first_choice(found: list[evaluated.Evaluation], old: frozenset[str]) -> int:
     """Prefer the weights that the run has now, then most images at one budget, the newest of it."""
-    ranks = [(e.id not in old, 0 if services.is_sweep(e) else e.images) for e in found]
+    ranks = [(e.id not in old, 0 if budgets.is_sweep(e) else e.images) for e in found]
     return ranks.index(max(ranks))
 
 
@@ -65,7 +66,7 @@ def follow(key: str) -> None:
     st.query_params["evaluation"] = st.session_state[key]
 
 
-def choose_column(found: services.ImageOutcomes) -> outcomes.Column:
+def choose_column(found: image_outcomes.ImageOutcomes) -> outcomes.Column:
     titles = {column.name: column_title(found, column) for column in found.columns}
     names = list(titles)
     asked = st.query_params.get("attack")
@@ -88,7 +89,7 @@ def follow_attack(key: str) -> None:
     st.query_params["attack"] = st.session_state[key]
 
 
-def column_title(found: services.ImageOutcomes, column: outcomes.Column) -> str:
+def column_title(found: image_outcomes.ImageOutcomes, column: outcomes.Column) -> str:
     if column.name == outcomes.CLEAN:
         return "clean images"
     return wording.condition(column.attack, *found.threat(column))
@@ -97,7 +98,7 @@ def column_title(found: services.ImageOutcomes, column: outcomes.Column) -> str:
 # --- accuracy and confusion -----------------------------------------------------------------------
 
 
-def show_accuracy(found: services.ImageOutcomes, column: outcomes.Column) -> None:
+def show_accuracy(found: image_outcomes.ImageOutcomes, column: outcomes.Column) -> None:
     st.subheader("Accuracy per class")
     clean = found.columns[0]
     chosen = [clean] if column == clean else [clean, column]
@@ -144,9 +145,9 @@ def in_a_line(ran: pd.DataFrame) -> str:
     )
 
 
-def with_training_images(run: services.Run, table: pd.DataFrame) -> pd.DataFrame:
+def with_training_images(run: snapshots.Run, table: pd.DataFrame) -> pd.DataFrame:
     """Add how many training images each class has, and its group, where classes are not equally large."""
-    groups, manifest = services.class_groups(run), services.manifest(run)
+    groups, manifest = run_folders.class_groups(run), run_folders.manifest(run)
     if manifest is None or len(groups) != table["class_index"].nunique():
         return table
     return table.assign(
@@ -176,7 +177,7 @@ def show_table(table: pd.DataFrame) -> None:
     )
 
 
-def choose_cell(found: services.ImageOutcomes, counts: np.ndarray) -> tuple[int, int]:
+def choose_cell(found: image_outcomes.ImageOutcomes, counts: np.ndarray) -> tuple[int, int]:
     """Let people choose a cell by its classes; a click on the matrix sets the same two boxes."""
     names = list(found.class_names)
     columns = st.columns(2)
@@ -203,7 +204,7 @@ def largest_confusion(counts: np.ndarray) -> tuple[int, int]:
 
 
 def show_matrix(
-    found: services.ImageOutcomes, column: outcomes.Column, counts: np.ndarray, cell: tuple[int, int]
+    found: image_outcomes.ImageOutcomes, column: outcomes.Column, counts: np.ndarray, cell: tuple[int, int]
 ) -> None:
     """Draw the confusion matrix; a click on a cell becomes the choice.
 
@@ -235,7 +236,7 @@ def take_click() -> None:
         st.session_state[f"classes_{key}"] = st.query_params[key] = name
 
 
-def show_largest(found: services.ImageOutcomes, counts: np.ndarray) -> None:
+def show_largest(found: image_outcomes.ImageOutcomes, counts: np.ndarray) -> None:
     """List the largest confusions: a hundred classes have cells that are too small to read."""
     confused = counts * (1 - np.eye(len(counts), dtype=counts.dtype))
     order = [int(cell) for cell in np.argsort(-confused, axis=None, kind="stable")[:LARGEST]]
@@ -264,7 +265,7 @@ def show_largest(found: services.ImageOutcomes, counts: np.ndarray) -> None:
 
 @elements.explained_errors()
 def show_cell(
-    found: services.ImageOutcomes,
+    found: image_outcomes.ImageOutcomes,
     column: outcomes.Column,
     cell: tuple[int, int],
     drawn: tuple[tuple[str, str], ...],
@@ -284,12 +285,12 @@ def show_cell(
     shown = outcomes.pictures(found.index, column, rows[first : first + PER_PAGE])
     st.caption(texts.plain(page_caption(found, column, first, shown, len(rows))))
     offer_again(found, outcomes.pictures(found.index, column, rows), shown)
-    if closed := services.closed_parts(found):
+    if closed := image_outcomes.closed_parts(found):
         offer_to_open(found, closed)
         return
     try:
-        originals = services.test_images(found, [picture.image for picture in shown])
-    except services.CfaError as error:
+        originals = image_outcomes.test_images(found, [picture.image for picture in shown])
+    except errors.CfaError as error:
         st.warning(
             f"The images cannot be shown: {elements.sentence(error)}", icon=":material/image_not_supported:"
         )
@@ -297,26 +298,26 @@ def show_cell(
     show_pictures(found, shown, originals)
 
 
-def offer_to_open(found: services.ImageOutcomes, closed: tuple[str, ...]) -> None:
+def offer_to_open(found: image_outcomes.ImageOutcomes, closed: tuple[str, ...]) -> None:
     """Name the folder and the code that images and model are, and open them for whoever may start."""
     st.info(
         f"Images and model are a folder or somebody's code ({texts.plain(', '.join(closed))}), opened once "
         "somebody who may start asks for it.",
         icon=":material/folder_eye:",
     )
-    if services.may_start():
+    if access.may_start():
         st.button(
             "Open them",
             icon=":material/visibility:",
             key="open_parts",
             on_click=elements.attempt,
-            args=(services.open_parts, found),
+            args=(image_outcomes.open_parts, found),
             help="Reads the folder, or imports that module and runs it.",
         )
 
 
 def page_caption(
-    found: services.ImageOutcomes,
+    found: image_outcomes.ImageOutcomes,
     column: outcomes.Column,
     first: int,
     shown: list[outcomes.Picture],
@@ -337,11 +338,11 @@ def page_caption(
 
 
 def offer_again(
-    found: services.ImageOutcomes, everything: list[outcomes.Picture], shown: list[outcomes.Picture]
+    found: image_outcomes.ImageOutcomes, everything: list[outcomes.Picture], shown: list[outcomes.Picture]
 ) -> None:
     """Offer to make adversarial images again, and show the jobs that do."""
     active = False
-    for job in services.reproductions(found)[-3:]:
+    for job in image_outcomes.reproductions(found)[-3:]:
         if job.state not in ("done", "cancelled"):
             elements.job_line(job, job.title)
             active |= job.state in ("queued", "running")
@@ -360,7 +361,7 @@ def offer_again(
 
 
 def again_button(
-    found: services.ImageOutcomes, wanted: list[outcomes.Picture], which: str, active: bool
+    found: image_outcomes.ImageOutcomes, wanted: list[outcomes.Picture], which: str, active: bool
 ) -> None:
     if not wanted:
         return
@@ -372,12 +373,12 @@ def again_button(
         disabled=active,
         help=f"Not every adversarial image is kept. This repeats the {batches} that they were in, as a job.",
         on_click=elements.attempt,
-        args=(services.make_again, found, wanted),
+        args=(image_outcomes.make_again, found, wanted),
     )
 
 
 def show_pictures(
-    found: services.ImageOutcomes, shown: list[outcomes.Picture], originals: np.ndarray
+    found: image_outcomes.ImageOutcomes, shown: list[outcomes.Picture], originals: np.ndarray
 ) -> None:
     adversarial = [p.adversarial for p in shown if p.adversarial is not None]
     made = [i for i, picture in enumerate(shown) if picture.adversarial is not None]
@@ -395,20 +396,20 @@ def show_pictures(
 
 
 def ask_model(
-    found: services.ImageOutcomes, originals: np.ndarray, adversarial: list[np.ndarray]
+    found: image_outcomes.ImageOutcomes, originals: np.ndarray, adversarial: list[np.ndarray]
 ) -> tuple[np.ndarray | None, np.ndarray | None]:
     """Return the model's probabilities before and after; ``None`` where it cannot be asked."""
     if not found.weights_kept:
         return None, None
     try:
-        before = services.probabilities(found, originals)
-        return before, services.probabilities(found, np.stack(adversarial)) if adversarial else None
-    except services.CfaError as error:
+        before = image_outcomes.probabilities(found, originals)
+        return before, image_outcomes.probabilities(found, np.stack(adversarial)) if adversarial else None
+    except errors.CfaError as error:
         st.caption(f"The model cannot be asked for its probabilities: {elements.sentence(error)}")
         return None, None
 
 
-def picture_title(found: services.ImageOutcomes, picture: outcomes.Picture) -> str:
+def picture_title(found: image_outcomes.ImageOutcomes, picture: outcomes.Picture) -> str:
     """Say in Markdown which image it is and what became of it."""
     names = found.class_names
     table = found.index.outcomes
@@ -466,22 +467,22 @@ def probability_table(names: tuple[str, ...], before: np.ndarray, after: np.ndar
 # --- downloads ------------------------------------------------------------------------------------
 
 
-def downloads(found: services.ImageOutcomes, column: outcomes.Column, counts: np.ndarray) -> None:
+def downloads(found: image_outcomes.ImageOutcomes, column: outcomes.Column, counts: np.ndarray) -> None:
     names = list(found.class_names)
     matrix = pd.DataFrame(counts, columns=names)
     matrix.insert(0, "true_class", names)
     columns = found.columns[:1] if column.name == outcomes.CLEAN else [found.columns[0], column]
     files = (
-        ("Per-class CSV", "per_class.csv", lambda: services.csv(found.scores(columns))),
-        ("Confusion CSV", "confusion.csv", lambda: services.csv(matrix)),
-        ("Per-image CSV", "per_image.csv", lambda: services.csv(found.per_image())),
+        ("Per-class CSV", "per_class.csv", lambda: downloadable.csv(found.scores(columns))),
+        ("Confusion CSV", "confusion.csv", lambda: downloadable.csv(matrix)),
+        ("Per-image CSV", "per_image.csv", lambda: downloadable.csv(found.per_image())),
     )
     with st.container(horizontal=True):
         for label, file, make in files:
             elements.csv_button(label, make, file, f"classes_{file}")
 
 
-def show(found: services.ImageOutcomes, column: outcomes.Column) -> None:
+def show(found: image_outcomes.ImageOutcomes, column: outcomes.Column) -> None:
     counts = found.confusion(column)
     for finding in found.evaluation.findings:
         st.warning(elements.sentence(finding), icon=":material/info:")
@@ -493,7 +494,7 @@ def show(found: services.ImageOutcomes, column: outcomes.Column) -> None:
     cell = choose_cell(found, counts)
     with place:
         show_matrix(found, column, counts, cell)
-    busy = any(job.state in ("queued", "running") for job in services.reproductions(found))
+    busy = any(job.state in ("queued", "running") for job in image_outcomes.reproductions(found))
     live = st.fragment(show_cell, run_every=elements.LIVE_SECONDS if busy else None)
     live(found, column, cell, elements.states_signature())
 
@@ -502,5 +503,5 @@ elements.heading("Classes", "One evaluation class by class, and the images behin
 run = choose_run()
 if run is not None:
     with elements.explained_errors():
-        found = services.outcomes(run, choose_evaluation(run))
+        found = image_outcomes.outcomes(run, choose_evaluation(run))
         show(found, choose_column(found))

@@ -8,7 +8,18 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from app import charts, elements, services, tables, texts, wording
+from app import access, charts, elements, tables, texts, wording
+from app.engine import (
+    calibration,
+    comparison_reports,
+    downloadable,
+    evaluated,
+    evaluation_jobs,
+    histories,
+    sample_sizes,
+    snapshots,
+    training_settings,
+)
 
 KINDS = {"online": "Online", "ema": "EMA", "fawa": "FAWA", "own": "Each method's own"}
 MOST_CLASSES = 20
@@ -18,14 +29,14 @@ MOST_CLASSES = 20
 class Compared:
     """What is compared, shaped for the charts."""
 
-    runs: list[services.Run]
+    runs: list[snapshots.Run]
     groups: list[tables.Group]
     baseline: tables.Group
     condition: tables.Condition
     scores: pd.DataFrame
     models: pd.DataFrame
-    results: services.Results
-    seeds: services.DistinctSeeds
+    results: evaluated.Results
+    seeds: evaluated.DistinctSeeds
 
     @property
     def colours(self) -> dict[str, str]:
@@ -36,24 +47,24 @@ class Compared:
 # --- what to compare ------------------------------------------------------------------------------
 
 
-def with_results() -> list[services.Run]:
-    runs = services.usable_runs()
-    tested = set(services.results(runs).per_class["run_id"])
+def with_results() -> list[snapshots.Run]:
+    runs = snapshots.usable_runs()
+    tested = set(evaluated.results(runs).per_class["run_id"])
     return [run for run in runs if run.id in tested]
 
 
-def default_choice(available: list[services.Run]) -> list[str]:
+def default_choice(available: list[snapshots.Run]) -> list[str]:
     """Take the newest run of each method, at most four, on the first data set that has two of them."""
     by_dataset: dict[str, dict[str, str]] = {}
     for run in available:
         by_dataset.setdefault(run.dataset, {}).setdefault(run.method, run.name)
     newest = next((found for found in by_dataset.values() if len(found) > 1), next(iter(by_dataset.values())))
-    order = list(services.METHODS)
+    order = list(training_settings.METHODS)
     ranked = sorted(newest, key=lambda method: order.index(method) if method in order else len(order))
     return [newest[method] for method in ranked][:4]
 
 
-def choose_runs(available: list[services.Run]) -> list[services.Run]:
+def choose_runs(available: list[snapshots.Run]) -> list[snapshots.Run]:
     """Take the runs that are chosen by name, or all that carry one of the chosen tags."""
     known = sorted({tag for run in available for tag in run.tags})
     elements.say_what_is_not_here("tags", known)
@@ -82,15 +93,15 @@ def choose_runs(available: list[services.Run]) -> list[services.Run]:
     )
     if tags:
         return [run for run in available if set(tags) & set(run.tags)]
-    return [run for name in names if (run := services.find_run(name))]
+    return [run for name in names if (run := snapshots.find_run(name))]
 
 
-def choose(available: list[services.Run]) -> Compared | None:
+def choose(available: list[snapshots.Run]) -> Compared | None:
     runs = choose_runs(available)
     if len(runs) < 2:
         st.info("Choose two or more runs.", icon=":material/compare_arrows:")
         return None
-    results = services.results(runs)
+    results = evaluated.results(runs)
     found = tables.conditions(results.per_class)
     first, second, third = st.columns([3, 3, 2], vertical_alignment="bottom")
     several = len({run.experiment for run in runs}) < len(runs)
@@ -102,7 +113,7 @@ def choose(available: list[services.Run]) -> Compared | None:
         disabled=not several,
         help="Runs that differ only in their seed are shown as one, with mean and standard deviation.",
     )
-    groups = tables.make_groups([run.member for run in runs], services.method_title, merge_seeds=merge)
+    groups = tables.make_groups([run.member for run in runs], snapshots.method_title, merge_seeds=merge)
     elements.say_what_is_not_here("baseline", [group.title for group in groups])
     baseline = first.selectbox(
         "Baseline",
@@ -117,11 +128,13 @@ def choose(available: list[services.Run]) -> Compared | None:
     )
     say_what_is_not_alike(runs, condition.of(results.summary))
     keys = {member.run_id: group.key for group in groups for member in group.members}
-    seeds = services.averaged(condition.of(results.summary), keys)
+    seeds = evaluated.averaged(condition.of(results.summary), keys)
     elements.not_in_tables([*results.left_out, *seeds.left_out])
     per_class = seeds.of(condition.of(results.per_class))
-    scores = tables.class_scores(per_class, groups, services.display_name)
-    models = tables.model_summary(seeds.of(condition.of(results.grouped)), groups, services.display_name)
+    scores = tables.class_scores(per_class, groups, training_settings.display_name)
+    models = tables.model_summary(
+        seeds.of(condition.of(results.grouped)), groups, training_settings.display_name
+    )
     own = {group.key: own_weights(group) for group in groups}
     return Compared(
         runs=runs,
@@ -135,7 +148,7 @@ def choose(available: list[services.Run]) -> Compared | None:
     )
 
 
-def say_what_is_not_alike(runs: list[services.Run], summary: pd.DataFrame) -> None:
+def say_what_is_not_alike(runs: list[snapshots.Run], summary: pd.DataFrame) -> None:
     """Warn of runs that were not measured like this, and of others that were on other images."""
     images = summary.groupby("run_id")["total"].min()
     missing = [run for run in runs if run.id not in images.index]
@@ -157,15 +170,15 @@ def say_what_is_not_alike(runs: list[services.Run], summary: pd.DataFrame) -> No
 def default_baseline(groups: list[tables.Group]) -> int:
     """Prefer a plain method, and of those what most methods are compared with."""
     methods = [group.method for group in groups]
-    for plain in services.plain_methods():
+    for plain in training_settings.plain_methods():
         if plain in methods:
             return methods.index(plain)
     return 0
 
 
 def own_weights(group: tables.Group) -> str:
-    run = services.find_run(group.members[0].run_id)
-    return services.own_weights(run) if run else "online"
+    run = snapshots.find_run(group.members[0].run_id)
+    return evaluation_jobs.own_weights(run) if run else "online"
 
 
 # --- the picture ----------------------------------------------------------------------------------
@@ -176,7 +189,7 @@ def summary_section(comparison: Compared) -> None:
     st.subheader("At a glance")
     table = elements.percent_columns(models, ["mean", "worst"])
     common = on_common_images(comparison)
-    table["common"] = [services.on_common_images(entry) if entry else "" for entry in common]
+    table["common"] = [evaluated.on_common_images(entry) if entry else "" for entry in common]
     for measure in ("mean", "worst"):
         reference = models[models["group"] == base.key].set_index("weights")
         change = 100 * (models[measure] - models["weights"].map(reference[measure]))
@@ -229,8 +242,8 @@ def summary_section(comparison: Compared) -> None:
             ("Per-class CSV", comparison.results.per_class, "per_class.csv"),
             ("Summary CSV", comparison.results.summary, "summary.csv"),
         ):
-            elements.csv_button(label, services.csv(frame), file, f"compare_{file}")
-    for finding in services.findings(comparison.runs):
+            elements.csv_button(label, downloadable.csv(frame), file, f"compare_{file}")
+    for finding in evaluated.findings(comparison.runs):
         st.warning(elements.sentence(finding), icon=":material/info:")
 
 
@@ -249,10 +262,10 @@ def on_common_images(comparison: Compared) -> list[dict[str, Any] | None]:
         alone = len(base) == len(others) == 1 and key != comparison.baseline.key
         entries = [
             entry
-            for entry in (services.pairs(base[0], others[0]) if alone else [])
+            for entry in (evaluated.pairs(base[0], others[0]) if alone else [])
             if tuple(entry[name] for name in names) == wanted
             and entry["weights"] == entry["baseline_weights"] == weights
-            and services.on_common_images(entry)
+            and evaluated.on_common_images(entry)
         ]
         found.append(entries[0] if entries else None)
     return found
@@ -270,20 +283,24 @@ REPORTS = {
 def reports_section(comparison: Compared) -> None:
     """Offer the comparison as documents; they are made when they are asked for."""
     st.subheader("Take it along")
-    if problem := services.report_problem(comparison.runs):
+    if problem := comparison_reports.report_problem(comparison.runs):
         st.caption(f"There is no report. {elements.sentence(problem)}")
         return
     base = comparison.baseline.members[0].run_id
     hindrance = ""
-    if not services.may_start():
+    if not access.may_start():
         hindrance = "It starts a browser on the dashboard's machine; only those who may start can ask for it."
-    elif not services.has_browser():
+    elif not comparison_reports.has_browser():
         hindrance = "It takes a Chromium on the dashboard's machine; install one."
     with st.container(horizontal=True):
         for ending, (label, kind, says) in REPORTS.items():
-            printed = ending in services.PRINTED
+            printed = ending in comparison_reports.PRINTED
             missing = bool(printed and hindrance)
-            make = services.print_report if printed and not missing else partial(partial, services.report)
+            make = (
+                comparison_reports.print_report
+                if printed and not missing
+                else partial(partial, comparison_reports.report)
+            )
             st.download_button(
                 label,
                 b"" if missing else make(comparison.runs, base, ending),
@@ -331,7 +348,7 @@ def said(comparison: Compared, group: tables.Group) -> str:
     """Put the statements about one group into a list in Markdown; empty where there is none to make."""
     title = f"**{texts.plain(group.title)}** against {texts.plain(comparison.baseline.title)}"
     baseline, others = runs_of(comparison, comparison.baseline), runs_of(comparison, group)
-    statements = services.statements(baseline, others, comparison.condition)
+    statements = evaluated.statements(baseline, others, comparison.condition)
     if statements:
         lines = [f"{s.weights[:1].upper()}{s.weights[1:]}: {s.words}. ({s.basis})" for s in statements]
         return "\n".join([title, *(f"- {texts.plain(line)}" for line in lines)])
@@ -340,7 +357,7 @@ def said(comparison: Compared, group: tables.Group) -> str:
     return ""
 
 
-def runs_of(comparison: Compared, group: tables.Group) -> list[services.Run]:
+def runs_of(comparison: Compared, group: tables.Group) -> list[snapshots.Run]:
     ids = {member.run_id for member in group.members}
     return [run for run in comparison.runs if run.id in ids]
 
@@ -352,7 +369,7 @@ def disagreement(comparison: Compared) -> float | None:
         statement.disagreement
         for group in comparison.groups
         if group.key != comparison.baseline.key
-        for statement in services.statements(base, runs_of(comparison, group), comparison.condition)
+        for statement in evaluated.statements(base, runs_of(comparison, group), comparison.condition)
         if statement.disagreement is not None
     ]
     return max(shares, default=None)
@@ -369,20 +386,20 @@ def claim(comparison: Compared) -> None:
             st.caption("The baseline was not measured like this.")
             return
         worst, classes = float(base["accuracy"].min()), base["class_index"].nunique()
-        images = services.images_needed(points / 100, worst, classes=classes)
+        images = sample_sizes.images_needed(points / 100, worst, classes=classes)
         st.markdown(
             f"- **Images**: from {wording.percent(worst)} (the baseline's worst class), a difference of "
             f"{points:g} points in one of {classes} classes takes about **{images:,} images of that class** "
             "for each model, 80 % power, 5 % over all classes."
         )
         if share := disagreement(comparison):
-            pairs = services.paired_images_needed(points / 100, share, classes=classes)
+            pairs = sample_sizes.paired_images_needed(points / 100, share, classes=classes)
             st.markdown(
                 f"- **The same images, in pairs**: these models disagree on up to {wording.percent(share)} "
                 f"of the images; where they do on so many, it takes about **{pairs:,} images of that class**."
             )
         if spread := largest_spread(comparison):
-            seeds = services.seeds_needed(points / 100, spread)
+            seeds = sample_sizes.seeds_needed(points / 100, spread)
             st.markdown(
                 f"- **Seeds**: worst classes here differ between seeds by up to {100 * spread:.1f} "
                 f"points (standard deviation): a difference of {points:g} points between two methods takes "
@@ -398,7 +415,7 @@ def claim(comparison: Compared) -> None:
 def largest_spread(comparison: Compared) -> float | None:
     """Return the largest standard deviation of a worst class over seeds; ``None`` where no seeds differ."""
     experiments = {run.id: run.experiment for run in comparison.runs}
-    rows = services.averaged(comparison.condition.of(comparison.results.summary), experiments).kept
+    rows = evaluated.averaged(comparison.condition.of(comparison.results.summary), experiments).kept
     grouped = rows.groupby([rows["run_id"].map(experiments), "weights"])["worst_accuracy"]
     spread = grouped.std().max()
     return float(spread) if spread > 1e-9 else None
@@ -429,9 +446,9 @@ FAIRNESS = {
 def fairness_section(comparison: Compared) -> None:
     with st.expander("Fairness metrics of the field", icon=":material/balance:"):
         base = [member.run_id for member in comparison.baseline.members]
-        frame = comparison.condition.of(services.fairness(comparison.runs, base))
+        frame = comparison.condition.of(evaluated.fairness(comparison.runs, base))
         table = tables.fairness(
-            comparison.seeds.of(frame), comparison.groups, services.display_name, list(FAIRNESS)
+            comparison.seeds.of(frame), comparison.groups, training_settings.display_name, list(FAIRNESS)
         )
         percent = [name for name, (_, share, _) in FAIRNESS.items() if share]
         st.dataframe(
@@ -449,7 +466,7 @@ def fairness_section(comparison: Compared) -> None:
                 },
             },
         )
-        elements.csv_button("Fairness CSV", services.csv(frame), "fairness.csv", "compare_fairness_csv")
+        elements.csv_button("Fairness CSV", downloadable.csv(frame), "fairness.csv", "compare_fairness_csv")
 
 
 def averaging_section(comparison: Compared) -> None:
@@ -517,8 +534,8 @@ def class_section(comparison: Compared) -> None:
 
 def eps_section(comparison: Compared) -> None:
     st.subheader("Calibrated eps over epochs")
-    knobs = {run.id: services.knobs(run) for run in comparison.runs}
-    calibrated = [run for run in comparison.runs if services.varies(knobs[run.id], "eps")]
+    knobs = {run.id: histories.knobs(run) for run in comparison.runs}
+    calibrated = [run for run in comparison.runs if calibration.varies(knobs[run.id], "eps")]
     drawn = [(run, knobs[run.id]) for run in calibrated]
     others = [run for run in comparison.runs if run not in calibrated]
     if others:

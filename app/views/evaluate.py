@@ -5,7 +5,17 @@ import dataclasses
 import pandas as pd
 import streamlit as st
 
-from app import charts, elements, services, tables, texts, wording
+from app import access, charts, elements, tables, texts, wording
+from app.engine import (
+    budgets,
+    evaluated,
+    evaluation_jobs,
+    job_queue,
+    outside,
+    run_folders,
+    snapshots,
+    training_settings,
+)
 from app.own_model import own_model
 
 KINDS = {"auto": "Each method's own", "online": "Online", "ema": "EMA", "fawa": "FAWA"}
@@ -18,7 +28,7 @@ VERDICTS = {True: ":green[passed]", False: ":red[failed]", None: ":gray[not made
 # --- what to evaluate -----------------------------------------------------------------------------
 
 
-def choose_request() -> services.EvaluationRequest | None:
+def choose_request() -> evaluation_jobs.EvaluationRequest | None:
     """Ask for weights, plan and budget; the rest has defaults, folded away."""
     weights, checkpoint = st.columns([3, 2])
     kinds = weights.pills(
@@ -45,7 +55,7 @@ def choose_request() -> services.EvaluationRequest | None:
     attacks = choose_attacks() if not preset else ()
     norm, eps, limit = choose_threat(preset)
     return with_options(
-        services.EvaluationRequest(
+        evaluation_jobs.EvaluationRequest(
             weights=tuple(kinds),
             checkpoint=which or "best",
             preset=preset or None,
@@ -58,7 +68,7 @@ def choose_request() -> services.EvaluationRequest | None:
 
 
 def choose_plan() -> str:
-    titles = {name: preset.title for name, preset in services.PLANS.items()} | {"own": "own choice"}
+    titles = {name: preset.title for name, preset in evaluation_jobs.PLANS.items()} | {"own": "own choice"}
     plan = st.segmented_control(
         "Plan",
         list(titles),
@@ -70,14 +80,14 @@ def choose_plan() -> str:
     )
     if plan == "own":
         return ""
-    st.caption(services.PLANS[plan].summary)
+    st.caption(evaluation_jobs.PLANS[plan].summary)
     return str(plan)
 
 
 def choose_attacks() -> tuple[str, ...]:
     chosen = st.multiselect(
         "Attacks",
-        services.attack_names(),
+        evaluation_jobs.attack_names(),
         default=["pgd-20"],
         accept_new_options=True,
         key="evaluate_attacks",
@@ -105,14 +115,14 @@ def choose_threat(preset: str) -> tuple[str | None, str, int | None]:
         min_value=1,
         value=None,
         step=500,
-        placeholder=services.preset_images(preset),
+        placeholder=evaluation_jobs.preset_images(preset),
         key="evaluate_images",
         help="The first of each class in file order.",
     )
     return norm or None, eps.strip(), None if limit is None else int(limit)
 
 
-def with_options(request: services.EvaluationRequest) -> services.EvaluationRequest:
+def with_options(request: evaluation_jobs.EvaluationRequest) -> evaluation_jobs.EvaluationRequest:
     """Ask for what most people leave alone."""
     with st.expander("Sweep, transfer, AutoAttack's mode, images to keep", icon=":material/tune:"):
         first, second = st.columns(2)
@@ -123,7 +133,7 @@ def with_options(request: services.EvaluationRequest) -> services.EvaluationRequ
             help="Attacks at each budget in one job; drawn on Sweep. For the smallest perturbation of every "
             "image choose the attack fab-min instead.",
         )
-        runs = {run.id: run.name for run in services.usable_runs() if run.kept}
+        runs = {run.id: run.name for run in snapshots.usable_runs() if run.kept}
         transfer = second.selectbox(
             "Transfer from",
             [None, *runs],
@@ -162,17 +172,17 @@ def with_options(request: services.EvaluationRequest) -> services.EvaluationRequ
 # --- the cost, and the start ----------------------------------------------------------------------
 
 
-def start_section(chosen: list[services.Run], request: services.EvaluationRequest) -> None:
+def start_section(chosen: list[snapshots.Run], request: evaluation_jobs.EvaluationRequest) -> None:
     own = [run for run in chosen if not run.read_only]
     if len(own) < len(chosen):
         st.caption("Runs that ship with CFA Studio are shown below; they cannot be evaluated anew.")
-    planned = services.planned_evaluations(own, request)
+    planned = evaluation_jobs.planned_evaluations(own, request)
     if own and not planned:
         st.caption("None of these runs kept such weights.")
     for dataset in dict.fromkeys(run.dataset for run, _ in planned):
-        if services.waits_for_a_look(dataset):
+        if outside.waits_for_a_look(dataset):
             elements.offer_look(dataset)
-    missing = services.missing_data([run for run, _ in planned])
+    missing = evaluation_jobs.missing_data([run for run, _ in planned])
     for dataset, problem in missing:
         if problem:
             st.warning(elements.sentence(problem), icon=":material/database_off:")
@@ -181,14 +191,14 @@ def start_section(chosen: list[services.Run], request: services.EvaluationReques
     ready = bool(planned) and not any(problem for _, problem in missing)
     if ready:
         show_plan(own, request)
-    code = services.untrusted_code(own)
+    code = outside.untrusted_code(own)
     ready &= elements.word_for(code, "evaluate_word")
     device = None
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        if len(services.devices()) > 1:
+        if len(job_queue.devices()) > 1:
             device = st.selectbox(
                 "Device",
-                [None, *services.devices()],
+                [None, *job_queue.devices()],
                 format_func=lambda name: name or "any",
                 key="evaluate_device",
                 width=200,
@@ -198,7 +208,7 @@ def start_section(chosen: list[services.Run], request: services.EvaluationReques
             type="primary",
             icon=":material/play_arrow:",
             key="start_evaluation",
-            disabled=not ready or not services.may_start(),
+            disabled=not ready or not access.may_start(),
         )
         measure = st.button(
             "Estimate the time",
@@ -212,17 +222,17 @@ def start_section(chosen: list[services.Run], request: services.EvaluationReques
         st.rerun()
     if measure:
         with st.spinner("Timing a few steps of every attack"):
-            services.measure_evaluations(own, request, code)
+            evaluation_jobs.measure_evaluations(own, request, code)
         st.rerun()
 
 
-def show_plan(own: list[services.Run], request: services.EvaluationRequest) -> None:
+def show_plan(own: list[snapshots.Run], request: evaluation_jobs.EvaluationRequest) -> None:
     """Say what will run, and what it costs at most."""
-    lines = list(dict.fromkeys(services.plan_words(run, request) for run in own))
+    lines = list(dict.fromkeys(evaluation_jobs.plan_words(run, request) for run in own))
     shown = "; ".join(lines[:3]) + (f"; and {len(lines) - 3} more" if len(lines) > 3 else "")
-    cost = services.evaluation_cost(own, request)
+    cost = evaluation_jobs.evaluation_cost(own, request)
     time = (
-        f"at most about **{wording.duration(cost.seconds)}** on {services.devices()[0]}"
+        f"at most about **{wording.duration(cost.seconds)}** on {job_queue.devices()[0]}"
         if cost.seconds is not None
         else "time not measured yet"
     )
@@ -235,19 +245,19 @@ def show_plan(own: list[services.Run], request: services.EvaluationRequest) -> N
 
 
 def start(
-    chosen: list[services.Run],
-    request: services.EvaluationRequest,
+    chosen: list[snapshots.Run],
+    request: evaluation_jobs.EvaluationRequest,
     device: str | None,
     trusted: tuple[str, ...],
 ) -> None:
-    begun = services.start_evaluations(chosen, request, device, trusted)
+    begun = evaluation_jobs.start_evaluations(chosen, request, device, trusted)
     st.session_state["notice"] = ("success", f"{wording.count(len(begun), 'evaluation')} queued.")
 
 
 @elements.explained_errors()
 def running(drawn: tuple[tuple[str, str], ...]) -> None:
     elements.rerun_when_states_change(drawn)
-    open_jobs = [j for j in services.jobs() if j.kind == "evaluate" and j.state in ("queued", "running")]
+    open_jobs = [j for j in snapshots.jobs() if j.kind == "evaluate" and j.state in ("queued", "running")]
     for job in open_jobs[:6]:
         elements.job_line(job, job.title)
     if open_jobs:
@@ -257,24 +267,24 @@ def running(drawn: tuple[tuple[str, str], ...]) -> None:
 # --- results --------------------------------------------------------------------------------------
 
 
-def show_results(chosen: list[services.Run]) -> None:
+def show_results(chosen: list[snapshots.Run]) -> None:
     st.subheader("Results")
-    results = services.results(chosen)
+    results = evaluated.results(chosen)
     for problem in results.problems:
         st.warning(elements.sentence(problem), icon=":material/warning:")
     readable = [run for run in chosen if not any(run.id in problem for problem in results.problems)]
     show_evaluations(readable)
     found = tables.conditions(results.per_class)
     if not found:
-        if not any(map(services.evaluations, readable)):
+        if not any(map(evaluated.evaluations, readable)):
             st.caption("These runs have no test results yet; start an evaluation above.")
         return
     condition = st.selectbox(
         "Measured", found, format_func=lambda c: c.title, key="evaluate_condition", bind="query-params"
     )
-    groups = tables.make_groups([run.member for run in chosen], services.method_title, merge_seeds=False)
+    groups = tables.make_groups([run.member for run in chosen], snapshots.method_title, merge_seeds=False)
     elements.not_in_tables(results.left_out)
-    scores = tables.class_scores(condition.of(results.per_class), groups, services.display_name)
+    scores = tables.class_scores(condition.of(results.per_class), groups, training_settings.display_name)
     hardest = tables.hardest_classes(scores, "", MOST_CLASSES)
     many = scores["class_index"].nunique() > len(hardest)
     for weights, block in scores[scores["class_index"].isin(hardest)].groupby("weights", sort=False):
@@ -291,7 +301,7 @@ def show_results(chosen: list[services.Run]) -> None:
                 ),
             )
         )
-    parts = {services.class_groups(run) for run in chosen}
+    parts = {run_folders.class_groups(run) for run in chosen}
     show_scores(scores, next(iter(parts)) if len(parts) == 1 else ())
 
 
@@ -318,22 +328,22 @@ def show_scores(scores: pd.DataFrame, parts: tuple[str, ...]) -> None:
     )
 
 
-def show_evaluations(chosen: list[services.Run]) -> None:
+def show_evaluations(chosen: list[snapshots.Run]) -> None:
     """Show each evaluation with what must be known about it, and the way to its images."""
-    found = [(run, evaluation) for run in chosen for evaluation in services.evaluations(run)]
+    found = [(run, evaluation) for run in chosen for evaluation in evaluated.evaluations(run)]
     found.sort(key=lambda pair: pair[1].created, reverse=True)
-    for finding in services.findings(chosen):
+    for finding in evaluated.findings(chosen):
         st.warning(elements.sentence(finding), icon=":material/info:")
     for run, evaluation in found[:MOST_EVALUATIONS]:
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             name = f"**{texts.plain(run.name)}** · " if len(chosen) > 1 else ""
-            title = elements.evaluation_title(evaluation, services.of_old_weights(run))
+            title = elements.evaluation_title(evaluation, evaluated.of_old_weights(run))
             st.markdown(name + texts.plain(title), width="content")
             st.page_link(
-                "views/sweep.py" if services.is_sweep(evaluation) else "views/classes.py",
-                label="Sweep" if services.is_sweep(evaluation) else "Classes and images",
-                icon=":material/show_chart:" if services.is_sweep(evaluation) else ":material/grid_on:",
-                query_params={"runs" if services.is_sweep(evaluation) else "run": run.name}
+                "views/sweep.py" if budgets.is_sweep(evaluation) else "views/classes.py",
+                label="Sweep" if budgets.is_sweep(evaluation) else "Classes and images",
+                icon=":material/show_chart:" if budgets.is_sweep(evaluation) else ":material/grid_on:",
+                query_params={"runs" if budgets.is_sweep(evaluation) else "run": run.name}
                 | {"evaluation": evaluation.id},
             )
         for finding in evaluation.findings:
@@ -343,7 +353,7 @@ def show_evaluations(chosen: list[services.Run]) -> None:
         st.caption(f"And {len(found) - MOST_EVALUATIONS} older ones; Classes has them all.")
 
 
-def show_checks(evaluation: services.Evaluation) -> None:
+def show_checks(evaluation: evaluated.Evaluation) -> None:
     """Tabulate the verdicts of a sanity checklist."""
     if not evaluation.checks:
         return
@@ -376,7 +386,7 @@ elements.heading("Evaluate", "Attack any model on test images; results are per c
 added = st.session_state.pop("evaluate_next", None)
 if added is not None:
     st.session_state["evaluate"] = added
-available = [run for run in services.usable_runs() if run.kept or run.method == "external"]
+available = [run for run in snapshots.usable_runs() if run.kept or run.method == "external"]
 own_model(expanded=not available)
 if not available:
     st.info(
@@ -392,7 +402,7 @@ names = st.multiselect(
     key="evaluate",
     bind="query-params",
 )
-chosen = [run for name in names if (run := services.find_run(name))]
+chosen = [run for name in names if (run := snapshots.find_run(name))]
 if not chosen:
     st.info("Choose at least one run.")
     st.stop()
@@ -403,6 +413,6 @@ with elements.explained_errors():
     request = choose_request()
     if request is not None:
         start_section(chosen, request)
-busy = any(job.kind == "evaluate" and job.state in ("queued", "running") for job in services.jobs())
+busy = any(job.kind == "evaluate" and job.state in ("queued", "running") for job in snapshots.jobs())
 st.fragment(running, run_every=elements.LIVE_SECONDS if busy else None)(elements.states_signature())
 show_results(chosen)

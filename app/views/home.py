@@ -2,7 +2,8 @@
 
 import streamlit as st
 
-from app import charts, elements, services, tables, wording
+from app import access, charts, elements, tables, wording
+from app.engine import demo, evaluated, snapshots, training_settings
 
 WHAT_THIS_IS = (
     "Adversarially trained classifiers look fine on average and fail on their hardest class. "
@@ -20,16 +21,16 @@ def demo_card() -> None:
     with st.container(border=True):
         st.subheader("See it for yourself")
         st.write(DEMO)
-        chain = services.demo_jobs()
+        chain = demo.demo_jobs()
         under_way = any(job.state in ("queued", "running") and not job.blocked_by for job in chain)
         st.button(
             "Run the demo comparison",
             type="primary",
             icon=":material/play_arrow:",
-            disabled=under_way or not services.may_start(),
+            disabled=under_way or not access.may_start(),
             key="run_demo",
             on_click=elements.attempt,
-            args=(services.start_demo,),
+            args=(demo.start_demo,),
             help="A demo is already under way; it can be cancelled on Monitor." if under_way else None,
         )
         if under_way:
@@ -44,16 +45,16 @@ def demo_card() -> None:
 @elements.explained_errors()
 def demo_progress(drawn: tuple[tuple[str, str], ...]) -> None:
     elements.rerun_when_states_change(drawn)
-    chain = services.demo_jobs()
+    chain = demo.demo_jobs()
     for job in chain:
-        run = services.find_run(job.run_id) if job.run_id else None
+        run = snapshots.find_run(job.run_id) if job.run_id else None
         elements.job_line(job, run.title if run else "Comparison", run.name if run else "")
     links(chain)
 
 
-def links(chain: list[services.Job]) -> None:
+def links(chain: list[snapshots.Job]) -> None:
     trained = [job for job in chain if job.kind == "train" and job.state == "done"]
-    names = [run.name for job in trained if (run := services.find_run(job.run_id or ""))]
+    names = [run.name for job in trained if (run := snapshots.find_run(job.run_id or ""))]
     with st.container(horizontal=True):
         st.page_link("views/monitor.py", label="Watch on Monitor", icon=":material/monitor_heart:")
         if len(names) >= 2:
@@ -67,19 +68,19 @@ def links(chain: list[services.Job]) -> None:
 
 def shipped_results() -> None:
     st.subheader("Results that ship with CFA Studio")
-    shipped = [run for run in services.runs() if run.read_only and not run.problem]
-    results = services.results(shipped)
+    shipped = [run for run in snapshots.runs() if run.read_only and not run.problem]
+    results = evaluated.results(shipped)
     found = tables.conditions(results.per_class)
     if not found:
         st.caption("None are installed in this copy. The demo above makes your own in a few minutes.")
         return
     measured = set(found[0].of(results.summary)["run_id"])
     alike = [run for run in shipped if run.id in measured]
-    groups = tables.make_groups([run.member for run in alike], services.method_title, merge_seeds=True)
-    seeds = services.averaged(
+    groups = tables.make_groups([run.member for run in alike], snapshots.method_title, merge_seeds=True)
+    seeds = evaluated.averaged(
         found[0].of(results.summary), {m.run_id: group.key for group in groups for m in group.members}
     )
-    models = tables.model_summary(seeds.kept, groups, services.display_name)
+    models = tables.model_summary(seeds.kept, groups, training_settings.display_name)
     colours = charts.group_colours([group.key for group in groups])
     left, right = st.columns([3, 2])
     with left:

@@ -3,7 +3,8 @@
 import pandas as pd
 import streamlit as st
 
-from app import charts, elements, services, wording
+from app import charts, elements, wording
+from app.engine import downloadable, evaluated
 
 WHOSE = {"ours": "Ours", "published": "Published"}
 
@@ -57,7 +58,7 @@ def show_plane(board: pd.DataFrame) -> None:
         elements.Card(
             "Mean against worst class, under attack",
             "board_plane",
-            charts.trade_off(drawn, services.pareto_front(drawn["mean"], drawn["worst"]))
+            charts.trade_off(drawn, evaluated.pareto_front(drawn["mean"], drawn["worst"]))
             if len(drawn)
             else None,
             "Up and to the right is better. Filled: ours; hollow: published. Colour: clean accuracy. The "
@@ -99,14 +100,14 @@ def show_table(board: pd.DataFrame) -> None:
         },
     )
     elements.csv_button(
-        "Leaderboard CSV", services.csv(board.drop(columns="threat")), "leaderboard.csv", "board_csv"
+        "Leaderboard CSV", downloadable.csv(board.drop(columns="threat")), "leaderboard.csv", "board_csv"
     )
 
 
 elements.heading(
     "Leaderboard", "Our results beside published ones: what is gained in the mean, and who pays for it."
 )
-everything = services.leaderboard()
+everything = evaluated.leaderboard()
 if everything.empty:
     st.info(
         "There is nothing under attack yet: no evaluated run, and no published numbers.",

@@ -5,7 +5,8 @@ import re
 import pandas as pd
 import streamlit as st
 
-from app import charts, elements, services, tables, texts, wording
+from app import charts, elements, tables, texts, wording
+from app.engine import calibration, histories, job_queue, run_folders, snapshots
 
 CURRENT = "whatever is running, else the newest"
 MOST_ROWS = 12  # jobs shown with buttons; the rest is a table
@@ -18,7 +19,7 @@ MOST_ROWS = 12  # jobs shown with buttons; the rest is a table
 def queue(drawn: tuple[tuple[str, str], ...]) -> None:
     elements.rerun_when_states_change(drawn)
     elements.show_notices()
-    jobs, progress = services.jobs(), services.progress()
+    jobs, progress = snapshots.jobs(), snapshots.progress()
     open_jobs = [job for job in jobs if job.state not in ("done", "cancelled")]
     st.subheader("Queue")
     if not open_jobs:
@@ -34,12 +35,12 @@ def queue(drawn: tuple[tuple[str, str], ...]) -> None:
         jobs_table(open_jobs[MOST_ROWS:], "later_jobs")
 
 
-def queue_words(open_jobs: list[services.Job]) -> str:
+def queue_words(open_jobs: list[snapshots.Job]) -> str:
     counts = {
         state: sum(job.state == state for job in open_jobs) for state in ("running", "queued", "failed")
     }
     words = [f"{number} {state}" for state, number in counts.items() if number]
-    left = services.seconds_until_queue_empty()
+    left = job_queue.seconds_until_queue_empty()
     if left:
         words.append(f"the queue will be empty in about {wording.duration(left)}")
     elif left is None:
@@ -47,18 +48,18 @@ def queue_words(open_jobs: list[services.Job]) -> str:
     return " · ".join(words) or wording.count(len(open_jobs), "job")
 
 
-def job_row(job: services.Job, progress: services.JobProgress | None) -> None:
+def job_row(job: snapshots.Job, progress: snapshots.JobProgress | None) -> None:
     with st.container(border=True, key=f"job_{job.id}"):
         what, how_far, buttons = st.columns([4, 4, 5], vertical_alignment="center")
         with what, st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
             st.markdown(f"**{texts.plain(job.title)}**", width="content")
             elements.state_badge(job.state)
-            if len(services.devices()) > 1:
+            if len(job_queue.devices()) > 1:
                 st.caption(texts.plain(job.ran_on or job.device or "any device"), width="content")
         with how_far:
             if job.state in ("running", "paused", "interrupted"):
                 elements.job_progress(job, progress)
-            if message := services.job_message(job):
+            if message := job_queue.job_message(job):
                 st.caption(elements.sentence(message))
             if job.requested:
                 st.caption(f"Asked to {texts.plain(job.requested)}; it saves its state first.")
@@ -66,26 +67,26 @@ def job_row(job: services.Job, progress: services.JobProgress | None) -> None:
             job_buttons(job)
 
 
-def job_buttons(job: services.Job) -> None:
+def job_buttons(job: snapshots.Job) -> None:
     if job.state == "running":
-        button("Pause", ":material/pause:", job, services.pause, disabled=bool(job.requested))
+        button("Pause", ":material/pause:", job, job_queue.pause, disabled=bool(job.requested))
     if job.state in ("paused", "interrupted"):
-        button("Resume", ":material/play_arrow:", job, services.resume)
+        button("Resume", ":material/play_arrow:", job, job_queue.resume)
     if job.state == "failed":
-        button("Retry", ":material/replay:", job, services.resume)
-        button("Remove", ":material/delete:", job, services.remove)
+        button("Retry", ":material/replay:", job, job_queue.resume)
+        button("Remove", ":material/delete:", job, job_queue.remove)
     if job.state == "queued":
-        button("Up", ":material/arrow_upward:", job, services.move, "up")
-        button("Down", ":material/arrow_downward:", job, services.move, "down")
-        button("Pause", ":material/pause:", job, services.pause)
-    if job.state in ("queued", "paused") and len(services.devices()) > 1:
+        button("Up", ":material/arrow_upward:", job, job_queue.move, "up")
+        button("Down", ":material/arrow_downward:", job, job_queue.move, "down")
+        button("Pause", ":material/pause:", job, job_queue.pause)
+    if job.state in ("queued", "paused") and len(job_queue.devices()) > 1:
         device_choice(job)
     if job.state in ("queued", "running", "paused", "interrupted"):
-        button("Cancel", ":material/close:", job, services.cancel)
+        button("Cancel", ":material/close:", job, job_queue.cancel)
 
 
 def button(
-    label: str, icon: str, job: services.Job, action: object, *more: str, disabled: bool = False
+    label: str, icon: str, job: snapshots.Job, action: object, *more: str, disabled: bool = False
 ) -> None:
     st.button(
         label,
@@ -97,21 +98,21 @@ def button(
     )
 
 
-def device_choice(job: services.Job) -> None:
+def device_choice(job: snapshots.Job) -> None:
     with st.popover("Device", icon=":material/memory:"):
         chosen = st.selectbox(
             "Run on",
-            [None, *services.devices()],
+            [None, *job_queue.devices()],
             format_func=lambda device: device or "any device",
-            index=[None, *services.devices()].index(job.device) if job.device in services.devices() else 0,
+            index=[None, *job_queue.devices()].index(job.device) if job.device in job_queue.devices() else 0,
             key=f"device_{job.id}",
         )
         if chosen != job.device:
-            elements.attempt(services.set_device, job.id, chosen)
+            elements.attempt(job_queue.set_device, job.id, chosen)
             st.rerun()
 
 
-def jobs_table(jobs: list[services.Job], key: str) -> None:
+def jobs_table(jobs: list[snapshots.Job], key: str) -> None:
     rows = [
         {
             "state": job.state,
@@ -127,7 +128,7 @@ def jobs_table(jobs: list[services.Job], key: str) -> None:
 
 
 def ended_jobs() -> None:
-    ended = [job for job in reversed(services.jobs()) if job.state in ("done", "cancelled")]
+    ended = [job for job in reversed(snapshots.jobs()) if job.state in ("done", "cancelled")]
     if not ended:
         return
     with st.expander(f"Ended jobs ({len(ended)})", icon=":material/history:"):
@@ -143,21 +144,21 @@ def ended_jobs() -> None:
         if chosen is not None:
             with st.container(horizontal=True):
                 if chosen.state == "cancelled":
-                    button("Start again", ":material/replay:", chosen, services.resume)
-                button("Remove from the list", ":material/delete:", chosen, services.remove)
-            st.code(services.job_log(chosen) or "It printed nothing.", language=None, height=240)
+                    button("Start again", ":material/replay:", chosen, job_queue.resume)
+                button("Remove from the list", ":material/delete:", chosen, job_queue.remove)
+            st.code(job_queue.job_log(chosen) or "It printed nothing.", language=None, height=240)
 
 
 # --- one run, live --------------------------------------------------------------------------------
 
 
-def current_run(available: list[services.Run]) -> services.Run:
-    running = {job.run_id for job in services.jobs() if job.state == "running"}
+def current_run(available: list[snapshots.Run]) -> snapshots.Run:
+    running = {job.run_id for job in snapshots.jobs() if job.state == "running"}
     return next((run for run in available if run.id in running), available[0])
 
 
 def run_section() -> None:
-    available = services.usable_runs()
+    available = snapshots.usable_runs()
     st.subheader("One run, class by class")
     if not available:
         st.caption(
@@ -177,7 +178,7 @@ def run_section() -> None:
         key="monitor_weights",
         bind="query-params",
     )
-    shown = current_run(available) if chosen == CURRENT else services.find_run(chosen)
+    shown = current_run(available) if chosen == CURRENT else snapshots.find_run(chosen)
     if shown is None:
         st.info(texts.plain(f"Run {chosen!r} is gone; choose another."))
         return
@@ -191,16 +192,16 @@ def run_section() -> None:
 @elements.explained_errors()
 def live_run(run_id: str, weights: str, drawn: tuple[tuple[str, str], ...]) -> None:
     elements.rerun_when_states_change(drawn)
-    run = services.find_run(run_id)
+    run = snapshots.find_run(run_id)
     if run is None:
         st.info("This run was deleted.")
         return
     job = next(
-        (job for job in reversed(services.jobs()) if job.run_id == run.id and job.kind == "train"), None
+        (job for job in reversed(snapshots.jobs()) if job.run_id == run.id and job.kind == "train"), None
     )
     with st.container():  # whatever it has to say, the charts keep their place and with it their zoom
         run_header(run, job)
-    history, epochs = services.history(run), services.epochs(run)
+    history, epochs = histories.history(run), histories.epochs(run)
     if epochs.empty:
         st.info(
             "No epoch has ended yet. The first points appear after the first epoch.",
@@ -208,17 +209,17 @@ def live_run(run_id: str, weights: str, drawn: tuple[tuple[str, str], ...]) -> N
         )
     else:
         run_metrics(run, history[history["split"] == "val"], epochs)
-        elements.show_cards(cards(run.id, weights, services.history_stamp(run)), view=run.id)
+        elements.show_cards(cards(run.id, weights, histories.history_stamp(run)), view=run.id)
     log(run, job)
 
 
 @st.cache_resource(max_entries=10, show_spinner=False)
 def cards(run_id: str, weights: str, stamp: tuple[int, int]) -> list[elements.Card]:
     """Draw a run's charts, once for everybody who watches it with these weights."""
-    run = services.find_run(run_id)
+    run = snapshots.find_run(run_id)
     if run is None:
         return []
-    history, epochs = services.history(run), services.epochs(run)
+    history, epochs = histories.history(run), histories.epochs(run)
     validation = history[history["split"] == "val"]
     return [
         *accuracy_cards(validation),
@@ -229,18 +230,18 @@ def cards(run_id: str, weights: str, stamp: tuple[int, int]) -> list[elements.Ca
     ]
 
 
-def run_header(run: services.Run, job: services.Job | None) -> None:
+def run_header(run: snapshots.Run, job: snapshots.Job | None) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f"**{texts.plain(run.name)}**")
         elements.state_badge(run.state)
         st.caption(texts.plain(f"{run.title} · {run.dataset} · {run.model} · seed {run.seed}"))
     if job is not None and job.state in ("running", "paused", "interrupted"):
-        elements.job_progress(job, services.progress().get(job.id))
+        elements.job_progress(job, snapshots.progress().get(job.id))
     if run.state in ("failed", "interrupted") and run.message:
         st.error(elements.sentence(run.message), icon=":material/error:")
 
 
-def run_metrics(run: services.Run, validation: pd.DataFrame, epochs: pd.DataFrame) -> None:
+def run_metrics(run: snapshots.Run, validation: pd.DataFrame, epochs: pd.DataFrame) -> None:
     attack = tables.robust_attack(validation)
     robust = tables.epoch_summary(validation[validation["attack"] == attack])
     cells = [("Epoch", f"{int(epochs['epoch'].max())} of {run.epochs}")]
@@ -275,7 +276,7 @@ def accuracy_cards(validation: pd.DataFrame) -> list[elements.Card]:
     return cards
 
 
-def class_cards(run: services.Run, validation: pd.DataFrame, weights: str) -> list[elements.Card]:
+def class_cards(run: snapshots.Run, validation: pd.DataFrame, weights: str) -> list[elements.Card]:
     attack = tables.robust_attack(validation)
     chosen = validation[(validation["attack"] == attack) & (validation["weights"] == weights)]
     title = charts.WEIGHTS_TITLES[weights]
@@ -300,9 +301,9 @@ def class_cards(run: services.Run, validation: pd.DataFrame, weights: str) -> li
     ]
 
 
-def group_cards(run: services.Run, validation: pd.DataFrame, weights: str) -> list[elements.Card]:
+def group_cards(run: snapshots.Run, validation: pd.DataFrame, weights: str) -> list[elements.Card]:
     """Show head, medium and tail where classes are not equally large."""
-    groups, manifest = services.class_groups(run), services.manifest(run)
+    groups, manifest = run_folders.class_groups(run), run_folders.manifest(run)
     if not groups or manifest is None:
         return []
     attack = tables.robust_attack(validation)
@@ -320,15 +321,15 @@ def group_cards(run: services.Run, validation: pd.DataFrame, weights: str) -> li
     ]
 
 
-def calibration_cards(run: services.Run) -> list[elements.Card]:
+def calibration_cards(run: snapshots.Run) -> list[elements.Card]:
     """Draw every knob of the run's method that varies, and say what the others are."""
-    knobs = services.knobs(run)
+    knobs = histories.knobs(run)
     if knobs.empty:
         return []
-    return [knob_card(run, knobs, knob) for knob in services.drawn_knobs(run, knobs)]
+    return [knob_card(run, knobs, knob) for knob in calibration.drawn_knobs(run, knobs)]
 
 
-def knob_card(run: services.Run, knobs: pd.DataFrame, knob: services.DrawnKnob) -> elements.Card:
+def knob_card(run: snapshots.Run, knobs: pd.DataFrame, knob: calibration.DrawnKnob) -> elements.Card:
     summary = f"A larger value: {knob.card.summary}. " if knob.card.summary else ""
     alike = f"All classes alike up to epoch {knob.alike_until}. " if knob.alike_until else ""
     value = wording.eps_255(knob.value or 0) if knob.card.unit else f"{knob.value or 0:g}"
@@ -342,7 +343,7 @@ def knob_card(run: services.Run, knobs: pd.DataFrame, knob: services.DrawnKnob) 
     )
 
 
-def gate_and_speed_cards(run: services.Run, epochs: pd.DataFrame) -> list[elements.Card]:
+def gate_and_speed_cards(run: snapshots.Run, epochs: pd.DataFrame) -> list[elements.Card]:
     settings = run.folder.config.averaging
     tested = epochs.dropna(subset=["gate_worst"])
     averaged = tested[tested["epoch"] >= settings.start_epoch]
@@ -368,14 +369,14 @@ def gate_and_speed_cards(run: services.Run, epochs: pd.DataFrame) -> list[elemen
     ]
 
 
-def log(run: services.Run, job: services.Job | None) -> None:
+def log(run: snapshots.Run, job: snapshots.Job | None) -> None:
     with st.expander("Log", icon=":material/terminal:", expanded=run.state in ("failed", "interrupted")):
-        text = services.run_log(run) or (services.job_log(job) if job else "")
+        text = run_folders.run_log(run) or (job_queue.job_log(job) if job else "")
         st.code(text or "Nothing was printed yet.", language=None, height=260)
 
 
 elements.heading("Monitor", "What runs, what waits, and what happens to every class while it does.")
-refresh = elements.LIVE_SECONDS if services.anything_active() else elements.IDLE_SECONDS
+refresh = elements.LIVE_SECONDS if job_queue.anything_active() else elements.IDLE_SECONDS
 st.fragment(queue, run_every=refresh)(elements.states_signature())
 with st.container():  # so that nothing below moves, and is drawn anew, when the first job has ended
     ended_jobs()

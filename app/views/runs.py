@@ -6,7 +6,8 @@ from functools import partial
 import pandas as pd
 import streamlit as st
 
-from app import charts, elements, services, tables, texts, wording
+from app import charts, elements, tables, texts, wording
+from app.engine import downloadable, evaluated, evaluation_jobs, run_folders, snapshots, training_settings
 
 COLUMNS = {
     "name": "Name",
@@ -46,7 +47,7 @@ SHOWN = (
 # --- the list -------------------------------------------------------------------------------------
 
 
-def filtered(runs: list[services.Run]) -> list[services.Run]:
+def filtered(runs: list[snapshots.Run]) -> list[snapshots.Run]:
     text, methods, states, tags = st.columns([3, 2, 2, 2])
     wanted = (
         text.text_input(
@@ -73,8 +74,8 @@ def filtered(runs: list[services.Run]) -> list[services.Run]:
     ]
 
 
-def runs_table(runs: list[services.Run]) -> pd.DataFrame:
-    results = services.results([run for run in runs if not run.problem])
+def runs_table(runs: list[snapshots.Run]) -> pd.DataFrame:
+    results = evaluated.results([run for run in runs if not run.problem])
     best = best_results(results.summary, tables.conditions(results.per_class))
     rows = []
     for run in runs:
@@ -94,7 +95,7 @@ def runs_table(runs: list[services.Run]) -> pd.DataFrame:
                 "worst_class": found["worst_class"] if found is not None else "",
                 "measured": measured(found) if found is not None else "",
                 "tags": list(run.tags),
-                "size": services.disk_use(run) / 1e6,
+                "size": run_folders.disk_use(run) / 1e6,
                 "created": wording.moment(run.created),
                 "id": run.id,
             }
@@ -110,8 +111,8 @@ def best_results(summary: pd.DataFrame, ranked: list[tables.Condition]) -> dict[
     attacked = [condition for condition in ranked if condition.norm != "none"]
     for condition in [c for c in attacked if c.checkpoint != "last"]:
         for run_id, block in condition.of(summary).groupby("run_id", sort=False):
-            run = services.find_run(str(run_id))
-            own = block[block["weights"] == services.own_weights(run)] if run else block
+            run = snapshots.find_run(str(run_id))
+            own = block[block["weights"] == evaluation_jobs.own_weights(run)] if run else block
             best.setdefault(str(run_id), (own if len(own) else block).iloc[-1])
     return best
 
@@ -122,10 +123,10 @@ def measured(found: pd.Series) -> str:
     return f"{attack}, {charts.WEIGHTS_TITLES[found['weights']]} weights, {found['total']:,} images"
 
 
-def show_list(runs: list[services.Run]) -> list[services.Run]:
+def show_list(runs: list[snapshots.Run]) -> list[snapshots.Run]:
     """Show the table and return the rows that are ticked."""
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
-        total = sum(services.disk_use(run) for run in runs)
+        total = sum(run_folders.disk_use(run) for run in runs)
         st.caption(
             f"{wording.count(len(runs), 'run')}, {wording.file_size(total)} on disk. "
             "Tick rows to act on them."
@@ -163,7 +164,7 @@ def remember_selection() -> None:
         st.session_state["show"] = listed[rows[-1]]
 
 
-def act_on(chosen: list[services.Run]) -> None:
+def act_on(chosen: list[snapshots.Run]) -> None:
     if not chosen:
         return
     with st.container(horizontal=True):
@@ -181,8 +182,8 @@ def act_on(chosen: list[services.Run]) -> None:
 
 
 @st.dialog("Delete for good?")
-def confirm_delete(chosen: list[services.Run]) -> None:
-    size = sum(services.disk_use(run) for run in chosen)
+def confirm_delete(chosen: list[snapshots.Run]) -> None:
+    size = sum(run_folders.disk_use(run) for run in chosen)
     st.write(
         f"This deletes {wording.count(len(chosen), 'run')} ({wording.file_size(size)}), weights included:"
     )
@@ -192,37 +193,37 @@ def confirm_delete(chosen: list[services.Run]) -> None:
     with st.container(horizontal=True):
         if st.button("Delete", type="primary", icon=":material/delete:", key="confirm_delete"):
             elements.attempt(
-                services.delete_runs, chosen, done=f"Deleted {wording.count(len(chosen), 'run')}."
+                run_folders.delete_runs, chosen, done=f"Deleted {wording.count(len(chosen), 'run')}."
             )
             st.rerun()
         if st.button("Keep", key="keep"):
             st.rerun()
 
 
-def downloads(chosen: list[services.Run], key: str) -> None:
+def downloads(chosen: list[snapshots.Run], key: str) -> None:
     """Offer the export as one zip, and the two tables of the contract."""
     st.download_button(
         "Export as zip",
-        lambda: services.export_zip(chosen),
+        lambda: downloadable.export_zip(chosen),
         "cfa-export.zip",
         "application/zip",
         icon=":material/folder_zip:",
         key=f"zip_{key}",
         on_click="ignore",
-        disabled=all(map(services.is_link, chosen)),
+        disabled=all(map(downloadable.is_link, chosen)),
     )
-    results = services.results(chosen)
+    results = evaluated.results(chosen)
     for label, table, file in (
         ("Per-class CSV", results.per_class, "per_class.csv"),
         ("Summary CSV", results.summary, "summary.csv"),
     ):
-        elements.csv_button(label, services.csv(table), file, f"{file}_{key}", disabled=table.empty)
+        elements.csv_button(label, downloadable.csv(table), file, f"{file}_{key}", disabled=table.empty)
 
 
 # --- one run --------------------------------------------------------------------------------------
 
 
-def show_run(run: services.Run) -> None:
+def show_run(run: snapshots.Run) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.subheader(texts.plain(run.name))
         elements.state_badge(run.state)
@@ -236,7 +237,8 @@ def show_run(run: services.Run) -> None:
     st.caption(
         texts.plain(
             f"{run.title} · {run.dataset} · {run.model} · preset {run.preset} · seed {run.seed} · "
-            f"epoch {run.epoch} of {run.epochs} · {wording.file_size(services.disk_use(run))} · id {run.id}"
+            f"epoch {run.epoch} of {run.epochs} · {wording.file_size(run_folders.disk_use(run))} · "
+            f"id {run.id}"
         )
     )
     if run.shared_name:
@@ -287,8 +289,8 @@ def show_run(run: services.Run) -> None:
             drawer(run)
 
 
-def show_results(run: services.Run) -> None:
-    results = services.results([run])
+def show_results(run: snapshots.Run) -> None:
+    results = evaluated.results([run])
     found = tables.conditions(results.per_class)
     if not found:
         st.caption("No test results yet: a training ends with a test evaluation, and Evaluate adds more.")
@@ -296,8 +298,8 @@ def show_results(run: services.Run) -> None:
     condition = st.selectbox(
         "Measured", found, format_func=lambda c: c.title, key="results_condition", bind="query-params"
     )
-    groups = tables.make_groups([run.member], services.method_title, merge_seeds=False)
-    scores = tables.class_scores(condition.of(results.per_class), groups, services.display_name)
+    groups = tables.make_groups([run.member], snapshots.method_title, merge_seeds=False)
+    scores = tables.class_scores(condition.of(results.per_class), groups, training_settings.display_name)
     scores = scores.assign(group=scores["weights"])
     hardest = tables.hardest_classes(scores, "", MOST_CLASSES)
     all_shown = len(hardest) == scores["class_index"].nunique()
@@ -312,7 +314,7 @@ def show_results(run: services.Run) -> None:
         )
     )
     elements.not_in_tables(results.left_out)
-    for finding in services.findings([run]):
+    for finding in evaluated.findings([run]):
         st.warning(elements.sentence(finding), icon=":material/info:")
 
 
@@ -325,7 +327,7 @@ def images_in_words(summary: pd.DataFrame) -> str:
     return ", ".join(f"{charts.WEIGHTS_TITLES[weights]} on {total:,} images" for weights, total in kinds)
 
 
-def edit_label(run: services.Run) -> None:
+def edit_label(run: snapshots.Run) -> None:
     with st.form(f"label_{run.id}", border=False):
         name = st.text_input("Name", run.shared_name or run.name, disabled=run.read_only, max_chars=80)
         tags = st.text_input("Tags", ", ".join(run.tags), disabled=run.read_only, help="Separated by commas.")
@@ -335,13 +337,13 @@ def edit_label(run: services.Run) -> None:
         st.caption("Runs that ship with CFA Studio cannot be changed.")
     if saved:
         chosen_tags = [tag.strip() for tag in tags.split(",") if tag.strip()]
-        elements.attempt(services.relabel, run, name, chosen_tags, notes, done="Saved.")
+        elements.attempt(run_folders.relabel, run, name, chosen_tags, notes, done="Saved.")
         st.session_state["show_next"] = name.strip()
         st.rerun()
 
 
-def show_configuration(run: services.Run) -> None:
-    differences = services.config_differences(run.folder.config)
+def show_configuration(run: snapshots.Run) -> None:
+    differences = training_settings.config_differences(run.folder.config)
     rows = [(name, str(preset), str(own)) for name, (preset, own) in differences.items()]
     if rows:
         st.markdown(f"What differs from the preset {texts.plain(run.preset)}:")
@@ -351,19 +353,19 @@ def show_configuration(run: services.Run) -> None:
     st.code(run.folder.config.to_json(), language="json", height=320)
 
 
-def show_manifest(run: services.Run) -> None:
-    manifest = services.manifest(run)
+def show_manifest(run: snapshots.Run) -> None:
+    manifest = run_folders.manifest(run)
     if manifest is None:
         st.caption("The run has not started yet; its manifest is written when it does.")
         return
-    st.code(services.pretty_json(vars(manifest)), language="json", height=360)
+    st.code(json.dumps(vars(manifest), indent=2, default=str), language="json", height=360)
 
 
-def show_log(run: services.Run) -> None:
-    st.code(services.run_log(run, 1000) or "Nothing was printed yet.", language=None, height=360)
+def show_log(run: snapshots.Run) -> None:
+    st.code(run_folders.run_log(run, 1000) or "Nothing was printed yet.", language=None, height=360)
 
 
-def show_weights(run: services.Run) -> None:
+def show_weights(run: snapshots.Run) -> None:
     if not run.kept:
         st.caption("No weights are kept yet: the first are written after the first epoch.")
         return
@@ -375,13 +377,13 @@ def show_weights(run: services.Run) -> None:
         for weights, checkpoint in run.kept:
             st.download_button(
                 texts.plain(f"{checkpoint} {charts.WEIGHTS_TITLES.get(weights, weights)}"),
-                partial(services.weights_bytes, run, weights, checkpoint),
+                partial(downloadable.weights_bytes, run, weights, checkpoint),
                 f"{run.name}-{checkpoint}-{weights}.safetensors",
                 "application/octet-stream",
                 icon=":material/download:",
                 key=f"weights_{checkpoint}_{weights}",
                 on_click="ignore",
-                disabled=(linked := services.is_link(run, weights, checkpoint)),
+                disabled=(linked := downloadable.is_link(run, weights, checkpoint)),
                 help="A link to some other file, which is not handed out." if linked else None,
             )
     st.code(
@@ -390,7 +392,7 @@ def show_weights(run: services.Run) -> None:
     )
 
 
-def show_export(run: services.Run) -> None:
+def show_export(run: snapshots.Run) -> None:
     st.caption("The zip holds the run's folder whole, and every row as CSV.")
     with st.container(horizontal=True):
         downloads([run], "one")
@@ -401,7 +403,7 @@ def show_export(run: services.Run) -> None:
 elements.heading("Runs", "Everything that was trained here, and what ships with CFA Studio.")
 if "show_next" in st.session_state:
     st.session_state["show"] = st.session_state.pop("show_next")
-everything = list(reversed(services.runs()))
+everything = list(reversed(snapshots.runs()))
 if not everything:
     st.info("There is no run yet. Start one on Train, or the demo on Home.", icon=":material/inbox:")
     st.stop()
@@ -419,6 +421,6 @@ shown = st.selectbox(
     key="show",
     bind="query-params",
 )
-found = services.find_run(shown) if shown else None
+found = snapshots.find_run(shown) if shown else None
 if found is not None:
     show_run(found)

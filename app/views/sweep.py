@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app import charts, elements, services, texts, wording
+from app import charts, elements, texts, wording
+from app.engine import budgets, downloadable, evaluated, image_outcomes, snapshots
 
 MOST_CLASSES = 20
 GRID_POINTS = 61
@@ -17,8 +18,8 @@ CUMULATIVE = "An image that is broken at a smaller eps counts as broken at every
 class Swept:
     """A run with the evaluation that is shown of it."""
 
-    run: services.Run
-    evaluation: services.Evaluation
+    run: snapshots.Run
+    evaluation: evaluated.Evaluation
 
     @property
     def key(self) -> str:
@@ -28,7 +29,7 @@ class Swept:
     @property
     def old(self) -> bool:
         """Tell whether the run has other weights now."""
-        return self.evaluation.id in services.of_old_weights(self.run)
+        return self.evaluation.id in evaluated.of_old_weights(self.run)
 
     @property
     def title(self) -> str:
@@ -41,8 +42,8 @@ class Swept:
 # --- what to show ---------------------------------------------------------------------------------
 
 
-def choose_runs() -> list[services.Run]:
-    available = services.swept_runs()
+def choose_runs() -> list[snapshots.Run]:
+    available = budgets.swept_runs()
     if not available:
         st.info(
             "No run has a sweep yet. On Evaluate write several budgets into 'eps sweep' (2/255, 4/255, "
@@ -60,19 +61,19 @@ def choose_runs() -> list[services.Run]:
         bind="query-params",
         help="Runs with a sweep, or with smallest perturbations.",
     )
-    chosen = [run for name in names if (run := services.find_run(name))]
+    chosen = [run for name in names if (run := snapshots.find_run(name))]
     if not chosen:
         st.info("Choose at least one run.")
     return chosen
 
 
-def choose_evaluations(runs: list[services.Run]) -> list[Swept]:
+def choose_evaluations(runs: list[snapshots.Run]) -> list[Swept]:
     """Take what each run has of the weights that it has now; of a single run any can be chosen."""
     found = [
         Swept(run, evaluation)
         for run in runs
-        for evaluation in services.evaluations(run)
-        if services.is_sweep(evaluation) or services.finds_minimum(evaluation)
+        for evaluation in evaluated.evaluations(run)
+        if budgets.is_sweep(evaluation) or budgets.finds_minimum(evaluation)
     ]
     counting = [swept for swept in found if not swept.old]
     if len(runs) > 1:
@@ -81,7 +82,7 @@ def choose_evaluations(runs: list[services.Run]) -> list[Swept]:
         return found  # of old weights it says so
     ids = [*([""] if counting else []), *(swept.evaluation.id for swept in found)]
     evaluations = [swept.evaluation for swept in found]
-    titles = elements.evaluation_titles(evaluations, services.of_old_weights(runs[0]))
+    titles = elements.evaluation_titles(evaluations, evaluated.of_old_weights(runs[0]))
     titles = [*(["what counts"] if counting else []), *titles]
     asked = st.query_params.get("evaluation", "")
     key = f"sweep_evaluation_{runs[0].id}"
@@ -116,13 +117,13 @@ def that_counts(found: list[Swept]) -> list[Swept]:
 
 def show_sweeps(found: list[Swept]) -> None:
     st.subheader("Robust accuracy over eps")
-    sweeps = [swept for swept in found if services.is_sweep(swept.evaluation)]
+    sweeps = [swept for swept in found if budgets.is_sweep(swept.evaluation)]
     if not sweeps:
         st.caption("None of these evaluations has several budgets: write some into 'eps sweep' on Evaluate.")
         return
     attack, norm = choose_attack(sweeps)
     alike = that_counts([swept for swept in sweeps if (attack, norm) in attacks_of(swept)])
-    per_class, summary = services.sweep_scores([(swept.run, swept.evaluation) for swept in alike])
+    per_class, summary = budgets.sweep_scores([(swept.run, swept.evaluation) for swept in alike])
     wanted = per_class["attack"].isin([attack, "clean"])  # clean images are the budget 0
     per_class, summary = per_class[wanted], summary[summary["attack"].isin([attack, "clean"])]
     unit = unit_of(norm)
@@ -207,7 +208,7 @@ def show_table(summary: pd.DataFrame, norm: str) -> None:
 
 def show_minimum(found: list[Swept]) -> None:
     st.subheader("The smallest perturbation that breaks an image")
-    searched = that_counts([swept for swept in found if services.finds_minimum(swept.evaluation)])
+    searched = that_counts([swept for swept in found if budgets.finds_minimum(swept.evaluation)])
     if not searched:
         st.caption(
             "Not looked for yet: choose the attack fab-min on Evaluate. It finds, for every image, a "
@@ -220,7 +221,7 @@ def show_minimum(found: list[Swept]) -> None:
 
 
 def show_lengths(swept: Swept) -> None:
-    lengths = services.smallest_perturbations(services.outcomes(swept.run, swept.evaluation))
+    lengths = budgets.smallest_perturbations(image_outcomes.outcomes(swept.run, swept.evaluation))
     norm = next(row.norm for row in swept.evaluation.scores if row.attack != "clean")
     unit = unit_of(norm)
     statistics = summarise(lengths)
@@ -306,7 +307,7 @@ def needing_more(lengths: pd.DataFrame) -> pd.DataFrame:
 def downloads(files: tuple[tuple[str, pd.DataFrame, str], ...]) -> None:
     with st.container(horizontal=True):
         for label, frame, file in files:
-            elements.csv_button(label, services.csv(frame), file, f"download_{file}")
+            elements.csv_button(label, downloadable.csv(frame), file, f"download_{file}")
 
 
 elements.heading("Sweep", "Robust accuracy over eps, and how little it takes to break an image.")

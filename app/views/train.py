@@ -2,7 +2,8 @@
 
 import streamlit as st
 
-from app import drafts, elements, services, texts, wording
+from app import access, drafts, elements, texts, wording
+from app.engine import brought_models, job_queue, outside, snapshots, training_jobs, training_settings
 
 MANY_RUNS = 40
 BLANK = "–"
@@ -19,14 +20,14 @@ def prefill() -> None:
         return
     st.session_state["train_prefilled"] = reference
     st.session_state["train_code"] = ()
-    run = services.find_run(reference)
-    if run is None or run.problem or run.method not in services.METHODS:
+    run = snapshots.find_run(reference)
+    if run is None or run.problem or run.method not in training_settings.METHODS:
         st.session_state["notice"] = (
             "error",
             texts.plain(f"Run {reference!r} cannot serve as a model for a new one."),
         )
         return
-    for name in services.settings_of(services.METHODS):
+    for name in training_settings.settings_of(training_settings.METHODS):
         st.session_state.pop(setting_key(name), None)
     known: dict[str, object] = {
         "train_methods": [run.method],
@@ -36,12 +37,12 @@ def prefill() -> None:
         "train_seeds": str(run.seed),
         "train_init": run.folder.config.init,
     }
-    for name, (_, own) in services.config_differences(run.folder.config).items():
+    for name, (_, own) in training_settings.config_differences(run.folder.config).items():
         text = drafts.setting_text(name, own)
         known[setting_key(name)] = [text] if drafts.choices(name) else text
     for key, value in known.items():
         st.session_state[key] = value
-    st.session_state["train_code"] = services.untrusted_code([run])
+    st.session_state["train_code"] = outside.untrusted_code([run])
 
 
 def setting_key(name: str) -> str:
@@ -57,19 +58,19 @@ def with_current(options: list[str], key: str) -> list[str]:
 def choose_what() -> drafts.Draft | None:
     methods = st.pills(
         "Methods",
-        list(services.METHODS),
+        list(training_settings.METHODS),
         selection_mode="multi",
-        default=None if "train_methods" in st.session_state else [services.FIRST_METHOD],
+        default=None if "train_methods" in st.session_state else [training_settings.FIRST_METHOD],
         key="train_methods",
         help="Several methods make a run each. Every run keeps online, EMA and FAWA weights, so TRADES + EMA "
         "is trades with its EMA weights.",
     )
     for method in methods:
-        st.caption(f"**{method}**: {services.METHODS[method].summary}")
+        st.caption(f"**{method}**: {training_settings.METHODS[method].summary}")
     left, middle, right = st.columns(3)
     dataset = left.selectbox(
         "Data set",
-        with_current(services.dataset_names(), "train_dataset"),
+        with_current(outside.dataset_names(), "train_dataset"),
         key="train_dataset",
         accept_new_options=True,
         help="A name from the list, or your own as package.module:name.",
@@ -84,7 +85,9 @@ def choose_what() -> drafts.Draft | None:
     preset = right.selectbox(
         "Preset",
         with_current(preset_options(model), "train_preset"),
-        format_func=lambda name: services.PRESETS[name].title if name in services.PRESETS else name,
+        format_func=lambda name: (
+            training_settings.PRESETS[name].title if name in training_settings.PRESETS else name
+        ),
         key="train_preset",
     )
     describe(dataset, preset)
@@ -95,21 +98,21 @@ def choose_what() -> drafts.Draft | None:
 
 
 def model_options(dataset: str) -> list[str]:
-    usual = services.default_model(dataset)
-    return [usual, *(name for name in services.MODELS if name != usual)]
+    usual = training_settings.default_model(dataset)
+    return [usual, *(name for name in brought_models.MODELS if name != usual)]
 
 
 def preset_options(model: str) -> list[str]:
-    usual = services.default_preset(model)
-    return [usual, *(name for name in services.PRESETS if name != usual)]
+    usual = training_settings.default_preset(model)
+    return [usual, *(name for name in training_settings.PRESETS if name != usual)]
 
 
 def describe(dataset: str, preset: str) -> None:
-    if services.waits_for_a_look(dataset):
+    if outside.waits_for_a_look(dataset):
         elements.offer_look(dataset)
     else:
         describe_dataset(dataset)
-    chosen = services.PRESETS[preset]
+    chosen = training_settings.PRESETS[preset]
     st.caption(f"Preset {chosen.title}: {chosen.summary}.")
     if chosen.notes:
         with st.popover("Where the preset's values come from", icon=":material/menu_book:"):
@@ -118,7 +121,7 @@ def describe(dataset: str, preset: str) -> None:
 
 
 def describe_dataset(name: str) -> None:
-    info = services.dataset_description(name)
+    info = outside.dataset_description(name)
     st.caption(
         f"{texts.plain(info.title)}: {info.train_images:,} training and {info.test_images:,} test images, "
         f"{info.classes} classes, {info.image_size} × {info.image_size} pixels."
@@ -139,7 +142,7 @@ def choose_settings(draft: drafts.Draft) -> dict[str, str]:
         "Empty fields take the preset's value, shown in grey. Several values with commas make a run each: "
         "0.3, 0.5."
     )
-    main = [name for name in services.main_settings(draft.methods) if name in presets]
+    main = [name for name in training_settings.main_settings(draft.methods) if name in presets]
     typed = fields(main, presets)
     with st.expander("Advanced", icon=":material/tune:", key="train_advanced"):
         typed |= fields([name for name in presets if name not in main], presets)
@@ -147,7 +150,7 @@ def choose_settings(draft: drafts.Draft) -> dict[str, str]:
 
 
 def fields(names: list[str], presets: dict[str, str]) -> dict[str, str]:
-    typed, help_texts = {}, services.settings_of(services.METHODS)
+    typed, help_texts = {}, training_settings.settings_of(training_settings.METHODS)
     for start in range(0, len(names), 3):
         for column, name in zip(st.columns(3), names[start : start + 3], strict=False):
             with column:
@@ -172,7 +175,7 @@ def choose_rest() -> tuple[str, str | None, str, str | None]:
         key="train_seeds",
         help="0, 1, 2 or 0-4: a run each. A claim about a method needs several.",
     )
-    with_weights = [run.id for run in services.usable_runs() if run.kept]
+    with_weights = [run.id for run in snapshots.usable_runs() if run.kept]
     init = start.selectbox(
         "Start from",
         with_current(with_weights, "train_init"),
@@ -185,13 +188,13 @@ def choose_rest() -> tuple[str, str | None, str, str | None]:
     )
     typed_name = name.text_input("Name", placeholder="found by itself", key="train_name")
     chosen = device.selectbox(
-        "Device", [None, *services.devices()], format_func=lambda text: text or "any", key="train_device"
+        "Device", [None, *job_queue.devices()], format_func=lambda text: text or "any", key="train_device"
     )
     return typed_seeds or "", init, (typed_name or "").strip(), chosen
 
 
 def run_name(reference: str) -> str:
-    run = services.find_run(reference)
+    run = snapshots.find_run(reference)
     return run.name if run else reference
 
 
@@ -207,7 +210,7 @@ def start_section(draft: drafts.Draft, name: str, device: str | None) -> None:
         st.dataframe(changes, hide_index=True, key="train_changes")
     else:
         st.caption("Nothing differs from the preset.")
-    for said in dict.fromkeys(text for config in configs for text in services.never_happens(config)):
+    for said in dict.fromkeys(text for config in configs for text in training_jobs.never_happens(config)):
         st.warning(said, icon=":material/warning:")
     cost(configs)
     brought = [name for name in st.session_state.get("train_code", ()) if name in named_in(configs)]
@@ -219,7 +222,7 @@ def start_section(draft: drafts.Draft, name: str, device: str | None) -> None:
             type="primary",
             icon=":material/play_arrow:",
             key="start",
-            disabled=not ready or not services.may_start(),
+            disabled=not ready or not access.may_start(),
         )
         st.button(
             "Estimate the time",
@@ -235,22 +238,22 @@ def start_section(draft: drafts.Draft, name: str, device: str | None) -> None:
             f"These settings make {number}. Fewer values or seeds make fewer.", icon=":material/warning:"
         )
     if started:
-        begun = services.start_training(configs, name, device)
+        begun = training_jobs.start_training(configs, name, device)
         st.switch_page("views/monitor.py", query_params={"run": begun[0].name})
 
 
-def named_in(configs: list[services.RunConfig]) -> set[str]:
-    return {name for config in configs for name in services.code_of(config)}
+def named_in(configs: list[training_settings.RunConfig]) -> set[str]:
+    return {name for config in configs for name in training_settings.code_of(config)}
 
 
-def measure(configs: list[services.RunConfig]) -> None:
+def measure(configs: list[training_settings.RunConfig]) -> None:
     for config in {config.key(without_seed=True): config for config in configs}.values():
-        if services.known_estimate(config) is None:
-            services.estimate(config)
+        if training_jobs.known_estimate(config) is None:
+            training_jobs.estimate(config)
 
 
-def cost(configs: list[services.RunConfig]) -> None:
-    known = [services.known_estimate(config) for config in configs]
+def cost(configs: list[training_settings.RunConfig]) -> None:
+    known = [training_jobs.known_estimate(config) for config in configs]
     epochs = sum(config.train.epochs for config in configs)
     words = f"{wording.count(len(configs), 'run')}, {wording.count(epochs, 'epoch')} in all"
     if all(known):

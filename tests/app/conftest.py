@@ -5,8 +5,8 @@ import shutil
 import pytest
 import streamlit as st
 
-from app import services
 from app.live_chart import put_library_in_place
+from cfa.runs.store import Store
 from tests.app.example_store import fill
 
 
@@ -29,7 +29,7 @@ def dashboard(monkeypatch):
 
     def point_at(home, shipped=None):
         monkeypatch.setenv("CFA_HOME", str(home))
-        monkeypatch.setattr(services.Store, "open", _shipping(services.Store.open, shipped))
+        monkeypatch.setattr(Store, "open", _shipping(Store.open, shipped))
         st.cache_resource.clear()
         return home
 

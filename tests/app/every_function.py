@@ -14,29 +14,38 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-import app.engine
-from app import services
-from app.engine import opened
-from app.engine.rights import right_of
+from app import engine
+from app.engine import (
+    brought_models,
+    budgets,
+    calibration,
+    comparison_reports,
+    downloadable,
+    errors,
+    evaluated,
+    evaluation_jobs,
+    histories,
+    image_outcomes,
+    job_queue,
+    run_folders,
+    sample_sizes,
+    snapshots,
+    training_jobs,
+    training_settings,
+)
 from app.outcomes import Picture
+from app.process import opened
+from app.process.rights import MayOnlyLook, right_of
 from app.tables import Condition
 from tests.app.guarded_store import CANARY, SECRET
 
 WATCHED = ("os.", "shutil.", "subprocess.", "socket.connect", "ctypes.", "pty.")
-
-INSIDE = (
-    "brief",
-    "opened",
-    "rights",
-    "stamps",
-    "supervision",
-)  # the door's own tools, which no page can reach
 
 SCRATCH = f"{tempfile.gettempdir()}/tmp"  # where a download is put together, and taken away again
 
@@ -47,18 +56,29 @@ _watching = threading.local()
 
 
 def door() -> dict[str, Callable[..., Any]]:
-    """Return the public functions of the door by name, those of the opened store and queue left out."""
-    parts = [f"app.engine.{module.name}" for module in pkgutil.iter_modules(app.engine.__path__)]
-    found = {}
-    for name in ["app.services", *parts]:
-        if name.rpartition(".")[2] in INSIDE:
-            continue
-        module = importlib.import_module(name)
-        for called, value in vars(module).items():
-            inner = inspect.unwrap(value) if callable(value) else value
-            if inspect.isfunction(inner) and inner.__module__ == name and not called.startswith("_"):
-                found[called] = value
-    return found | {name: getattr(services, name) for name in services.OF_THE_ENGINE}
+    """Return all functions of `app.engine` by name: whatever a page could call there."""
+    found: dict[str, Callable[..., Any]] = {}
+    for part in pkgutil.walk_packages(engine.__path__, f"{engine.__name__}."):
+        for name, function in functions_of(importlib.import_module(part.name)).items():
+            if found.setdefault(name, function) is not function:
+                raise ValueError(f"two functions of the engine's parts are called {name!r}")
+    return found
+
+
+def functions_of(module: ModuleType) -> dict[str, Callable[..., Any]]:
+    """Return a module's own public functions, and those that it took from elsewhere and gave a right."""
+    return {
+        name: value
+        for name, value in vars(module).items()
+        if not name.startswith("_")
+        and (right_of(value) is not None or _is_defined_in(module, value))
+        and not isinstance(value, type)
+    }
+
+
+def _is_defined_in(module: ModuleType, value: object) -> bool:
+    inner = inspect.unwrap(value) if callable(value) else value
+    return callable(value) and getattr(inner, "__module__", "") == module.__name__
 
 
 # --- what happens meanwhile -----------------------------------------------------------------------
@@ -109,9 +129,9 @@ def ask(call: Callable[[], object]) -> Answer:
     _watching.events = []
     try:
         said, refused = f"{call()!r:.20000}", False
-    except services.MayOnlyLook as error:
+    except MayOnlyLook as error:
         said, refused = str(error), True
-    except services.CfaError as error:
+    except errors.CfaError as error:
         said, refused = f"{type(error).__name__}: {error}", False
     except Exception as error:
         said, refused = f"FAULT {error!r}", False
@@ -128,7 +148,7 @@ def ask_everything() -> dict[str, dict[str, Any]]:
     functions, made = door(), calls()
     return {
         name: {
-            "right": right_of(function) or ("looks" if name in services.OF_THE_ENGINE else ""),
+            "right": right_of(function) or "",
             "answers": [vars(ask(call)) for call in made[name]],
         }
         for name, function in sorted(functions.items(), key=lambda pair: pair[0] in LAST)
@@ -155,139 +175,149 @@ def _each(function: Callable[..., object]) -> list[Callable[[], object]]:
     return [lambda name=name: function(name) for name in outside_names()]
 
 
-def _config(name: str, **changes: Any) -> services.RunConfig:
-    made = services.configure("trades", "fashion-mnist-mini")
+def _config(name: str, **changes: Any) -> training_settings.RunConfig:
+    made = training_settings.configure("trades", "fashion-mnist-mini")
     return made.model_copy(update={"dataset": name, **changes})
 
 
 def _of_names() -> dict[str, list[Callable[[], object]]]:
+    called = door()
     kinds = ("is_outside", "waits_for_a_look", "dataset_description", "look_at", "describe_now", "is_missing")
     kinds += ("fetch_job", "fetch_dataset", "default_model", "default_preset", "find_run")
     kinds += ("method_title", "without_places")
-    found = {kind: _each(getattr(services, kind)) for kind in kinds if hasattr(services, kind)}
-    found["display_name"] = _each(lambda name: services.display_name(name, "online"))
+    found = {kind: _each(called[kind]) for kind in kinds}
+    found["display_name"] = _each(lambda name: training_settings.display_name(name, "online"))
     found["configure"] = [
-        lambda name=name, key=key: services.configure(**{"method": "trades", "dataset": "d", key: name})
+        lambda name=name, key=key: training_settings.configure(
+            **{"method": "trades", "dataset": "d", key: name}
+        )
         for name in outside_names()
         for key in ("method", "dataset", "model", "init")
     ]
     found |= {
-        kind: _each(lambda name, kind=kind: getattr(services, kind)(_config(name, init=name)))
+        kind: _each(lambda name, kind=kind: called[kind](_config(name, init=name)))
         for kind in ("config_differences", "code_of", "never_happens", "known_estimate", "estimate")
     }
-    found["start_training"] = _each(lambda name: services.start_training([_config(name)], "mine", None))
+    found["start_training"] = _each(lambda name: training_jobs.start_training([_config(name)], "mine", None))
     found["add_model"] = [
-        lambda source=source, name=name: services.add_model(source, name, CANARY, "none", "")
+        lambda source=source, name=name: brought_models.add_model(source, name, CANARY, "none", "")
         for source in (CANARY, str(opened.store().home.parent / SECRET / "weights.pt"), "/absent.pt")
         for name in outside_names()
     ]
     found["add_uploaded_model"] = [
-        lambda: services.add_uploaded_model("../w.pt", b"x", CANARY, CANARY, "none", "")
+        lambda: brought_models.add_uploaded_model("../w.pt", b"x", CANARY, CANARY, "none", "")
     ]
     return found
 
 
-def _own_runs() -> list[services.Run]:
-    return [run for run in services.runs() if not run.read_only]
+def _own_runs() -> list[snapshots.Run]:
+    return [run for run in snapshots.runs() if not run.read_only]
 
 
 def _of_runs() -> dict[str, list[Callable[[], object]]]:
+    called = door()
     every = _own_runs()
     own = next(run for run in every if run.name == "own")
     foreign = [run for run in every if run.name.startswith("foreign")]
     each = ("manifest", "class_groups", "run_log", "disk_use", "history", "knobs", "epochs", "history_stamp")
     each += ("evaluations", "own_weights", "of_old_weights")
-    found = {kind: [lambda r=r, k=kind: getattr(services, k)(r) for r in every] for kind in each}
+    found = {kind: [lambda r=r, k=kind: called[k](r) for r in every] for kind in each}
     groups = ("results", "findings", "untrusted_code", "report_problem", "missing_data")
-    found |= {kind: [lambda k=kind: getattr(services, k)(every)] for kind in groups}
-    found["export_zip"] = [lambda: len(services.export_zip([own]))]
-    found["fairness"] = [lambda: services.fairness(every, [own.id])]
-    found["relabel"] = [lambda: services.relabel(own, "other", ["tag"], "note")]
-    found["delete_runs"] = [lambda: services.delete_runs([foreign[0]])]
-    found["weights_bytes"] = [lambda: len(services.weights_bytes(own, "online", "best"))]
-    found["is_link"] = [lambda: services.is_link(own, "online", "best")]
+    found |= {kind: [lambda k=kind: called[k](every)] for kind in groups}
+    found["export_zip"] = [lambda: len(downloadable.export_zip([own]))]
+    found["fairness"] = [lambda: evaluated.fairness(every, [own.id])]
+    found["relabel"] = [lambda: run_folders.relabel(own, "other", ["tag"], "note")]
+    found["delete_runs"] = [lambda: run_folders.delete_runs([foreign[0]])]
+    found["weights_bytes"] = [lambda: len(downloadable.weights_bytes(own, "online", "best"))]
+    found["is_link"] = [lambda: downloadable.is_link(own, "online", "best")]
     report = (every[:2], every[0].id)
-    found["report"] = [lambda e=e: services.report(*report, e) for e in (".pdf", ".zip", ".md", "/../x.md")]
-    found["print_report"] = [lambda: services.print_report(*report, ".pdf")]
-    measured = services.results([own]).per_class.iloc[0]
+    found["report"] = [
+        lambda e=e: comparison_reports.report(*report, e) for e in (".pdf", ".zip", ".md", "/../x.md")
+    ]
+    found["print_report"] = [lambda: comparison_reports.print_report(*report, ".pdf")]
+    measured = evaluated.results([own]).per_class.iloc[0]
     condition = Condition(*(measured[name] for name in ("dataset", "checkpoint", "attack", "norm", "eps")))
-    found["statements"] = [lambda: services.statements([own], [own], condition)]
-    found["pairs"] = [lambda r=r: services.pairs(own, r) for r in every]
+    found["statements"] = [lambda: evaluated.statements([own], [own], condition)]
+    found["pairs"] = [lambda r=r: evaluated.pairs(own, r) for r in every]
     found["on_common_images"] = [
-        lambda e=e: services.on_common_images(e)
+        lambda e=e: evaluated.on_common_images(e)
         for r in every
         if r is not own
-        for e in services.pairs(own, r)
+        for e in evaluated.pairs(own, r)
     ]
-    summary = services.results([own]).summary
-    found["averaged"] = [lambda: services.averaged(summary, {own.id: own.experiment})]
-    found["distinct_seeds"] = [lambda: services.distinct_seeds([0, 1])]
+    summary = evaluated.results([own]).summary
+    found["averaged"] = [lambda: evaluated.averaged(summary, {own.id: own.experiment})]
+    found["distinct_seeds"] = [lambda: training_settings.distinct_seeds([0, 1])]
     return found
 
 
 def _of_jobs() -> dict[str, list[Callable[[], object]]]:
-    every = services.jobs()
+    called = door()
+    every = snapshots.jobs()
     job = next(job for job in every if job.title == "waits")
     ended = next(job for job in every if job.title == "ended")
-    found = {kind: [lambda k=kind: getattr(services, k)(job)] for kind in ("job_message", "job_log")}
-    found |= {kind: [lambda k=kind: getattr(services, k)(job.id)] for kind in ("pause", "resume", "cancel")}
-    found["move"] = [lambda: services.move(job.id, "down")]
-    found["set_device"] = [lambda: services.set_device(job.id, "cpu")]
-    found["remove"] = [lambda: services.remove(ended.id)]
+    found = {kind: [lambda k=kind: called[k](job)] for kind in ("job_message", "job_log")}
+    found |= {kind: [lambda k=kind: called[k](job.id)] for kind in ("pause", "resume", "cancel")}
+    found["move"] = [lambda: job_queue.move(job.id, "down")]
+    found["set_device"] = [lambda: job_queue.set_device(job.id, "cpu")]
+    found["remove"] = [lambda: job_queue.remove(ended.id)]
     return found
 
 
 def _of_evaluations() -> dict[str, list[Callable[[], object]]]:
+    called = door()
     every = _own_runs()
-    pairs = [(run, evaluation) for run in every for evaluation in services.evaluations(run)]
-    found = [services.outcomes(run, evaluation) for run, evaluation in pairs]
+    pairs = [(run, evaluation) for run in every for evaluation in evaluated.evaluations(run)]
+    found = [image_outcomes.outcomes(run, evaluation) for run, evaluation in pairs]
     pictures = [Picture(int(found[0].index.outcomes["image"][0]), 0, "missing", "pgd-20")]
     shape = (1, 1, 28, 28)
     requests = [
-        services.EvaluationRequest(weights=("online",), attacks=(attack,), transfer_from=every[0].id)
+        evaluation_jobs.EvaluationRequest(weights=("online",), attacks=(attack,), transfer_from=every[0].id)
         for attack in ("pgd-20", CANARY, f"{CANARY}@8/255", "shutil:rmtree", "transfer")
     ]
     asked = ("planned_evaluations", "evaluation_cost", "measure_evaluations")
-    made = {kind: [lambda k=kind, r=r: getattr(services, k)(every, r) for r in requests] for kind in asked}
-    made["start_evaluations"] = [lambda r=r: services.start_evaluations(every, r, None) for r in requests]
-    made["plan_words"] = [lambda r=r, x=x: services.plan_words(x, r) for r in requests for x in every]
+    made = {kind: [lambda k=kind, r=r: called[k](every, r) for r in requests] for kind in asked}
+    made["start_evaluations"] = [
+        lambda r=r: evaluation_jobs.start_evaluations(every, r, None) for r in requests
+    ]
+    made["plan_words"] = [lambda r=r, x=x: evaluation_jobs.plan_words(x, r) for r in requests for x in every]
     made |= {
-        kind: [lambda k=kind, f=f: getattr(services, k)(f) for f in found]
+        kind: [lambda k=kind, f=f: called[k](f) for f in found]
         for kind in ("closed_parts", "open_parts", "reproductions")
     }
-    made["outcomes"] = [lambda p=p: services.outcomes(*p) for p in pairs]
-    made["test_images"] = [lambda f=f: services.test_images(f, [0]) for f in found]
+    made["outcomes"] = [lambda p=p: image_outcomes.outcomes(*p) for p in pairs]
+    made["test_images"] = [lambda f=f: image_outcomes.test_images(f, [0]) for f in found]
     made["probabilities"] = [
-        lambda f=f: services.probabilities(f, np.zeros(shape, np.float32)) for f in found
+        lambda f=f: image_outcomes.probabilities(f, np.zeros(shape, np.float32)) for f in found
     ]
-    made["make_again"] = [lambda: services.make_again(found[0], pictures)]
+    made["make_again"] = [lambda: image_outcomes.make_again(found[0], pictures)]
     made |= {
-        kind: [lambda k=kind, e=e: getattr(services, k)(e) for _, e in pairs]
-        for kind in ("is_sweep", "finds_minimum")
+        kind: [lambda k=kind, e=e: called[k](e) for _, e in pairs] for kind in ("is_sweep", "finds_minimum")
     }
-    made["sweep_scores"] = [lambda: services.sweep_scores(pairs)]
-    made["smallest_perturbations"] = [lambda f=f: services.smallest_perturbations(f) for f in found]
+    made["sweep_scores"] = [lambda: budgets.sweep_scores(pairs)]
+    made["smallest_perturbations"] = [lambda f=f: budgets.smallest_perturbations(f) for f in found]
     return made
 
 
 def _of_nothing() -> dict[str, list[Callable[[], object]]]:
-    kinds = ("runs", "usable_runs", "jobs", "progress", "forget_snapshots", "forget_datasets", "may_start")
+    called = door()
+    kinds = ("runs", "usable_runs", "jobs", "progress", "forget_snapshots", "forget_datasets")
     kinds += ("dataset_names", "attack_names", "leaderboard", "evaluated_runs", "swept_runs", "devices")
     kinds += ("seconds_until_queue_empty", "anything_active", "demo_jobs", "start_demo", "has_browser")
-    found = {kind: [getattr(services, kind)] for kind in kinds}
-    found["csv"] = [lambda: services.csv(pd.DataFrame({"a": [1]}))]
-    found["pretty_json"] = [lambda: services.pretty_json({"a": Path("/")})]
-    found["preset_images"] = [lambda: services.preset_images("quick")]
-    found["format_eps"] = [lambda: services.format_eps(8 / 255)]
-    found["grid"] = [lambda: services.grid({"train.epochs": "1,2"})]
-    found["settings_of"] = [lambda: services.settings_of(["trades"])]
-    found["plain_methods"] = [services.plain_methods]
-    found["main_settings"] = [lambda: services.main_settings(["trades"])]
-    found["kind_of_setting"] = [lambda: services.kind_of_setting("method.beta")]
-    found["drawn_knobs"] = [lambda: [services.drawn_knobs(r, services.knobs(r)) for r in services.runs()]]
-    found["varies"] = [lambda: [services.varies(services.knobs(r), "eps") for r in services.runs()]]
-    found["images_needed"] = [lambda: services.images_needed(0.05, 0.5, classes=10)]
-    found["paired_images_needed"] = [lambda: services.paired_images_needed(0.05, 0.2, classes=10)]
-    found["seeds_needed"] = [lambda: services.seeds_needed(0.05, 0.02)]
-    found["pareto_front"] = [lambda: services.pareto_front(pd.Series([0.1]), pd.Series([0.2]))]
+    found = {kind: [called[kind]] for kind in kinds}
+    found["csv"] = [lambda: downloadable.csv(pd.DataFrame({"a": [1]}))]
+    found["preset_images"] = [lambda: evaluation_jobs.preset_images("quick")]
+    found["grid"] = [lambda: training_settings.grid({"train.epochs": "1,2"})]
+    found["settings_of"] = [lambda: training_settings.settings_of(["trades"])]
+    found["plain_methods"] = [training_settings.plain_methods]
+    found["main_settings"] = [lambda: training_settings.main_settings(["trades"])]
+    found["kind_of_setting"] = [lambda: training_settings.kind_of_setting("method.beta")]
+    found["drawn_knobs"] = [
+        lambda: [calibration.drawn_knobs(r, histories.knobs(r)) for r in snapshots.runs()]
+    ]
+    found["varies"] = [lambda: [calibration.varies(histories.knobs(r), "eps") for r in snapshots.runs()]]
+    found["images_needed"] = [lambda: sample_sizes.images_needed(0.05, 0.5, classes=10)]
+    found["paired_images_needed"] = [lambda: sample_sizes.paired_images_needed(0.05, 0.2, classes=10)]
+    found["seeds_needed"] = [lambda: sample_sizes.seeds_needed(0.05, 0.02)]
+    found["pareto_front"] = [lambda: evaluated.pareto_front(pd.Series([0.1]), pd.Series([0.2]))]
     return found

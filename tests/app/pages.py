@@ -2,12 +2,11 @@
 
 import json
 import re
+from pathlib import Path
 
 from streamlit.testing.v1 import AppTest
 
-from app import services
-
-MAIN = services.__file__.replace("services.py", "pages.py")
+MAIN = str(Path(__file__).parents[2] / "app" / "pages.py")
 PAGES = ("home", "train", "monitor", "runs", "evaluate", "classes", "sweep", "compare", "leaderboard")
 
 

@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 import streamlit as st
 
-from app import access, services
+from app import access
+from app.engine import snapshots
+from app.process import opened
 from cfa.runs.trusted import Trusted
 from tests.app.guarded_store import CANARY, SECRET, fill_guarded, write_canary
 from tests.app.pages import PAGES, button, errors, visit, words
@@ -154,11 +156,11 @@ FOREIGN = ("foreign-code", "foreign-method", "foreign-folder")
     ],
 )
 def test_looking_at_runs_of_others_opens_nothing(guarded, page, query, monkeypatch):
-    opened = []
-    monkeypatch.setattr("cfa.data.image_folder.scan_folder", lambda *path: opened.append(path))
+    scanned = []
+    monkeypatch.setattr("cfa.data.image_folder.scan_folder", lambda *path: scanned.append(path))
     text_of(visit(page, **query))
     assert not imported()
-    assert opened == []
+    assert scanned == []
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -192,8 +194,8 @@ def test_code_that_a_copied_run_names_takes_a_word_before_it_is_evaluated(change
     assert not imported()
     app.button(key="start_evaluation").click().run()
     assert "1 evaluation queued" in text_of(app)
-    (job,) = [job for job in services.jobs() if job.kind == "evaluate"]
-    assert CANARY in Trusted.of(services.store()).read(job.run_id).names
+    (job,) = [job for job in snapshots.jobs() if job.kind == "evaluate"]
+    assert CANARY in Trusted.of(opened.store()).read(job.run_id).names
 
 
 def test_an_attack_of_ones_own_is_named_before_the_start_and_imported_by_it(changeable, visitor):

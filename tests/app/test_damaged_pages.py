@@ -6,8 +6,8 @@ import shutil
 
 import pytest
 
-from app import services
-from app.engine.brief import kept_for
+from app.engine import snapshots
+from app.process.brief import kept_for
 from cfa.jobs.job_folder import JobFolder
 from cfa.jobs.queue import Queue
 from cfa.methods import configure
@@ -91,7 +91,7 @@ def test_a_page_about_all_of_them_opens(store, page):
 
 @pytest.mark.parametrize(("page", "parameter"), [("compare", "runs"), ("evaluate", "evaluate")])
 def test_a_page_about_several_opens(store, page, parameter):
-    chosen = [run.name for run in services.usable_runs()]
+    chosen = [run.name for run in snapshots.usable_runs()]
     app = visit(page, **{parameter: chosen})
     assert not app.exception, app.exception[0].value
 
@@ -109,7 +109,7 @@ def test_a_page_about_several_opens(store, page, parameter):
 )
 def test_a_page_about_a_damaged_one_opens(store, page, parameter, file, damage):
     number = list(OF_ANY_FILE).index(damage)
-    found = next(run for run in services.runs() if run.id == f"bad-{number}-{file}")
+    found = next(run for run in snapshots.runs() if run.id == f"bad-{number}-{file}")
     app = visit(page, **{parameter: found.name})
     assert not app.exception, app.exception[0].value
     assert app.title[0].value.lower() == page
@@ -172,7 +172,7 @@ def test_what_grows_too_old_while_it_is_taken_is_made_anew(monkeypatch):
         kept.clear = asked.clear
         return kept
 
-    monkeypatch.setattr("app.engine.brief.st.cache_resource", too_old_at_first)
+    monkeypatch.setattr("app.process.brief.st.cache_resource", too_old_at_first)
     assert kept_for(1)(lambda home: f"runs of {home}")("here") == "runs of here"
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from app import services
+from app.engine import calibration, histories, snapshots
 from benchmarks.demo_table import Demo
 from cfa.methods import METHODS, display_name
 from cfa.runs.store import SHIPPED_RUNS
@@ -46,7 +46,7 @@ def test_home_shows_all_of_it_on_all_images(demo):
 
 
 def test_shipped_runs_say_of_their_method_what_pages_say(demo):
-    for run in services.runs():
+    for run in snapshots.runs():
         manifest = run.folder.manifest
         method = METHODS[run.method]
         assert manifest.method == method_card(method), run.name
@@ -55,6 +55,6 @@ def test_shipped_runs_say_of_their_method_what_pages_say(demo):
 
 def test_monitor_is_given_the_knobs_that_a_method_has(demo):
     """A loss without a clean term has no weights to say anything of, though its tables hold 0 and 1."""
-    for run in services.runs():
-        drawn = [knob.name for knob in services.drawn_knobs(run, services.knobs(run))]
+    for run in snapshots.runs():
+        drawn = [knob.name for knob in calibration.drawn_knobs(run, histories.knobs(run))]
         assert drawn == ["eps", *(["beta"] if "trades" in run.method else [])], run.name

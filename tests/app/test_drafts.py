@@ -2,8 +2,9 @@
 
 import pytest
 
-from app import drafts, services
+from app import drafts
 from app.drafts import Draft
+from app.engine import training_settings
 from cfa.errors import ConfigError, UnknownName
 
 
@@ -120,7 +121,7 @@ def test_settings_with_few_values_offer_them(name, expected):
 def test_a_run_can_be_written_back_into_the_form(settings):
     """New run from this one: configuration to form and back is the same experiment."""
     (config,) = draft(settings=settings).configurations()
-    differences = services.config_differences(config)
+    differences = training_settings.config_differences(config)
     assert set(differences) == set(settings)
     again = {name: drafts.setting_text(name, own) for name, (_, own) in differences.items()}
     assert draft(settings=again).configurations() == [config]

@@ -6,7 +6,7 @@ import tracemalloc
 
 import pytest
 
-from app import services
+from app.engine import run_folders, snapshots
 from cfa.methods import configure
 from cfa.runs.store import Store
 from tests.app.example_store import FASHION, finished_run
@@ -28,14 +28,14 @@ def store(dashboard, tmp_path):
 
 
 def test_a_name_that_two_runs_have_gives_way_to_their_ids(store):
-    names = {run.id: (run.name, run.shared_name) for run in services.runs()}
+    names = {run.id: (run.name, run.shared_name) for run in snapshots.runs()}
     assert names == {
         store.id: (store.id, store.name),
         "copied": ("copied", store.name),
         "called": ("called", store.id),
     }
-    assert services.find_run(store.name) is None
-    assert services.find_run(store.id).folder.path == store.path
+    assert snapshots.find_run(store.name) is None
+    assert snapshots.find_run(store.id).folder.path == store.path
 
 
 def test_a_run_that_goes_by_its_id_says_why(store):
@@ -67,8 +67,8 @@ def test_of_a_log_without_end_the_last_part_is_read(store):
         file.truncate(3 * 10**9)  # takes no room on the disk
         file.seek(0, 2)
         file.write(b"\nthe end")
-    run = services.find_run(store.id)
+    run = snapshots.find_run(store.id)
     tracemalloc.start()
-    assert services.run_log(run).endswith("the end")
+    assert run_folders.run_log(run).endswith("the end")
     assert tracemalloc.get_traced_memory()[1] < 50 * 10**6
     tracemalloc.stop()

@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 
-from app import services
+from app.engine import evaluated, snapshots
 from cfa.runs.store import Store
 from tests.app.test_pages import figures, open_page, words
 from tests.support.resumed import OLD_FRACTIONS, OLD_PERCENT, peer_run, resumed_run
@@ -69,8 +69,8 @@ def test_no_page_shows_it_unmarked(dashboard, resumed_home, page, query):
 
 def test_where_it_is_listed_it_says_of_which_epoch(dashboard, resumed_home):
     dashboard(resumed_home)
-    run = services.find_run("resumed")
-    (old,) = services.of_old_weights(run)
+    run = snapshots.find_run("resumed")
+    (old,) = evaluated.of_old_weights(run)
     options = open_page("classes", run="resumed").selectbox(key=f"classes_evaluation_{run.id}").options
     assert [("of epoch 3, in no table" in option, "10,000 images" in option) for option in options] == [
         (False, False),
@@ -91,7 +91,7 @@ def test_new_weights_are_seen_at_once(dashboard, tmp_path):
     run = make_run(Store.open(home, shipped=None), "live")
     whose = keep_weights(run, 0.25, 3)
     evaluate(run, NEW, 100, epoch=3, created="2026-01-01T00:00:00+00:00", weights_hash=whose)
-    (known,) = services.usable_runs()
-    assert len(services.results([known]).summary) == 2
+    (known,) = snapshots.usable_runs()
+    assert len(evaluated.results([known]).summary) == 2
     keep_weights(run, 0.5, 8)
-    assert len(services.results([known]).summary) == 0
+    assert len(evaluated.results([known]).summary) == 0

@@ -4,7 +4,7 @@ import pytest
 import torch
 from streamlit.testing.v1 import AppTest
 
-from app import services
+from app.engine import brought_models
 from cfa.errors import CheckpointError
 from cfa.models import ModelSpec, build_model
 from tests.app.pages import MAIN, words
@@ -40,7 +40,7 @@ def test_a_branch_of_a_file_is_chosen_and_said(own_home, two, key, name, says):
 
 
 def test_a_branch_of_an_upload_is_chosen(own_home, two):
-    run = services.add_uploaded_model("a#b.pt", two.read_bytes(), *HOW, "ema")
+    run = brought_models.add_uploaded_model("a#b.pt", two.read_bytes(), *HOW, "ema")
     assert run.status.message == "weights from a-b.pt; taken from 'ema'"
     with pytest.raises(CheckpointError, match=r"^a-b\.pt#emma holds no weights below 'emma'"):
-        services.add_uploaded_model("a#b.pt", two.read_bytes(), *HOW, "emma")
+        brought_models.add_uploaded_model("a#b.pt", two.read_bytes(), *HOW, "emma")

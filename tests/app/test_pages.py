@@ -10,13 +10,23 @@ import pytest
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
-from app import elements, live_chart, services
-from app.engine import evaluating
+from app import elements, live_chart
+from app.engine import (
+    evaluated,
+    evaluation_jobs,
+    image_outcomes,
+    job_queue,
+    sample_sizes,
+    snapshots,
+    training_jobs,
+)
+from app.process import opened
 from cfa.evaluation import default_weights
 from cfa.runs.evaluations import new_id, outcomes_file, read_evaluations, save_evaluation
 from cfa.runs.folder import now
 from cfa.runs.store import Store
 from cfa.tables.comparison import compare
+from cfa.training.estimate import Estimate
 from tests.app.pages import MAIN, PAGES, as_read, assert_sound, button, errors, figures, open_page, words
 
 
@@ -50,13 +60,13 @@ def test_an_empty_store_says_what_to_do(empty_home, page, says):
     "file", ["config.json", "label.json", "manifest.json", "status.json", "history.jsonl"]
 )
 def test_a_broken_or_missing_file_spares_the_page(own_home, page, file):
-    run = next(run for run in services.runs() if run.method == "trades-cfa" and run.seed == 0)
+    run = next(run for run in snapshots.runs() if run.method == "trades-cfa" and run.seed == 0)
     damaged = run.folder.path / file
     if file == "history.jsonl":
         damaged.unlink()
     else:
         damaged.write_text("{", encoding="utf-8")
-    services.forget_snapshots()
+    snapshots.forget_snapshots()
     open_page(page)
 
 
@@ -68,13 +78,13 @@ def test_the_demo_button_queues_the_chain_and_waits_for_its_end(empty_home, monk
     app = open_page("home")
     button(app, "Run the demo comparison").click().run()
     assert_sound(app)
-    assert [job.kind for job in services.jobs()] == ["train"] * 4 + ["compare"]
+    assert [job.kind for job in snapshots.jobs()] == ["train"] * 4 + ["compare"]
     assert button(app, "Run the demo comparison").disabled
     assert "A demo is under way" in words(app)
     for name in ("PGD-AT", "PGD-AT + CFA", "TRADES", "TRADES + CFA", "Comparison"):
         assert f" {name} " in words(app)
-    for job in services.jobs():
-        services.cancel(job.id)
+    for job in snapshots.jobs():
+        job_queue.cancel(job.id)
     app.run()
     assert not button(app, "Run the demo comparison").disabled
 
@@ -109,8 +119,8 @@ def test_training_from_the_form(empty_home):
     assert start.label == "Start 6 runs"
     start.click().run()
     assert not app.exception
-    assert len(services.runs()) == len(services.jobs()) == 6
-    assert {run.epochs for run in services.runs()} == {2}
+    assert len(snapshots.runs()) == len(snapshots.jobs()) == 6
+    assert {run.epochs for run in snapshots.runs()} == {2}
 
 
 @pytest.mark.parametrize(
@@ -131,7 +141,7 @@ def test_a_bad_value_is_one_sentence_and_starts_nothing(empty_home, key, typed, 
 
 
 def test_new_run_from_this_one_fills_the_form(example_home):
-    run = next(run for run in services.runs() if run.method == "trades-cfa" and run.seed == 1)
+    run = next(run for run in snapshots.runs() if run.method == "trades-cfa" and run.seed == 1)
     app = open_page("train", **{"from": run.name})
     assert app.text_input(key="train_seeds").value == "1"
     assert app.text_input(key="set_train.epochs").value == "10"
@@ -140,14 +150,14 @@ def test_new_run_from_this_one_fills_the_form(example_home):
 
 
 def test_the_cost_is_measured_on_demand(empty_home, monkeypatch):
-    measured = services.Estimate(
+    measured = Estimate(
         seconds=90,
         seconds_per_epoch=4,
         validation_seconds_per_epoch=1,
         disk_bytes=2_000_000,
         peak_disk_bytes=3_000_000,
     )
-    monkeypatch.setattr(services, "estimate_seconds", lambda config, info, device: measured)
+    monkeypatch.setattr(training_jobs, "estimate_seconds", lambda config, info, device: measured)
     app = open_page("train")
     assert "has not been measured" in words(app)
     app.text_input(key="train_seeds").set_value("0-2").run()
@@ -162,7 +172,7 @@ def test_the_cost_is_measured_on_demand(empty_home, monkeypatch):
 
 def test_monitor_draws_one_run_class_by_class(example_home):
     run = next(
-        run for run in services.runs() if run.method == "trades-cfa" and run.dataset == "fashion-mnist-mini"
+        run for run in snapshots.runs() if run.method == "trades-cfa" and run.dataset == "fashion-mnist-mini"
     )
     app = open_page("monitor", run=run.name)
     traces = [len(figure["data"]) for figure in figures(app)]
@@ -189,7 +199,7 @@ def test_monitor_draws_a_hundred_classes(example_home):
 
 
 def test_monitor_says_why_a_chart_is_missing(example_home):
-    run = next(run for run in services.runs() if run.method == "fat")
+    run = next(run for run in snapshots.runs() if run.method == "fat")
     app = AppTest.from_file(MAIN, default_timeout=60).run()
     app.switch_page("views/monitor.py")
     app.query_params["run"] = run.name
@@ -202,22 +212,22 @@ def test_monitor_says_why_a_chart_is_missing(example_home):
 
 def test_jobs_can_be_moved_and_cancelled(empty_home):
     for name in ("first", "second"):
-        services.queue().submit("train", {}, name)
+        opened.queue().submit("train", {}, name)
     app = open_page("monitor")
-    job = services.jobs()[1]
+    job = snapshots.jobs()[1]
     next(item for item in app.button if item.key == f"up_{job.id}").click().run()
-    assert [job.title for job in services.jobs()] == ["second", "first"]
+    assert [job.title for job in snapshots.jobs()] == ["second", "first"]
     next(item for item in app.button if item.key == f"cancel_{job.id}").click().run()
     assert_sound(app)
-    assert services.queue().get(job.id).state == "cancelled"
+    assert opened.queue().get(job.id).state == "cancelled"
     assert "Ended jobs (1)" in [item.label for item in app.expander]
 
 
 def test_a_refused_action_is_one_sentence(empty_home):
-    job = services.queue().submit("train", {}, "first")
+    job = opened.queue().submit("train", {}, "first")
     app = open_page("monitor")
-    services.cancel(job.id)
-    services.remove(job.id)  # someone else was faster
+    job_queue.cancel(job.id)
+    job_queue.remove(job.id)  # someone else was faster
     next(item for item in app.button if item.key == f"pause_{job.id}").click().run()
     assert not app.exception
     assert job.id in errors(app)[0]
@@ -229,8 +239,8 @@ def test_a_refused_action_is_one_sentence(empty_home):
 def test_runs_lists_and_filters(example_home):
     app = open_page("runs")
     table = app.dataframe[0].value
-    assert len(table) == len(services.runs())
-    assert table["mean"].notna().sum() == len([run for run in services.runs() if run.state == "finished"])
+    assert len(table) == len(snapshots.runs())
+    assert table["mean"].notna().sum() == len([run for run in snapshots.runs() if run.state == "finished"])
     app.text_input(key="search").set_value("hundred").run()
     assert app.dataframe[0].value["name"].tolist() == ["hundred-classes"]
     app.text_input(key="search").set_value("no such run").run()
@@ -257,7 +267,7 @@ def test_a_run_is_renamed_and_noted(own_home):
     app.text_area[0].set_value("a note")
     button(app, "Save").click().run()
     assert_sound(app)
-    run = services.find_run("renamed")
+    run = snapshots.find_run("renamed")
     assert (run.tags, run.notes) == (("x", "y"), "a note")
     assert app.selectbox(key="show").value == "renamed"
 
@@ -266,21 +276,21 @@ def test_a_run_is_renamed_and_noted(own_home):
 
 
 def test_an_evaluation_starts_as_a_job(own_home):
-    run = next(run for run in services.runs() if run.method == "trades")
+    run = next(run for run in snapshots.runs() if run.method == "trades")
     app = open_page("evaluate", evaluate=run.name)
     app.number_input(key="evaluate_images").set_value(500)
     app.text_input(key="evaluate_eps").set_value("4/255").run()
     assert_sound(app)
     next(item for item in app.button if item.key == "start_evaluation").click().run()
     assert_sound(app)
-    (job,) = services.jobs()
+    (job,) = snapshots.jobs()
     assert (job.kind, job.run_id, job.spec["plan"]["limit"]) == ("evaluate", run.id, 500)
     assert job.spec["plan"]["eps"] == pytest.approx(4 / 255)
     assert "1 evaluation queued" in words(app)
 
 
 def test_evaluate_shows_each_class_with_its_interval(example_home):
-    run = next(run for run in services.runs() if run.method == "trades")
+    run = next(run for run in snapshots.runs() if run.method == "trades")
     app = open_page("evaluate", evaluate=run.name)
     table = app.dataframe[-1].value
     assert len(table) == 30  # ten classes, three kinds of weights
@@ -289,7 +299,7 @@ def test_evaluate_shows_each_class_with_its_interval(example_home):
 
 
 def test_a_bad_eps_is_one_sentence(example_home):
-    run = next(run for run in services.runs() if run.method == "trades")
+    run = next(run for run in snapshots.runs() if run.method == "trades")
     app = open_page("evaluate", evaluate=run.name)
     app.text_input(key="evaluate_eps").set_value("300/255").run()
     assert not app.exception
@@ -297,7 +307,7 @@ def test_a_bad_eps_is_one_sentence(example_home):
 
 
 def method(name):
-    return next(run for run in services.runs() if run.method == name and run.seed == 0)
+    return next(run for run in snapshots.runs() if run.method == name and run.seed == 0)
 
 
 def test_own_choice_offers_any_attack_and_a_sweep(own_home):
@@ -314,7 +324,7 @@ def test_own_choice_offers_any_attack_and_a_sweep(own_home):
     assert "at 2/255, 4/255 on 100 images of fashion-mnist-mini, AutoAttack in the fast mode" in words(app)
     next(item for item in app.button if item.key == "start_evaluation").click().run()
     assert_sound(app)
-    (job,) = services.jobs()
+    (job,) = snapshots.jobs()
     plan = job.spec["plan"]
     assert list(plan["attacks"]) == ["clean", "fgsm", "autoattack", "transfer"]
     assert list(plan["eps_sweep"]) == pytest.approx([2 / 255, 4 / 255])
@@ -335,7 +345,7 @@ def test_presets_say_what_will_run(example_home, plan, says):
     app.segmented_control(key="plan").set_value(plan).run()
     assert_sound(app)
     assert says in words(app)
-    assert services.PLANS[plan].summary in words(app)
+    assert evaluation_jobs.PLANS[plan].summary in words(app)
 
 
 def test_forward_passes_are_counted_before_the_start(example_home):
@@ -386,7 +396,7 @@ def test_the_time_is_measured_on_demand_and_adds_up(example_home, monkeypatch):
         asked.append((shape, images, classes))
         return 45.0
 
-    monkeypatch.setattr(evaluating, "estimate_evaluation_seconds", measured)
+    monkeypatch.setattr(evaluation_jobs, "estimate_evaluation_seconds", measured)
     app = open_page("evaluate", evaluate=[method("trades").name, method("pgd-at").name])
     assert "time not measured yet" in words(app)
     next(item for item in app.button if item.key == "estimate_evaluation").click().run()
@@ -423,7 +433,7 @@ def test_a_model_of_ones_own_becomes_a_run_that_is_chosen(own_home, tmp_path, mo
     button(app, "Add this model").click().run()
     assert_sound(app)
     assert app.multiselect(key="evaluate").value == ["brought.make"]
-    assert services.find_run("brought.make").kept == (("file", "file"),)
+    assert snapshots.find_run("brought.make").kept == (("file", "file"),)
     assert "brought.make is a run now" in words(app)
     assert next(item for item in app.button if item.key == "start_evaluation").label == "Start 1 evaluation"
 
@@ -443,12 +453,12 @@ def test_a_model_that_cannot_be_read_is_one_sentence(own_home, path, says):
 
 
 def example_of(run, ending):
-    return next(found for found in services.evaluations(run) if found.id.endswith(ending))
+    return next(found for found in evaluated.evaluations(run) if found.id.endswith(ending))
 
 
 def open_images(**query):
     run = method("trades-cfa")
-    found = services.outcomes(run, example_of(run, "images"))
+    found = image_outcomes.outcomes(run, example_of(run, "images"))
     return open_page("classes", run=run.name, evaluation=found.evaluation.id, **query), found
 
 
@@ -491,7 +501,7 @@ def test_images_that_were_not_kept_become_a_job(own_home):
     (here,) = [item for item in app.button if item.label.startswith("Make these again")]
     here.click().run()
     assert_sound(app)
-    (job,) = services.jobs()
+    (job,) = snapshots.jobs()
     assert (job.kind, job.run_id, job.spec["column"]) == ("reproduce", found.run.id, "pgd-20")
     assert f"({len(job.spec['images'])})" in here.label
     (here,) = [item for item in app.button if item.label.startswith("Make these again")]
@@ -543,7 +553,7 @@ def test_sweep_draws_every_budget_and_clean_images_as_zero(example_home):
     summary, classes, boxes, needed = figures(app)
     assert summary["data"][0]["x"] == pytest.approx([0, 2, 4, 8, 16, 32])
     assert len(classes["data"]) == len(boxes["data"]) == len(needed["data"]) == 10
-    table = services.outcomes(run, example_of(run, "sweep")).index.outcomes
+    table = image_outcomes.outcomes(run, example_of(run, "sweep")).index.outcomes
     trouser = next(trace for trace in classes["data"] if trace["name"] == "Trouser")
     right = [(table["label"] == 1) & (table[f"pgd-20@{n}/255"] == 1) for n in (2, 4, 8, 16, 32)]
     assert trouser["y"][1:] == pytest.approx([found.sum() / 100 for found in right])
@@ -561,7 +571,7 @@ def test_sweep_compares_runs(example_home):
 def test_smallest_perturbations_count_what_has_none(example_home):
     run = method("trades-cfa")
     app = open_page("sweep", runs=[run.name])
-    table = services.outcomes(run, example_of(run, "smallest")).index.outcomes
+    table = image_outcomes.outcomes(run, example_of(run, "smallest")).index.outcomes
     none, wrong = int(np.isinf(table["fab-min/norm"]).sum()), int((table["fab-min/norm"] == 0).sum())
     assert none > 0
     assert f"Of 1000 images, {wrong} are wrong without a perturbation (0), and for {none} none" in words(app)
@@ -574,7 +584,9 @@ def test_smallest_perturbations_count_what_has_none(example_home):
 
 
 def chosen_runs(*methods):
-    wanted = [run for run in services.runs() if run.method in methods and run.dataset == "fashion-mnist-mini"]
+    wanted = [
+        run for run in snapshots.runs() if run.method in methods and run.dataset == "fashion-mnist-mini"
+    ]
     return [run.name for run in wanted]
 
 
@@ -710,7 +722,7 @@ def test_a_data_set_that_is_not_here_can_be_fetched_from_where_it_is_missed(empt
     assert "(170 MB)" in fetch.label
     fetch.click().run()
     assert_sound(app)
-    (job,) = services.jobs()
+    (job,) = snapshots.jobs()
     assert (job.kind, job.spec["dataset"], job.state) == ("fetch", "cifar10", "queued")
     assert not any(item.label.startswith("Fetch it now") for item in app.button)
     assert job.title in words(app)
@@ -736,7 +748,7 @@ def test_a_claim_in_pairs_rests_on_how_often_these_models_disagree(example_home)
     entries = compare([base, other], base, default_weights).entries
     chosen = [e for e in entries if e["attack"] == "pgd-20" and e["paired"]]
     share = max(e["disagreements"] / e["images"] for e in chosen)
-    images = services.paired_images_needed(0.05, share, classes=10)
+    images = sample_sizes.paired_images_needed(0.05, share, classes=10)
     assert f"disagree on up to {100 * share:.1f} % of the images" in text
     assert f"about {images:,} images of that class" in re.sub(r"\s+", " ", text)
 

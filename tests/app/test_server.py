@@ -11,8 +11,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from streamlit.web.server.app_discovery import discover_asgi_app
 
-from app import server
-from app.engine import supervision
+from app import server, supervision
 from cfa.errors import StoreError
 from tests.app.test_setup import APP
 

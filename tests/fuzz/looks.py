@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Callable, Sequence
 
 import cfa
-from app import services
+from app.engine import outside
 from cfa.data import dataset_info, load_dataset
 from cfa.jobs.database import VERSION
 from cfa.jobs.observer import Listener as PrintingListener
@@ -174,7 +174,7 @@ def around_images(place: Place) -> None:
     name = f"folder:{place.root / 'work' / 'images'}"
     place.call(dataset_info, name, place.home / "data")
     place.call(load_dataset, name, place.home / "data")
-    place.call(services.look_at, name)
+    place.call(outside.look_at, name)
     place.command("evaluate", str(place.root / "work" / "weights.safetensors"), "--dataset", name, *QUEUED)
     place.command("datasets")
 

@@ -4,62 +4,84 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from app import services
+from app.engine import (
+    brought_models,
+    budgets,
+    dataset_downloads,
+    demo,
+    downloadable,
+    evaluated,
+    evaluation_jobs,
+    histories,
+    image_outcomes,
+    job_queue,
+    outside,
+    run_folders,
+    snapshots,
+    training_jobs,
+    training_settings,
+)
 from app.outcomes import pictures
 from tests.fuzz.artefacts import DATASET
 from tests.fuzz.places import Place
 
-OF_A_RUN: tuple[Callable[[services.Run], object], ...] = (
-    *(services.history, services.knobs, services.epochs, services.manifest, services.own_weights),
-    *(services.class_groups, services.run_log, services.disk_use, services.is_link),
-    *(services.evaluations, services.of_old_weights),
+OF_A_RUN: tuple[Callable[[snapshots.Run], object], ...] = (
+    *(
+        histories.history,
+        histories.knobs,
+        histories.epochs,
+        run_folders.manifest,
+        evaluation_jobs.own_weights,
+    ),
+    *(run_folders.class_groups, run_folders.run_log, run_folders.disk_use, downloadable.is_link),
+    *(evaluated.evaluations, evaluated.of_old_weights),
 )
 
 
 def read_list(place: Place) -> None:
     """Read the list of runs."""
-    if "beta" not in {run.name for run in services.runs()}:
+    if "beta" not in {run.name for run in snapshots.runs()}:
         place.problems.append("the dashboard does not list the neighbour")
 
 
 def read_each(place: Place) -> None:
     """Read what pages show of each run: its rows, evaluations and images."""
-    for run in services.usable_runs():
+    for run in snapshots.usable_runs():
         for show in OF_A_RUN:
             place.call(show, run)
-        place.call(services.weights_bytes, run, "online", "best")
-        for evaluation in place.call(services.evaluations, run) or ():
+        place.call(downloadable.weights_bytes, run, "online", "best")
+        for evaluation in place.call(evaluated.evaluations, run) or ():
             _read_images(place, run, evaluation)
-    services.swept_runs()
+    budgets.swept_runs()
 
 
 def read_tables(place: Place) -> None:
     """Read what pages show of runs together."""
-    usable = services.usable_runs()
-    results = services.results(usable)
-    services.csv(results.per_class)
-    services.findings(usable)
-    services.untrusted_code(usable)
-    place.call(services.fairness, usable, [run.id for run in usable])
-    services.leaderboard()
-    services.missing_data(usable)
-    services.demo_jobs()
-    request = services.EvaluationRequest(attacks=("pgd-2",))
-    place.call(services.evaluation_cost, usable, request)
-    for run, _ in place.call(services.planned_evaluations, usable, request) or ():
-        place.call(services.plan_words, run, request)
+    usable = snapshots.usable_runs()
+    results = evaluated.results(usable)
+    downloadable.csv(results.per_class)
+    evaluated.findings(usable)
+    outside.untrusted_code(usable)
+    place.call(evaluated.fairness, usable, [run.id for run in usable])
+    evaluated.leaderboard()
+    evaluation_jobs.missing_data(usable)
+    demo.demo_jobs()
+    request = evaluation_jobs.EvaluationRequest(attacks=("pgd-2",))
+    place.call(evaluation_jobs.evaluation_cost, usable, request)
+    for run, _ in place.call(evaluation_jobs.planned_evaluations, usable, request) or ():
+        place.call(evaluation_jobs.plan_words, run, request)
     if usable:
-        place.call(services.pairs, usable[0], usable[-1])
+        place.call(evaluated.pairs, usable[0], usable[-1])
 
 
-def _read_images(place: Place, run: services.Run, evaluation: services.Evaluation) -> None:
-    services.is_sweep(evaluation)
-    services.finds_minimum(evaluation)
-    found = place.call(services.outcomes, run, evaluation)
+def _read_images(place: Place, run: snapshots.Run, evaluation: evaluated.Evaluation) -> None:
+    budgets.is_sweep(evaluation)
+    budgets.finds_minimum(evaluation)
+    found = place.call(image_outcomes.outcomes, run, evaluation)
     if found is None:
         return
-    services.reproductions(found)
-    for show in (services.closed_parts, services.smallest_perturbations):
+    image_outcomes.reproductions(found)
+    for show in (image_outcomes.closed_parts, budgets.smallest_perturbations):
         place.call(show, found)
     place.call(found.per_image)
     rows = np.arange(min(2, len(found.index.outcomes["image"])))
@@ -67,21 +89,21 @@ def _read_images(place: Place, run: services.Run, evaluation: services.Evaluatio
         place.call(found.confusion, column)
         place.call(pictures, found.index, column, rows)
     place.call(found.scores, found.columns)
-    images = place.call(services.test_images, found, found.index.outcomes["image"][:2].tolist())
+    images = place.call(image_outcomes.test_images, found, found.index.outcomes["image"][:2].tolist())
     if images is not None:
-        place.call(services.probabilities, found, images)
+        place.call(image_outcomes.probabilities, found, images)
 
 
 def read_jobs(place: Place) -> None:
     """Read what pages show of the queue."""
-    services.forget_snapshots()
-    services.progress()
-    services.seconds_until_queue_empty()
-    services.demo_jobs()
-    services.fetch_job(DATASET)
-    for job in services.jobs():
-        services.job_message(job)
-        services.job_log(job)
+    snapshots.forget_snapshots()
+    snapshots.progress()
+    job_queue.seconds_until_queue_empty()
+    demo.demo_jobs()
+    dataset_downloads.fetch_job(DATASET)
+    for job in snapshots.jobs():
+        job_queue.job_message(job)
+        job_queue.job_log(job)
 
 
 # What is typed on a page, or stands in its address ----------------------------------------------------
@@ -90,25 +112,25 @@ def read_jobs(place: Place) -> None:
 def _label(place: Place, text: str) -> None:
     """Give a run the text as its name, its tag and its notes."""
     for name, tags, notes in ((text, (), ""), ("alpha", (text,), ""), ("alpha", (), text)):
-        run = services.find_run(place.artefacts.alpha)
+        run = snapshots.find_run(place.artefacts.alpha)
         if run is not None:
-            place.call(services.relabel, run, name, tags, notes)
+            place.call(run_folders.relabel, run, name, tags, notes)
 
 
 def _ask(place: Place, text: str) -> None:
     """Name a run, a data set, an attack in an address."""
-    services.find_run(text)
-    for show in (services.dataset_description, services.is_missing, services.waits_for_a_look):
+    snapshots.find_run(text)
+    for show in (outside.dataset_description, outside.is_missing, outside.waits_for_a_look):
         place.call(show, text)
-    place.call(services.fetch_job, text)
+    place.call(dataset_downloads.fetch_job, text)
     for request in (
-        services.EvaluationRequest(attacks=(text,)),
-        services.EvaluationRequest(attacks=("pgd-2",), eps=text),
-        services.EvaluationRequest(attacks=("pgd-2",), sweep=text),
-        services.EvaluationRequest(attacks=("transfer",), transfer_from=text),
-        services.EvaluationRequest(attacks=("pgd-2",), weights=(text,)),
+        evaluation_jobs.EvaluationRequest(attacks=(text,)),
+        evaluation_jobs.EvaluationRequest(attacks=("pgd-2",), eps=text),
+        evaluation_jobs.EvaluationRequest(attacks=("pgd-2",), sweep=text),
+        evaluation_jobs.EvaluationRequest(attacks=("transfer",), transfer_from=text),
+        evaluation_jobs.EvaluationRequest(attacks=("pgd-2",), weights=(text,)),
     ):
-        place.call(services.evaluation_cost, services.usable_runs(), request)
+        place.call(evaluation_jobs.evaluation_cost, snapshots.usable_runs(), request)
 
 
 def _configure(place: Place, text: str) -> None:
@@ -117,32 +139,32 @@ def _configure(place: Place, text: str) -> None:
     for name in chosen:
         given = {**chosen, name: text}
         config = place.call(
-            lambda given=given: services.configure(
+            lambda given=given: training_settings.configure(
                 given["method"], given["dataset"], model=given["model"], preset=given["preset"]
             )
         )
         if config is not None:
-            services.never_happens(config)
-            services.known_estimate(config)
+            training_jobs.never_happens(config)
+            training_jobs.known_estimate(config)
 
 
 def _fetch(place: Place, text: str) -> None:
-    place.call(services.fetch_dataset, text)
+    place.call(dataset_downloads.fetch_dataset, text)
 
 
 def _open(place: Place, text: str) -> None:
     """Type a folder of images, then the place of a model."""
-    place.call(services.look_at, text)
-    place.call(services.add_model, text, DATASET, "small-cnn", "none", "")
+    place.call(outside.look_at, text)
+    place.call(brought_models.add_model, text, DATASET, "small-cnn", "none", "")
 
 
 def _add(place: Place, text: str) -> None:
     """Describe a model by texts."""
     file = str(place.root / "work" / "weights.safetensors")
     for values in ((text, "small-cnn", "none", ""), (DATASET, text, "none", "")):
-        place.call(services.add_model, file, *values)
+        place.call(brought_models.add_model, file, *values)
     for values in ((DATASET, "small-cnn", text, ""), (DATASET, "small-cnn", "none", text)):
-        place.call(services.add_model, file, *values)
+        place.call(brought_models.add_model, file, *values)
 
 
 def _upload(place: Place, text: str) -> None:
@@ -152,7 +174,7 @@ def _upload(place: Place, text: str) -> None:
 
 def upload(place: Place, name: str, content: bytes, key: str = "") -> None:
     """Upload a file with weights."""
-    place.call(services.add_uploaded_model, name, content, DATASET, "small-cnn", "none", "", key)
+    place.call(brought_models.add_uploaded_model, name, content, DATASET, "small-cnn", "none", "", key)
 
 
 FORMS: Mapping[str, Callable[[Place, str], None]] = {

@@ -1,6 +1,6 @@
-"""Who may call what of the door to the engine: here, and nowhere else, are those refused who may only look.
+"""Who may call what of `app.engine`: here, and nowhere else, are those refused who may only look.
 
-Every public function of the door is one of two sorts (a test lists them all):
+Every public function there is one of two sorts (a test lists them all):
 
 - it *looks*: it shows what the store holds, or computes from what it is given. It imports nobody's code,
   opens nothing outside of the store, and changes and starts nothing, whatever it is asked;
@@ -25,8 +25,13 @@ class MayOnlyLook(ConfigError):
 
 def looks(function: Callable[P, T]) -> Callable[P, T]:
     """Mark a function that is for everybody who sees the pages."""
-    function.right = "looks"  # type: ignore[attr-defined]
-    return function
+
+    @wraps(function)
+    def shown(*args: P.args, **kwargs: P.kwargs) -> T:
+        return function(*args, **kwargs)
+
+    shown.right = "looks"  # type: ignore[attr-defined]
+    return shown
 
 
 def acts(function: Callable[P, T]) -> Callable[P, T]:

@@ -11,22 +11,16 @@ import streamlit as st
 import torch
 
 from app import wording
-from app.engine.opened import queue, store
 from app.engine.outside import dataset_description, describe_now, waits_for_a_look
-from app.engine.rights import acts, looks
 from app.engine.snapshots import Run, forget_snapshots
+from app.process.opened import queue, store
+from app.process.rights import acts, looks
 from cfa.attacks import ATTACKS, CLEAN, named_attack, passes_of
 from cfa.config import AttackSettings
 from cfa.errors import CfaError
-from cfa.evaluation import (
-    PLANS,
-    TRANSFER,
-    EvaluationPlan,
-    EvaluationRequest,
-    default_weights,
-    estimate_evaluation_seconds,
-    load_model,
-)
+from cfa.evaluation import PLANS as PLANS
+from cfa.evaluation import TRANSFER, EvaluationPlan, default_weights, estimate_evaluation_seconds, load_model
+from cfa.evaluation import EvaluationRequest as EvaluationRequest
 from cfa.jobs.queue import Job
 from cfa.jobs.submit import submit_evaluation
 from cfa.jobs.supervisor import devices

@@ -1,10 +1,13 @@
 """What the server starts once, without anybody looking: the threads that take jobs off the queue."""
 
 import gc
+import importlib
 import logging
+import pkgutil
 
-from app import services
+from app import engine
 from app.live_chart import put_library_in_place
+from app.process import opened
 from cfa.errors import CfaError
 from cfa.home import default_home
 from cfa.jobs.supervisor import Supervisors, start_supervisors
@@ -15,13 +18,20 @@ logger = logging.getLogger(__name__)
 def start_work() -> Supervisors | None:
     """Open the store, start the supervisors and prepare what all pages need; a sentence where that fails."""
     put_library_in_place()
+    _import_what_pages_ask()
     _spare_what_stays()
     try:
-        services.store()
+        opened.store()
         return start_supervisors(default_home())
     except CfaError as error:  # every page says it too
         logger.error("No job will be started: %s", error)
         return None
+
+
+def _import_what_pages_ask() -> None:
+    """Import the pages' way to the engine, and with it torch: no visitor has to wait for that."""
+    for module in pkgutil.iter_modules(engine.__path__, f"{engine.__name__}."):
+        importlib.import_module(module.name)
 
 
 def _spare_what_stays() -> None:

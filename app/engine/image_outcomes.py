@@ -14,18 +14,19 @@ import pandas as pd
 import streamlit as st
 import torch
 
-from app.engine.opened import store
+from app.engine.evaluated import of_old_weights
 from app.engine.outside import NotLookedAt, is_outside
-from app.engine.results import of_old_weights
-from app.engine.rights import acts, looks
-from app.engine.snapshots import Run
-from app.engine.stamps import Stamps, stamp_of
-from app.outcomes import NOT_RUN, Column, columns
+from app.engine.snapshots import Job, Run, forget_snapshots, jobs
+from app.outcomes import NOT_RUN, Column, Picture, columns
+from app.process.opened import queue, store
+from app.process.rights import acts, looks
+from app.process.stamps import Stamps, stamp_of
 from cfa.attacks import CLEAN
 from cfa.data import load_dataset, to_float
 from cfa.errors import StoreError
 from cfa.evaluation import AdversarialIndex, confusion, load_adversarial, load_model, worst_case
 from cfa.home import default_home
+from cfa.jobs.submit import submit_reproduction
 from cfa.notation import parse_fraction
 from cfa.runs.evaluations import Evaluation, outcomes_file
 from cfa.runs.folder import RunFolder
@@ -244,3 +245,25 @@ def _probabilities(
 @st.cache_resource(max_entries=3, show_spinner="Loading the model")
 def _model(path: str, weights: str, checkpoint: str, stamp: tuple[int, int]) -> torch.nn.Module:
     return load_model(RunFolder(Path(path)), weights, checkpoint)
+
+
+@acts
+def make_again(found: ImageOutcomes, wanted: Sequence[Picture]) -> list[Job]:
+    """Queue jobs that make adversarial images again, one per attack."""
+    sources: dict[str, list[int]] = {}
+    for picture in wanted:
+        sources.setdefault(picture.source, []).append(picture.image)
+    submitted = [
+        submit_reproduction(store(), queue(), found.run.folder, found.evaluation.id, source, sorted(images))
+        for source, images in sources.items()
+    ]
+    forget_snapshots()
+    return submitted
+
+
+@looks
+def reproductions(found: ImageOutcomes) -> list[Job]:
+    """List the jobs that make images of an evaluation again, oldest first."""
+    return [
+        job for job in jobs() if job.kind == "reproduce" and job.spec.get("evaluation") == found.evaluation.id
+    ]

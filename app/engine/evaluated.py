@@ -8,22 +8,25 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from app.engine.rights import looks
 from app.engine.snapshots import Run, usable_runs
-from app.engine.stamps import Stamps, evaluations_stamp
+from app.process.rights import looks
+from app.process.stamps import Stamps, evaluations_stamp
 from app.tables import Condition
 from cfa.errors import ConfigError, StoreError
 from cfa.evaluation import default_weights
 from cfa.methods import display_name
 from cfa.runs.choice import Measured, chosen, left_out, of_present_weights, told_apart
-from cfa.runs.evaluations import Evaluation, list_evaluations, read_evaluations
+from cfa.runs.evaluations import Evaluation as Evaluation
+from cfa.runs.evaluations import list_evaluations, read_evaluations
 from cfa.runs.folder import RunFolder
 from cfa.tables.comparison import compare
 from cfa.tables.comparison import on_common_images as said_of_common_images
 from cfa.tables.frames import add_group_means, clean_frame, fairness_frame, measured_frame, summary_frame
 from cfa.tables.leaderboard import leaderboard as make_leaderboard
+from cfa.tables.leaderboard import pareto_front as front_of
 from cfa.tables.papers import all_published
-from cfa.tables.seeds import DistinctSeeds, distinct_seeds
+from cfa.tables.seeds import DistinctSeeds as DistinctSeeds
+from cfa.tables.seeds import distinct_seeds
 from cfa.tables.statements import Statement
 from cfa.tables.statements import statements as say
 
@@ -187,6 +190,9 @@ def _leaderboard(runs: _Stamped) -> pd.DataFrame:
             continue
         readable.append(RunFolder(Path(path)))
     return make_leaderboard(readable, all_published(), display_name)
+
+
+pareto_front = looks(front_of)
 
 
 # --- in words -------------------------------------------------------------------------------------

@@ -1,0 +1,87 @@
+"""Evaluations of several budgets, and of the smallest perturbation of every image: what Sweep draws."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+import streamlit as st
+
+from app.engine.evaluated import evaluated_runs, evaluations
+from app.engine.image_outcomes import ImageOutcomes
+from app.engine.snapshots import Run
+from app.process.rights import looks
+from cfa.attacks import CLEAN
+from cfa.attacks import finds_minimum as attack_finds_minimum
+from cfa.attacks import named_attack as build_attack
+from cfa.errors import CfaError, StoreError
+from cfa.evaluation import TRANSFER
+from cfa.runs.evaluations import Evaluation
+from cfa.tables.frames import evaluations_frame, summary_frame
+
+
+@looks
+def is_sweep(evaluation: Evaluation) -> bool:
+    """Tell whether an evaluation is one of several budgets."""
+    return bool(evaluation.plan.get("eps_sweep")) and any(row.attack != CLEAN for row in evaluation.scores)
+
+
+@looks
+def finds_minimum(evaluation: Evaluation) -> bool:
+    """Tell whether an evaluation looked for the smallest perturbation of every image."""
+    return any(_is_minimum(row.attack, row.norm) for row in evaluation.scores if row.attack != CLEAN)
+
+
+@st.cache_resource(max_entries=500, show_spinner=False)
+def _is_minimum(attack: str, norm: str) -> bool:
+    if attack == TRANSFER:
+        return False
+    try:
+        return attack_finds_minimum(build_attack(attack.partition("@")[0], norm))  # type: ignore[arg-type]
+    except CfaError:  # someone's own, or a package that is not here any more
+        return False
+
+
+@looks
+def swept_runs() -> list[Run]:
+    """List the runs with a sweep or smallest perturbations, newest first; unreadable ones are left out."""
+    found = []
+    for run in evaluated_runs():
+        try:
+            if any(is_sweep(evaluation) or finds_minimum(evaluation) for evaluation in evaluations(run)):
+                found.append(run)
+        except StoreError:
+            continue  # Evaluate and Runs say what is wrong with it
+    return found
+
+
+@looks
+def sweep_scores(chosen: Sequence[tuple[Run, Evaluation]]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Tabulate sweeps: per class, and reduced to mean and worst class, in the contracted columns."""
+    per_class = evaluations_frame([(run.folder, evaluation) for run, evaluation in chosen])
+    return per_class, summary_frame(per_class)
+
+
+@looks
+def smallest_perturbations(found: ImageOutcomes) -> pd.DataFrame:
+    """Tabulate the smallest perturbation found of every image.
+
+    Returns:
+        Columns ``image, class_index, class_name, attack, length``; 0 where the image is wrong without a
+        perturbation, infinite where none was found.
+
+    Raises:
+        StoreError: The evaluation says that it looked for them, and has none.
+    """
+    table = found.index.outcomes
+    lengths = [name for name, values in table.items() if name.endswith("/norm") and values.dtype.kind == "f"]
+    if not lengths:
+        raise StoreError(f"evaluation {found.evaluation.id} has no lengths of perturbations; evaluate again")
+    name = lengths[0]  # in a sweep the smallest budget's attack saw every image
+    return pd.DataFrame(
+        {
+            "image": table["image"],
+            "class_index": table["label"],
+            "class_name": [found.class_names[label] for label in table["label"]],
+            "attack": name.removesuffix("/norm").partition("@")[0],
+            "length": table[name].astype(float),
+        }
+    )

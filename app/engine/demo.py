@@ -1,0 +1,34 @@
+"""The demo comparison: how it is started, and its newest chain of jobs."""
+
+import os
+
+from app.engine.snapshots import forget_snapshots, jobs, runs
+from app.process.opened import queue, store
+from app.process.rights import acts, looks
+from cfa.jobs.queue import Job
+from cfa.jobs.submit import submit_demo
+
+
+@acts
+def start_demo() -> list[Job]:
+    """Queue the demo comparison: four trainings on the embedded data, then a comparison.
+
+    ``CFA_DEMO_SETTINGS`` ("train.epochs=2 data.val_fraction=0.2") changes its settings, for tests.
+    """
+    words = os.environ.get("CFA_DEMO_SETTINGS", "").split()
+    settings = {name: value for name, _, value in (word.partition("=") for word in words)}
+    submitted = submit_demo(store(), queue(), preset_overrides=settings)
+    forget_snapshots()
+    return submitted
+
+
+@looks
+def demo_jobs() -> list[Job]:
+    """Return the newest demo chain, trainings first, comparison last; empty before the first."""
+    demo_runs = {run.id for run in runs() if "demo" in run.tags and not run.read_only}
+    by_id = {job.id: job for job in jobs()}
+    for job in reversed(jobs()):
+        chain = [by_id[earlier] for earlier in job.after if earlier in by_id]
+        if job.kind == "compare" and chain and all(earlier.run_id in demo_runs for earlier in chain):
+            return [*chain, job]
+    return []

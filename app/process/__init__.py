@@ -1,0 +1,1 @@
+"""What stands behind `app.engine`, and no page: store and queue, rights, what is kept and how long."""
