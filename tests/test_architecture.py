@@ -58,7 +58,8 @@ ALLOWED |= {
 DASHBOARD = (
     ("app.process",),
     ("app.engine",),  # the only way from pages to the engine
-    ("app.elements", "app.drafts", "app.own_model"),
+    ("app.elements", "app.drafts"),
+    ("app.sections",),
     ("app.views",),
     ("app.pages", "app.supervision", "app.server", "app.main"),
 )
@@ -190,6 +191,7 @@ def test_the_rooms_of_the_tables_exist() -> None:
         ("app.charts.palette", "from app.engine import snapshots"),
         ("app.process.opened", "from app.engine.snapshots import runs"),
         ("app.engine.demo", "from app import elements"),
+        ("app.sections.one_run", "from app.views import runs"),
         ("app.views.home", "from app import supervision"),
     ],
 )

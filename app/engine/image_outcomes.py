@@ -14,6 +14,7 @@ import pandas as pd
 import streamlit as st
 import torch
 
+from app import wording
 from app.engine.evaluated import of_old_weights
 from app.engine.outside import NotLookedAt, is_outside
 from app.engine.snapshots import Job, Run, forget_snapshots, jobs
@@ -109,6 +110,12 @@ class ImageOutcomes:
             correct=tuple(np.bincount(label[ran & (predicted == label)], minlength=counts).tolist()),
             total=tuple(np.bincount(label[ran], minlength=counts).tolist()),
         )
+
+    def title(self, column: Column) -> str:
+        """Name a column: the attack, its norm and its budget."""
+        if column.name == CLEAN:
+            return "clean images"
+        return wording.condition(column.attack, *self.threat(column))
 
     def threat(self, column: Column) -> tuple[str, float]:
         """Return norm and budget of a column."""

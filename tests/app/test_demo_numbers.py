@@ -7,7 +7,7 @@ from benchmarks.demo_table import Demo
 from cfa.methods import METHODS, display_name
 from cfa.runs.store import SHIPPED_RUNS
 from cfa.training import method_card
-from tests.app.test_pages import open_page, words
+from tests.app.pages import open_page, words
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 
 from app.engine import evaluated, snapshots
 from cfa.runs.store import Store
-from tests.app.test_pages import figures, open_page, words
+from tests.app.pages import figures, open_page, words
 from tests.support.resumed import OLD_FRACTIONS, OLD_PERCENT, peer_run, resumed_run
 
 

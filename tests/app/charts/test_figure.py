@@ -4,13 +4,7 @@ import numpy as np
 import pytest
 
 from app import chart_tables, charts
-from tests.app.charts.example_frames import (
-    ACROSS,
-    COLOURS,
-    FIGURES,
-    LOOKS,
-    scores,
-)
+from tests.app.charts.example_frames import ACROSS, COLOURS, FIGURES, LOOKS, scores
 
 
 @pytest.mark.parametrize("name", FIGURES)

@@ -6,12 +6,7 @@ import numpy as np
 import pytest
 
 from app import charts
-from tests.app.charts.example_frames import (
-    EPOCHS,
-    epoch_summary,
-    gate_frame,
-    history,
-)
+from tests.app.charts.example_frames import EPOCHS, epoch_summary, gate_frame, history
 
 
 @pytest.mark.parametrize(

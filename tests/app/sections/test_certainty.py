@@ -7,7 +7,7 @@ import pytest
 
 from cfa.runs.store import Store
 from cfa.statistics import seeds_needed
-from tests.app.test_pages import open_page, words
+from tests.app.pages import open_page, words
 from tests.support.resumed import evaluate, make_run
 
 

@@ -1,0 +1,153 @@
+"""Compare's tables: every model with its difference to the baseline, and fairness metrics of the field."""
+
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from app import charts, elements, tables, wording
+from app.engine import downloadable, evaluated, training_settings
+from app.sections import comparison_choice
+
+
+def summary_section(comparison: comparison_choice.Compared) -> None:
+    """Show every model in a row, with its difference to the baseline."""
+    st.subheader("At a glance")
+    table = with_differences(comparison)
+    columns = ["series", "weights", "mean", "mean_difference", "worst", "worst_difference", "worst_class"]
+    parts = [part for part in tables.CLASS_GROUPS if part in table]
+    table = elements.percent_columns(table, parts)
+    columns += [*parts, "mean_interval", "worst_interval", "images", "seeds"]
+    columns += ["common"] if any(table["common"]) else []
+    several = set(table["seeds"] > 1)
+    interval = "interval" if len(several) != 1 else "± std" if several == {True} else "95 %"
+    st.dataframe(
+        table[columns].assign(weights=table["weights"].map(charts.WEIGHTS_TITLES)),
+        hide_index=True,
+        height="content" if len(table) <= 30 else "auto",
+        placeholder="–",
+        key="compare_table",
+        column_config={
+            "series": st.column_config.TextColumn("Model", pinned=True),
+            "weights": "Weights",
+            "mean": elements.percent_column("Mean"),
+            "mean_interval": f"Mean, {interval}",
+            "mean_difference": elements.percent_column("± baseline", "%+.1f"),
+            "worst": elements.percent_column("Worst class"),
+            "worst_interval": f"Worst, {interval}",
+            "worst_difference": elements.percent_column("± baseline ", "%+.1f"),
+            "worst_class": "Which",
+            **{part: elements.percent_column(part.capitalize()) for part in parts},
+            "images": "Images",
+            "seeds": "Seeds",
+            "common": st.column_config.TextColumn("Where the images differ", width="large"),
+        },
+    )
+    st.caption(
+        "Differences are in percentage points, to the baseline's weights of the same kind. Intervals: 95 % "
+        "for one run (the worst class's holds for all classes at once), mean ± standard deviation for "
+        "several seeds. One run of each compares two checkpoints; a statement about methods needs seeds."
+        + (" Head, medium, tail: thirds of the classes by their training images." if parts else "")
+    )
+    with st.container(horizontal=True):
+        for label, frame, file in (
+            ("Per-class CSV", comparison.results.per_class, "per_class.csv"),
+            ("Summary CSV", comparison.results.summary, "summary.csv"),
+        ):
+            elements.csv_button(label, downloadable.csv(frame), file, f"compare_{file}")
+    for finding in evaluated.findings(comparison.runs):
+        st.warning(elements.sentence(finding), icon=":material/info:")
+
+
+def with_differences(comparison: comparison_choice.Compared) -> pd.DataFrame:
+    """Add to the models, in percent, differences to the baseline, intervals, and where images differ."""
+    models, base = comparison.models, comparison.baseline
+    table = elements.percent_columns(models, ["mean", "worst"])
+    common = on_common_images(comparison)
+    table["common"] = [evaluated.on_common_images(entry) if entry else "" for entry in common]
+    for measure in ("mean", "worst"):
+        reference = models[models["group"] == base.key].set_index("weights")
+        change = 100 * (models[measure] - models["weights"].map(reference[measure]))
+        change = change.where(models["images"] == models["weights"].map(reference["images"]))
+        paired = [100 * entry[f"{measure}_difference"] if entry else None for entry in common]
+        change = change.fillna(pd.Series(paired, models.index, dtype=float))
+        change = change.where(change.abs() >= 0.05, change.abs())  # what rounds to nothing has no sign
+        table[f"{measure}_difference"] = change.where(models["group"] != base.key)
+        table[f"{measure}_interval"] = [
+            wording.percent_range(low, high)
+            for low, high in zip(models[f"{measure}_low"], models[f"{measure}_high"], strict=True)
+        ]
+    return table
+
+
+def on_common_images(comparison: comparison_choice.Compared) -> list[dict[str, Any] | None]:
+    """Find, for every row of the table, the comparison on the images that it and the baseline have in common.
+
+    ``None`` where both have the same images anyway, or nothing is known image by image.
+    """
+    base, where = comparison_choice.runs_of(comparison, comparison.baseline), comparison.condition
+    wanted = (where.dataset, where.attack, where.norm, where.eps, where.checkpoint, where.checkpoint)
+    names = ("dataset", "attack", "norm", "eps", "checkpoint", "baseline_checkpoint")
+    found: list[dict[str, Any] | None] = []
+    for key, weights in comparison.models[["group", "weights"]].itertuples(index=False, name=None):
+        group = next(group for group in comparison.groups if group.key == key)
+        others = comparison_choice.runs_of(comparison, group)
+        alone = len(base) == len(others) == 1 and key != comparison.baseline.key
+        entries = [
+            entry
+            for entry in (evaluated.pairs(base[0], others[0]) if alone else [])
+            if tuple(entry[name] for name in names) == wanted
+            and entry["weights"] == entry["baseline_weights"] == weights
+            and evaluated.on_common_images(entry)
+        ]
+        found.append(entries[0] if entries else None)
+    return found
+
+
+FAIRNESS = {
+    "worst_10_percent": ("Worst 10 %", True, "Mean of the lowest tenth of the classes, at least one."),
+    "validation_worst": (
+        "Worst on validation",
+        True,
+        "Test accuracy of the class that was worst on validation: no selection on these images.",
+    ),
+    "spread": ("Range", True, "Best minus worst class."),
+    "deviation": ("Std", True, "Standard deviation over classes."),
+    "nsd": ("NSD", False, "Standard deviation over mean; lower is fairer."),
+    "gini": ("Gini", False, "0 where all classes are equal."),
+    "rho": (
+        "rho",
+        False,
+        "DAFA: relative gain of the worst class plus that of the mean, to the baseline.",
+    ),
+    "clean_gap": ("Clean gap", True, "FRL: largest clean error of a class minus the mean."),
+    "boundary_gap": ("Boundary gap", True, "FRL: the same of clean minus robust accuracy."),
+    "nrr": ("NRR", True, "Harmonic mean of clean and robust accuracy."),
+}
+
+
+def fairness_section(comparison: comparison_choice.Compared) -> None:
+    """Show the fairness metrics of the field, folded away."""
+    with st.expander("Fairness metrics of the field", icon=":material/balance:"):
+        base = [member.run_id for member in comparison.baseline.members]
+        frame = comparison.condition.of(evaluated.fairness(comparison.runs, base))
+        table = tables.fairness(
+            comparison.seeds.of(frame), comparison.groups, training_settings.display_name, list(FAIRNESS)
+        )
+        percent = [name for name, (_, share, _) in FAIRNESS.items() if share]
+        st.dataframe(
+            elements.percent_columns(table, percent)[["series", *FAIRNESS]],
+            hide_index=True,
+            placeholder="–",
+            key="compare_fairness",
+            column_config={
+                "series": st.column_config.TextColumn("Model", pinned=True),
+                **{
+                    name: st.column_config.NumberColumn(
+                        title, format="%.1f %%" if share else "%.3f", help=says
+                    )
+                    for name, (title, share, says) in FAIRNESS.items()
+                },
+            },
+        )
+        elements.csv_button("Fairness CSV", downloadable.csv(frame), "fairness.csv", "compare_fairness_csv")

@@ -1,0 +1,94 @@
+"""What is taken for what: the matrix, its largest confusions, and the cell that is chosen."""
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from app import charts, elements, outcomes, wording
+from app.engine import image_outcomes
+
+CELL = {"true": "True class", "predicted": "Predicted class"}
+LARGEST = 12  # confusions that are listed
+
+
+def choose_cell(found: image_outcomes.ImageOutcomes, counts: np.ndarray) -> tuple[int, int]:
+    """Let people choose a cell by its classes; a click on the matrix sets the same two boxes."""
+    names = list(found.class_names)
+    columns = st.columns(2)
+    chosen = []
+    for place, (key, title), default in zip(columns, CELL.items(), largest_confusion(counts), strict=True):
+        asked = st.session_state.get(f"classes_{key}", st.query_params.get(key))
+        st.session_state[f"classes_{key}"] = asked if asked in names else names[default]
+        chosen.append(place.selectbox(title, names, key=f"classes_{key}", on_change=follow_cell))
+    return names.index(chosen[0]), names.index(chosen[1])
+
+
+def follow_cell() -> None:
+    """Let address and frame follow the choice: it was not made in the matrix."""
+    for key in CELL:
+        st.query_params[key] = st.session_state[f"classes_{key}"]
+    st.session_state.pop("classes_framed", None)
+
+
+def largest_confusion(counts: np.ndarray) -> tuple[int, int]:
+    """Find the cell off the diagonal with most images; the first on it where nothing is confused."""
+    confused = counts * (1 - np.eye(len(counts), dtype=counts.dtype))
+    true, predicted = divmod(int(confused.argmax()), len(counts))
+    return (true, predicted) if confused.any() else (0, 0)
+
+
+def show_matrix(
+    found: image_outcomes.ImageOutcomes, column: outcomes.Column, counts: np.ndarray, cell: tuple[int, int]
+) -> None:
+    """Draw the confusion matrix; a click on a cell becomes the choice.
+
+    The figure stays the same while cells are clicked (plotly frames them itself, and keeps its zoom), and
+    changes when the choice comes from elsewhere.
+    """
+    of = (found.evaluation.id, column.name)
+    framed = st.session_state.get("classes_framed")
+    if framed is None or framed[0] != of:
+        st.session_state["classes_framed"] = framed = (of, cell)
+    st.session_state["classes_names"] = found.class_names
+    card = elements.Card(
+        "Confusion",
+        "classes_confusion",
+        charts.confusion(counts, found.class_names, framed[1]),
+        f"{found.title(column)}. Rows are true classes; colours are shares of them. Click on a cell "
+        "to see its images, or choose its classes below.",
+    )
+    elements.show_card(card, on_click=take_click)
+
+
+def take_click() -> None:
+    """Choose the cell that was clicked; a second click on it, which plotly takes as taking back, as well."""
+    points = st.session_state["classes_confusion"]["selection"]["points"]
+    if points:
+        st.session_state["classes_clicked"] = points[0]["y"], points[0]["x"]
+    for key, index in zip(CELL, st.session_state.get("classes_clicked", ()), strict=False):
+        name = st.session_state["classes_names"][int(index)]
+        st.session_state[f"classes_{key}"] = st.query_params[key] = name
+
+
+def show_largest(found: image_outcomes.ImageOutcomes, counts: np.ndarray) -> None:
+    """List the largest confusions: a hundred classes have cells that are too small to read."""
+    confused = counts * (1 - np.eye(len(counts), dtype=counts.dtype))
+    order = [int(cell) for cell in np.argsort(-confused, axis=None, kind="stable")[:LARGEST]]
+    cells = [divmod(cell, len(counts)) for cell in order if confused.flat[cell]]
+    if not cells:
+        st.caption("Nothing is taken for anything else.")
+        return
+    names = found.class_names
+    rows = [(names[i], names[j], counts[i, j], 100 * counts[i, j] / counts[i].sum()) for i, j in cells]
+    with st.expander(f"The {wording.count(len(rows), 'largest confusion')}", icon=":material/table:"):
+        st.dataframe(
+            pd.DataFrame(rows, columns=["true", "predicted", "images", "share"]),
+            hide_index=True,
+            key="classes_largest",
+            column_config={
+                "true": "True class",
+                "predicted": "Predicted class",
+                "images": "Images",
+                "share": elements.percent_column("Of its class"),
+            },
+        )

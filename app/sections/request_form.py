@@ -1,0 +1,154 @@
+"""The form that says what to evaluate: weights, plan and budget; the rest has defaults, folded away."""
+
+import dataclasses
+
+import streamlit as st
+
+from app.engine import evaluation_jobs, snapshots
+
+KINDS = {"auto": "Each method's own", "online": "Online", "ema": "EMA", "fawa": "FAWA"}
+NORM_TITLES = {"": "each run's own", "linf": "L∞", "l2": "L2", "l1": "L1", "l0": "L0 (pixels)"}
+
+
+def choose_request() -> evaluation_jobs.EvaluationRequest | None:
+    """Ask for weights, plan and budget; the rest has defaults, folded away."""
+    weights, checkpoint = st.columns([3, 2])
+    kinds = weights.pills(
+        "Weights",
+        list(KINDS),
+        selection_mode="multi",
+        default=["auto"],
+        format_func=KINDS.__getitem__,
+        key="evaluate_weights",
+        help="Each method's own: FAWA for a CFA method whose gate ever opened, else online.",
+    )
+    which = checkpoint.segmented_control(
+        "Checkpoint",
+        ["best", "last"],
+        default="best",
+        required=True,
+        key="evaluate_checkpoint",
+        help="Best on validation (mean + worst class), or of the last epoch.",
+    )
+    if not kinds:
+        st.info("Choose at least one kind of weights.")
+        return None
+    preset = choose_plan()
+    attacks = choose_attacks() if not preset else ()
+    norm, eps, limit = choose_threat(preset)
+    return with_options(
+        evaluation_jobs.EvaluationRequest(
+            weights=tuple(kinds),
+            checkpoint=which or "best",
+            preset=preset or None,
+            attacks=attacks,
+            norm=norm,
+            eps=eps or None,
+            limit=limit,
+        )
+    )
+
+
+def choose_plan() -> str:
+    """Ask for one of the plans; empty for an own choice."""
+    titles = {name: preset.title for name, preset in evaluation_jobs.PLANS.items()} | {"own": "own choice"}
+    plan = st.segmented_control(
+        "Plan",
+        list(titles),
+        default="quick",
+        required=True,
+        format_func=lambda name: titles[name][:1].upper() + titles[name][1:],
+        key="plan",
+        width="stretch",
+    )
+    if plan == "own":
+        return ""
+    st.caption(evaluation_jobs.PLANS[plan].summary)
+    return str(plan)
+
+
+def choose_attacks() -> tuple[str, ...]:
+    """Ask for attacks by name."""
+    chosen = st.multiselect(
+        "Attacks",
+        evaluation_jobs.attack_names(),
+        default=["pgd-20"],
+        accept_new_options=True,
+        key="evaluate_attacks",
+        help="Any pgd-N, cw-N (margin), kl-N, with -best (same start, judged at every step: never weaker, "
+        "faster) and -rR (restarts); pgd-20@16/255 has an eps of its own; autoattack(apgd-ce,square) is a "
+        "list of members; fab-min looks for the smallest perturbation; package.module:name is an attack of "
+        "your own.",
+    )
+    return tuple(chosen)
+
+
+def choose_threat(preset: str) -> tuple[str | None, str, int | None]:
+    """Ask for norm, budget and number of images."""
+    first, second, third = st.columns(3)
+    norm = first.selectbox(
+        "Norm", list(NORM_TITLES), format_func=NORM_TITLES.__getitem__, key="evaluate_norm"
+    )
+    eps = second.text_input(
+        "eps",
+        placeholder="each run's own",
+        key="evaluate_eps",
+        help="A fraction such as 8/255, or 0.0314; for L2 and L1 a length such as 0.5.",
+    )
+    limit = third.number_input(
+        "Images",
+        min_value=1,
+        value=None,
+        step=500,
+        placeholder=evaluation_jobs.preset_images(preset),
+        key="evaluate_images",
+        help="The first of each class in file order.",
+    )
+    return norm or None, eps.strip(), None if limit is None else int(limit)
+
+
+def with_options(request: evaluation_jobs.EvaluationRequest) -> evaluation_jobs.EvaluationRequest:
+    """Ask for what most people leave alone."""
+    with st.expander("Sweep, transfer, AutoAttack's mode, images to keep", icon=":material/tune:"):
+        first, second = st.columns(2)
+        sweep = first.text_input(
+            "eps sweep",
+            placeholder="none, or 2/255, 4/255, 8/255",
+            key="evaluate_sweep",
+            help="Attacks at each budget in one job; drawn on Sweep. For the smallest perturbation of every "
+            "image choose the attack fab-min instead.",
+        )
+        runs = {run.id: run.name for run in snapshots.usable_runs() if run.kept}
+        transfer = second.selectbox(
+            "Transfer from",
+            [None, *runs],
+            format_func=lambda run_id: runs[run_id] if run_id else "no other run",
+            key="evaluate_transfer",
+            help="Adds an attack: PGD-20 images made on this run. The sanity checklist compares it with the "
+            "direct attack.",
+        )
+        mode = first.segmented_control(
+            "AutoAttack",
+            ["reference", "fast"],
+            default="reference",
+            required=True,
+            key="evaluate_mode",
+            help="Reference equals pyautoattack image for image; fast drops broken images from batches, so "
+            "that a few may come out differently.",
+        )
+        megabytes = second.number_input(
+            "Megabytes to keep",
+            min_value=0.0,
+            value=20.0,
+            step=10.0,
+            key="evaluate_megabytes",
+            help="Room for adversarial images: up to 16 of each confusion cell are kept for Classes; others "
+            "can be made again.",
+        )
+    return dataclasses.replace(
+        request,
+        sweep=(sweep or "").strip() or None,
+        transfer_from=transfer,
+        mode=mode or "reference",
+        keep_megabytes=float(megabytes),
+    )

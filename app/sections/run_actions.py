@@ -1,0 +1,64 @@
+"""What can be done with runs that are chosen: compare them, take them along, delete them."""
+
+import streamlit as st
+
+from app import elements, texts, wording
+from app.engine import downloadable, evaluated, run_folders, snapshots
+
+
+def act_on(chosen: list[snapshots.Run]) -> None:
+    """Offer what can be done with the runs that are ticked."""
+    if not chosen:
+        return
+    with st.container(horizontal=True):
+        if len(chosen) > 1:
+            st.page_link(
+                "views/compare.py",
+                label=f"Compare {wording.count(len(chosen), 'run')}",
+                icon=":material/compare_arrows:",
+                query_params={"runs": [run.name for run in chosen]},
+            )
+        downloads(chosen, "chosen")
+        own = [run for run in chosen if not run.read_only]
+        if st.button(f"Delete {wording.count(len(own), 'run')}", icon=":material/delete:", disabled=not own):
+            confirm_delete(own)
+
+
+@st.dialog("Delete for good?")
+def confirm_delete(chosen: list[snapshots.Run]) -> None:
+    """Ask before runs are deleted."""
+    size = sum(run_folders.disk_use(run) for run in chosen)
+    st.write(
+        f"This deletes {wording.count(len(chosen), 'run')} ({wording.file_size(size)}), weights included:"
+    )
+    st.markdown("\n".join(f"- {texts.plain(run.name)}" for run in chosen[:10]))
+    if len(chosen) > 10:
+        st.caption(f"and {len(chosen) - 10} more")
+    with st.container(horizontal=True):
+        if st.button("Delete", type="primary", icon=":material/delete:", key="confirm_delete"):
+            elements.attempt(
+                run_folders.delete_runs, chosen, done=f"Deleted {wording.count(len(chosen), 'run')}."
+            )
+            st.rerun()
+        if st.button("Keep", key="keep"):
+            st.rerun()
+
+
+def downloads(chosen: list[snapshots.Run], key: str) -> None:
+    """Offer the export as one zip, and the two tables of the contract."""
+    st.download_button(
+        "Export as zip",
+        lambda: downloadable.export_zip(chosen),
+        "cfa-export.zip",
+        "application/zip",
+        icon=":material/folder_zip:",
+        key=f"zip_{key}",
+        on_click="ignore",
+        disabled=all(map(downloadable.is_link, chosen)),
+    )
+    results = evaluated.results(chosen)
+    for label, table, file in (
+        ("Per-class CSV", results.per_class, "per_class.csv"),
+        ("Summary CSV", results.summary, "summary.csv"),
+    ):
+        elements.csv_button(label, downloadable.csv(table), file, f"{file}_{key}", disabled=table.empty)

@@ -1,0 +1,98 @@
+"""Classes: counts, the cell that is chosen, and its images."""
+
+import re
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from app.engine import image_outcomes, snapshots
+from tests.app.pages import MAIN, as_read, assert_sound, errors, figures, open_page, words
+from tests.app.views.examples import example_of, method
+
+
+def open_images(**query):
+    run = method("trades-cfa")
+    found = image_outcomes.outcomes(run, example_of(run, "images"))
+    return open_page("classes", run=run.name, evaluation=found.evaluation.id, **query), found
+
+
+def test_classes_counts_what_the_outcomes_say(example_home):
+    app, found = open_images(attack="pgd-20")
+    table = found.index.outcomes
+    bars, matrix = figures(app)
+    for trace, column in zip(bars["data"], ("clean", "pgd-20"), strict=True):
+        right = [((table["label"] == k) & (table[column] == k)).sum() / 100 for k in range(10)]
+        assert trace["y"] == pytest.approx(right)
+    cells = next(trace for trace in matrix["data"] if trace["type"] == "scatter")
+    names = found.class_names
+    for true, predicted, count, _ in cells["customdata"]:
+        wanted = (table["label"] == names.index(true)) & (table["pgd-20"] == names.index(predicted))
+        assert count == wanted.sum()
+
+
+def test_a_cell_shows_as_many_images_as_it_counts(example_home):
+    app, found = open_images(attack="pgd-20", true="Coat", predicted="Shirt")
+    table = found.index.outcomes
+    count = int(((table["label"] == 4) & (table["pgd-20"] == 6)).sum())
+    assert f"Coat → Shirt: {count} images" in [as_read(item.value) for item in app.subheader]
+    assert len([item for item in app.markdown if item.value.startswith("Image ")]) == 8
+    assert re.search("broken by +PGD-20", words(app))
+    assert "Images 1 to 8" in words(app)
+
+
+def test_the_boxes_choose_a_cell_as_well(example_home):
+    app, _ = open_images(attack="pgd-20")
+    app.selectbox(key="classes_true").set_value("Trouser")
+    app.selectbox(key="classes_predicted").set_value("Bag").run()
+    assert_sound(app)
+    assert "Trouser → Bag: 0 images" in [as_read(item.value) for item in app.subheader]
+    assert "No image is in this cell." in words(app)
+    assert app.query_params["true"] == "Trouser"
+
+
+def test_images_that_were_not_kept_become_a_job(own_home):
+    app, found = open_images(attack="pgd-20", true="Coat", predicted="Shirt")
+    (here,) = [item for item in app.button if item.label.startswith("Make these again")]
+    here.click().run()
+    assert_sound(app)
+    (job,) = snapshots.jobs()
+    assert (job.kind, job.run_id, job.spec["column"]) == ("reproduce", found.run.id, "pgd-20")
+    assert f"({len(job.spec['images'])})" in here.label
+    (here,) = [item for item in app.button if item.label.startswith("Make these again")]
+    assert here.disabled
+
+
+def test_shipped_runs_show_originals_and_make_nothing(dashboard, filled_home, tmp_path):
+    dashboard(tmp_path, shipped=filled_home / "runs")
+    app, _ = open_images(attack="pgd-20", true="Coat", predicted="Shirt")
+    assert "cannot be made again: this run ships with CFA Studio" in words(app)
+    assert not [item for item in app.button if item.label.startswith("Make")]
+
+
+def test_evaluations_from_before_have_classes_too(example_home):
+    run = method("pgd-at")
+    app = open_page("classes", run=run.name)
+    assert len(figures(app)) == 2
+    assert "The adversarial images were not kept; the originals are shown." in words(app)
+
+
+@pytest.mark.parametrize("file", ["outcomes.parquet", "adversarial.safetensors", "batches.parquet"])
+def test_a_damaged_evaluation_is_one_sentence(own_home, file):
+    run = method("trades-cfa")
+    found = example_of(run, "images")
+    (run.folder.path / "evaluations" / found.id / file).write_bytes(b"nothing")
+    app = AppTest.from_file(MAIN, default_timeout=60).run()
+    app.switch_page("views/classes.py")
+    app.query_params.update({"run": run.name, "evaluation": found.id})
+    app.run()
+    assert not app.exception
+    assert "evaluate again" in errors(app)[0]
+
+
+def test_a_hundred_classes_keep_names_and_numbers(example_home):
+    app = open_page("classes", run="hundred-classes")
+    bars, matrix = figures(app)
+    assert len(bars["data"][0]["x"]) == 20
+    assert "The 20 hardest of 100 classes" in words(app)
+    assert len(matrix["data"][0]["z"]) == 100
+    assert "The images cannot be shown" in words(app)

@@ -1,0 +1,178 @@
+"""Evaluate: what is asked for, what it costs, what is started, and what the numbers are worth."""
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from app.engine import evaluation_jobs, snapshots
+from tests.app.pages import MAIN, assert_sound, button, errors, open_page, words
+from tests.app.views.examples import method
+
+
+def test_an_evaluation_starts_as_a_job(own_home):
+    run = next(run for run in snapshots.runs() if run.method == "trades")
+    app = open_page("evaluate", evaluate=run.name)
+    app.number_input(key="evaluate_images").set_value(500)
+    app.text_input(key="evaluate_eps").set_value("4/255").run()
+    assert_sound(app)
+    next(item for item in app.button if item.key == "start_evaluation").click().run()
+    assert_sound(app)
+    (job,) = snapshots.jobs()
+    assert (job.kind, job.run_id, job.spec["plan"]["limit"]) == ("evaluate", run.id, 500)
+    assert job.spec["plan"]["eps"] == pytest.approx(4 / 255)
+    assert "1 evaluation queued" in words(app)
+
+
+def test_evaluate_shows_each_class_with_its_interval(example_home):
+    run = next(run for run in snapshots.runs() if run.method == "trades")
+    app = open_page("evaluate", evaluate=run.name)
+    table = app.dataframe[-1].value
+    assert len(table) == 30  # ten classes, three kinds of weights
+    assert ((table["low"] <= table["accuracy"]) & (table["accuracy"] <= table["high"])).all()
+    assert "Ankle boot" in table["class_name"].tolist()
+
+
+def test_a_bad_eps_is_one_sentence(example_home):
+    run = next(run for run in snapshots.runs() if run.method == "trades")
+    app = open_page("evaluate", evaluate=run.name)
+    app.text_input(key="evaluate_eps").set_value("300/255").run()
+    assert not app.exception
+    assert "outside (0, 1]" in errors(app)[0]
+
+
+def test_own_choice_offers_any_attack_and_a_sweep(own_home):
+    run = method("trades")
+    app = open_page("evaluate", evaluate=run.name)
+    app.segmented_control(key="plan").set_value("own").run()
+    app.multiselect(key="evaluate_attacks").set_value(["fgsm", "autoattack"])
+    app.text_input(key="evaluate_sweep").set_value("4/255, 2/255")
+    app.segmented_control(key="evaluate_mode").set_value("fast")
+    app.number_input(key="evaluate_images").set_value(100)
+    app.number_input(key="evaluate_megabytes").set_value(3.0)
+    app.selectbox(key="evaluate_transfer").set_value(method("pgd-at").id).run()
+    assert_sound(app)
+    assert "at 2/255, 4/255 on 100 images of fashion-mnist-mini, AutoAttack in the fast mode" in words(app)
+    next(item for item in app.button if item.key == "start_evaluation").click().run()
+    assert_sound(app)
+    (job,) = snapshots.jobs()
+    plan = job.spec["plan"]
+    assert list(plan["attacks"]) == ["clean", "fgsm", "autoattack", "transfer"]
+    assert list(plan["eps_sweep"]) == pytest.approx([2 / 255, 4 / 255])
+    assert (plan["mode"], plan["limit"], plan["keep_megabytes"]) == ("fast", 100, 3.0)
+    assert plan["transfer_from"] == method("pgd-at").id
+
+
+@pytest.mark.parametrize(
+    ("plan", "says"),
+    [
+        ("quick", "PGD-20 at 15/255 on 1,000 images"),
+        ("paper", "AutoAttack at 15/255 on 10,000 images"),
+        ("sanity", "noise, Square at 15/255 on 500 images"),
+    ],
+)
+def test_presets_say_what_will_run(example_home, plan, says):
+    app = open_page("evaluate", evaluate=method("trades").name)
+    app.segmented_control(key="plan").set_value(plan).run()
+    assert_sound(app)
+    assert says in words(app)
+    assert evaluation_jobs.PLANS[plan].summary in words(app)
+
+
+def test_forward_passes_are_counted_before_the_start(example_home):
+    app = open_page("evaluate", evaluate=method("trades").name)
+    # A clean pass, then 20 steps and the judge's pass of every image.
+    assert "22,000 forward passes (1,000 images)" in words(app)
+
+
+@pytest.mark.parametrize(
+    ("key", "typed", "says"),
+    [
+        ("evaluate_attacks", ["pgd-twenty"], "unknown attack 'pgd-twenty'"),
+        ("evaluate_attacks", [], "no attack is chosen"),
+        ("evaluate_attacks", ["pgd-20@x/255"], "no readable eps behind @"),
+        ("evaluate_sweep", "2/255, many", "is not a list of budgets"),
+        ("evaluate_sweep", "2/255, 300/255", "outside (0, 1]"),
+        ("evaluate_sweep", "2/255, 4", "did you mean 4/255?"),
+        ("evaluate_eps", "8", "did you mean 8/255?"),
+        ("evaluate_eps", "many", "is not a number"),
+        ("evaluate_norm", "l2", "needs a budget of its own"),
+        ("evaluate_images", 5, "less than one image for each of 10 classes"),
+    ],
+)
+def test_a_bad_plan_is_one_sentence_before_the_start(example_home, key, typed, says):
+    app = open_page("evaluate", evaluate=method("trades").name)
+    app.segmented_control(key="plan").set_value("own").run()
+    kinds = ("multiselect", "text_input", "selectbox", "number_input")
+    field = next(item for kind in kinds for item in app.get(kind) if item.key == key)
+    field.set_value(typed).run()
+    assert not app.exception
+    assert len(app.error) == 1
+    assert says.lower() in errors(app)[0].lower()
+    assert not [item for item in app.button if item.key == "start_evaluation"]
+
+
+def test_a_plan_for_another_norm_needs_its_own_budget(own_home):
+    app = open_page("evaluate", evaluate=method("trades").name)
+    app.text_input(key="evaluate_eps").set_value("0.5")
+    app.selectbox(key="evaluate_norm").set_value("l2").run()
+    assert_sound(app)
+    assert "PGD-20 at 0.5 L2 on" in words(app)
+
+
+def test_the_time_is_measured_on_demand_and_adds_up(example_home, monkeypatch):
+    asked = []
+
+    def measured(model, shape, images, classes, plan, device):
+        asked.append((shape, images, classes))
+        return 45.0
+
+    monkeypatch.setattr(evaluation_jobs, "estimate_evaluation_seconds", measured)
+    app = open_page("evaluate", evaluate=[method("trades").name, method("pgd-at").name])
+    assert "time not measured yet" in words(app)
+    next(item for item in app.button if item.key == "estimate_evaluation").click().run()
+    assert_sound(app)
+    assert "1 min 30 s" in words(app)
+    assert asked == [((1, 28, 28), 1000, 10)]  # the two networks are alike
+
+
+def test_findings_and_verdicts_stand_beside_the_numbers(example_home):
+    app = AppTest.from_file(MAIN, default_timeout=60).run()
+    app.switch_page("views/evaluate.py")
+    app.query_params["evaluate"] = method("trades-cfa").name
+    app.run()
+    assert not app.exception
+    assert "Square beat the gradient attacks" in words(app)
+    assert "of 5 checks failed" in errors(app)[0]
+    table = app.table[0].value
+    assert len(table) == 6
+    verdicts = set(table["Verdict"])
+    assert verdicts == {":green[passed]", ":red[failed]", ":gray[not made]"}
+    assert "Sweep" in [link.label for link in app.page_link]
+
+
+def test_a_model_of_ones_own_becomes_a_run_that_is_chosen(own_home, tmp_path, monkeypatch):
+    source = "import torch\n\ndef make():\n    flat = torch.nn.Flatten()\n"
+    (tmp_path / "brought.py").write_text(
+        source + "    return torch.nn.Sequential(flat, torch.nn.Linear(784, 10))\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    app = open_page("evaluate", evaluate=method("trades").name)
+    app.segmented_control(key="own_source").set_value("factory").run()
+    app.text_input(key="own_factory").set_value("brought:make")
+    button(app, "Add this model").click().run()
+    assert_sound(app)
+    assert app.multiselect(key="evaluate").value == ["brought.make"]
+    assert snapshots.find_run("brought.make").kept == (("file", "file"),)
+    assert "brought.make is a run now" in words(app)
+    assert next(item for item in app.button if item.key == "start_evaluation").label == "Start 1 evaluation"
+
+
+@pytest.mark.parametrize(
+    ("path", "says"), [("", "No model is given"), ("nowhere.pt", "There is no file 'nowhere.pt'")]
+)
+def test_a_model_that_cannot_be_read_is_one_sentence(own_home, path, says):
+    app = open_page("evaluate", evaluate=method("trades").name)
+    app.text_input(key="own_path").set_value(path)
+    button(app, "Add this model").click().run()
+    assert not app.exception
+    assert [says in error for error in errors(app)] == [True]
