@@ -1,7 +1,12 @@
-"""The arrows between the rooms, read from the import statements (design: which room may know of which)."""
+"""The shape of the code, read from the source: arrows between rooms, no circles, sizes, and names.
+
+Which room may know of which stands in `ALLOWED` and `DASHBOARD`. Every rule is shown to find what breaks it.
+"""
 
 import ast
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -221,3 +226,192 @@ def test_a_planted_import_is_found(module: str, planted: str) -> None:
 )
 def test_an_honest_import_is_not(module: str, source: str) -> None:
     assert violations(module, module.rpartition(".")[0], source) == []
+
+
+# --- no circles -----------------------------------------------------------------------------------
+
+Parsed = Mapping[str, tuple[str, ast.Module]]  # package and tree of modules, by name
+
+
+def parsed(found: Iterable[tuple[str, str, str]]) -> Parsed:
+    return {name: (package, ast.parse(source)) for name, package, source in found}
+
+
+def imported_modules(name: str, known: Parsed) -> set[str]:
+    """Give the modules that one imports; of what a package hands on, the module where it stands."""
+    package, tree = known[name]
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found |= {_where(_base(node, package), alias.name, known) for alias in node.names}
+    return (found & set(known)) - {name}
+
+
+def _base(node: ast.ImportFrom, package: str) -> str:
+    if not node.level:
+        return node.module or ""
+    return ".".join(
+        [*package.split(".")[: len(package.split(".")) - node.level + 1], *filter(None, [node.module])]
+    )
+
+
+def _where(base: str, item: str, known: Parsed) -> str:
+    """Follow a name through the packages that hand it on."""
+    if f"{base}.{item}" in known or base not in known:
+        return f"{base}.{item}"
+    package, tree = known[base]
+    for node in tree.body:
+        if isinstance(node, ast.ImportFrom):
+            for alias in node.names:
+                if item == (alias.asname or alias.name):
+                    return _where(_base(node, package), alias.name, known)
+    return base
+
+
+def circle(known: Parsed) -> list[str]:
+    """Give modules that import each other in a circle; none where there is no circle."""
+    try:
+        TopologicalSorter({name: imported_modules(name, known) for name in known}).prepare()
+    except CycleError as error:
+        return list(error.args[1])
+    return []
+
+
+@pytest.mark.parametrize("top", ["cfa", "app"])
+def test_no_modules_import_each_other_in_a_circle(top: str) -> None:
+    assert circle(parsed(modules(top))) == []
+
+
+@pytest.mark.parametrize(
+    "planted",
+    [
+        {"top.a": "from top.b import f", "top.b": "def g():\n    import top.a"},
+        {"top.a": "from top import b", "top.b": "from top.c import f", "top.c": "from .a import g"},
+        {"top": "from top.b import f", "top.a": "from top import f", "top.b": "from top.a import g"},
+        {"top.a": "if TYPE_CHECKING:\n    from top.b import B", "top.b": "from top.a import make"},
+    ],
+    ids=["local", "relative", "through a package", "for types"],
+)
+def test_a_planted_circle_is_found(planted: dict[str, str]) -> None:
+    assert circle(parsed((name, "top", source) for name, source in planted.items())) != []
+
+
+def test_a_package_that_hands_names_on_makes_no_circle() -> None:
+    sources = {"top": "from top.a import f\nfrom top.b import g", "top.a": "", "top.b": "from top import f"}
+    assert circle(parsed((name, "top", source) for name, source in sources.items())) == []
+
+
+# --- sizes ----------------------------------------------------------------------------------------
+
+MOST_LINES = {"file": 400, "function": 60}
+
+
+def too_long(module: str, source: str) -> list[str]:
+    """Name a file, and the functions in it, that are too long to be read at once."""
+    lengths = {("file", module): len(source.splitlines())}
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            lengths["function", f"{module}.{node.name}"] = (node.end_lineno or 0) - node.lineno + 1
+    return [
+        f"{name} has {lines} lines" for (kind, name), lines in lengths.items() if lines > MOST_LINES[kind]
+    ]
+
+
+@pytest.mark.parametrize("top", ["app"])
+def test_no_file_and_no_function_is_too_long(top: str) -> None:
+    assert [line for name, _, source in modules(top) for line in too_long(name, source)] == []
+
+
+def test_planted_lengths_are_found() -> None:
+    function = "def f():\n" + "    x = 1\n" * 59
+    assert too_long("m", function + "\n" * 340) == []
+    assert too_long("m", function + "\n" * 341) == ["m has 401 lines"]
+    nested = "class C:\n    async def g(self):\n" + "        x = 1\n" * 60
+    assert too_long("m", nested) == ["m.g has 61 lines"]
+
+
+# --- names ----------------------------------------------------------------------------------------
+
+
+def shared(named: Iterable[tuple[str, str]]) -> list[list[str]]:
+    """Give the places that have a name in common, from pairs of name and place."""
+    places = defaultdict(list)
+    for name, place in named:
+        places[name].append(place)
+    return [found for found in places.values() if len(found) > 1]
+
+
+def own_names(top: str) -> Iterator[tuple[str, str]]:
+    """Give the last part of every module's name, and the module; packages and commands aside."""
+    for file in sorted((PROJECT / top).rglob("*.py")):
+        place = file.relative_to(PROJECT)
+        if file.stem != "__init__" and "commands" not in place.parts:
+            yield file.stem, str(place)
+
+
+def public_classes(module: str, source: str) -> Iterator[tuple[str, str]]:
+    """Give the public classes of a module, and where they stand."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+            yield node.name, module
+
+
+@pytest.mark.parametrize("top", ["cfa", "app"])
+def test_no_two_modules_share_a_name(top: str) -> None:
+    assert shared(own_names(top)) == []
+
+
+def test_no_two_public_classes_share_a_name() -> None:
+    classes = (
+        c for top in ("cfa", "app") for name, _, source in modules(top) for c in public_classes(name, source)
+    )
+    assert shared(classes) == []
+
+
+def test_planted_names_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(f"{__name__}.PROJECT", tmp_path)
+    for place in ("cfa/a/plan.py", "cfa/b/plan.py", "cfa/b/__init__.py", "cfa/commands/plan.py"):
+        (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / place).touch()
+    (tmp_path / "cfa/a/__init__.py").touch()
+    assert shared(own_names("cfa")) == [["cfa/a/plan.py", "cfa/b/plan.py"]]
+    sources = {
+        "cfa.a": "class Cell: ...",
+        "app.b": "def f():\n    class Cell: ...",
+        "app.c": "class _Cell: ...",
+    }
+    found = (c for name, source in sources.items() for c in public_classes(name, source))
+    assert shared(found) == [["cfa.a", "app.b"]]
+
+
+PACKAGES = ("app", "app.engine", "app.process", "app.sections")
+
+
+def hidden_modules(source: str) -> set[str]:
+    """Name the modules of the dashboard that a source imports and hides behind a name of its own."""
+    nodes = list(ast.walk(ast.parse(source)))
+    of_packages = [node for node in nodes if isinstance(node, ast.ImportFrom) and node.module in PACKAGES]
+    imported = {alias.asname or alias.name for node in of_packages for alias in node.names}
+    own = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+    own |= {node.arg for node in nodes if isinstance(node, ast.arg)}
+    own |= {node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+    return imported & own
+
+
+def test_pages_hide_no_module_behind_a_variable() -> None:
+    assert {name: found for name, _, source in modules("app") if (found := hidden_modules(source))} == {}
+
+
+@pytest.mark.parametrize(
+    "planted",
+    [
+        "demo = 1",
+        "def f(demo): ...",
+        "def f():\n    for demo in (): ...",
+        "class C:\n    def demo(self): ...",
+    ],
+)
+def test_a_planted_variable_is_found(planted: str) -> None:
+    assert hidden_modules(f"from app.engine import demo, snapshots\n{planted}") == {"demo"}

@@ -12,7 +12,8 @@ from cfa.models.foreign import (
     weights_in_float32,
     weights_type,
 )
-from cfa.models.networks import MODELS, ModelBuilder, ModelSpec, build_model, for_training, wants_spec
+from cfa.models.model_spec import ModelSpec
+from cfa.models.networks import MODELS, ModelBuilder, build_model, for_training, wants_spec
 from cfa.models.normalise import Normalise, NormalisedModel, channel_statistics
 from cfa.models.preact_resnet import PreActResNet18
 from cfa.models.resnet import ResNet18

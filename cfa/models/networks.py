@@ -2,13 +2,13 @@
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
 from torch import nn
 
 from cfa.errors import CfaError, ConfigError
 from cfa.models.foreign import as_network
+from cfa.models.model_spec import ModelSpec
 from cfa.models.normalise import Normalise, NormalisedModel
 from cfa.models.preact_resnet import PreActResNet18
 from cfa.models.resnet import ResNet18
@@ -18,43 +18,6 @@ from cfa.models.wide_resnet import WideResNet
 from cfa.registry import Registry
 
 SMALLEST_IMAGE = 8  # three halvings leave one pixel
-
-
-@dataclass(frozen=True)
-class ModelSpec:
-    """What the data ask of a network.
-
-    Attributes:
-        channels: colour channels of an image.
-        num_classes: length of the logits.
-        image_size: side of an image in pixels.
-        mean: of each channel, in [0, 1].
-        std: standard deviation of each channel, above 0.
-
-    Raises:
-        ConfigError: a number that no network can be built for.
-    """
-
-    channels: int
-    num_classes: int
-    image_size: int
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-
-    def __post_init__(self) -> None:
-        """Check the numbers against each other."""
-        if self.channels < 1 or self.num_classes < 2 or self.image_size < 1:
-            raise ConfigError(
-                f"a network for {self.channels} channels, {self.num_classes} classes and images of "
-                f"{self.image_size} pixels cannot be built; at least 1, 2 and 1 are needed"
-            )
-        if not len(self.mean) == len(self.std) == self.channels:
-            raise ConfigError(
-                f"normalisation has {len(self.mean)} means and {len(self.std)} standard deviations; "
-                f"give one of each per channel ({self.channels})"
-            )
-        if min(self.std) <= 0:
-            raise ConfigError(f"normalisation divides by std={self.std}; each must be above 0")
 
 
 ModelBuilder = Callable[[ModelSpec], nn.Module]

@@ -2,19 +2,17 @@
 
 import difflib
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch import nn
 
 from cfa.errors import ConfigError, UnknownName
-
-if TYPE_CHECKING:
-    from cfa.models.networks import ModelSpec
+from cfa.models.model_spec import ModelSpec
 
 SCHEME = "timm"
 
 
-def timm_builder(name: str) -> "Callable[[ModelSpec], nn.Module]":
+def timm_builder(name: str) -> Callable[[ModelSpec], nn.Module]:
     """Return what builds timm's network of that name, with weights drawn anew: none are downloaded.
 
     Raises:
@@ -33,13 +31,13 @@ def timm_builder(name: str) -> "Callable[[ModelSpec], nn.Module]":
         hint = f"did you mean {' or '.join(near)}?" if near else "see timm.list_models()"
         raise UnknownName(f"timm {timm.__version__} has no model {name!r}; {hint}")
 
-    def build(spec: "ModelSpec") -> nn.Module:
+    def build(spec: ModelSpec) -> nn.Module:
         return _build(timm, name, spec)
 
     return build
 
 
-def _build(timm: Any, name: str, spec: "ModelSpec") -> nn.Module:
+def _build(timm: Any, name: str, spec: ModelSpec) -> nn.Module:
     settings = {"num_classes": spec.num_classes, "in_chans": spec.channels}
     pretrained = timm.models.get_pretrained_cfg(name)
     if getattr(pretrained, "fixed_input_size", False):  # ViT and others, whose weights depend on the size
