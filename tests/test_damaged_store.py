@@ -314,6 +314,9 @@ BAD_EVALUATIONS: dict[str, Damage] = {
     "another part than its scores": changed(split="val"),
     "a budget in words": changed(plan={"eps": "8"}),
     "a sweep that is no list": changed(plan={"eps_sweep": 5}),
+    "a setting's budget in words": changed(settings={"pgd-20": {"eps": "8"}}),
+    "a setting's budget that is a list": changed(settings={"pgd-20": {"eps": [0.1]}}),
+    "a mode of no kind": changed(settings={"autoattack": {"eps": 0.1, "mode": {"fast": 1}}}),
     "a sweep without end": changed(plan={"eps_sweep": [0.1, float("inf")]}),
 }
 

@@ -136,7 +136,6 @@ def evaluate_weights(
             f"run {run.name!r} knows {len(run.class_names)} classes and {dataset.name} has "
             f"{dataset.num_classes}; evaluate it on {run.config.dataset}"
         )
-    called_otherwise = class_names_finding(run.class_names, dataset)
     evaluation_id = evaluation_id or new_id()
     scratch = parts_folder(run, evaluation_id)
     loaded, transfer = load_kept(run, weights, checkpoint, device), transfer_source(run, plan, device)
@@ -148,10 +147,7 @@ def evaluate_weights(
         device,
         observer,
         scratch,
-        # A run that trained on has other `best` weights: nothing of the old ones is taken up again.
-        identity=" ".join(
-            [weights, checkpoint, *(found.identity.hash for found in (loaded, transfer) if found)]
-        ),
+        identity=_identity(weights, checkpoint, loaded, transfer),
         transfer=transfer.model if transfer else None,
     )
     evaluation = summarise(
@@ -162,19 +158,27 @@ def evaluate_weights(
         checkpoint=checkpoint,
         epoch=loaded.identity.epoch or 0,
         weights_hash=loaded.identity.hash,
-        findings=(
-            *run.config.marks(),
-            *([called_otherwise] if called_otherwise else []),
-            *([came_as_finding(loaded.came_as)] if loaded.came_as else []),
-        ),
+        findings=_findings_of(run, loaded, dataset),
         evaluation_id=evaluation_id,
+        loaded_as=loaded_as,
     )
-    evaluation = dataclasses.replace(evaluation, loaded_as=loaded_as)
     save_outcomes(run, evaluation, outcomes)
     shutil.rmtree(scratch, ignore_errors=True)
     for finding in evaluation.findings:
         observer.log(finding)
     return evaluation
+
+
+def _identity(weights: str, checkpoint: str, loaded: LoadedWeights, transfer: LoadedWeights | None) -> str:
+    """Say whose batches may be taken up again: a run that trained on has other `best` weights."""
+    return " ".join([weights, checkpoint, *(found.identity.hash for found in (loaded, transfer) if found)])
+
+
+def _findings_of(run: RunFolder, loaded: LoadedWeights, dataset: Dataset) -> tuple[str, ...]:
+    """Say what is known of a run and its weights before anything is attacked."""
+    called_otherwise = class_names_finding(run.class_names, dataset)
+    came_as = came_as_finding(loaded.came_as) if loaded.came_as else None
+    return (*run.config.marks(), *(said for said in (called_otherwise, came_as) if said))
 
 
 def transfer_source(run: RunFolder, plan: EvaluationPlan, device: torch.device) -> LoadedWeights | None:
@@ -197,12 +201,14 @@ def summarise(
     weights_hash: str = "",
     findings: tuple[str, ...] = (),
     evaluation_id: str | None = None,
+    loaded_as: str = "",
 ) -> Evaluation:
     """Sum outcomes into an evaluation that says in full how they were made, and of which weights."""
     return Evaluation(
         id=evaluation_id or new_id(),
         created=now(),
         dataset=dataset.name,
+        loaded_as=loaded_as,
         split="test",
         weights=weights,
         checkpoint=checkpoint,

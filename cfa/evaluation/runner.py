@@ -7,23 +7,23 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from cfa.attacks import CLEAN, Attack, ImageNoise, Member, finds_minimum, starts_per_image
+from cfa.attacks import CLEAN, Member, finds_minimum
 from cfa.data import Images, to_float
 from cfa.errors import CheckpointError, UnknownName
 from cfa.evaluation import findings as said
 from cfa.evaluation.admission import LOOKED_AT, require_gradient
 from cfa.evaluation.conditions import ARITHMETIC, reported
-from cfa.evaluation.judge import Judgement, judge, largest_length
 from cfa.evaluation.keeper import Keeper, joined, within_budget
 from cfa.evaluation.meter import Meter
+from cfa.evaluation.one_batch import Batches
 from cfa.evaluation.outcomes import NOT_RUN, AdversarialImages, Outcomes
 from cfa.evaluation.plan import EvaluationPlan
 from cfa.evaluation.probe import PROBED, Probe, close, probe
 from cfa.evaluation.scratch import Part, Partition, Scratch
 from cfa.evaluation.trials import Trial, TrialStep, trials
-from cfa.models import admit, require_finite
+from cfa.models import admit
 from cfa.progress import Observer
 
 
@@ -73,6 +73,7 @@ class Runner:
         self._transfer = transfer
         self._trials = trials(plan, num_classes, transfer)
         self._meter = Meter(model, observer)
+        self._batches = Batches(model, self._meter, images, positions, plan)
         self._scratch = Scratch(scratch, _identity(plan, identity))
         self._label = images.labels.cpu().numpy()
         self._table = _Table()
@@ -108,15 +109,10 @@ class Runner:
         found = [(trial, step) for trial in self._trials for step in trial.steps if step.column == column]
         if not found:
             raise UnknownName(f"the plan has no attack {column!r}; it has: {', '.join(self._plan.attacks)}")
-        (trial, step), images = found[0], self._images.subset(torch.from_numpy(members))
+        trial, step = found[0]
         assert step.attack is not None
         with self._ready():
-            x = to_float(images.images)
-            x_adv = self._attacked(
-                step.attack, x, images.labels, trial.eps, batch, members, said.WarningListener()
-            )
-            predicted, _, _ = self._judged(step.attack, trial.eps, x, x_adv, images.labels)
-        return x_adv.clamp(0, 1).float().cpu().numpy(), predicted
+            return self._batches.attack_again(step.attack, trial.eps, batch, members)
 
     def _ready(self) -> AbstractContextManager[None]:
         return reported(self._images.images.device, self._raw, self._transfer)
@@ -255,10 +251,13 @@ class Runner:
         part = self._scratch.part(number, batch)
         if part is not None:
             self._meter.done += part.passes
-            keeper.count(label[part.kept], part.predicted[part.kept], self._image_bytes())
+            keeper.count(label[part.kept], part.predicted[part.kept], self._batches.image_bytes)
             return part
         try:
-            part = self._compute(step, trial, batch, np.array(members), keeper)
+            if trial is None or step.attack is None:
+                part = self._batches.predict(np.array(members))
+            else:
+                part = self._batches.attack(step.attack, trial.eps, batch, np.array(members), keeper)
         except torch.OutOfMemoryError:
             if len(members) == 1:
                 raise
@@ -268,72 +267,6 @@ class Runner:
             return None
         self._scratch.keep_part(number, batch, part)
         return part
-
-    def _compute(
-        self, step: TrialStep, trial: Trial | None, batch: int, members: np.ndarray, keeper: Keeper
-    ) -> Part:
-        images = self._images.subset(torch.from_numpy(members))
-        before, x = self._meter.done, to_float(images.images)
-        if trial is None or step.attack is None:
-            with torch.no_grad():
-                logits = self._meter(x)
-            require_finite(logits, self._raw)
-            nothing = np.zeros(0, np.float32)
-            predicted = logits.argmax(dim=1).cpu().numpy().astype(np.int16)
-            return Part(predicted, nothing, nothing.astype(np.int32), nothing, self._meter.done - before)
-        heard = said.WarningListener()
-        x_adv = self._attacked(step.attack, x, images.labels, trial.eps, batch, members, heard)
-        predicted, verdict, length = self._judged(step.attack, trial.eps, x, x_adv, images.labels)
-        label = images.labels.cpu().numpy()
-        changed = (verdict.allowed & (verdict.length > 0)).cpu().numpy()
-        if finds_minimum(step.attack):
-            changed &= predicted != label
-        kept = keeper.choose(label, predicted, changed, self._image_bytes())
-        return Part(
-            predicted,
-            length,
-            kept,
-            x_adv[torch.from_numpy(kept).long().to(x.device)].clamp(0, 1).float().cpu().numpy(),
-            self._meter.done - before,
-            int((~verdict.allowed).sum()),
-            heard.zero_gradients(),
-        )
-
-    def _judged(
-        self, attack: Attack, eps: float, x: Tensor, x_adv: Tensor, y: Tensor
-    ) -> tuple[np.ndarray, Judgement, np.ndarray]:
-        """Return the classes that count, the whole judgement, and a minimum-norm attack's norms."""
-        norm, minimum = self._plan.norm, finds_minimum(attack)
-        verdict = judge(self._meter, x, x_adv, norm, np.inf if minimum else eps)
-        predicted, length = verdict.predicted.cpu().numpy(), np.zeros(0)
-        if minimum:
-            label = y.cpu().numpy()
-            length = np.where(predicted != label, verdict.length.cpu().numpy(), np.inf)
-            # Only images that are right were attacked: where the budget does not suffice, they stay right.
-            predicted = np.where(length <= largest_length(norm, eps), predicted, label)
-        return predicted.astype(np.int16), verdict, length
-
-    def _attacked(
-        self,
-        attack: Attack,
-        x: Tensor,
-        y: Tensor,
-        eps: float,
-        batch: int,
-        members: np.ndarray,
-        heard: said.WarningListener,
-    ) -> Tensor:
-        """Attack one batch; an image's start depends on the plan's seed and on its place in the test part."""
-        seed = self._plan.seed * 1_000_003
-        if self._plan.starts == "image" and starts_per_image(attack):
-            seeds = [seed + place for place in self._positions[members].tolist()]
-            return attack(self._meter, x, y, eps, generator=ImageNoise.seeded(seeds))
-        noise = torch.Generator(device=x.device)
-        if isinstance(attack, Member):
-            noise.manual_seed(self._plan.seed)  # pyautoattack seeds every batch alike
-            return attack(self._meter, x, y, eps, generator=noise, logger=heard)
-        noise.manual_seed(seed + batch)
-        return attack(self._meter, x, y, eps, generator=noise)
 
     def _write_down(
         self, step: TrialStep, trial: Trial | None, members: np.ndarray, batch: int, part: Part
@@ -388,9 +321,6 @@ class Runner:
                 count = everyone if other.everyone else holding
             ahead += sum(count * later.passes for later in steps)
         self._meter.total = self._meter.done + ahead
-
-    def _image_bytes(self) -> int:
-        return 4 * self._images.images[0].numel()
 
     def _outcomes(self) -> Outcomes:
         table, plan = self._table, self._plan

@@ -68,7 +68,9 @@ class Evaluation:
     seed: Count
     limit: Count | None
     scores: tuple[Scores, ...]
-    settings: Mapping[str, Mapping[str, Any]]
+    settings: Annotated[
+        Mapping[str, Mapping[str, Any]], AfterValidator(lambda settings: _checked_settings(settings))
+    ]
     findings: tuple[Text, ...] = ()
     class_names: Names = ()
     checks: tuple[Verdict, ...] = ()
@@ -118,10 +120,23 @@ class Evaluation:
 def _checked_plan(plan: Mapping[str, Any]) -> Mapping[str, Any]:
     """Refuse a plan whose budgets, which titles name, are none; the rest is checked by who repeats it."""
     sweep = plan.get("eps_sweep", [])
-    for eps in (plan.get("eps", 0), *(sweep if isinstance(sweep, list) else [None])):
-        if isinstance(eps, bool) or not isinstance(eps, int | float) or not 0 <= eps < math.inf:
-            raise ValueError("has an eps that is no budget")
+    _require_budgets((plan.get("eps", 0), *(sweep if isinstance(sweep, list) else [None])))
     return plan
+
+
+def _checked_settings(settings: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Mapping[str, Any]]:
+    """Refuse settings whose mode and budget, which tables name, are none; the others are only compared."""
+    for attack, ran_with in settings.items():
+        _require_budgets((ran_with.get("eps", 0),), of=f"{attack[:80]} ")
+        if ran_with.get("mode", "fast") not in ("reference", "fast"):
+            raise ValueError(f"{attack[:80]} has a mode that is none")
+    return settings
+
+
+def _require_budgets(budgets: Sequence[Any], of: str = "") -> None:
+    for eps in budgets:
+        if isinstance(eps, bool) or not isinstance(eps, int | float) or not 0 <= eps < math.inf:
+            raise ValueError(f"{of}has an eps that is no budget")
 
 
 def new_id() -> str:
