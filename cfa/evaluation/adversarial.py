@@ -1,6 +1,7 @@
 """Outcomes on disk: the table, the batches, and the adversarial images that were kept."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,12 @@ from safetensors.numpy import save
 
 from cfa.attacks import CLEAN
 from cfa.errors import StoreError, UnknownName
-from cfa.evaluation.columns import by_of, composite_of, member_of
 from cfa.evaluation.outcomes import NOT_RUN, AdversarialImages, Outcomes
 from cfa.files import make_folder, write_bytes
+from cfa.runs.columns import Column, Columns
 from cfa.runs.evaluations import (
     Evaluation,
+    columns_of,
     outcomes_file,
     read_columns,
     read_evaluation,
@@ -62,12 +64,14 @@ class AdversarialIndex:
 
     Attributes:
         outcomes: The table, column by column.
+        columns: What they are.
         batches: The batch in which each column attacked an image.
         kept: The adversarial images that are stored.
         made_again: Those that were made again since, with the class that they were predicted as then.
     """
 
     outcomes: dict[str, np.ndarray]
+    columns: Columns
     batches: dict[str, np.ndarray]
     kept: AdversarialImages | None
     made_again: AdversarialImages | None = None
@@ -87,9 +91,11 @@ class AdversarialIndex:
         """
         if self.kept is None:
             return None
-        column = attack if attack in self.kept.attacks else composite_of(attack)
-        row = self.kept.row(column, image)
-        if row is None or (column != attack and self._of(by_of(column), image) != member_of(attack)):
+        column = self.columns.get(attack)
+        if column is None:
+            return None
+        row = self.kept.row(column.whole or attack, image)
+        if row is None or (column.member and self._breaker(column, image) != column.member):
             return None
         found: np.ndarray = self.kept.images[row]
         return found
@@ -104,6 +110,10 @@ class AdversarialIndex:
         predicted = int(self.made_again.predicted[row])
         return Remade(self.made_again.images[row], predicted, predicted != self._of(column, image))
 
+    def _breaker(self, column: Column, image: int) -> str:
+        by = self.columns.broken_by(column.whole)
+        return str(self._of(by.name, image)) if by is not None else ""
+
     def _of(self, column: str, image: int) -> Any:
         """Return what the table says of an image; its positions ascend."""
         return self.outcomes[column][np.searchsorted(self.outcomes["image"], image)]
@@ -117,8 +127,9 @@ def load_adversarial(run: RunFolder, evaluation_id: str) -> AdversarialIndex:
     """
     folder = outcomes_file(run, evaluation_id).parent
     try:
-        outcomes = read_outcomes(run, evaluation_id)
-        classes = read_evaluation(run, evaluation_id).scores[0].classes
+        evaluation = read_evaluation(run, evaluation_id)
+        outcomes, columns = read_outcomes(run, evaluation_id), columns_of(run, evaluation)
+        classes = evaluation.scores[0].classes
         batches: dict[str, np.ndarray] = {}
         if (folder / "batches.parquet").exists():
             batches = read_columns(folder / "batches.parquet")
@@ -130,7 +141,7 @@ def load_adversarial(run: RunFolder, evaluation_id: str) -> AdversarialIndex:
         raise StoreError(
             f"the outcomes of evaluation {evaluation_id} cannot be read ({error}); evaluate again"
         ) from error
-    index = AdversarialIndex(outcomes, batches, kept, made_again)
+    index = AdversarialIndex(outcomes, columns, batches, kept, made_again)
     if (problem := _problem(index, classes)) is not None:
         raise StoreError(
             f"the outcomes of evaluation {evaluation_id} cannot be read ({problem}); evaluate again"
@@ -149,6 +160,8 @@ def _problem(index: AdversarialIndex, classes: int) -> str | None:
         return "its images do not ascend"
     if (table["label"] < 0).any() or table[CLEAN].dtype.kind not in "iu":
         return "a label, or what was predicted without an attack, is no class"
+    if (said := _problem_of_columns(table, index.columns)) is not None:
+        return said
     for name, values in table.items():
         if name != "image" and values.dtype.kind in "iu" and not _are_classes(values, classes):
             return f"its column {name[:80]} names a class beyond its {classes}"
@@ -157,6 +170,17 @@ def _problem(index: AdversarialIndex, classes: int) -> str | None:
             return f"batches of {name[:80]!r} are not those of its images"
     parts = [part for part in (index.kept, index.made_again) if part is not None]
     return next((said for part in parts if (said := _problem_of_images(part, classes))), None)
+
+
+def _problem_of_columns(table: Mapping[str, np.ndarray], columns: Columns) -> str | None:
+    kinds = {"classes": "iu", "members": "O", "norms": "f"}
+    for column in columns:
+        if column.name not in table:
+            return f"there is no column {column.name[:80]}"
+        if table[column.name].dtype.kind not in kinds[column.holds]:
+            return f"its column {column.name[:80]} holds no {column.holds}"
+    left = next((name for name in table if name not in ("image", "label") and not columns.get(name)), None)
+    return None if left is None else f"nothing says what its column {left[:80]} is"
 
 
 def _are_classes(values: np.ndarray, classes: int) -> bool:

@@ -13,7 +13,6 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from cfa.attacks import CLEAN
 from cfa.data import Dataset, Images, to_float
 from cfa.errors import CheckpointError, ConfigError
 from cfa.evaluation.admission import LOOKED_AT, weights_as_needed
@@ -26,7 +25,6 @@ from cfa.evaluation.outcomes import Outcomes
 from cfa.evaluation.plan import EvaluationPlan, chosen_images
 from cfa.evaluation.runner import Runner
 from cfa.evaluation.sanity import is_checklist, verdicts
-from cfa.evaluation.trials import trials
 from cfa.models import NormalisedModel, OnCopies, as_network
 from cfa.progress import Observer
 from cfa.runs.evaluations import Evaluation, new_id, parts_folder
@@ -215,7 +213,7 @@ def summarise(
         epoch=epoch,
         seed=plan.seed,
         limit=plan.limit,
-        scores=scores_of(outcomes, plan, dataset.num_classes, epoch=epoch, weights=weights),
+        scores=scores_of(outcomes, dataset.num_classes, epoch=epoch, weights=weights),
         settings={name: plan.settings(name, dataset.num_classes) for name in plan.attacks},
         arithmetic=ARITHMETIC,
         findings=(*findings, *outcomes.findings),
@@ -223,29 +221,25 @@ def summarise(
         weights_hash=weights_hash,
         test_fingerprint=dataset.test_fingerprint,
         checks=verdicts(outcomes, plan) if is_checklist(plan) else (),
+        columns=outcomes.described.everything,
         # As JSON reads it back: lists for tuples.
         plan={name: list(v) if isinstance(v, tuple) else v for name, v in dataclasses.asdict(plan).items()},
     )
 
 
-def scores_of(
-    outcomes: Outcomes, plan: EvaluationPlan, num_classes: int, *, epoch: int, weights: str
-) -> tuple[Scores, ...]:
+def scores_of(outcomes: Outcomes, num_classes: int, *, epoch: int, weights: str) -> tuple[Scores, ...]:
     """Sum outcomes into one row of counts per attack."""
     total = outcomes.total(num_classes)
-    columns = [(CLEAN, CLEAN, 0.0)] + [
-        (trial.column, trial.attack, trial.eps) for trial in trials(plan, num_classes, nn.Identity())
-    ]
     return tuple(
         Scores(
             epoch=epoch,
             split="test",
             weights=weights,
-            attack=attack,
-            norm="none" if attack == CLEAN else plan.norm,
-            eps=eps,
-            correct=outcomes.correct(column, num_classes),
+            attack=column.attack,
+            norm=column.norm,
+            eps=column.eps,
+            correct=outcomes.correct(column.name, num_classes),
             total=total,
         )
-        for column, attack, eps in columns
+        for column in outcomes.described.wholes()
     )

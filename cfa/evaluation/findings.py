@@ -185,15 +185,15 @@ _CROSS_ENTROPY = "what fgsm, pgd-N, apgd-ce and others that raise it leave is no
 
 def more_right_finding(trial: Trial, outcomes: Outcomes) -> str | None:
     """Say whether more images are right under an attack than without."""
-    clean, attacked = (outcomes.predictions[name] == outcomes.label for name in (CLEAN, trial.column))
+    clean, attacked = (outcomes.predictions[name] == outcomes.label for name in (CLEAN, trial.column.name))
     gained, lost = int((attacked & ~clean).sum()), int((clean & ~attacked).sum())
     # Noise and the images of another model may help some by chance: up to two standard deviations.
     by_chance = any(isinstance(step.attack, Noise | Transfer) for step in trial.steps)
     if gained - lost <= (2 * np.sqrt(gained + lost) if by_chance else 0):
         return None
     return (
-        f"more images are right under {trial.column} than without an attack (by {gained - lost}): it lowers "
-        f"the loss that it should raise; {_GRADIENTS}"
+        f"more images are right under {trial.column.name} than without an attack (by {gained - lost}): "
+        f"it lowers the loss that it should raise; {_GRADIENTS}"
     )
 
 
@@ -218,9 +218,9 @@ def zero_gradient_finding(column: str, starts: int) -> str:
 def square_finding(trial: Trial, outcomes: Outcomes) -> str | None:
     """Say whether Square broke images that the gradient attacks before it had left."""
     names = [step.attack.name for step in trial.steps if isinstance(step.attack, Member)]
-    if not trial.composite or "square" not in names[1:]:
+    if trial.by is None or "square" not in names[1:]:
         return None
-    count = int(np.sum(outcomes.broken_by[trial.by] == "square"))
+    count = int(np.sum(outcomes.broken_by[trial.by.name] == "square"))
     share = count / len(outcomes.label)
     if share <= SQUARE_MARGIN:
         return None

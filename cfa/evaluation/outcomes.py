@@ -1,10 +1,12 @@
-"""What became of every image: one table, of which every figure is a sum. Pure numpy."""
+"""What became of every image: one table, of which every figure is a sum."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
+
+from cfa.runs.columns import Columns
 
 CLEAN_COLUMN = "clean"
 NOT_RUN = -1  # a member of a composite attack was not run on this image
@@ -15,7 +17,7 @@ class AdversarialImages:
     """Adversarial images that were kept for looking at, one row each.
 
     Attributes:
-        attack: Columns of the outcomes.
+        attack: Names of columns of the outcomes.
         image: Positions in the test part, int32.
         label: True classes, int16.
         predicted: Predicted classes under that attack, int16.
@@ -64,6 +66,7 @@ class Outcomes:
         findings: Sentences about the numbers.
         passes: Forward passes, an image each, that the plan took.
         made: Those that were made now, and not remembered from before.
+        described: What the columns are.
     """
 
     image: np.ndarray
@@ -76,6 +79,7 @@ class Outcomes:
     findings: tuple[str, ...] = ()
     passes: int = 0
     made: int = 0
+    described: Columns = field(default_factory=Columns)
 
     def correct(self, attack: str, num_classes: int) -> tuple[int, ...]:
         """Count the images of each class that are still right under an attack."""

@@ -9,7 +9,6 @@ from cfa.attacks import CLEAN
 from cfa.data import Dataset, Images
 from cfa.errors import StoreError
 from cfa.evaluation.adversarial import AdversarialIndex, load_adversarial, save_made_again
-from cfa.evaluation.columns import belongs_to, by_of, part_of
 from cfa.evaluation.evaluate import transfer_source
 from cfa.evaluation.keeper import joined, take
 from cfa.evaluation.loading import load_kept
@@ -165,8 +164,10 @@ def _step(index: AdversarialIndex, column: str, row: int) -> str:
     """Return the column of the attack that decided an image; empty where none was run."""
     if column in index.batches:
         return column
-    by = str(index.outcomes[by_of(column)][row]) if by_of(column) in index.outcomes else ""
-    if by:
-        return part_of(column, by)
-    ran = [step for step in index.batches if belongs_to(step, column)]
-    return next((step for step in reversed(ran) if index.batches[step][row] >= 0), "")
+    by = index.columns.broken_by(column)
+    breaker = str(index.outcomes[by.name][row]) if by is not None else ""
+    step = index.columns.member(column, breaker) if breaker else None
+    if step is not None:
+        return step.name
+    ran = [member.name for member in index.columns.members(column) if member.name in index.batches]
+    return next((name for name in reversed(ran) if index.batches[name][row] >= 0), "")

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from cfa.attacks import CLEAN, Member, finds_minimum
+from cfa.attacks import CLEAN, Member
 from cfa.data import Images, to_float
 from cfa.errors import CheckpointError, UnknownName
 from cfa.evaluation import findings as said
@@ -22,9 +22,10 @@ from cfa.evaluation.outcomes import NOT_RUN, AdversarialImages, Outcomes
 from cfa.evaluation.plan import EvaluationPlan
 from cfa.evaluation.probe import PROBED, Probe, close, probe
 from cfa.evaluation.scratch import Part, Partition, Scratch
-from cfa.evaluation.trials import Trial, TrialStep, trials
+from cfa.evaluation.trials import CLEAN_COLUMN, Trial, TrialStep, columns_of, trials
 from cfa.models import admit
 from cfa.progress import Observer
+from cfa.runs.columns import Column
 
 
 @dataclass
@@ -72,6 +73,7 @@ class Runner:
         self._plan, self._classes, self._observer = plan, num_classes, observer
         self._transfer = transfer
         self._trials = trials(plan, num_classes, transfer)
+        self._columns = columns_of(self._trials)
         self._meter = Meter(model, observer)
         self._batches = Batches(model, self._meter, images, positions, plan)
         self._scratch = Scratch(scratch, _identity(plan, identity))
@@ -106,13 +108,14 @@ class Runner:
             batch: The batch's number, which seeds what is random.
             members: Positions of its images among those evaluated, ascending.
         """
-        found = [(trial, step) for trial in self._trials for step in trial.steps if step.column == column]
+        everything = [(trial, step) for trial in self._trials for step in trial.steps]
+        found = [(trial, step) for trial, step in everything if step.column.name == column]
         if not found:
             raise UnknownName(f"the plan has no attack {column!r}; it has: {', '.join(self._plan.attacks)}")
         trial, step = found[0]
         assert step.attack is not None
         with self._ready():
-            return self._batches.attack_again(step.attack, trial.eps, batch, members)
+            return self._batches.attack_again(step.attack, trial.column.eps, batch, members)
 
     def _ready(self) -> AbstractContextManager[None]:
         return reported(self._images.images.device, self._raw, self._transfer)
@@ -120,7 +123,7 @@ class Runner:
     def _clean(self) -> None:
         everyone = np.arange(len(self._label))
         self._table.predictions[CLEAN] = np.full(len(self._label), NOT_RUN)
-        self._carry_out(TrialStep(CLEAN, None, 1), None, everyone)
+        self._carry_out(TrialStep(CLEAN_COLUMN, None, 1), None, everyone)
         if self._trials and not self._right(CLEAN).any():
             raise CheckpointError(
                 f"the model gets none of the {len(self._label)} images right, so there is nothing to attack; "
@@ -149,7 +152,9 @@ class Runner:
         else:
             before = self._meter.done
             seen = self._probed(with_gradients=bool(self._trials) and not no_gradient)
-            randomised_ok = bool(self._trials) and all(t.attack == "autoattack-rand" for t in self._trials)
+            randomised_ok = bool(self._trials) and all(
+                trial.column.attack == "autoattack-rand" for trial in self._trials
+            )
             found = said.probe_findings(seen, no_gradient, randomised_ok=randomised_ok)
             self._scratch.keep_findings(found, self._meter.done - before)
         self._table.findings += found
@@ -178,34 +183,36 @@ class Runner:
 
     def _try(self, trial: Trial) -> None:
         """Run the steps of a trial, each on what the ones before left."""
-        clean = self._table.predictions[CLEAN]
+        clean, column = self._table.predictions[CLEAN], trial.column
         alive = np.ones(len(clean), bool) if trial.everyone else self._right(CLEAN)
         predicted = clean.copy()
-        if trial.after is not None:
-            predicted = self._table.predictions[trial.after].copy()
+        if column.after:
+            predicted = self._table.predictions[column.after].copy()
             alive = predicted == self._label
-        by = np.full(len(clean), "", dtype=object)
         # Filled in before its members, so that the columns stand in this order.
-        self._table.predictions[trial.column] = predicted
-        if trial.composite:
-            self._table.broken_by[trial.by] = by
-            if trial.after is not None:
-                by[:] = self._table.broken_by[self._before(trial).by]
-        for step in trial.steps:
-            if trial.composite:
-                self._table.predictions[step.column] = np.full(len(clean), NOT_RUN)
-            attacked = np.flatnonzero(alive)
-            self._carry_out(step, trial, attacked)
-            if trial.composite:
-                found = self._table.predictions[step.column]
+        self._table.predictions[column.name] = predicted
+        if trial.by is None:
+            (step,) = trial.steps
+            self._carry_out(step, trial, np.flatnonzero(alive))
+        else:
+            by = self._table.broken_by[trial.by.name] = self._broken_before(column)
+            for step in trial.steps:
+                self._table.predictions[step.column.name] = np.full(len(clean), NOT_RUN)
+                attacked = np.flatnonzero(alive)
+                self._carry_out(step, trial, attacked)
+                found = self._table.predictions[step.column.name]
                 broken = attacked[found[attacked] != self._label[attacked]]
                 predicted[broken] = found[broken]
-                by[broken] = step.attack.name if isinstance(step.attack, Member) else step.column
+                by[broken] = step.column.member
                 alive[broken] = False
-        self._table.findings += [f"{trial.column}: {sentence}" for sentence in trial.changed]
+        self._table.findings += [f"{column.name}: {sentence}" for sentence in trial.changed]
 
-    def _before(self, trial: Trial) -> Trial:
-        return next(other for other in self._trials if other.column == trial.after)
+    def _broken_before(self, column: Column) -> np.ndarray:
+        """Say which member broke each image at the smaller budget of a sweep, "" where none did."""
+        before = self._columns.broken_by(column.after)
+        if before is None:
+            return np.full(len(self._label), "", dtype=object)
+        return self._table.broken_by[before.name].copy()
 
     def _right(self, column: str) -> np.ndarray:
         right: np.ndarray = self._table.predictions[column] == self._label
@@ -219,10 +226,10 @@ class Runner:
             batches = _cut(attacked, self._plan.batch_size)
             self._scratch.keep_partition(number, batches)
         keeper = Keeper(self._classes, self._plan.keep_megabytes)
-        self._table.batches[step.column] = np.full(len(self._label), NOT_RUN)
+        self._table.batches[step.column.name] = np.full(len(self._label), NOT_RUN)
         totals = np.zeros(2, np.int64)
-        if finds_minimum(step.attack):
-            self._table.lengths[f"{step.column}/norm"] = np.zeros(len(self._label))
+        if step.norms is not None:
+            self._table.lengths[step.norms.name] = np.zeros(len(self._label))
         batch = 0
         while batch < len(batches):
             self._expect(step, trial, sum(len(members) for members in batches[batch:]))
@@ -257,7 +264,7 @@ class Runner:
             if trial is None or step.attack is None:
                 part = self._batches.predict(np.array(members))
             else:
-                part = self._batches.attack(step.attack, trial.eps, batch, np.array(members), keeper)
+                part = self._batches.attack(step.attack, trial.column.eps, batch, np.array(members), keeper)
         except torch.OutOfMemoryError:
             if len(members) == 1:
                 raise
@@ -272,18 +279,18 @@ class Runner:
         self, step: TrialStep, trial: Trial | None, members: np.ndarray, batch: int, part: Part
     ) -> None:
         table = self._table
-        table.predictions[step.column][members] = part.predicted
-        table.batches[step.column][members] = batch
-        if len(part.length):
-            table.lengths[f"{step.column}/norm"][members] = part.length
+        table.predictions[step.column.name][members] = part.predicted
+        table.batches[step.column.name][members] = batch
+        if step.norms is not None:
+            table.lengths[step.norms.name][members] = part.length
         if trial is None or len(part.kept) == 0:
             return
         label, predicted = self._label[members[part.kept]], part.predicted[part.kept]
         # Of a composite attack only what a member broke: the others come back as they were.
-        shown = (predicted != label) if trial.composite else np.ones(len(label), bool)
+        shown = (predicted != label) if trial.by is not None else np.ones(len(label), bool)
         table.kept.append(
             AdversarialImages(
-                np.full(int(shown.sum()), trial.column),
+                np.full(int(shown.sum()), trial.column.name),
                 self._positions[members[part.kept]][shown].astype(np.int32),
                 label[shown].astype(np.int16),
                 predicted[shown].astype(np.int16),
@@ -295,20 +302,20 @@ class Runner:
         """Say what is remarkable about a step."""
         not_allowed, zero_gradients = totals.tolist()
         if not_allowed:
-            self._table.findings.append(said.not_allowed_finding(step.column, not_allowed))
+            self._table.findings.append(said.not_allowed_finding(step.column.name, not_allowed))
         if zero_gradients:
-            self._table.findings.append(said.zero_gradient_finding(step.column, zero_gradients))
+            self._table.findings.append(said.zero_gradient_finding(step.column.name, zero_gradients))
         cut = _cut(np.array([i for members in batches for i in members]), self._plan.batch_size)
         if batches != cut:
             reference = trial is not None and isinstance(step.attack, Member)
             self._table.findings.append(
-                f"{step.column}: batches were halved, since the device was out of memory"
+                f"{step.column.name}: batches were halved, since the device was out of memory"
                 + ("; this is no longer the reference mode" if reference else "")
             )
 
     def _expect(self, step: TrialStep, trial: Trial | None, images: int) -> None:
         """Set what the meter tells: images that can still hold times the passes that they may take."""
-        self._meter.phase = f"{step.column}, {images} images"
+        self._meter.phase = f"{step.column.name}, {images} images"
         ahead = float(images * step.passes)
         everyone = len(self._label)
         holding = everyone if trial is None else int(self._right(CLEAN).sum())
@@ -344,6 +351,7 @@ class Runner:
             (),
             self._meter.done,
             self._meter.made,
+            self._columns,
         )
         for trial in self._trials:
             remarks = said.square_finding(trial, outcomes), said.more_right_finding(trial, outcomes)

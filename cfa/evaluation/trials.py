@@ -1,6 +1,8 @@
 """A plan unfolded: one trial per attack and budget, one step per pass over the images."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -11,15 +13,18 @@ from cfa.attacks import (
     Model,
     Source,
     StartsPerImage,
+    finds_minimum,
     named_attack,
     passes_of,
     starts_per_image,
     survivors_only,
 )
 from cfa.errors import ConfigError
-from cfa.evaluation.columns import by_of, part_of
 from cfa.evaluation.plan import TRANSFER, EvaluationPlan, split_eps
 from cfa.notation import format_eps
+from cfa.runs.columns import Column, Columns
+
+CLEAN_COLUMN = Column(name=CLEAN, holds="classes", attack=CLEAN, norm="none", eps=0.0, asked=CLEAN)
 
 
 @dataclass(frozen=True)
@@ -27,14 +32,16 @@ class TrialStep:
     """One attack on the images that a trial still has.
 
     Attributes:
-        column: Its column in the outcomes.
+        column: Where the classes that it finds are put.
         attack: What is run; ``None`` predicts the clean images.
         passes: Forward passes that an image takes at most.
+        norms: Where the norms of smallest perturbations are put; ``None`` where it looks for none.
     """
 
-    column: str
+    column: Column
     attack: Attack | None
     passes: int
+    norms: Column | None = None
 
 
 @dataclass(frozen=True)
@@ -42,29 +49,25 @@ class Trial:
     """One attack at one budget.
 
     Attributes:
-        column: Its column in the outcomes.
-        attack: Its name in the results.
-        eps: Budget.
+        column: Where the classes under the whole attack are put; it names the attack and its budget.
         steps: One; for a composite attack one per member.
-        composite: Whether it is an ordered list of attacks.
+        by: Of a composite attack, an ordered list of attacks, the column of the member that broke an image.
         everyone: Whether images that the model gets wrong without an attack are attacked as well.
-        after: Column of the next smaller budget of a sweep.
         changed: What runs otherwise than asked for, as sentences.
     """
 
-    column: str
-    attack: str
-    eps: float
+    column: Column
     steps: tuple[TrialStep, ...]
-    composite: bool = False
+    by: Column | None = None
     everyone: bool = False
-    after: str | None = None
     changed: tuple[str, ...] = ()
 
     @property
-    def by(self) -> str:
-        """Return the column that names the member that broke an image."""
-        return by_of(self.column)
+    def columns(self) -> tuple[Column, ...]:
+        """List its columns: the whole attack, then its parts."""
+        members = [step.column for step in self.steps if step.column != self.column]
+        norms = [step.norms for step in self.steps if step.norms is not None]
+        return (self.column, *members, *([self.by] if self.by else []), *norms)
 
 
 @dataclass(frozen=True)
@@ -100,46 +103,63 @@ def trials(plan: EvaluationPlan, num_classes: int, transfer: nn.Module | None = 
         ConfigError: An attack does not exist for so few classes, or ``transfer`` has no model.
     """
     unfolded: list[Trial] = []
-    for name in plan.attacks:
-        if name == CLEAN:
+    for asked in plan.attacks:
+        if asked == CLEAN:
             continue
-        base, own = split_eps(name)
-        after = None
+        base, own = split_eps(asked)
+        after = ""
         for eps in plan.eps_sweep or (plan.eps if own is None else own,):
-            suffix = f"@{format_eps(eps)}" if plan.eps_sweep or own is not None else ""
-            trial = _trial(base, suffix, eps, plan, num_classes, after, transfer)
-            unfolded.append(trial)
-            after = trial.column
+            at = f"@{format_eps(eps)}" if plan.eps_sweep or own is not None else ""
+            column = Column(
+                name=base + at,
+                holds="classes",
+                attack=base,
+                norm=plan.norm,
+                eps=eps,
+                asked=asked,
+                after=after,
+            )
+            unfolded.append(_trial(column, at, plan, num_classes, transfer))
+            after = column.name
     return tuple(unfolded)
 
 
+def columns_of(unfolded: Sequence[Trial]) -> Columns:
+    """List the columns of a whole plan, clean images first."""
+    return Columns((CLEAN_COLUMN, *(column for trial in unfolded for column in trial.columns)))
+
+
 def _trial(
-    name: str,
-    suffix: str,
-    eps: float,
-    plan: EvaluationPlan,
-    num_classes: int,
-    after: str | None,
-    transfer: nn.Module | None,
+    column: Column, at: str, plan: EvaluationPlan, num_classes: int, transfer: nn.Module | None
 ) -> Trial:
-    column = name + suffix
-    attack = _attack(name, plan, transfer)
+    """Say how one attack runs at one budget; ``at`` is the budget where names have to tell it."""
+    attack = _attack(column.attack, plan, transfer)
     if not isinstance(attack, AutoAttack):
-        step = TrialStep(column, attack, passes_of(attack, num_classes))
-        everyone = after is None and not survivors_only(attack)
-        return Trial(column, name, eps, (step,), everyone=everyone, after=after)
+        step = TrialStep(column, attack, passes_of(attack, num_classes), _norms(column, attack))
+        return Trial(column, (step,), everyone=not column.after and not survivors_only(attack))
+
+    def part(word: str, **what: Any) -> Column:
+        name = f"{column.attack}/{word}{at}"
+        return replace(column, name=name, whole=column.name, after="", **what)
+
     if plan.mode == "fast":
         attack = attack.faster()
     attack, changed = attack.for_classes(num_classes)
+    if not attack.composite:
+        (member,) = attack.members
+        step = TrialStep(column, member, member.passes(num_classes), _norms(column, member))
+        return Trial(column, (step,), changed=changed)
     steps = tuple(
-        TrialStep(
-            part_of(column, member.name) if attack.composite else column,
-            member,
-            member.passes(num_classes),
-        )
+        TrialStep(part(member.name, member=member.name), member, member.passes(num_classes))
         for member in attack.members
     )
-    return Trial(column, name, eps, steps, attack.composite, after=after, changed=changed)
+    return Trial(column, steps, part("by", holds="members"), changed=changed)
+
+
+def _norms(column: Column, attack: Attack) -> Column | None:
+    if not finds_minimum(attack):
+        return None
+    return replace(column, name=f"{column.name}/norm", holds="norms", whole=column.name, after="")
 
 
 def _attack(name: str, plan: EvaluationPlan, transfer: nn.Module | None) -> Attack:

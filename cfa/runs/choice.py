@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cfa.runs.evaluations import Evaluation, read_evaluations
+from cfa.runs.evaluations import Evaluation, read_evaluations, settings_of
 from cfa.runs.folder import RunFolder
 from cfa.runs.rows import Scores
 from cfa.weights_identity import WeightsIdentity, read_identity
@@ -46,7 +46,7 @@ class Measured:
     def of(cls, run: RunFolder, evaluation: Evaluation, scores: Scores) -> "Measured":
         """Name what was measured: its mode and its arithmetic stand with it wherever it is shown."""
         arithmetic = arithmetic_of(run, evaluation)
-        mode = _settings_of(evaluation, scores).get("mode", REFERENCE)
+        mode = settings_of(evaluation, scores).get("mode", REFERENCE)
         marks = [mark for mark, usual in ((mode, REFERENCE), (arithmetic, EXACT)) if mark != usual]
         return cls(run, evaluation, scores, _marked(scores.attack, marks), arithmetic)
 
@@ -68,7 +68,7 @@ class Measured:
 
         What is off is left out: an older version, which did not have it, made the same attack.
         """
-        found = _settings_of(self.evaluation, self.scores)
+        found = settings_of(self.evaluation, self.scores)
         settings: dict[str, Any] = _what_is_on({k: v for k, v in found.items() if k not in _NOT_SETTINGS})
         return settings
 
@@ -268,17 +268,6 @@ def left_out(run: RunFolder) -> list[str]:
                 if images[one.question] > one.images
             ]
     return list(dict.fromkeys(said))
-
-
-def _settings_of(evaluation: Evaluation, scores: Scores) -> Mapping[str, Any]:
-    """Find the settings of a row's attack, which the plan may name with a budget: ``pgd-20@16/255``."""
-    named = [
-        settings
-        for name, settings in evaluation.settings.items()
-        if scores.attack in (name, name.rpartition("@")[0])
-    ]
-    exact = [settings for settings in named if settings.get("eps") == scores.eps]
-    return next(iter(exact or named), {})
 
 
 def _what_is_on(value: Any) -> Any:

@@ -10,14 +10,9 @@ import numpy as np
 
 from cfa.errors import StoreError
 from cfa.notation import format_eps
-from cfa.runs.evaluations import Evaluation, read_outcomes
+from cfa.runs.evaluations import Evaluation, columns_of, read_outcomes, settings_of
 from cfa.runs.folder import RunFolder
 from cfa.runs.rows import Scores
-
-
-def columns_of(scores: Scores) -> tuple[str, str]:
-    """Name the columns of outcomes that scores may be of: a plan can name an attack with its own budget."""
-    return scores.attack, f"{scores.attack}@{format_eps(scores.eps)}"
 
 
 def counts_of(label: np.ndarray, right: np.ndarray, classes: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -28,28 +23,23 @@ def counts_of(label: np.ndarray, right: np.ndarray, classes: int) -> tuple[tuple
 
 def contradiction(run: RunFolder, evaluation: Evaluation) -> str | None:
     """Say how an evaluation contradicts itself, as a phrase; ``None`` where it does not, or nothing tells."""
-    budgets: dict[str, list[float]] = {}
-    for name, settings in evaluation.settings.items():
-        if isinstance(eps := settings.get("eps"), float):
-            budgets.setdefault(name.rpartition("@")[0] or name, []).append(eps)
     swept: Sequence[float] = evaluation.plan.get("eps_sweep") or ()
     for scores in evaluation.scores:
-        known = budgets.get(scores.attack)
-        if scores.norm != "none" and known and scores.eps not in (*known, *swept):
+        known = settings_of(evaluation, scores).get("eps")
+        if scores.norm != "none" and isinstance(known, float) and scores.eps not in (known, *swept):
             return f"its settings know {scores.attack} at another budget than {format_eps(scores.eps)}"
-    names = [name for scores in evaluation.scores for name in columns_of(scores)]
     try:
-        table = read_outcomes(run, evaluation.id, ("label", *names))
+        columns = columns_of(run, evaluation)
+        table = read_outcomes(run, evaluation.id, ("label", *(column.name for column in columns.wholes())))
     except StoreError:
         return None
     if "label" not in table or len(table) == 1:
         return None  # nothing was kept of the attacks
-    label = table["label"]
     for scores in evaluation.scores:
-        column = next((name for name in columns_of(scores) if name in table), None)
-        if column is None:
+        column = columns.of_scores(scores)
+        if column is None or column.name not in table:
             return f"its outcomes know no attack {scores.attack}"
-        if not _adds_up(scores, label, table[column]):
+        if not _adds_up(scores, table["label"], table[column.name]):
             return f"its counts of {scores.attack} are not those of its outcomes"
     return None
 

@@ -16,7 +16,9 @@ from pydantic import AfterValidator
 
 from cfa.errors import StoreError
 from cfa.files import make_folder, replacing, write_text
+from cfa.runs.columns import Column, Columns
 from cfa.runs.folder import RunFolder, now
+from cfa.runs.older_columns import older_columns, older_settings
 from cfa.runs.rows import EvaluatedWeights, Scores
 from cfa.stored import MB, STRICT, Count, Moment, Name, Names, Text, checked_id, open_file, read_stored
 from cfa.weights_identity import WeightsIdentity
@@ -52,8 +54,9 @@ class Evaluation:
     ``checks`` are the verdicts of a sanity checklist; ``plan`` is what was asked for (it can be repeated);
     ``loaded_as`` is the name that loads the data set where ``dataset`` does not (``package.module:name``);
     ``weights_hash`` is the SHA-256 of the weights' content, ``arithmetic`` what was computed in (``float32``,
-    ``tf32``, ``bf16``), ``test_fingerprint`` the SHA-256 of the test part's images and labels; all are empty
-    in evaluations made before they were stored.
+    ``tf32``, ``bf16``), ``test_fingerprint`` the SHA-256 of the test part's images and labels, ``columns``
+    says what those of the outcomes are; all are empty in evaluations made before they were stored
+    (:func:`columns_of` tells the columns of any).
     """
 
     __pydantic_config__ = STRICT
@@ -81,6 +84,7 @@ class Evaluation:
     weights_hash: Name = ""
     arithmetic: Name = ""
     test_fingerprint: Name = ""
+    columns: tuple[Column, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse scores of different classes, and of other weights or images than it says."""
@@ -95,6 +99,10 @@ class Evaluation:
             raise ValueError("its scores have a class without an image")
         if len(classes) > 1:
             raise ValueError(f"its scores and names are of {' and '.join(map(str, sorted(classes)))} classes")
+        described = Columns(self.columns)
+        strange = next((row for row in self.scores if described.of_scores(row) is None), None)
+        if self.columns and strange is not None:
+            raise ValueError(f"no column is the one that its scores of {strange.attack[:80]} are of")
 
     @property
     def dataset_to_load(self) -> str:
@@ -256,15 +264,38 @@ def read_outcomes(
                 raise StoreError(f"its column {name} holds no whole numbers")
         return read
     except (OSError, StoreError) as error:
-        raise StoreError(
-            f"the outcomes of evaluation {evaluation_id} of run {run.id} cannot be read ({error}); "
-            "evaluate again"
-        ) from error
+        raise _unreadable(run, evaluation_id, error) from error
 
 
-def _names_members(column: str) -> bool:
-    """Tell a column that names which member of an attack broke an image (`autoattack/by@8/255`)."""
-    return column.partition("@")[0].endswith("/by")
+def columns_of(run: RunFolder, evaluation: Evaluation) -> Columns:
+    """Say what the columns of an evaluation's outcomes are.
+
+    Raises:
+        StoreError: The evaluation is older than what says so, and its outcomes are not there, or damaged.
+    """
+    if evaluation.columns:
+        return Columns(evaluation.columns)
+    try:
+        with open_file(outcomes_file(run, evaluation.id)) as opened:
+            names = pq.ParquetFile(opened).schema_arrow.names
+        return older_columns(names, evaluation.scores, evaluation.plan, list(evaluation.settings))
+    except (OSError, StoreError, ValueError, pa.ArrowException) as error:
+        raise _unreadable(run, evaluation.id, error) from error
+
+
+def settings_of(evaluation: Evaluation, scores: Scores) -> Mapping[str, Any]:
+    """Find what the attack of some scores ran with; empty where the evaluation does not say."""
+    column = Columns(evaluation.columns).of_scores(scores)
+    if column is not None:
+        return evaluation.settings.get(column.asked, {})
+    return older_settings(evaluation.settings, scores)
+
+
+def _unreadable(run: RunFolder, evaluation_id: str, error: Exception) -> StoreError:
+    why = " ".join(str(error).split())[:200]
+    return StoreError(
+        f"the outcomes of evaluation {evaluation_id} of run {run.id} cannot be read ({why}); evaluate again"
+    )
 
 
 def _require_room(stored: pq.ParquetFile, names: Sequence[str]) -> None:
@@ -272,6 +303,11 @@ def _require_room(stored: pq.ParquetFile, names: Sequence[str]) -> None:
     rows = stored.metadata.num_rows
     if rows * len(names) > MOST_CELLS:
         raise ValueError(f"{rows:,} rows of {len(names)} columns are more than an evaluation has")
+
+
+def _words(stored: pq.ParquetFile, names: Sequence[str]) -> list[str]:
+    kinds = {name: stored.schema_arrow.field(name).type for name in names}
+    return [name for name, k in kinds.items() if pa.types.is_string(k) or pa.types.is_large_string(k)]
 
 
 def _spelt_out(column: pa.ChunkedArray) -> np.ndarray:
@@ -284,10 +320,9 @@ def _spelt_out(column: pa.ChunkedArray) -> np.ndarray:
     return np.asarray(column.cast(column.type.value_type).to_numpy())
 
 
-def _is_column(name: str, values: np.ndarray) -> bool:
-    if _names_members(name):
-        return all(isinstance(value, str) for value in values)
-    return values.dtype.kind in "iuf"
+def _is_column(values: np.ndarray) -> bool:
+    """Tell numbers and words from everything else that a table may hold."""
+    return values.dtype.kind in "iuf" or all(isinstance(value, str) for value in values)
 
 
 def read_columns(file: Path, columns: Sequence[str] | None = None) -> dict[str, np.ndarray]:
@@ -303,12 +338,12 @@ def read_columns(file: Path, columns: Sequence[str] | None = None) -> dict[str, 
             names = [name for name in stored.schema_arrow.names if columns is None or name in columns]
             _require_room(stored, names)
             # What repeats is written once, and takes no room until it is spelt out.
-            stored = pq.ParquetFile(opened, read_dictionary=[n for n in names if _names_members(n)])
+            stored = pq.ParquetFile(opened, read_dictionary=_words(stored, names))
             table = stored.read(columns=names)
             read = {name: _spelt_out(table.column(name)) for name in names}
         except (OSError, ValueError, pa.ArrowException) as error:
             raise StoreError(" ".join(str(error).split())[:200]) from error
-    wrong = next((name for name, values in read.items() if not _is_column(name, values)), None)
+    wrong = next((name for name, values in read.items() if not _is_column(values)), None)
     if wrong is not None:
-        raise StoreError(f"column {wrong[:80]!r} holds no {'names' if _names_members(wrong) else 'numbers'}")
+        raise StoreError(f"column {wrong[:80]!r} holds neither numbers nor names")
     return read

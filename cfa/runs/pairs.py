@@ -6,8 +6,8 @@ import numpy as np
 
 from cfa.errors import StoreError
 from cfa.runs.choice import Measured
-from cfa.runs.contradictions import columns_of, counts_of
-from cfa.runs.evaluations import read_outcomes
+from cfa.runs.contradictions import counts_of
+from cfa.runs.evaluations import columns_of, read_outcomes
 from cfa.statistics import PairedCounts
 
 
@@ -22,14 +22,16 @@ class _Outcomes:
     @classmethod
     def of(cls, one: Measured) -> "_Outcomes | None":
         """Read them; ``None`` where they were not kept, are damaged, or are not what was counted."""
-        names = columns_of(one.scores)
         try:
-            table = read_outcomes(one.run, one.evaluation.id, ("image", "label", *names))
+            column = columns_of(one.run, one.evaluation).of_scores(one.scores)
+            if column is None:
+                return None
+            table = read_outcomes(one.run, one.evaluation.id, ("image", "label", column.name))
         except StoreError:
             return None
-        predicted = next((table[name] for name in names if name in table), None)
-        if predicted is None or "image" not in table or "label" not in table:
+        if not {"image", "label", column.name} <= table.keys():
             return None
+        predicted = table[column.name]
         order = np.argsort(table["image"], kind="stable")
         image, label = table["image"][order], table["label"][order]
         found = cls(image, label, predicted[order] == label)

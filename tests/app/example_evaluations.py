@@ -9,6 +9,7 @@ import numpy as np
 from cfa.data import Dataset, load_dataset
 from cfa.evaluation import AdversarialImages, EvaluationPlan, Outcomes, sanity_plan, save_outcomes, summarise
 from cfa.evaluation.plan import chosen_images
+from cfa.evaluation.trials import columns_of, trials
 from cfa.models import ModelSpec, build_model, save_weights
 from cfa.runs.evaluations import Evaluation
 from cfa.runs.folder import RunFolder
@@ -45,7 +46,8 @@ def add_evaluations(run: RunFolder, seed: int, weights: str = "fawa") -> None:
         make(np.random.default_rng(seed + i))
         for i, make in enumerate((autoattack, sweep, smallest, checklist))
     ]
-    for number, (outcomes, plan) in enumerate(images):
+    for number, (made_up, plan) in enumerate(images):
+        outcomes = replace(made_up, described=columns_of(trials(plan, len(HOLDS))))
         made = summarise(outcomes, plan, embedded(), weights=weights, checkpoint="best", epoch=9)
         save_outcomes(run, at(made, number), outcomes)
 
