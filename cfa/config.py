@@ -212,6 +212,10 @@ class TrainSettings(Settings):
         default=False,  # torch.compile; off wherever results are compared with the paper
         description="torch.compile the network for training.",
     )
+    graphs: bool = Field(
+        default=True,  # bit for bit the same numbers, so no other experiment
+        description="On NVIDIA GPUs capture a step once as a graph and replay it; the numbers are the same.",
+    )
     keep_every: int = Field(
         default=0,  # also keep online weights every n epochs
         description="Also keep the online weights every n epochs; 0 keeps best and last only.",
@@ -290,6 +294,7 @@ class RunConfig(Settings):
         """Hash the settings: equal keys mean the same experiment (or the same but for its seed)."""
         settings = self.model_dump(mode="json", exclude={"format"})
         settings[STORED_AS] = telling(settings[STORED_AS])
+        settings["train"].pop("graphs")
         if without_seed:
             settings.pop("seed")
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]

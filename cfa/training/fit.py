@@ -5,7 +5,7 @@ epoch and about once a minute, and validation images alone decide what is kept.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import monotonic
 
 import numpy as np
@@ -29,6 +29,7 @@ from cfa.methods import (
 )
 from cfa.methods.interface import Model
 from cfa.models import ModelSpec, all_finite, repeatable
+from cfa.models.replay import carrier_for, eagerly
 from cfa.progress import Observer, Stopped
 from cfa.runs.folder import RunFolder
 from cfa.runs.rows import Row, append_rows, drop_rows_after
@@ -144,7 +145,16 @@ class Trainer:
             observer=observer,
             dataset=dataset,
             images=images,
-            step=Step.of(parts, model, class_counts, teacher=teacher, companions=companions),
+            step=Step.of(
+                parts,
+                model,
+                class_counts,
+                teacher=teacher,
+                companions=companions,
+                carry=carrier_for(
+                    device, observer.log, graphs=config.train.graphs and not config.train.compile
+                ),
+            ),
             state=state,
             kept=KeptWeights.of(run, config, state, images.train),
             averagers=averagers,
@@ -235,6 +245,7 @@ class Trainer:
         """Try smaller batches on the state that is lost anyway (the saved one stays), and say which fits."""
         wanted = self.config.train.batch_size
         knobs = self.state.knobs.on(self.device)
+        self.step = replace(self.step, carry=eagerly)  # captured graphs give their memory back
 
         def batch_fits(images: int) -> bool:
             index = torch.arange(images, device=self.device)
@@ -298,7 +309,8 @@ class Trainer:
         """Count what is right under the method's attack; a resumed run goes on with that of its start."""
         before = self.state.scores.get("online")
         attack = Counts(**before["val"]).attack if before else self.parts.method.validated_with
-        return count_correct(model, images, self.config, self.dataset.num_classes, attack)
+        classes, carry = self.dataset.num_classes, self.step.carry
+        return count_correct(model, images, self.config, classes, attack, carry)
 
     def _rows_of_unchanged(self, kind: str, epoch: int) -> list[Row]:
         return [

@@ -1,14 +1,15 @@
 """Passes over images after an epoch, which a method's rule asks for besides the usual validation."""
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from cfa.attacks import model_mode
 from cfa.data import Images, batch_slices, to_float
-from cfa.methods import Batch, Knobs, Pass, Tally
+from cfa.methods import Knobs, Pass, Tally
+from cfa.models.replay import Tensors
 from cfa.training.randomness import generator
 from cfa.training.state import EpochCounts
-from cfa.training.step import Step, StepResult
+from cfa.training.step import Step, StepResult, as_tensors
 
 BATCH_SIZE = 500
 
@@ -29,17 +30,23 @@ def make_pass(
     """
     device = images.labels.device
     counts = EpochCounts.zero(len(knobs["eps"]), device)
+
+    def sums_of(tensors: Tensors, noise: torch.Generator) -> dict[str, Tensor]:
+        batch = step.batch_of(tensors)
+        attacked = asked.attack(model, batch, noise)
+        with torch.no_grad():
+            loss = asked.objective(model, batch, attacked)
+        correct = loss.logits_adv.argmax(dim=1) == batch.y
+        return {"correct": correct, "loss": loss.per_sample, **loss.sums}
+
     for number, index in enumerate(batch_slices(torch.arange(len(images), device=device), BATCH_SIZE)):
         part = images.subset(index)
-        batch: Batch = step.batch(to_float(part.images), part.labels, index, knobs)
+        tensors = as_tensors(to_float(part.images), part.labels, index, knobs)
         noise = generator(seed, "pass", asked.name, epoch, number, device=device)
         with model_mode(model, training=False):
-            attacked = asked.attack(model, batch, noise)
-            with torch.no_grad():
-                loss = asked.objective(model, batch, attacked)
-        correct = loss.logits_adv.argmax(dim=1) == part.labels
-        sums = {"loss": loss.per_sample, **loss.sums}
+            found = dict(step.carry(("pass", asked.name), sums_of, [model], tensors, noise))
+        correct = found.pop("correct")
         counts.add(
-            part.labels, StepResult(loss=loss.per_sample.mean(), correct=correct, sums=sums), number + 1
+            part.labels, StepResult(loss=found["loss"].mean(), correct=correct, sums=found), number + 1
         )
     return counts.tally()

@@ -9,6 +9,14 @@ from torch import Tensor, nn
 
 from cfa.methods import Alone, Attacked, Batch, Knobs, Loss, Parts, Ranks
 from cfa.methods.interface import Model
+from cfa.models.replay import Carrier, Tensors, eagerly
+
+KNOB, SUM = "knob ", "sum "  # before the names of such tensors
+
+
+def as_tensors(x: Tensor, y: Tensor, index: Tensor, knobs: Knobs) -> dict[str, Tensor]:
+    """Name all that a batch is made of, and that changes from one to the next."""
+    return {"x": x, "y": y, "index": index, **{f"{KNOB}{name}": value for name, value in knobs.items()}}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +49,7 @@ class Step:
         teacher: A trained network in eval mode, for methods that learn from one.
         companions: Networks that are trained beside the model.
         everyone: The processes that share a batch.
+        carry: Carries out the attack and the passes of a batch, on a GPU as a captured graph.
     """
 
     parts: Parts
@@ -53,6 +62,7 @@ class Step:
     teacher: Model | None = None
     companions: Mapping[str, nn.Module] = field(default_factory=dict)
     everyone: Ranks = field(default_factory=Alone)
+    carry: Carrier = eagerly
 
     @classmethod
     def of(
@@ -63,6 +73,7 @@ class Step:
         *,
         teacher: Model | None = None,
         companions: Mapping[str, nn.Module] | None = None,
+        carry: Carrier = eagerly,
     ) -> "Step":
         """Put together the parts of a method, a network, and what belongs to its images."""
         settings = parts.config.train
@@ -77,7 +88,13 @@ class Step:
             pieces=settings.batch_parts,
             teacher=teacher,
             companions=companions or {},
+            carry=carry,
         )
+
+    @property
+    def networks(self) -> list[nn.Module]:
+        """The networks that are trained."""
+        return [self.network, *self.companions.values()]
 
     def __call__(
         self,
@@ -98,28 +115,42 @@ class Step:
             knobs: The epoch's, on the device of ``x``.
             generator: Source of the attack's start, on that device.
         """
-        optimizer.zero_grad(set_to_none=True)
-        batches = self._pieces(self.batch(x, y, index, knobs))
+        found = self.carry("step", self._gradients, self.networks, as_tensors(x, y, index, knobs), generator)
+        optimizer.step()
+        if "after-step" in self.official_passes:
+            self._statistics_pass(x)
+        sums = {name.removeprefix(SUM): value for name, value in found.items() if name.startswith(SUM)}
+        return StepResult(loss=found["loss"], correct=found["correct"], sums=sums)
+
+    def _gradients(self, tensors: Tensors, generator: torch.Generator) -> dict[str, Tensor]:
+        """Attack a batch and set the gradients of its loss; everything that changes is among the tensors."""
+        for network in self.networks:
+            network.zero_grad(set_to_none=True)
+        batch = self.batch_of(tensors)
+        batches = self._pieces(batch)
         attacked = [self._attacked(batch, generator) for batch in batches]
         losses: list[Loss] = []
 
         def add_gradients() -> Tensor:
             losses[:] = [
-                self._add(batch, found, len(y)) for batch, found in zip(batches, attacked, strict=True)
+                self._add(piece, found, len(batch.y)) for piece, found in zip(batches, attacked, strict=True)
             ]
             return torch.stack([loss.per_sample for loss in losses]).sum()
 
         loss = self.parts.gradients(self.network, add_gradients)
-        optimizer.step()
-        if "after-step" in self.official_passes:
-            self._statistics_pass(x)
         logits = torch.cat([one.logits_adv for one in losses])
         names = losses[0].sums
-        sums = {name: torch.cat([one.sums[name] for one in losses]).detach() for name in names}
-        return StepResult(loss=loss.detach(), correct=logits.argmax(dim=1) == y, sums=sums)
+        sums = {f"{SUM}{name}": torch.cat([one.sums[name] for one in losses]).detach() for name in names}
+        return {"loss": loss.detach(), "correct": logits.argmax(dim=1) == batch.y, **sums}
 
-    def batch(self, x: Tensor, y: Tensor, index: Tensor, knobs: Knobs) -> Batch:
-        """Put images together with what belongs to them: knobs of their classes, teacher, companions."""
+    def batch_of(self, tensors: Tensors) -> Batch:
+        """Put images together with what belongs to them: knobs of their classes, teacher, companions.
+
+        Args:
+            tensors: As :func:`as_tensors` gives them.
+        """
+        x, y, index = (tensors[name] for name in ("x", "y", "index"))
+        knobs = Knobs(**{name.removeprefix(KNOB): v for name, v in tensors.items() if name.startswith(KNOB)})
         more: dict[str, Any] = {} if self.teacher is None else {"teacher": self.teacher}
         return Batch(
             x=x,

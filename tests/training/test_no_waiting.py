@@ -17,25 +17,15 @@ from cfa.training.epoch import train_epoch
 from cfa.training.state import EpochCounts, TrainingState
 from cfa.training.step import Step
 from tests.support.tiny import tiny_config
-
-WAITING = {
-    "aten::_local_scalar_dense",
-    "aten::nonzero",
-    "aten::masked_select",
-    "aten::equal",
-    "aten::is_nonzero",
-}
-INDEXING = {"aten::index", "aten::index_put", "aten::index_put_", "aten::_index_put_impl_"}
+from tests.support.waiting import waits
 
 
 class NoWaiting(TorchDispatchMode):
     """Refuse what needs a value, or a number of elements, from the device."""
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        name = func._schema.name
-        masks = name in INDEXING and any(i is not None and i.dtype == torch.bool for i in args[1])
-        if name in WAITING or masks:
-            raise AssertionError(f"{name} waits for the device")
+        if waits(func, args):
+            raise AssertionError(f"{func.name()} waits for the device")
         return func(*args, **(kwargs or {}))
 
 
