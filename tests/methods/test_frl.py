@@ -16,7 +16,7 @@ from cfa.progress import Observer
 from cfa.runs.rows import KnobValues, Scores
 from cfa.training import fit
 from cfa.training.preparing import TrainingImages, model_spec, starting_model
-from cfa.training.step import Step
+from cfa.training.step import Step, as_tensors
 from cfa.training.validation import count_correct
 from tests.support.tiny import (
     CPU,
@@ -144,7 +144,7 @@ def test_the_loss_is_normalised_by_the_weights_in_the_batch() -> None:
     index = torch.arange(7)
     loss = step(optimizer, x, y, index, knobs, torch.Generator().manual_seed(1)).loss
 
-    batch = step.batch(x, y, index, knobs)
+    batch = step.batch_of(as_tensors(x, y, index, knobs))
     x_adv = step.parts.attack(twin, batch, torch.Generator().manual_seed(1)).x_adv
     p, q = twin(x).softmax(1), twin(x_adv).softmax(1)
     cross_entropy = -p[range(7), y].log()
