@@ -32,17 +32,20 @@ class Draft:
         Raises:
             CfaError: a name nobody answers to, or a value outside its range.
         """
-        configs = [
-            self._configure(method, seed, values)
-            for method in self.methods
-            for values in training_settings.grid(self._settings_of(method))
-            for seed in self.seeds
-        ]
-        return list({config.key(): config for config in configs}.values())
+        grid = training_settings.Grid(
+            methods=self.methods,
+            dataset=self.dataset,
+            model=self.model,
+            preset=self.preset,
+            seeds=self.seeds,
+            settings=self.settings,
+            init={} if self.init is None else dict.fromkeys(self.methods, self.init),
+        )
+        return grid.configs()
 
     def preset_values(self) -> dict[str, str]:
         """Say what the preset sets, per setting, as text; methods that differ are named."""
-        flats = {method: self._configure(method, 0, {}).flat() for method in self.methods}
+        flats = {method: self._preset_of(method).flat() for method in self.methods}
         values = {}
         for name in training_settings.settings_of(self.methods):
             texts = {method: setting_text(name, flat[name]) for method, flat in flats.items() if name in flat}
@@ -59,20 +62,10 @@ class Draft:
         rows = [(name, presets.get(name, "–"), text) for name, text in self.settings.items()]
         return pd.DataFrame(rows, columns=["setting", "preset", "yours"])
 
-    def _configure(self, method: str, seed: int, values: Mapping[str, Any]) -> training_settings.RunConfig:
+    def _preset_of(self, method: str) -> training_settings.RunConfig:
         return training_settings.configure(
-            method,
-            self.dataset,
-            model=self.model,
-            preset=self.preset,
-            seed=seed,
-            init=self.init,
-            overrides=values,
+            method, self.dataset, model=self.model, preset=self.preset, init=self.init
         )
-
-    def _settings_of(self, method: str) -> dict[str, str]:
-        usable = training_settings.settings_of([method])
-        return {name: text for name, text in self.settings.items() if name in usable}
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:

@@ -4,12 +4,16 @@ Which room may know of which stands in `ALLOWED` and `DASHBOARD`. Every rule is 
 """
 
 import ast
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
+
+from cfa.jobs.kinds import KINDS
+from cfa.methods import METHODS
 
 PROJECT = Path(__file__).resolve().parents[1]
 
@@ -136,6 +140,50 @@ def _starts_the_commands(module: str) -> bool:
     return module == "cfa.__main__"
 
 
+def kinds_compared(source: str) -> list[int]:
+    """Give the lines in which a job's kind is compared by hand with the word for one."""
+
+    def is_word(node: ast.expr) -> bool:
+        parts = node.elts if isinstance(node, ast.Tuple | ast.List | ast.Set) else [node]
+        return any(isinstance(part, ast.Constant) and part.value in KINDS for part in parts)
+
+    return [
+        node.lineno
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Compare)
+        for sides in [(node.left, *node.comparators)]
+        if any(isinstance(side, ast.Attribute) and side.attr == "kind" for side in sides)
+        and any(map(is_word, sides))
+    ]
+
+
+def methods_named(source: str) -> list[tuple[int, str]]:
+    """Give the literals of a source with a method's name in them, docstrings and examples in help aside."""
+    tree = ast.parse(source)
+    documentation = {
+        id(node.body[0].value)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+        if node.body and isinstance(node.body[0], ast.Expr)
+    }
+    documentation |= {
+        id(node.args[1])  # `@command(group, "cfa train --method ...")`
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id == "command"
+        and node.args[1:]
+    }
+    found = [
+        (node.lineno, name)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in documentation
+        for name in re.findall(r"[\w-]+", node.value)
+        if name in METHODS
+    ]
+    return sorted(found)
+
+
 def modules(top: str) -> Iterator[tuple[str, str, str]]:
     """Give name, package and source of every module below a folder of the project."""
     for file in sorted((PROJECT / top).rglob("*.py")):
@@ -151,6 +199,55 @@ ROOMS = {room_of(name) for name, _, _ in modules("cfa")} - {"cfa"}
 def test_no_arrow_is_broken(top: str) -> None:
     broken = [line for module in modules(top) for line in violations(*module)]
     assert broken == []
+
+
+@pytest.mark.parametrize("top", ["cfa", "app"])
+def test_nothing_asks_for_the_kind_of_a_job_by_its_word(top: str) -> None:
+    assert [(module, line) for module, _, source in modules(top) for line in kinds_compared(source)] == []
+
+
+@pytest.mark.parametrize(
+    "planted", ['job.kind == "train"', '"fetch" != job.kind', 'job.kind in ("train", "evaluate")']
+)
+def test_a_planted_comparison_of_kinds_is_found(planted: str) -> None:
+    assert kinds_compared(planted) == [1]
+    assert kinds_compared('readable.kind == "safetensors"') == []
+
+
+@pytest.mark.parametrize("top", ["cfa", "app"])
+def test_no_method_is_named_outside_the_methods(top: str) -> None:
+    named = {module: methods_named(source) for module, _, source in modules(top)}
+    assert {
+        module: found for module, found in named.items() if found and room_of(module) != "cfa.methods"
+    } == {}
+    assert top == "app" or {name for found in named.values() for _, name in found} == set(METHODS)
+
+
+@pytest.mark.parametrize(
+    "planted",
+    [
+        'if method == "{name}": pass',
+        'def f():\n    return {{"a": ("x", "{name}")}}',
+        "message = f'{{file}} is none; try --method {name}, say'",
+        'names = "first {name} last".split()',
+        "class A:\n    kind: str = '{name}'",
+    ],
+)
+@pytest.mark.parametrize("name", METHODS)
+def test_a_planted_name_of_a_method_is_found(planted: str, name: str) -> None:
+    assert [found for _, found in methods_named(planted.format(name=name))] == [name]
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        '"""A module about trades."""\ndef f():\n    """Return trades."""\n    return 1',
+        '@command(group, "cfa train --method trades")\ndef train(): pass',
+        'title = "TRADES + CFA"\nname = "trades-cfaa"\nword = "fatal"',
+    ],
+)
+def test_documentation_may_name_methods(source: str) -> None:
+    assert methods_named(source) == []
 
 
 def test_the_rooms_of_the_tables_exist() -> None:

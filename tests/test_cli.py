@@ -14,6 +14,7 @@ from cfa.commands import COMMANDS
 from cfa.config import RunConfig
 from cfa.evaluation import SANITY
 from cfa.jobs.job_folder import JobFolder
+from cfa.jobs.kinds.train_run import TrainRun
 from cfa.jobs.queue import Queue
 from cfa.models import load_weights
 from cfa.runs.evaluations import read_evaluations
@@ -464,8 +465,8 @@ def test_resuming_an_evaluation_prints_its_scores(train, cfa, home):
 
 def test_a_job_that_waits_for_others_is_not_resumed_before_them(cfa, home):
     queue = Queue(home)
-    first = queue.submit("compare", {}, "first")
-    second = queue.submit("compare", {}, "second", after=(first.id,))
+    first = queue.submit(TrainRun(), "first")
+    second = queue.submit(TrainRun(), "second", after=(first.id,))
     assert f"waits for {first.id}" in cfa("resume", second.id, code=2).stderr
 
 

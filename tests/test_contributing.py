@@ -48,6 +48,20 @@ data = load_dataset("my-set", None)
 assert data.class_names == ("cat", "dog")
 x_adv = named_attack("corner", "linf")(model, x, y, 0.1)
 assert 0 < float((x_adv - x).abs().max()) <= 0.1 + 1e-6
+
+class Task:
+    def dataset(self, name):
+        return load_dataset(name, None)
+
+    class observer:
+        said = []
+        log = said.append
+
+
+work = CountImages.read({"dataset": "my-set"})
+work.run(Task())
+assert Task.observer.said == ["[20, 20] images"]
+assert work.title(None, "") == "count the images of my-set"
 print("used")
 """
 

@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from benchmarks.crashes_compared import differences, half_written, kept, unfinished_jobs
 from cfa.evaluation import EvaluationPlan, evaluate_weights
+from cfa.jobs.kinds.train_run import TrainRun
 from cfa.jobs.queue import Queue
 from cfa.progress import Observer
 from cfa.runs.folder import RunFolder
@@ -142,7 +143,7 @@ def test_the_same_made_again_does_not_differ(reference: RunFolder, tmp_path: Pat
 
 def test_jobs_that_are_not_done_and_half_written_files_are_named(tmp_path: Path) -> None:
     queue = Queue(tmp_path)
-    job = queue.submit("compare", {}, "one", foreground=True)
+    job = queue.submit(TrainRun(), "one", foreground=True)
     assert [said.rpartition(" says ")[2] for said in unfinished_jobs(tmp_path)] == [
         "running in the queue",
         "running in its folder",

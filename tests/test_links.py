@@ -21,6 +21,8 @@ from cfa.evaluation import EvaluationPlan
 from cfa.evaluation.evaluate import transfer_source
 from cfa.files import append_line, open_to_append, require_own, write_text
 from cfa.jobs.job_folder import JobFolder, device_lock_file
+from cfa.jobs.kinds.compare_runs import CompareRuns
+from cfa.jobs.kinds.train_run import TrainRun
 from cfa.jobs.queue import Job, Queue
 from cfa.jobs.submit import submit_training
 from cfa.jobs.supervisor import Supervisor
@@ -29,6 +31,7 @@ from cfa.locks import hold
 from cfa.runs.folder import RunFolder
 from cfa.runs.rows import Epoch, append_rows
 from cfa.runs.store import Store
+from tests.support.jobs import AsStored
 
 pytestmark = pytest.mark.usefixtures("no_shipped_runs")
 
@@ -237,7 +240,7 @@ def test_a_comparison_is_not_written_behind_a_link(
     for name in ("one", "two"):
         engine.evaluate(Net(), data, PLAN, log_as=name)
     ids = [store.find(name).id for name in ("one", "two")]
-    job = queue.submit("compare", {"runs": ids, "baseline": ids[0]}, "compare", foreground=True)
+    job = queue.submit(CompareRuns(runs=tuple(ids), baseline=ids[0]), "compare", foreground=True)
     (store.home / linked.replace("JOB", job.id)).parent.mkdir(exist_ok=True)
     to_folder(store.home / linked.replace("JOB", job.id), outside)
     before = everything(outside)
@@ -357,7 +360,7 @@ OTHER_QUEUES: dict[str, Place] = {
 def test_a_queue_that_is_more_than_its_table_is_rebuilt(
     store: Store, queue: Queue, outside: Path, damage: Place
 ) -> None:
-    kept = queue.submit("train", {}, "kept").id
+    kept = queue.submit(TrainRun(), "kept").id
     damage(store.home / "queue.sqlite", outside / "mine.txt")
     before = everything(outside)
     assert [job.id for job in queue.jobs()] == [kept]
@@ -389,7 +392,7 @@ def test_a_word_of_a_job_that_is_a_path_is_refused(
     if field in spec:
         spec[field] = text
     run_id = store.find("mine").id
-    job = queue.submit("evaluate", spec, "evaluate", run_id=run_id, foreground=True, typed=[tiny])
+    job = queue.submit(AsStored("evaluate", spec), "evaluate", run_id=run_id, foreground=True, typed=[tiny])
     if field not in spec:
         result = {"evaluations": {"online best": text}}
         JobFolder.of(store.home, job.id).result_file.write_text(json.dumps(result))

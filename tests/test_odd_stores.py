@@ -18,6 +18,7 @@ import pytest
 from cfa.config import RunConfig
 from cfa.errors import StoreError
 from cfa.jobs.job_folder import JobFolder
+from cfa.jobs.kinds.train_run import TrainRun
 from cfa.jobs.queue import Queue
 from cfa.jobs.supervisor import Supervisor
 from cfa.runs.store import Store
@@ -63,7 +64,7 @@ ROWS = {
 
 @pytest.mark.parametrize(("column", "value"), ROWS.values(), ids=ROWS)
 def test_the_supervisor_goes_on_after_a_row(queue: Queue, home: Path, column: str, value: object) -> None:
-    bad, good = (queue.submit("train", {"test": False}, name).id for name in ("bad", "good"))
+    bad, good = (queue.submit(TrainRun(test=False), name).id for name in ("bad", "good"))
     in_table(home, f"UPDATE jobs SET {column} = ? WHERE id = ?", value, bad)
     supervisor = Supervisor(home, "cpu", command=("/bin/false",), poll=0.01)
     supervisor.start()
@@ -90,7 +91,7 @@ def wait_until(condition: Callable[[], bool]) -> None:
 )
 @pytest.mark.parametrize("where", ["table", "job.json", "state.json"])
 def test_what_a_newer_version_wrote_is_not_overwritten(queue: Queue, home: Path, cfa, where, words) -> None:
-    job = queue.submit("train", {}, "job").id
+    job = queue.submit(TrainRun(), "job").id
     if where == "table":
         in_table(home, "PRAGMA user_version = 2")
     else:
@@ -111,7 +112,7 @@ def test_what_a_newer_version_wrote_is_not_overwritten(queue: Queue, home: Path,
     "words", [("cancel", "JOB"), ("pause", "JOB"), ("resume", "JOB")], ids=lambda w: w[0]
 )
 def test_an_id_that_is_a_path_is_not_followed(queue, home, tmp_path, cfa, words, wrong: object) -> None:
-    job = queue.submit("train", {}, "job").id
+    job = queue.submit(TrainRun(), "job").id
     (tmp_path / "outside").mkdir()
     (tmp_path / "outside" / "mine.txt").write_text("precious")
     file = JobFolder.of(home, job).spec_file
@@ -147,7 +148,7 @@ def test_a_run_whose_job_was_never_made_is_resumed_or_deleted(
 def test_a_clock_that_was_set_back_lets_no_job_run_for_ever(
     queue: Queue, home: Path, ahead: timedelta, host: str
 ) -> None:
-    job = queue.submit("train", {}, "job").id
+    job = queue.submit(TrainRun(), "job").id
     assert queue.claim("cpu") is not None
     later = (datetime.now(UTC) + ahead).isoformat()
     in_table(home, "UPDATE jobs SET started = ? WHERE id = ?", later, job)
@@ -169,7 +170,7 @@ def test_a_clock_that_was_set_back_lets_no_job_run_for_ever(
 def test_a_store_may_be_called_anything(tmp_path: Path, monkeypatch, cfa, name: str) -> None:
     home = tmp_path / name
     monkeypatch.setenv("CFA_HOME", str(home))
-    job = Queue(Store.open(home).home).submit("train", {}, "job").id
+    job = Queue(Store.open(home).home).submit(TrainRun(), "job").id
     assert [row["id"] for row in cfa("jobs", "--json")] == [job]
     assert (home / "queue.sqlite").is_file()
     assert {path.name for path in tmp_path.iterdir()} - {"home"} == {name}
@@ -177,9 +178,9 @@ def test_a_store_may_be_called_anything(tmp_path: Path, monkeypatch, cfa, name: 
 
 @pytest.mark.parametrize("words", [("jobs",), ("cancel", "JOB")], ids=lambda words: words[0])
 def test_a_store_that_was_deleted_meanwhile_stays_deleted(queue: Queue, home: Path, words) -> None:
-    job = queue.submit("train", {}, "job").id
+    job = queue.submit(TrainRun(), "job").id
     shutil.rmtree(home)
-    for call in (queue.jobs, lambda: queue.cancel(job), lambda: queue.submit("train", {}, "more")):
+    for call in (queue.jobs, lambda: queue.cancel(job), lambda: queue.submit(TrainRun(), "more")):
         with pytest.raises(StoreError, match="is not there any more; set CFA_HOME"):
             call()
     assert not home.exists()
@@ -187,7 +188,7 @@ def test_a_store_that_was_deleted_meanwhile_stays_deleted(queue: Queue, home: Pa
 
 def test_a_queue_that_another_process_holds_is_a_sentence(queue: Queue, home: Path, cfa, monkeypatch) -> None:
     monkeypatch.setattr("cfa.jobs.database.BUSY_SECONDS", 0.05)
-    job = queue.submit("train", {}, "job").id
+    job = queue.submit(TrainRun(), "job").id
     before = contents(home)
     holder = sqlite3.connect(home / "queue.sqlite", isolation_level=None)
     holder.execute("BEGIN EXCLUSIVE")
@@ -223,7 +224,7 @@ def test_a_full_disk_is_a_sentence_and_leaves_nothing_half_written(full: Path, m
     monkeypatch.setenv("CFA_HOME", str(home))
     store = Store.open(home, shipped=None)
     run = store.create(CONFIG, "kept")
-    job = Queue(home).submit("train", {"test": False}, "kept", run_id=run.id).id
+    job = Queue(home).submit(TrainRun(test=False), "kept", run_id=run.id).id
     before = contents(home)
     fill(full / "filler")
     for words in (
@@ -302,7 +303,7 @@ def test_what_belongs_to_somebody_else_is_a_sentence(
     kept.write_status("finished", 1)
     kept.state_file.write_bytes(b"x")
     foreign.path.rename(store.runs_folder / "rforeign0").chmod(0o700)
-    job = queue.submit("train", {}, "job").id
+    job = queue.submit(TrainRun(), "job").id
     before = contents(home)
     commands = [[word.replace("JOB", job) for word in words] for words, _, _ in rows]
     asked = subprocess.run(

@@ -6,6 +6,7 @@ import pytest
 
 from cfa.config import RunConfig
 from cfa.escaping import printable
+from cfa.jobs.kinds.train_run import TrainRun
 from cfa.jobs.queue import Queue
 from cfa.runs.store import Store
 
@@ -23,7 +24,7 @@ def hostile(home):
     run.write_status("failed", 1, HOSTILE)
     (run.path / HOSTILE.replace("\r", "")).write_text("x")
     queue = Queue(home)
-    job = queue.submit("compare", {}, HOSTILE)
+    job = queue.submit(TrainRun(), HOSTILE)
     queue.finish(job.id, "failed", HOSTILE)
     return run
 

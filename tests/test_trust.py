@@ -17,6 +17,7 @@ from cfa.attacks import named_attack
 from cfa.data import load_dataset
 from cfa.errors import CfaError, ConfigError, UnknownName, Untrusted
 from cfa.evaluation import EvaluationPlan, default_weights
+from cfa.jobs.kinds.train_run import TrainRun
 from cfa.jobs.queue import Queue
 from cfa.jobs.submit import check_names
 from cfa.methods import METHODS, configure, display_name
@@ -259,7 +260,7 @@ def test_somebody_elses_run_is_only_data(command: str, cfa, home: Path, seen: Pa
     foreign_run(home, "canary:run")
     store = Store.open(home)
     store.create(configure("pgd-at", "fashion-mnist-mini"), "plain")
-    Queue(home).submit("train", {"test": False}, "train gift", run_id=run.id)
+    Queue(home).submit(TrainRun(test=False), "train gift", run_id=run.id)
     Queue(home).pause(Queue(home).find("gift").id)
     Path("suite.toml").write_text('title = "gift"\ndataset = "canary:run"\nmethods = ["canary:run"]\n')
     words = WITHOUT_RUNNING_IT[command]
@@ -452,7 +453,7 @@ def test_a_folder_that_a_copied_run_names_is_not_read(
         update={"dataset": f"folder:{private}"}
     )
     run = store.create(config, "gift")
-    Queue(home).submit("train", {"test": False}, "train gift", run_id=run.id)
+    Queue(home).submit(TrainRun(test=False), "train gift", run_id=run.id)
     Queue(home).pause(Queue(home).find("gift").id)
     assert "--trust-code" in cfa(*command, code=2).stderr
     assert not list((home / "data").rglob("*.safetensors"))

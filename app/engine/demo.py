@@ -6,7 +6,8 @@ from app.engine.snapshots import forget_snapshots, jobs, runs
 from app.process.opened import queue, store
 from app.process.rights import acts, looks
 from cfa.jobs.queue import Job
-from cfa.jobs.submit import submit_demo
+from cfa.methods import display_name_of_method
+from cfa.suites.demo import DEMO_TAG, demo_suite, submit_demo
 
 
 @acts
@@ -17,18 +18,24 @@ def start_demo() -> list[Job]:
     """
     words = os.environ.get("CFA_DEMO_SETTINGS", "").split()
     settings = {name: value for name, _, value in (word.partition("=") for word in words)}
-    submitted = submit_demo(store(), queue(), preset_overrides=settings)
+    submitted = submit_demo(store(), queue(), settings=settings)
     forget_snapshots()
     return submitted
 
 
 @looks
+def demo_methods() -> list[str]:
+    """Name what the demo trains, as tables do."""
+    return [display_name_of_method(method) for method in demo_suite().methods]
+
+
+@looks
 def demo_jobs() -> list[Job]:
     """Return the newest demo chain, trainings first, comparison last; empty before the first."""
-    demo_runs = {run.id for run in runs() if "demo" in run.tags and not run.read_only}
+    demo_runs = {run.id for run in runs() if DEMO_TAG in run.tags and not run.read_only}
     by_id = {job.id: job for job in jobs()}
     for job in reversed(jobs()):
         chain = [by_id[earlier] for earlier in job.after if earlier in by_id]
-        if job.kind == "compare" and chain and all(earlier.run_id in demo_runs for earlier in chain):
+        if chain and all(earlier.trains and earlier.run_id in demo_runs for earlier in chain):
             return [*chain, job]
     return []

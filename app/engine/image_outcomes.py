@@ -27,6 +27,8 @@ from cfa.data import load_dataset, to_float
 from cfa.errors import StoreError
 from cfa.evaluation import AdversarialIndex, confusion, load_adversarial, load_model, worst_case
 from cfa.home import default_home
+from cfa.jobs.job import asking_for
+from cfa.jobs.kinds.reproduce_images import ReproduceImages
 from cfa.jobs.submit import submit_reproduction
 from cfa.notation import parse_fraction
 from cfa.runs.evaluations import Evaluation, outcomes_file
@@ -271,6 +273,5 @@ def make_again(found: ImageOutcomes, wanted: Sequence[Picture]) -> list[Job]:
 @looks
 def reproductions(found: ImageOutcomes) -> list[Job]:
     """List the jobs that make images of an evaluation again, oldest first."""
-    return [
-        job for job in jobs() if job.kind == "reproduce" and job.spec.get("evaluation") == found.evaluation.id
-    ]
+    asked = asking_for(jobs(), ReproduceImages)
+    return [job for job, images in asked if images.evaluation == found.evaluation.id]

@@ -77,7 +77,7 @@ def find_run(reference: str) -> Run | None:
 
 @kept_for(1)
 def _runs(home: str) -> list[Run]:
-    training = {job.run_id: job.state for job in jobs() if job.kind == "train"}
+    training = {job.run_id: job.state for job in jobs() if job.trains}
     return _told_apart([_describe(folder, training.get(folder.id)) for folder in store().runs()])
 
 

@@ -6,6 +6,7 @@ from cfa.config import RunConfig as RunConfig
 from cfa.methods import FIRST_METHOD as FIRST_METHOD
 from cfa.methods import METHODS as METHODS
 from cfa.methods import PRESETS as PRESETS
+from cfa.methods import Grid as Grid
 from cfa.runs import trusted
 
 # The engine's own: they compute from what they are given, and import no code that a name stands for.
@@ -16,7 +17,6 @@ default_model = looks(methods.default_model)
 default_preset = looks(methods.default_preset)
 display_name = looks(methods.display_name)
 distinct_seeds = looks(config.distinct_seeds)
-grid = looks(methods.grid)
 kind_of_setting = looks(methods.kind_of_setting)
 main_settings = looks(methods.main_settings)
 plain_methods = looks(methods.plain_methods)

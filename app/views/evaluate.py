@@ -113,7 +113,7 @@ def start(
 @elements.explained_errors()
 def running(drawn: tuple[tuple[str, str], ...]) -> None:
     elements.rerun_when_states_change(drawn)
-    open_jobs = [j for j in snapshots.jobs() if j.kind == "evaluate" and j.state in ("queued", "running")]
+    open_jobs = [j for j in snapshots.jobs() if j.evaluates and j.state in ("queued", "running")]
     for job in open_jobs[:6]:
         elements.job_line(job, job.title)
     if open_jobs:
@@ -269,6 +269,6 @@ with elements.explained_errors():
     request = request_form.choose_request()
     if request is not None:
         start_section(chosen, request)
-busy = any(job.kind == "evaluate" and job.state in ("queued", "running") for job in snapshots.jobs())
+busy = any(job.evaluates and job.state in ("queued", "running") for job in snapshots.jobs())
 st.fragment(running, run_every=elements.LIVE_SECONDS if busy else None)(elements.states_signature())
 show_results(chosen)

@@ -12,7 +12,7 @@ WHAT_THIS_IS = (
     "Everything runs on this machine, and everything you see can be exported as CSV."
 )
 DEMO = (
-    "Trains PGD-AT, PGD-AT + CFA, TRADES and TRADES + CFA on 10,000 real images (Fashion-MNIST), tests each "
+    "Trains {methods} on 10,000 real images (Fashion-MNIST), tests each "
     "with PGD-20 and compares them class by class. About ten minutes on two cores, no GPU needed."
 )
 
@@ -20,7 +20,8 @@ DEMO = (
 def demo_card() -> None:
     with st.container(border=True):
         st.subheader("See it for yourself")
-        st.write(DEMO)
+        *others, last = demo.demo_methods()
+        st.write(DEMO.format(methods=f"{', '.join(others)} and {last}"))
         chain = demo.demo_jobs()
         under_way = any(job.state in ("queued", "running") and not job.blocked_by for job in chain)
         st.button(
@@ -53,7 +54,7 @@ def demo_progress(drawn: tuple[tuple[str, str], ...]) -> None:
 
 
 def links(chain: list[snapshots.Job]) -> None:
-    trained = [job for job in chain if job.kind == "train" and job.state == "done"]
+    trained = [job for job in chain if job.trains and job.state == "done"]
     names = [run.name for job in trained if (run := snapshots.find_run(job.run_id or ""))]
     with st.container(horizontal=True):
         st.page_link("views/monitor.py", label="Watch on Monitor", icon=":material/monitor_heart:")

@@ -196,9 +196,7 @@ def live_run(run_id: str, weights: str, drawn: tuple[tuple[str, str], ...]) -> N
     if run is None:
         st.info("This run was deleted.")
         return
-    job = next(
-        (job for job in reversed(snapshots.jobs()) if job.run_id == run.id and job.kind == "train"), None
-    )
+    job = next((job for job in reversed(snapshots.jobs()) if job.run_id == run.id and job.trains), None)
     with st.container():  # whatever it has to say, the charts keep their place and with it their zoom
         run_header(run, job)
     history, epochs = histories.history(run), histories.epochs(run)

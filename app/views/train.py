@@ -62,8 +62,8 @@ def choose_what() -> drafts.Draft | None:
         selection_mode="multi",
         default=None if "train_methods" in st.session_state else [training_settings.FIRST_METHOD],
         key="train_methods",
-        help="Several methods make a run each. Every run keeps online, EMA and FAWA weights, so TRADES + EMA "
-        "is trades with its EMA weights.",
+        help="Several methods make a run each. Every run keeps online, EMA and FAWA weights, so a method "
+        "with EMA is that method's run with its EMA weights.",
     )
     for method in methods:
         st.caption(f"**{method}**: {training_settings.METHODS[method].summary}")

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -33,6 +33,9 @@ from cfa.runs.listed import look_at
 from cfa.runs.store import Store
 from cfa.runs.trusted import Trusted, code_of
 from cfa.trust import allowing
+
+if TYPE_CHECKING:
+    from cfa.methods import Grid
 
 group = command_group()
 
@@ -66,14 +69,9 @@ def train(
     as_json: AsJson = False,
 ) -> int:
     """Train a run, or a grid of runs one after the other."""
-    from cfa.methods import configure_grid
-
     store, jobs = open_store()
-    overrides, seeds = _overrides(settings, epochs), _seeds(seed)
-    configs = configure_grid(
-        method, dataset, model=model, preset=preset, seeds=seeds, init=init, overrides=overrides
-    )
-    configs = [check_names(store, config) for config in configs]
+    asked = _grid(method, dataset, model, preset, epochs, seed, init, settings)
+    configs = [check_names(store, config) for config in asked.configs()]
     chosen = check_device(device, queued=queue)
     made: list[tuple[RunFolder, Job]] = []
     code = DONE
@@ -111,16 +109,12 @@ def estimate(
     import torch
 
     from cfa.data import dataset_info
-    from cfa.methods import configure_grid
     from cfa.training import estimate_seconds
 
     store, _ = open_store()
     chosen = choose_device(store.home, check_device(device, queued=False))
-    overrides, seeds = _overrides(settings, epochs), _seeds(seed)
     costs = []
-    for config in configure_grid(
-        method, dataset, model=model, preset=preset, seeds=seeds, init=init, overrides=overrides
-    ):
+    for config in _grid(method, dataset, model, preset, epochs, seed, init, settings).configs():
         info = dataset_info(check_names(store, config).dataset, store.data_folder)
         costs.append((config.in_words(), estimate_seconds(config, info, torch.device(chosen))))
     seconds, disk_bytes = sum(cost.seconds for _, cost in costs), sum(cost.disk_bytes for _, cost in costs)
@@ -149,12 +143,12 @@ def resume(
         found = jobs.resume(stopped.id, foreground=not queue)
     else:
         with Trusted.of(store).allowing(run_id):
-            found = submit_unfinished(jobs, stopped, foreground=not queue)
+            found = submit_unfinished(store, jobs, stopped, foreground=not queue)
     code = DONE if queue else carry_out(jobs, found)
-    if found.kind == "train" and found.run_id:
+    if found.run_id is not None and found.trains:
         run = store.find(found.run_id)
         _print_trained([(run, found)], queued=queue, several=False, as_json=as_json)
-    elif found.kind == "evaluate" and not queue:
+    elif found.evaluates and not queue:
         print_evaluated(store, [found], as_json)
     else:
         print_jobs([jobs.get(found.id)], as_json, alone=True)
@@ -175,11 +169,29 @@ def fetch(
     return code
 
 
-def _overrides(settings: Sequence[str], epochs: int | None) -> dict[str, str]:
-    overrides = read_settings(settings)
-    if epochs is not None:
-        overrides["train.epochs"] = str(epochs)
-    return overrides
+def _grid(
+    method: str,
+    dataset: str,
+    model: str | None,
+    preset: str | None,
+    epochs: int | None,
+    seeds: str,
+    init: str | None,
+    settings: Sequence[str],
+) -> "Grid":
+    """Read the options that say what is trained."""
+    from cfa.methods import Grid
+
+    overrides = read_settings(settings) | ({} if epochs is None else {"train.epochs": str(epochs)})
+    return Grid(
+        methods=(method,),
+        dataset=dataset,
+        model=model,
+        preset=preset,
+        seeds=_seeds(seeds),
+        by_method={method: overrides},
+        init={} if init is None else {method: init},
+    )
 
 
 def _seeds(text: str) -> tuple[int, ...]:

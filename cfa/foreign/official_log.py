@@ -44,36 +44,22 @@ NOTES = (
     "Imported from the official code: counts are its accuracies times the images of its split; eps and beta "
     "per class were computed again. It chose checkpoints on test. It keeps no loss and no time."
 )
-# Its arguments, and the settings that they are here; lambdas and the loss's constants only where they count.
-# Until March 2025 the threshold was misspelt.
+# Its arguments, and the settings that they are here; those of one method stand in that method's file
+# (`cfa.methods.official_settings`). Until March 2025 the threshold was misspelt.
 ARGUMENTS = {
     "epochs": "train.epochs",
     "lr_max": "optimizer.lr",
     "attack_iters": "attack.steps",
-    "begin": "method.warmup_epochs",
     "decay_rate": "averaging.decay",
     "threshold": "averaging.threshold",
     "thershold": "averaging.threshold",
-    "beta": "method.beta",
-    "tau": "method.tau",
-    "lambda_1": "method.lambda_eps",
-    "lambda_2": "method.lambda_beta",
 }
 IN_255 = {"epsilon": "attack.eps", "pgd_alpha": "attack.step_size"}
 # Arguments that say which method it is, or that the official script reads without using them.
-OTHERS = ("mode", "ccm", "ccr", "batch_size", "norm", "fname", "device", "debug")
+OTHERS = ("mode", "batch_size", "norm", "fname", "device", "debug")
 LARGEST = 1e6  # of its numbers
 NETWORK = "PRN"  # the official code lacks its other network, WRN
-METHOD_OF = {
-    ("AT", False, False): "pgd-at",
-    ("AT", True, False): "pgd-at-cfa",
-    ("TRADES", False, False): "trades",
-    ("TRADES", True, False): "trades-ccm",
-    ("TRADES", False, True): "trades-ccr",
-    ("TRADES", True, True): "trades-cfa",
-    ("FAT", False, False): "fat",
-    ("FAT", True, False): "fat-cfa",
-}
+FLAGS = ("ccm", "ccr")
 
 
 LARGEST_LOG, LARGEST_CONFIG, MOST_EPOCHS = 64 * 10**6, 10**6, 100_000
@@ -115,17 +101,19 @@ def read_official_log(
         CheckpointError: The file is damaged, or holds something else.
         ConfigError: Nothing says which method it was, or its settings are not those of the official code.
     """
-    from cfa.methods import configure, settings_of, usable_settings
+    from cfa.methods import METHODS, configure, official_settings, usable_settings
 
     accuracy = _read(file)
     arguments = _arguments(file)
     chosen = method or _method(arguments, file)
     given = usable_settings(chosen, overrides or {})
-    usable = settings_of([chosen])
-    told = {name: value for name, value in _settings(arguments).items() if name in usable}
+    of_methods = {theirs: ours for one in METHODS.values() for theirs, ours in official_settings(one).items()}
+    called = ARGUMENTS | of_methods
+    usable = {*ARGUMENTS.values(), *IN_255.values(), *official_settings(METHODS[chosen]).values()}
+    told = {name: value for name, value in _settings(arguments, called).items() if name in usable}
     settings = {**told, **given, "train.epochs": len(accuracy)}
     config = configure(chosen, "cifar10", model="preact-resnet18", preset="official-code", overrides=settings)
-    known = {*ARGUMENTS, *IN_255, *OTHERS, "model"}
+    known = {*called, *IN_255, *FLAGS, *OTHERS, "model"}
     return OfficialLog(accuracy, config, file, tuple(name[:40] for name in arguments if name not in known))
 
 
@@ -233,26 +221,33 @@ def _arguments(file: Path) -> dict[str, Any]:
 
 
 def _method(arguments: Mapping[str, Any], file: Path) -> str:
-    mode, ccm, ccr = (arguments.get(name, False) for name in ("mode", "ccm", "ccr"))
-    for name, flag in (("ccm", ccm), ("ccr", ccr)):
+    from cfa.methods import METHODS
+
+    mode, flags = arguments.get("mode"), {name: arguments.get(name, False) for name in FLAGS}
+    for name, flag in flags.items():
         if flag not in (True, False):
             raise ConfigError(
                 f"{name}={reprlib.repr(flag)} in the log's config.json is neither true nor false; correct it"
             )
-    ccr = ccr and mode == "TRADES"  # it ignores the flag for the others
-    try:
-        return METHOD_OF[str(mode), ccm, ccr]
-    except KeyError as error:
-        raise ConfigError(
-            f"nothing beside {file} says which method it is the log of; name it: --method pgd-at-cfa"
-        ) from error
+    trained = {name: one.official_arguments for name, one in METHODS.items() if one.official_arguments}
+    of_mode = {name: asked for name, asked in trained.items() if asked.get("mode") == mode}
+    heeded = {flag for asked in of_mode.values() for flag in asked}  # it ignores the others
+    wanted = {"mode": mode} | {name: True for name, flag in flags.items() if flag and name in heeded}
+    for name, asked in of_mode.items():
+        if asked == wanted:
+            return name
+    raise ConfigError(
+        f"nothing beside {file} says which method it is the log of; name it: --method with one of "
+        f"{', '.join(trained)}"
+    )
 
 
-def _settings(arguments: Mapping[str, Any]) -> dict[str, Any]:
+def _settings(arguments: Mapping[str, Any], called: Mapping[str, str]) -> dict[str, Any]:
+    """Read the numbers among the arguments, by our names of them (``called``)."""
     if (network := arguments.get("model", NETWORK)) != NETWORK:
         raise ConfigError(f"the log is of a network {network!r}; only those of {NETWORK} can be imported")
     found: dict[str, Any] = {}
-    for theirs, ours in (ARGUMENTS | IN_255).items():
+    for theirs, ours in {**called, **IN_255}.items():
         if theirs not in arguments:
             continue
         value = arguments[theirs]

@@ -4,18 +4,22 @@ What is stored may come from another version, another program or a damaged disk.
 a job all the same, of the kind ``unreadable``, which has failed: it is listed, says why, and can be removed.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import pydantic
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from cfa.errors import StoreError
+from cfa.jobs.kinds import KINDS
+from cfa.jobs.kinds.unreadable_job import UnreadableJob
+from cfa.jobs.work import Work
 from cfa.progress import StopReason
 from cfa.stored import Count, Moment, Name, Names, Text, checked_id, convert, parse
 
-JobKind = Literal["train", "evaluate", "compare", "reproduce", "fetch", "unreadable"]
+W = TypeVar("W", bound=Work)
+
 JobState = Literal["queued", "running", "paused", "interrupted", "done", "failed", "cancelled"]
 StoredState = Literal["queued", "running", "paused", "done", "failed", "cancelled"]
 EndState = Literal["done", "failed", "paused", "cancelled"]
@@ -24,20 +28,30 @@ RESUMABLE = ("paused", "interrupted", "failed", "cancelled")
 ENDED = ("done", "failed", "cancelled")
 
 
+def _known_kind(word: str) -> str:
+    if word not in KINDS:
+        raise ValueError(f"should be one of {', '.join(KINDS)}")
+    return word
+
+
+KindWord = Annotated[str, AfterValidator(_known_kind)]
+"""The word for a kind of job, as it is stored: one of `cfa.jobs.kinds`."""
+
+
 @dataclass(frozen=True)
 class Job:
     """One job as it is at this moment.
 
     Attributes:
         id: Starts with ``j``, so that it is never taken for a run's id.
-        kind: What is done; ``unreadable`` where what is stored of it cannot be understood.
+        kind: The word for what is done; ``unreadable`` where what is stored of it cannot be understood.
         title: For people.
         state: See `cfa.jobs.queue`; ``interrupted`` is derived.
         device: Where it was asked to run; ``None`` takes any.
         ran_on: Where it runs or ran.
         position: Its place in the queue; lower is earlier.
         run_id: The run that it trains or evaluates.
-        spec: What the worker needs.
+        spec: What it asks for, as it is stored.
         after: Jobs that must be done before.
         created: When it was submitted (ISO, UTC); so are ``started`` and ``finished``.
         started: When it last started.
@@ -52,7 +66,7 @@ class Job:
     """
 
     id: str
-    kind: JobKind
+    kind: KindWord
     title: str
     state: JobState
     device: str | None
@@ -72,6 +86,49 @@ class Job:
     requested: StopReason | None = None
     blocked_by: tuple[str, ...] = ()
 
+    @property
+    def trains(self) -> bool:
+        """Tell whether it trains its run."""
+        return self.run_id is not None and KINDS[self.kind].trains
+
+    @property
+    def evaluates(self) -> bool:
+        """Tell whether it evaluates its run."""
+        return self.run_id is not None and KINDS[self.kind].evaluates
+
+    @property
+    def can_be_done(self) -> bool:
+        """Tell whether a worker may take it: whether what is stored of it can be read."""
+        return KINDS[self.kind].can_be_done
+
+    def work(self) -> Work:
+        """Read what the job asks for.
+
+        Raises:
+            StoreError: It does not say it.
+        """
+        try:
+            return KINDS[self.kind].read(self.spec)
+        except StoreError as error:
+            raise StoreError(f"job {self.id} does not say what to do ({error}); submit it again") from error
+
+
+def asking_for(jobs: Iterable[Job], kind: type[W]) -> list[tuple[Job, W]]:
+    """List the jobs of a kind, each with what it asks for; one that does not say it is left out."""
+    found = []
+    for job in jobs:
+        if KINDS[job.kind] is kind:
+            try:
+                found.append((job, kind.read(job.spec)))
+            except StoreError:
+                continue
+    return found
+
+
+def jobs_like(jobs: Iterable[Job], work: W) -> list[Job]:
+    """List the jobs that ask for the same, whatever run they are about."""
+    return [job for job, asked in asking_for(jobs, type(work)) if work.same_as(asked)]
+
 
 @dataclass(frozen=True, kw_only=True)
 class JobRow:
@@ -81,7 +138,7 @@ class JobRow:
     __pydantic_config__ = pydantic.ConfigDict(extra="forbid", allow_inf_nan=False)
 
     id: Name
-    kind: JobKind
+    kind: KindWord
     title: Text
     spec: dict[str, Any]
     after_jobs: Names
@@ -130,7 +187,7 @@ def unreadable(job_id: str, message: str) -> Job:
     """Return what stands in a list for a job that cannot be read."""
     return Job(
         id=job_id,
-        kind="unreadable",
+        kind=UnreadableJob.kind,
         title=f"unreadable job {job_id}",
         state="failed",
         device=None,

@@ -107,7 +107,6 @@ class JobObserver(Observer):
         job_id: str,
         listener: Listener,
         stop: StopSignal,
-        run_log: Path | None = None,
         use: Callable[[], DeviceUse] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -118,11 +117,10 @@ class JobObserver(Observer):
             job_id: The job.
             listener: Hears lines and progress as well.
             stop: Signals that the process received.
-            run_log: The log of the run that is trained.
             use: Looks at the device of the job.
             clock: Seconds; for tests.
         """
-        self.run_log = run_log
+        self._run_log: Path | None = None
         self._queue, self._job_id, self._listener, self._stop = queue, job_id, listener, stop
         self._folder = JobFolder.of(queue.home, job_id)
         self._clock = clock
@@ -155,9 +153,13 @@ class JobObserver(Observer):
     def log(self, message: str) -> None:
         """Write a line with the local time to the run's log and to the listener."""
         line = f"{datetime.now():%Y-%m-%d %H:%M:%S} {message}"
-        if self.run_log is not None:
-            append_line(self.run_log, line)
+        if self._run_log is not None:
+            append_line(self._run_log, line)
         self._listener.log(line)
+
+    def log_into(self, file: Path) -> None:
+        """Write every further line into a file as well, which is the log of the run that is trained."""
+        self._run_log = file
 
     def stop_requested(self) -> StopReason | None:
         """Say whether to stop: at once after a signal, within a second after a request."""

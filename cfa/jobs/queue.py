@@ -19,8 +19,9 @@ import sqlalchemy as sa
 from cfa.errors import ConfigError, StoreError, UnknownName
 from cfa.jobs.database import JOBS, Database
 from cfa.jobs.forecast import seconds_until_empty
-from cfa.jobs.job import ENDED, RESUMABLE, EndState, Job, JobKind, JobState, job_of
+from cfa.jobs.job import ENDED, RESUMABLE, EndState, Job, JobState, job_of
 from cfa.jobs.job_folder import JobFolder, JobProgress, read_log, read_progress
+from cfa.jobs.work import Work
 from cfa.progress import StopReason
 from cfa.registry import unknown
 from cfa.runs.folder import RunFolder, RunState, now
@@ -34,7 +35,6 @@ __all__ = [
     "Direction",
     "EndState",
     "Job",
-    "JobKind",
     "JobProgress",
     "JobState",
     "Queue",
@@ -65,8 +65,7 @@ class Queue:
 
     def submit(
         self,
-        kind: JobKind,
-        spec: Mapping[str, Any],
+        work: Work,
         title: str,
         *,
         after: Sequence[str] = (),
@@ -85,9 +84,9 @@ class Queue:
         Trusted(self.home).remember(run_id or job_id, typed)
         row = dict.fromkeys(column.name for column in JOBS.columns) | {
             "id": job_id,
-            "kind": kind,
+            "kind": work.kind,
             "title": title,
-            "spec": dict(spec),
+            "spec": work.spec,
             "after_jobs": list(after),
             "run_id": run_id,
             "created": now(),
@@ -170,7 +169,7 @@ class Queue:
             job = job_of(row)
             # A dependency that was removed counts as met.
             ready = all(states.get(earlier, "done") == "done" for earlier in job.after)
-            if job.kind != "unreadable" and ready:
+            if job.can_be_done and ready:
                 return job
         return None
 
@@ -213,7 +212,7 @@ class Queue:
     def cancel(self, job_id: str) -> Job:
         """Ask a running job to stop for good, or take a job that does not run off the queue."""
         job = self.get(job_id)
-        if job.kind == "unreadable":
+        if not job.can_be_done:
             self.remove(job_id)
             return replace(job, state="cancelled", message="it could not be read, and is removed")
         if job.state == "running":
@@ -226,7 +225,7 @@ class Queue:
     def resume(self, job_id: str, *, foreground: bool = False) -> Job:
         """Queue a paused, interrupted, failed or cancelled job again, or mark it running in a terminal."""
         job = self.get(job_id)
-        if job.kind == "unreadable":
+        if not job.can_be_done:
             raise ConfigError(f"job {job.id} cannot be read, nor resumed; `cfa cancel` removes it")
         may = RESUMABLE + (("queued",) if foreground else ())
         if job.state not in may:
@@ -288,7 +287,7 @@ class Queue:
 
     def tell_run(self, job: Job, state: EndState | Literal["queued"], message: str) -> None:
         """Write what became of a training job into its run, unless the run has finished."""
-        if job.kind != "train" or job.run_id is None or state not in _RUN_STATES:
+        if job.run_id is None or not job.trains or state not in _RUN_STATES:
             return
         run = RunFolder(self.home / "runs" / checked_id(job.run_id, "run"))
         if not os.path.exists(run.path / "config.json"):

@@ -1,12 +1,17 @@
 """From a wish to jobs in the queue."""
 
-import dataclasses
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from cfa import trust
 from cfa.config import RunConfig
 from cfa.errors import CfaError, ConfigError, StoreError
+from cfa.jobs.job import jobs_like
+from cfa.jobs.kinds.compare_runs import CompareRuns
+from cfa.jobs.kinds.evaluate_run import EvaluateRun
+from cfa.jobs.kinds.fetch_dataset import FetchDataset
+from cfa.jobs.kinds.reproduce_images import ReproduceImages
+from cfa.jobs.kinds.train_run import TrainRun
 from cfa.jobs.queue import Job, Queue
 from cfa.runs.folder import RunFolder, require_weights
 from cfa.runs.store import Store
@@ -16,9 +21,6 @@ from cfa.weights_identity import NO_GRADIENT
 
 if TYPE_CHECKING:
     from cfa.evaluation import EvaluationPlan
-
-DEMO_DATASET = "fashion-mnist-mini"
-DEMO_METHODS = ("pgd-at", "pgd-at-cfa", "trades", "trades-cfa")
 
 
 def submit_training(
@@ -54,12 +56,11 @@ def submit_training(
         Untrusted: It names somebody's code that nobody typed (`cfa.trust`).
     """
     config = check_names(store, config)
-    run = store.create(config, name, tags)
+    run, work = store.create(config, name, tags), TrainRun(test=test)
     try:
         job = queue.submit(
-            "train",
-            {"test": test},
-            f"train {run.name}",
+            work,
+            work.title(store, run.name),
             after=after,
             device=device,
             estimate_seconds=estimate_seconds,
@@ -134,16 +135,13 @@ def submit_evaluation(
         *plan.attacks,
         *_model_of(store, plan.transfer_from),
     )
-    with Trusted.of(store).allowing(run.id, plan.transfer_from):
+    work = EvaluateRun.of(
+        plan, weights=weights, checkpoint=checkpoint, dataset=dataset and full_name(dataset)
+    )
+    with Trusted.of(store).allowing(run.id, *work.runs_read()):
         return queue.submit(
-            "evaluate",
-            {
-                "weights": weights,
-                "checkpoint": checkpoint,
-                "plan": dataclasses.asdict(plan),
-                "dataset": dataset and full_name(dataset),
-            },
-            f"evaluate {run.name} ({', '.join(plan.attacks)})",
+            work,
+            work.title(store, run.name),
             after=after,
             device=device,
             run_id=run.id,
@@ -216,11 +214,17 @@ def submit_reproduction(
     attacks = evaluation.plan.get("attacks", ())
     texts = attacks if isinstance(attacks, list | tuple) else ()  # a plan of others may say anything
     names = (run.config.model, evaluation.dataset_to_load, *texts)
+    asked = {"evaluation": evaluation_id, "column": column, "images": [int(image) for image in images]}
+    try:
+        work = ReproduceImages.read(asked)
+    except StoreError as error:  # a column of somebody else's outcomes may be called anything
+        raise ConfigError(
+            f"images of {column[:80]!r} cannot be made again ({error}); evaluate anew"
+        ) from error
     with Trusted.of(store).allowing(run.id):
         return queue.submit(
-            "reproduce",
-            {"evaluation": evaluation_id, "column": column, "images": [int(image) for image in images]},
-            f"make {len(images)} images of {run.name} ({column}) again",
+            work,
+            work.title(store, run.name),
             device=device,
             run_id=run.id,
             typed=trust.outside_names(names),
@@ -250,14 +254,13 @@ def submit_fetch(
         raise ConfigError(f"data set {dataset!r} is here already; there is nothing to fetch")
     if not info.download_bytes:
         raise ConfigError(f"data set {dataset!r} cannot be fetched; {info.how_to_get}")
-    for job in queue.jobs():
-        same = job.kind == "fetch" and job.spec.get("dataset") == dataset
-        if same and job.state in ("queued", "running") and not foreground:
+    work = FetchDataset(dataset=dataset)
+    for job in jobs_like(queue.jobs(), work):
+        if job.state in ("queued", "running") and not foreground:
             return job
     return queue.submit(
-        "fetch",
-        {"dataset": dataset},
-        f"fetch {dataset} ({info.download_bytes / 1e6:,.0f} MB)",
+        work,
+        work.title(store, ""),
         device=device,
         foreground=foreground,
         typed=trust.outside_names([dataset]),
@@ -270,37 +273,6 @@ def submit_comparison(
     """Add a job that compares runs and writes the tables to ``CFA_HOME/comparisons/<job id>/``."""
     if len({run.id for run in [*runs, baseline]}) < 2:
         raise ConfigError(f"a comparison needs two runs or more, and this names {baseline.name!r} alone")
-    others = [run for run in runs if run.id != baseline.id]
-    return queue.submit(
-        "compare",
-        {"runs": [baseline.id, *(run.id for run in others)], "baseline": baseline.id},
-        f"compare {', '.join(run.name for run in others)} with {baseline.name}",
-        after=after,
-    )
-
-
-def submit_demo(
-    store: Store, queue: Queue, *, preset_overrides: Mapping[str, Any] | None = None
-) -> list[Job]:
-    """Queue the demo: PGD-AT and TRADES, each without and with CFA, then a comparison with TRADES.
-
-    Args:
-        store: Where runs are.
-        queue: Where the jobs go.
-        preset_overrides: Settings by dotted name that shorten the demo (``{"train.epochs": 2}``).
-    """
-    from cfa.methods import configure
-
-    runs, jobs = [], []
-    for method in DEMO_METHODS:
-        config = configure(
-            method, DEMO_DATASET, model="small-cnn", preset="demo", overrides=preset_overrides or {}
-        )
-        run, made = submit_training(
-            store, queue, config, name=store.free_name(f"demo {method}"), tags=("demo",)
-        )
-        runs.append(run)
-        jobs += made
-    baseline = runs[DEMO_METHODS.index("trades")]
-    jobs.append(submit_comparison(store, queue, runs, baseline, after=[job.id for job in jobs]))
-    return jobs
+    others = [run.id for run in runs if run.id != baseline.id]
+    work = CompareRuns(runs=(baseline.id, *others), baseline=baseline.id)
+    return queue.submit(work, work.title(store, ""), after=after)

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from cfa.errors import ConfigError, UnknownName
+from cfa.jobs.kinds.train_run import TrainRun
 from cfa.jobs.queue import Job, Queue
 from cfa.runs.folder import RunFolder
 from cfa.runs.listed import ReadableRun, UnreadableRun, look_at
@@ -30,7 +31,7 @@ def find_to_resume(store: Store, queue: Queue, reference: str) -> Job | RunFolde
         except UnknownName:
             raise error from None
     else:
-        if job.kind == "train" or job.run_id is None or job.id.startswith(reference):
+        if job.trains or job.run_id is None or job.id.startswith(reference):
             return job
         run = store.find(job.run_id)
         if not needs_job(queue, run):
@@ -49,7 +50,7 @@ def needs_job(queue: Queue, run: RunFolder) -> bool:
 
 def without_job(queue: Queue, runs: Iterable[ReadableRun | UnreadableRun]) -> set[str]:
     """Return the ids of those runs that are not trained to their end, and that no job trains."""
-    trained = {job.run_id for job in queue.jobs() if job.kind == "train"}
+    trained = {job.run_id for job in queue.jobs() if job.trains}
     return {
         run.folder.id
         for run in runs
@@ -61,17 +62,17 @@ def without_job(queue: Queue, runs: Iterable[ReadableRun | UnreadableRun]) -> se
 
 
 def submit_unfinished(
-    queue: Queue, run: RunFolder, *, device: str | None = None, foreground: bool = False
+    store: Store, queue: Queue, run: RunFolder, *, device: str | None = None, foreground: bool = False
 ) -> Job:
     """Make a job that trains a run from where it stands to its end, and tests it.
 
     Raises:
         Untrusted: The run names somebody's code that nobody typed here.
     """
+    work = TrainRun()
     return queue.submit(
-        "train",
-        {"test": True},
-        f"train {run.name}",
+        work,
+        work.title(store, run.name),
         device=device,
         run_id=run.id,
         foreground=foreground,

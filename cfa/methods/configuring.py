@@ -9,7 +9,7 @@ import pydantic
 from cfa.config import RunConfig, Settings, explain, nest, setting_help, setting_names, validated
 from cfa.errors import ConfigError
 from cfa.methods.catalogue import METHODS
-from cfa.methods.interface import Method
+from cfa.methods.interface import Method, OfficialArgument
 from cfa.methods.presets import PRESETS, lineage, shared_settings
 from cfa.older_settings import GROUP, under_present_names
 from cfa.registry import unknown
@@ -44,6 +44,16 @@ def own_settings(method: Method[Any]) -> dict[str, str]:
     """Return the names of a method's own settings, as they are set, and what each means."""
     fields = method.settings.model_fields.items()
     return {f"{GROUP}.{name}": field.description or "" for name, field in fields}
+
+
+def official_settings(method: Method[Any]) -> dict[str, str]:
+    """Return what PKU-ML/CFA calls a method's own settings, each with the name by which it is set here."""
+    return {
+        one.name: f"{GROUP}.{name}"
+        for name, field in method.settings.model_fields.items()
+        for one in field.metadata
+        if isinstance(one, OfficialArgument)
+    }
 
 
 def settings_of(methods: Iterable[str]) -> dict[str, str]:

@@ -1,49 +1,102 @@
-"""Several runs asked for at once: every combination of the values given for settings, with every seed."""
+"""Several runs asked for at once: every method, every combination of settings, every seed."""
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from cfa.config import RunConfig
-from cfa.methods.configuring import configure
+from cfa.methods.configuring import configure, settings_of
 
 
-def grid(overrides: Mapping[str, str | Sequence[str]]) -> list[dict[str, Any]]:
-    """Expand settings with several values, ``"0.3,0.5"`` or a list, into one dictionary per combination."""
-    choices = [
-        [part.strip() for part in value.split(",")] if isinstance(value, str) else list(value)
-        for value in overrides.values()
-    ]
-    return [dict(zip(overrides, combination, strict=True)) for combination in itertools.product(*choices)]
+@dataclass(frozen=True)
+class GridRun:
+    """One run of a grid.
 
-
-def configure_grid(
-    method: str,
-    dataset: str,
-    *,
-    seeds: Iterable[int],
-    overrides: Mapping[str, str | Sequence[str]],
-    model: str | None = None,
-    preset: str | None = None,
-    init: str | None = None,
-) -> list[RunConfig]:
-    """Build a configuration for each seed and combination of settings, each once: ``20,20`` is one value.
-
-    Args:
-        method: See :func:`configure`, as of the rest.
-        dataset: A data set's name.
-        seeds: Seeds of weights, order and noise.
-        overrides: Settings by dotted name, with several values as :func:`grid` reads them.
-        model: A network's name.
-        preset: A preset's name.
-        init: A run or a weights file to start from.
-
-    Raises:
-        CfaError: As :func:`configure` does.
+    Attributes:
+        config: Its configuration.
+        variant: Those of its settings that have several values in the grid, with its own.
     """
-    configs = [
-        configure(method, dataset, model=model, preset=preset, seed=seed, init=init, overrides=chosen)
-        for seed in seeds
-        for chosen in grid(overrides)
-    ]
-    return list({config.key(): config for config in configs}.values())
+
+    config: RunConfig
+    variant: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grid:
+    """Runs on one data set; a command, a page, a suite and a script ask for them so.
+
+    Of a setting a list is several values, and so is a text with commas: ``"0.3, 0.5"``.
+
+    Attributes:
+        methods: Names of methods.
+        dataset: A data set's name.
+        model: A network's name; by default the data set's usual one.
+        preset: A preset's name; by default the network's usual one.
+        seeds: Seeds of weights, order and noise.
+        settings: By dotted name; a method without a setting goes without it.
+        by_method: Over ``settings`` for one method, which must have them.
+        init: By method, the run or weights file that its runs start from.
+    """
+
+    methods: tuple[str, ...]
+    dataset: str
+    model: str | None = None
+    preset: str | None = None
+    seeds: tuple[int, ...] = (0,)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    by_method: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    init: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def size(self) -> int:
+        """How many runs are asked for, those that come out alike counted each time."""
+        return len(self.seeds) * sum(
+            math.prod(map(len, self._values(method).values())) for method in self.methods
+        )
+
+    def runs(self) -> list[GridRun]:
+        """Build every run once, seeds innermost: ``20,20`` is one value.
+
+        Raises:
+            CfaError: As :func:`configure` does.
+        """
+        found: dict[str, GridRun] = {}
+        for method in self.methods:
+            values = self._values(method)
+            for combination in itertools.product(*values.values()):
+                overrides = dict(zip(values, combination, strict=True))
+                variant = {name: value for name, value in overrides.items() if len(values[name]) > 1}
+                for seed in self.seeds:
+                    config = self._configured(method, seed, overrides)
+                    found.setdefault(config.key(), GridRun(config, variant))
+        return list(found.values())
+
+    def configs(self) -> list[RunConfig]:
+        """Build the configuration of every run."""
+        return [run.config for run in self.runs()]
+
+    def _configured(self, method: str, seed: int, overrides: Mapping[str, Any]) -> RunConfig:
+        init = self.init.get(method)
+        return configure(
+            method,
+            self.dataset,
+            model=self.model,
+            preset=self.preset,
+            seed=seed,
+            init=init,
+            overrides=overrides,
+        )
+
+    def _values(self, method: str) -> dict[str, list[Any]]:
+        """List all values of each setting of a method's runs."""
+        known = settings_of([method])
+        usable = {name: given for name, given in self.settings.items() if name in known}
+        return {name: _several(given) for name, given in {**usable, **self.by_method.get(method, {})}.items()}
+
+
+def _several(given: Any) -> list[Any]:
+    if isinstance(given, str):
+        return [part.strip() for part in given.split(",")]
+    return given if isinstance(given, list) else [given]

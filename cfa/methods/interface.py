@@ -166,6 +166,13 @@ class KnobLabel:
     summary: str = ""
 
 
+@dataclass(frozen=True)
+class OfficialArgument:
+    """What a setting is called in the arguments of PKU-ML/CFA; it stands among the setting's annotations."""
+
+    name: str
+
+
 EPS_LABEL = KnobLabel(label="eps", unit="/255", summary="how far training examples of the class are moved")
 
 OfficialPass = Literal["with-loss", "after-step"]
@@ -210,6 +217,8 @@ class Method(Generic[S]):
         companions: Builds networks that are trained beside the model, from what builds a network by name.
         needs_teacher: It learns from a trained network.
         official_passes: Forward passes that its official code makes besides, for comparisons with it.
+        official_arguments: The arguments with which PKU-ML/CFA trains it, a flag that is off left out; empty
+            where that code has no such method.
     """
 
     name: str
@@ -237,6 +246,7 @@ class Method(Generic[S]):
     companions: Callable[[S, Build], Mapping[str, nn.Module]] = lambda settings, build: {}
     needs_teacher: bool = False
     official_passes: tuple[OfficialPass, ...] = ()
+    official_arguments: Mapping[str, object] = field(default_factory=dict)
 
     @property
     def compared_with(self) -> str:

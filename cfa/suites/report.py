@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from cfa.escaping import csv_cell, markdown_text
-from cfa.jobs.worker import CLOSING_ATTACKS
+from cfa.jobs.kinds.train_run import CLOSING_ATTACKS
 from cfa.notation import parse_fraction
 from cfa.older_settings import present_name, under_present_names
 from cfa.runs.rows import Scores

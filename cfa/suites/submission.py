@@ -3,20 +3,16 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
-from cfa.errors import StoreError
+from cfa.jobs.job import jobs_like
+from cfa.jobs.kinds.evaluate_run import EvaluateRun
 from cfa.jobs.queue import RESUMABLE, Job, Queue
-from cfa.jobs.specs import EvaluateSpec, spec_of
 from cfa.jobs.submit import submit_evaluation, submit_training
 from cfa.jobs.unfinished import submit_unfinished
 from cfa.runs.folder import RunFolder
 from cfa.runs.store import Store
 from cfa.suites.planned import PlannedRun, plan_evaluations, plan_suite
 from cfa.suites.suite import Suite
-
-if TYPE_CHECKING:
-    from cfa.evaluation import EvaluationPlan
 
 
 def submit_suite(
@@ -88,12 +84,12 @@ class _Submission:
     def _unfinished_training(self, run: RunFolder) -> Job | None:
         if run.read_only:
             return None
-        jobs = [job for job in self.known if job.kind == "train" and job.run_id == run.id]
+        jobs = [job for job in self.known if job.trains and job.run_id == run.id]
         if jobs:
             return self._going_on(jobs[-1])
         if run.status.state == "finished":
             return None
-        return submit_unfinished(self.queue, run, device=self.device)
+        return submit_unfinished(self.store, self.queue, run, device=self.device)
 
     def evaluations(self, planned: PlannedRun, run: RunFolder, after: Sequence[str]) -> list[Job]:
         """Make sure that a run is evaluated as the suite asks."""
@@ -101,8 +97,8 @@ class _Submission:
         for wanted in plan_evaluations(self.suite, [planned]):
             if wanted.is_made:
                 continue
-            spec = (wanted.weights, wanted.checkpoint, wanted.plan)
-            same = [job for job in self.known if job.run_id == run.id and _asks_for(job, *spec)]
+            work = EvaluateRun.of(wanted.plan, weights=wanted.weights, checkpoint=wanted.checkpoint)
+            same = [job for job in jobs_like(self.known, work) if job.run_id == run.id]
             going_on = self._going_on(same[-1]) if same else None
             jobs.append(
                 going_on
@@ -124,21 +120,6 @@ class _Submission:
         if job.state == "done":
             return None
         return self.queue.resume(job.id) if job.state in RESUMABLE else job
-
-
-def _asks_for(job: Job, weights: str, checkpoint: str, plan: "EvaluationPlan") -> bool:
-    if job.kind != "evaluate":
-        return False
-    try:
-        spec = spec_of(job, EvaluateSpec)
-    except StoreError:  # it asks for nothing
-        return False
-    asked = spec.plan
-    return (
-        (spec.weights, spec.checkpoint, spec.dataset) == (weights, checkpoint, None)
-        and asked.get("attacks") == list(plan.attacks)
-        and all(asked.get(name) == getattr(plan, name) for name in ("norm", "eps", "limit", "seed"))
-    )
 
 
 def _name(store: Store, suite: Suite, planned: PlannedRun) -> str | None:

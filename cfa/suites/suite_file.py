@@ -89,6 +89,6 @@ def _explain(error: pydantic.ValidationError) -> str:
         return f"{'dataset' if where == 'datasets' else where} is missing; add it"
     message = item["msg"].removeprefix("Value error, ").removeprefix("Input ").removeprefix("String ")
     if item["type"] == "string_pattern_mismatch":
-        message = "is no name; write a word such as trades or cifar10, and no path"
+        message = "is no name; write a word such as pgd-20 or cifar10, and no path"
     given = reprlib.repr(item["input"])  # of any length
     return f"{where}={given} {message}" if where else message

@@ -1,15 +1,17 @@
 """The runs that a suite asks for: every data set and method, every combination of settings, every seed."""
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cfa.config import RunConfig
 from cfa.errors import ConfigError
 from cfa.registry import unknown
 from cfa.suites.suite import Suite
 from cfa.suites.words import MOST_RUNS
+
+if TYPE_CHECKING:
+    from cfa.methods import Grid, GridRun
 
 
 @dataclass(frozen=True)
@@ -33,70 +35,54 @@ def runs_of(suite: Suite) -> list[SuiteRun]:
     _refuse_too_many_runs(suite)
     found: dict[str, SuiteRun] = {}
     for dataset in suite.datasets:
-        for method in _methods_in_order(suite):
-            for config, variant in _configurations(suite, dataset, method):
-                start = _start(suite, found.values(), config, variant)
-                key = config.key() + (start.config.key() if start else "")
-                found.setdefault(key, SuiteRun(config, variant, start))
+        for run in _grid(suite, dataset).runs():
+            start = _start(suite, found.values(), run)
+            key = run.config.key() + (start.config.key() if start else "")
+            found.setdefault(key, SuiteRun(run.config, run.variant, start))
     return list(found.values())
 
 
-def _configurations(suite: Suite, dataset: str, method: str) -> Iterable[tuple[RunConfig, dict[str, Any]]]:
-    from cfa.methods import configure, grid
+def _grid(suite: Suite, dataset: str) -> "Grid":
+    """Say what a suite asks for on a data set; what starts from a run of it starts from nothing yet."""
+    from cfa.methods import Grid
 
-    listed = _listed_settings(suite, dataset, method)
-    source = suite.init.get(method)
-    for overrides in grid(listed):
-        for seed in suite.seeds:
-            config = configure(
-                method,
-                dataset,
-                model=suite.model,
-                preset=suite.preset,
-                seed=seed,
-                init=None if source in suite.methods else source,
-                overrides=overrides,
-            )
-            yield config, {key: overrides[key] for key in listed if len(listed[key]) > 1}
+    return Grid(
+        methods=tuple(_methods_in_order(suite)),
+        dataset=dataset,
+        model=suite.model,
+        preset=suite.preset,
+        seeds=suite.seeds,
+        settings=_in_lists({**suite.settings, **suite.by_dataset.get(dataset, {})}),
+        by_method={method: _in_lists(settings) for method, settings in suite.by_method.items()},
+        init={method: source for method, source in suite.init.items() if source not in suite.methods},
+    )
 
 
-def _listed_settings(suite: Suite, dataset: str, method: str) -> dict[str, list[Any]]:
-    """Return the settings of a method's runs on a data set, each with all the values that it takes."""
-    from cfa.methods import settings_of
-
-    known = settings_of([method])
-    common = {**suite.settings, **suite.by_dataset.get(dataset, {})}
-    usable = {key: value for key, value in common.items() if key in known}
-    usable |= suite.by_method.get(method, {})
-    return {key: value if isinstance(value, list) else [value] for key, value in usable.items()}
+def _in_lists(settings: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """Write every setting as a list of values: a text of a suite is one, whatever is in it."""
+    return {name: given if isinstance(given, list) else [given] for name, given in settings.items()}
 
 
 def _refuse_too_many_runs(suite: Suite) -> None:
-    combinations = (
-        math.prod(map(len, _listed_settings(suite, dataset, method).values()))
-        for dataset in suite.datasets
-        for method in suite.methods
-    )
-    runs = sum(combinations) * len(suite.seeds)
+    runs = sum(_grid(suite, dataset).size for dataset in suite.datasets)
     if runs == 0:
         raise ConfigError("the suite asks for no run: a setting has an empty list of values; give it one")
     if runs > MOST_RUNS:
         raise ConfigError(f"the suite asks for {runs:,} runs; split it, {MOST_RUNS:,} are the most")
 
 
-def _start(
-    suite: Suite, found: Iterable[SuiteRun], config: RunConfig, variant: Mapping[str, Any]
-) -> SuiteRun | None:
+def _start(suite: Suite, found: Iterable[SuiteRun], run: "GridRun") -> SuiteRun | None:
     """Find the run of the suite that another starts from: same data set, seed, and settings of the grid."""
+    config = run.config
     source = suite.init.get(config.method)
     if source not in suite.methods:
         return None
     wanted = (source, config.dataset, config.seed)
     able = [
-        run
-        for run in found
-        if (run.config.method, run.config.dataset, run.config.seed) == wanted
-        and all(run.variant.get(key, value) == value for key, value in variant.items())
+        one
+        for one in found
+        if (one.config.method, one.config.dataset, one.config.seed) == wanted
+        and all(one.variant.get(key, value) == value for key, value in run.variant.items())
     ]
     if len(able) != 1:
         raise ConfigError(

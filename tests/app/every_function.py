@@ -303,11 +303,17 @@ def _of_nothing() -> dict[str, list[Callable[[], object]]]:
     called = door()
     kinds = ("runs", "usable_runs", "jobs", "progress", "forget_snapshots", "forget_datasets")
     kinds += ("dataset_names", "attack_names", "leaderboard", "evaluated_runs", "swept_runs", "devices")
-    kinds += ("seconds_until_queue_empty", "anything_active", "demo_jobs", "start_demo", "has_browser")
+    kinds += (
+        "seconds_until_queue_empty",
+        "anything_active",
+        "demo_jobs",
+        "demo_methods",
+        "start_demo",
+        "has_browser",
+    )
     found = {kind: [called[kind]] for kind in kinds}
     found["csv"] = [lambda: downloadable.csv(pd.DataFrame({"a": [1]}))]
     found["preset_images"] = [lambda: evaluation_jobs.preset_images("quick")]
-    found["grid"] = [lambda: training_settings.grid({"train.epochs": "1,2"})]
     found["settings_of"] = [lambda: training_settings.settings_of(["trades"])]
     found["plain_methods"] = [training_settings.plain_methods]
     found["main_settings"] = [lambda: training_settings.main_settings(["trades"])]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from cfa.jobs.kinds.train_run import TrainRun
 from cfa.jobs.queue import Queue
 from cfa.methods import configure
 from cfa.runs.evaluations import outcomes_file, read_evaluations
@@ -37,8 +38,8 @@ def fill_guarded(home: Path) -> None:
     _copy(run.path, "foreign-folder", dataset=f"folder:{secret}")
     queue = Queue(home)
     for title in ("first", "waits"):
-        queue.submit("train", {}, title)
-    queue.cancel(queue.submit("train", {}, "ended").id)
+        queue.submit(TrainRun(), title)
+    queue.cancel(queue.submit(TrainRun(), "ended").id)
 
 
 def write_canary(folder: Path) -> None:

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+from cfa.jobs.kinds.train_run import TrainRun
 from cfa.jobs.queue import Queue
 from tests.app.example_store import fill
 
@@ -30,11 +31,11 @@ def fill_with_hostile_texts(home: Path) -> list[str]:
             _change(file, class_names=classes, findings=[HOSTILE], checks=checks)
         run.log_file.write_text(HOSTILE, encoding="utf-8")
     queue = Queue(home)
-    waiting = queue.submit("train", {}, f"waits {HOSTILE}")
+    waiting = queue.submit(TrainRun(), f"waits {HOSTILE}")
     queue.pause(waiting.id)  # so that no supervisor takes it
-    failed = queue.submit("train", {}, f"failed {HOSTILE}")
+    failed = queue.submit(TrainRun(), f"failed {HOSTILE}")
     queue.finish(failed.id, "failed", HOSTILE)
-    cancelled = queue.submit("train", {}, f"cancelled {HOSTILE}")
+    cancelled = queue.submit(TrainRun(), f"cancelled {HOSTILE}")
     queue.cancel(cancelled.id)
     return [run.name for run in own]
 

@@ -9,6 +9,7 @@ import pytest
 from app.engine import snapshots
 from app.process.brief import kept_for
 from cfa.jobs.job_folder import JobFolder
+from cfa.jobs.kinds.train_run import TrainRun
 from cfa.jobs.queue import Queue
 from cfa.methods import configure
 from cfa.runs.evaluations import list_evaluations, outcomes_file, read_outcomes, save_columns
@@ -69,7 +70,7 @@ def damage_file(damage, name, file):
 def damage_jobs(home):
     queue = Queue(home)
     for name, damage in OF_ANY_FILE.items():
-        job = queue.submit("train", {}, f"job: {name}")
+        job = queue.submit(TrainRun(), f"job: {name}")
         queue.cancel(job.id)
         folder = JobFolder.of(home, job.id)
         for file in (folder.progress_file, folder.log_file, folder.path / "job.json"):

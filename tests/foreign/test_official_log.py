@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from cfa.errors import CheckpointError, ConfigError
-from cfa.foreign.official_log import IMAGES, import_official_log, read_official_log
+from cfa.foreign.official_log import FLAGS, IMAGES, import_official_log, read_official_log
+from cfa.methods import METHODS
 from cfa.runs.rows import Epoch
 from cfa.runs.store import Store
 from cfa.tables.frames import history_frame, knobs_frame
@@ -101,6 +102,13 @@ def test_the_same_log_is_the_same_run(tmp_path: Path, store: Store) -> None:
     assert import_official_log(store, log).id == import_official_log(store, log, "again").id
     other = read_official_log(log.source, overrides={"rule.lambda_eps": 0.3})
     assert import_official_log(store, other).id != import_official_log(store, log).id
+
+
+def test_each_training_of_the_official_code_is_one_method() -> None:
+    offered = [method.official_arguments for method in METHODS.values() if method.official_arguments]
+    assert len(offered) == 8
+    assert all(offered.count(arguments) == 1 for arguments in offered)
+    assert all(set(arguments) <= {"mode", *FLAGS} for arguments in offered)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import pytest
 
 from cfa.jobs.devices import DeviceUse
 from cfa.jobs.job_folder import JobFolder, read_progress
+from cfa.jobs.kinds.train_run import TrainRun
 from cfa.jobs.observer import JobObserver, Listener, Speed, StopSignal, stop_on_signals
 from cfa.jobs.queue import Queue
 from cfa.progress import Progress
@@ -64,7 +65,7 @@ class Counter(Listener):
 
 def test_progress_is_written_at_most_once_a_second_and_at_the_end(home: Path, clock):
     queue = Queue(home)
-    job = queue.submit("compare", {}, "job").id
+    job = queue.submit(TrainRun(), "job").id
     counter = Counter()
     observer = JobObserver(queue, job, counter, StopSignal(), clock=clock)
     for step in range(100):
@@ -77,7 +78,7 @@ def test_progress_is_written_at_most_once_a_second_and_at_the_end(home: Path, cl
 
 def test_the_queue_is_asked_at_most_once_a_second(home: Path, clock):
     queue = Queue(home)
-    job = queue.submit("compare", {}, "job", foreground=True).id
+    job = queue.submit(TrainRun(), "job", foreground=True).id
     observer = JobObserver(queue, job, Listener(), StopSignal(), clock=clock)
     assert observer.stop_requested() is None
     queue.cancel(job)
@@ -111,7 +112,7 @@ def test_outside_the_main_thread_signals_are_left_alone():
 
 def test_damaged_progress_is_no_progress(home: Path):
     queue = Queue(home)
-    job = queue.submit("compare", {}, "job").id
+    job = queue.submit(TrainRun(), "job").id
     JobFolder.of(home, job).progress_file.write_text('{"done": 1}')
     assert read_progress(home, job) is None
 

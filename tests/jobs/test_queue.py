@@ -13,12 +13,13 @@ from cfa.config import RunConfig
 from cfa.errors import ConfigError, StoreError, UnknownName
 from cfa.jobs.forecast import works_on
 from cfa.jobs.job_folder import JobFolder, JobProgress, read_progress, write_progress
+from cfa.jobs.kinds.train_run import TrainRun
 from cfa.jobs.queue import Job, Queue, read_log, seconds_until_empty
 from cfa.runs.store import Store
 
 
 def submit(queue: Queue, title: str = "job", **options) -> str:
-    return queue.submit("train", {"test": False}, title, **options).id
+    return queue.submit(TrainRun(test=False), title, **options).id
 
 
 def put(queue: Queue, state: str) -> str:

@@ -14,6 +14,7 @@ from cfa.jobs.job_folder import JobFolder, device_lock_file
 from cfa.jobs.queue import Queue, read_log
 from cfa.jobs.supervisor import Supervisor, start_supervisors
 from cfa.locks import is_held
+from tests.support.jobs import AsStored
 
 # A stand-in for a worker: it holds the locks that a worker holds, then does what its job's spec says.
 WORKER = """
@@ -59,7 +60,7 @@ def stop(supervisor: Supervisor) -> None:
 
 
 def submit(queue: Queue, do: str, title: str = "job", **options) -> str:
-    return queue.submit("compare", {"do": do}, title, **options).id
+    return queue.submit(AsStored("compare", {"do": do}), title, **options).id
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 30.0) -> None:

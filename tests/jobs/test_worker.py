@@ -21,7 +21,6 @@ from cfa.jobs.observer import Listener
 from cfa.jobs.queue import Queue, read_log
 from cfa.jobs.submit import (
     submit_comparison,
-    submit_demo,
     submit_evaluation,
     submit_reproduction,
     submit_training,
@@ -371,17 +370,6 @@ def test_a_chain_of_training_and_comparison(train, home, store, queue):
     entries = json.loads((folder / "comparison.json").read_text())["comparisons"]
     kinds = {(entry["baseline_weights"], entry["weights"]) for entry in entries}
     assert kinds == {("online", "online"), ("ema", "ema"), ("fawa", "fawa"), ("online", "fawa")}
-
-
-def test_the_demo_is_four_trainings_then_a_comparison(store, queue):
-    jobs = submit_demo(store, queue, preset_overrides={"train.epochs": 1})
-    assert [job.kind for job in jobs] == ["train"] * 4 + ["compare"]
-    assert [run.config.method for run in store.runs()] == ["pgd-at", "pgd-at-cfa", "trades", "trades-cfa"]
-    assert {run.config.train.epochs for run in store.runs()} == {1}
-    assert jobs[4].after == tuple(job.id for job in jobs[:4])
-    again = submit_demo(store, queue)  # a second press makes a second set, under free names
-    assert len({run.name for run in store.runs()}) == 8
-    assert again[0].id != jobs[0].id
 
 
 @pytest.mark.usefixtures("typed")

@@ -10,11 +10,11 @@ from cfa.errors import ConfigError, UnknownName
 from cfa.methods import (
     METHODS,
     PRESETS,
+    Grid,
     configure,
     default_model,
     default_preset,
     display_name,
-    grid,
     main_settings,
     own_settings,
     parts_of,
@@ -257,17 +257,65 @@ def test_a_preset_says_nothing_of_what_the_method_has_not(method: str) -> None:
     ("given", "expanded"),
     [
         ({}, [{}]),
-        ({"a": "1"}, [{"a": "1"}]),
-        ({"a": "0.3, 0.5,0.7"}, [{"a": "0.3"}, {"a": "0.5"}, {"a": "0.7"}]),
+        ({"method.beta": "3, 4,5"}, [{"method.beta": "3"}, {"method.beta": "4"}, {"method.beta": "5"}]),
         (
-            {"a": "1,2", "b": ["x", "y"]},
-            [{"a": "1", "b": "x"}, {"a": "1", "b": "y"}, {"a": "2", "b": "x"}, {"a": "2", "b": "y"}],
+            {"train.epochs": "1,2", "attack.start": ["none", "normal"]},
+            [
+                {"train.epochs": epochs, "attack.start": start}
+                for epochs, start in (("1", "none"), ("1", "normal"), ("2", "none"), ("2", "normal"))
+            ],
         ),
-        ({"m": "0.5;0.75,0.9"}, [{"m": "0.5;0.75"}, {"m": "0.9"}]),
+        (
+            {"optimizer.milestones": "0.5;0.75,0.9"},
+            [{"optimizer.milestones": "0.5;0.75"}, {"optimizer.milestones": "0.9"}],
+        ),
     ],
 )
 def test_a_grid_is_the_product_of_its_values(given: dict[str, Any], expanded: list[dict[str, Any]]) -> None:
-    assert grid(given) == expanded
+    for grid in (of_trades(by_method={"trades": given}), of_trades(settings=given)):
+        assert grid.size == len(expanded)
+        assert [run.variant for run in grid.runs()] == expanded
+        made = [configure("trades", "fashion-mnist-mini", overrides=values) for values in expanded]
+        assert grid.configs() == made
+
+
+def test_a_setting_with_one_value_makes_no_variant() -> None:
+    (run,) = of_trades(settings={"train.epochs": "3", "optimizer.milestones": (0.5, 0.75)}).runs()
+    assert (run.variant, run.config.optimizer.milestones) == ({}, (0.5, 0.75))
+
+
+def of_trades(**given: Any) -> Grid:
+    return Grid(methods=("trades",), dataset="fashion-mnist-mini", **given)
+
+
+def test_a_grid_has_every_method_setting_and_seed_in_this_order() -> None:
+    grid = Grid(
+        methods=("pgd-at", "trades"),
+        dataset="fashion-mnist-mini",
+        seeds=(4, 2),
+        settings={"method.beta": "3,6"},
+    )
+    made = [(config.method, config.method_settings.get("beta"), config.seed) for config in grid.configs()]
+    # PGD-AT has no beta and is not asked for one.
+    assert made == [
+        *(("pgd-at", None, 4), ("pgd-at", None, 2)),
+        *(("trades", 3.0, 4), ("trades", 3.0, 2), ("trades", 6.0, 4), ("trades", 6.0, 2)),
+    ]
+
+
+def test_runs_of_a_grid_that_come_out_alike_are_one() -> None:
+    grid = of_trades(settings={"train.epochs": "20,20", "attack.eps": ["8/255", 8 / 255]})
+    assert (grid.size, len(grid.runs())) == (4, 1)
+
+
+def test_what_is_said_of_one_method_it_must_have_and_is_over_what_is_said_of_all() -> None:
+    asked = {"settings": {"train.epochs": 7}, "by_method": {"trades": {"train.epochs": 3}}}
+    grid = Grid(
+        methods=("pgd-at", "trades"), dataset="fashion-mnist-mini", init={"trades": "before"}, **asked
+    )
+    assert [(c.train.epochs, c.init) for c in grid.configs()] == [(7, None), (3, "before")]
+    with pytest.raises(ConfigError, match=r"trades has no method\.tau"):
+        of_trades(by_method={"trades": {"method.tau": 1}}).configs()
 
 
 @pytest.mark.parametrize(

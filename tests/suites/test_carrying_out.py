@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from cfa.jobs.kinds.train_run import TrainRun
 from cfa.jobs.queue import EndState, Job, Queue
 from cfa.suites.submission import carry_out_suite
 
@@ -20,11 +21,11 @@ CASES: dict[str, tuple[tuple[EndState, EndState, EndState], list[int], bool]] = 
 @pytest.mark.parametrize("case", CASES)
 def test_jobs_are_begun_and_the_outcome_told(home: Path, queue: Queue, case: str) -> None:
     ends, begun, all_done = CASES[case]
-    first = queue.submit("compare", {}, "first")
+    first = queue.submit(TrainRun(), "first")
     jobs = [
         first,
-        queue.submit("compare", {}, "second", after=[first.id]),
-        queue.submit("compare", {}, "third"),
+        queue.submit(TrainRun(), "second", after=[first.id]),
+        queue.submit(TrainRun(), "third"),
     ]
     ids = [job.id for job in jobs]
     seen: list[int] = []
@@ -41,7 +42,7 @@ def test_jobs_are_begun_and_the_outcome_told(home: Path, queue: Queue, case: str
 
 
 def test_what_was_done_before_is_not_begun_again(home: Path, queue: Queue) -> None:
-    job = queue.submit("compare", {}, "first", foreground=True)
+    job = queue.submit(TrainRun(), "first", foreground=True)
     queue.finish(job.id, "done", "")
 
     def carry_out(queue: Queue, job: Job) -> int:

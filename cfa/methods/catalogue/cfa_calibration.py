@@ -17,7 +17,7 @@ from cfa.config import RunConfig, Settings
 from cfa.methods.catalogue.fat import FAT, FatSettings
 from cfa.methods.catalogue.pgd_at import PGD_AT
 from cfa.methods.catalogue.trades import TRADES, TradesSettings
-from cfa.methods.interface import Method
+from cfa.methods.interface import Method, OfficialArgument
 from cfa.methods.knobs import Knobs
 from cfa.methods.rules import TRAINING, ClassStats, Rule, State
 from cfa.notation import Number, parse_fraction, read_budget
@@ -39,7 +39,7 @@ Bound = Annotated[float, BeforeValidator(_read_bound)]
 class WarmUp(Settings):
     """When calibration starts."""
 
-    warmup_epochs: Annotated[int, Field(ge=1)] = Field(
+    warmup_epochs: Annotated[int, Field(ge=1), OfficialArgument("begin")] = Field(
         default=10,  # official `--begin 10`; the paper does not state it
         description="Epochs in which all classes are treated alike before calibration starts.",
     )
@@ -48,7 +48,7 @@ class WarmUp(Settings):
 class CcmSettings(WarmUp):
     """Class-wise calibrated margins."""
 
-    lambda_eps: Annotated[Number, Field(ge=0, le=2)] = Field(
+    lambda_eps: Annotated[Number, Field(ge=0, le=2), OfficialArgument("lambda_1")] = Field(
         description="CCM: eps of class k is (lambda + its training robustness) times eps.", examples=[0.5]
     )
     eps_min: Bound | None = Field(
@@ -68,7 +68,7 @@ class CcmSettings(WarmUp):
 class CcrSettings(WarmUp):
     """Class-wise calibrated regularisation."""
 
-    lambda_beta: Annotated[Number, Field(ge=0, le=2)] = Field(
+    lambda_beta: Annotated[Number, Field(ge=0, le=2), OfficialArgument("lambda_2")] = Field(
         description="CCR: beta of class k is (lambda + its training robustness) times beta.", examples=[0.5]
     )
 
@@ -197,6 +197,7 @@ def _calibrated(
         settings=settings,
         rule=rule,
         presets=_presets(plain, adds, paper_lambda_eps),
+        official_arguments={**plain.official_arguments, **dict.fromkeys(map(str.lower, adds), True)},
     )
 
 

@@ -8,7 +8,7 @@ from cfa.attacks import FriendlyPGD, OfficialFriendlyPGD
 from cfa.config import RunConfig, Settings
 from cfa.methods.attacking import WithinEps, training_pgd
 from cfa.methods.catalogue.pgd_at import PGD_AT, adversarial_cross_entropy
-from cfa.methods.interface import Method
+from cfa.methods.interface import Method, OfficialArgument
 from cfa.methods.rules import Uniform
 
 
@@ -20,6 +20,7 @@ class FatSettings(Settings):
         Field(
             ge=0, description="FAT: steps that a sample still takes once it is misclassified.", examples=[3]
         ),
+        OfficialArgument("tau"),
     ]
 
 
@@ -42,6 +43,7 @@ FAT = Method(
     usual=PGD_AT.usual,
     presets={name: {"method.tau": 3} for name in ("paper", "official-code", "demo")},
     official_passes=("after-step",),
+    official_arguments={"mode": "FAT"},
 )
 
 OFFERED = (FAT,)

@@ -25,6 +25,7 @@ PGD_AT = Method(
     rule=lambda settings, config: Uniform(eps=config.attack.eps),
     usual={"attack.start": "uniform", "attack.bn_mode": "train"},  # as PKU-ML/CFA attacks
     official_passes=("after-step",),
+    official_arguments={"mode": "AT"},
 )
 
 OFFERED = (PGD_AT,)

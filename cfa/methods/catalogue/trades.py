@@ -9,7 +9,16 @@ from torch import Tensor
 from cfa.attacks import kl_divergence
 from cfa.config import Settings
 from cfa.methods.attacking import WithinEps, training_pgd
-from cfa.methods.interface import EPS_LABEL, Attacked, Batch, KnobLabel, Loss, Method, Model
+from cfa.methods.interface import (
+    EPS_LABEL,
+    Attacked,
+    Batch,
+    KnobLabel,
+    Loss,
+    Method,
+    Model,
+    OfficialArgument,
+)
 from cfa.methods.rules import Uniform
 from cfa.notation import Number
 
@@ -20,6 +29,7 @@ class TradesSettings(Settings):
     beta: Annotated[
         Number,
         Field(gt=0, description="TRADES: weight of the robust term against the clean one.", examples=[6]),
+        OfficialArgument("beta"),
     ]
 
 
@@ -67,6 +77,7 @@ TRADES = Method(
     usual={"attack.start": "normal", "attack.bn_mode": "eval"},
     presets={name: {"method.beta": 6.0} for name in ("paper", "official-code", "demo")},
     official_passes=("with-loss", "after-step"),
+    official_arguments={"mode": "TRADES"},
 )
 
 OFFERED = (TRADES,)

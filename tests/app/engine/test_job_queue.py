@@ -2,19 +2,20 @@
 
 from app.engine import job_queue, snapshots
 from app.process import opened
+from cfa.jobs.kinds.train_run import TrainRun
 
 
 def test_jobs_are_named_in_what_others_wait_for(empty_home):
-    first = opened.queue().submit("train", {}, "train first")
-    opened.queue().submit("compare", {}, "compare", after=[first.id])
+    first = opened.queue().submit(TrainRun(), "train first")
+    second = opened.queue().submit(TrainRun(), "second", after=[first.id])
     job_queue.cancel(first.id)
-    waiting = next(job for job in snapshots.jobs() if job.kind == "compare")
+    waiting = next(job for job in snapshots.jobs() if job.id == second.id)
     assert "'train first'" in job_queue.job_message(waiting)
     assert first.id not in job_queue.job_message(waiting)
 
 
 def test_moving_pausing_and_resuming_reach_the_queue(empty_home):
-    first, second = (opened.queue().submit("train", {}, name) for name in ("first", "second"))
+    first, second = (opened.queue().submit(TrainRun(), name) for name in ("first", "second"))
     job_queue.move(second.id, "up")
     assert [job.title for job in snapshots.jobs()] == ["second", "first"]
     job_queue.pause(first.id)

@@ -5,6 +5,7 @@ import pytest
 from app.engine import evaluated, job_queue, run_folders, snapshots
 from app.process import opened
 from cfa.errors import ConfigError
+from cfa.jobs.kinds.train_run import TrainRun
 from tests.app.engine.example_runs import run_called
 
 
@@ -20,7 +21,7 @@ def test_renaming_is_seen_at_once_and_a_taken_name_is_refused(own_home):
 
 def test_a_run_with_a_job_is_not_deleted(own_home):
     run = run_called("trades-ccm")
-    job = opened.queue().submit("train", {}, "train it", run_id=run.id)
+    job = opened.queue().submit(TrainRun(), "train it", run_id=run.id)
     snapshots.forget_snapshots()
     with pytest.raises(ConfigError, match="cancel"):
         run_folders.delete_runs([run])

@@ -2,6 +2,7 @@
 
 from app.engine import snapshots
 from app.process import opened
+from cfa.jobs.kinds.train_run import TrainRun
 from tests.app.engine.example_runs import run_called
 
 
@@ -14,7 +15,7 @@ def test_states_of_runs(example_home):
 
 def test_a_run_with_a_running_job_is_running(own_home):
     run = run_called("trades-ccm")
-    opened.queue().submit("train", {}, "train it", run_id=run.id)
+    opened.queue().submit(TrainRun(), "train it", run_id=run.id)
     opened.queue().claim("cpu")
     snapshots.forget_snapshots()
     assert run_called("trades-ccm").state == "running"

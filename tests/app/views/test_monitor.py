@@ -7,6 +7,7 @@ from streamlit.testing.v1 import AppTest
 from app import live_chart
 from app.engine import job_queue, snapshots
 from app.process import opened
+from cfa.jobs.kinds.train_run import TrainRun
 from tests.app.pages import MAIN, as_read, assert_sound, errors, figures, open_page, words
 
 
@@ -52,7 +53,7 @@ def test_monitor_says_why_a_chart_is_missing(example_home):
 
 def test_jobs_can_be_moved_and_cancelled(empty_home):
     for name in ("first", "second"):
-        opened.queue().submit("train", {}, name)
+        opened.queue().submit(TrainRun(), name)
     app = open_page("monitor")
     job = snapshots.jobs()[1]
     next(item for item in app.button if item.key == f"up_{job.id}").click().run()
@@ -64,7 +65,7 @@ def test_jobs_can_be_moved_and_cancelled(empty_home):
 
 
 def test_a_refused_action_is_one_sentence(empty_home):
-    job = opened.queue().submit("train", {}, "first")
+    job = opened.queue().submit(TrainRun(), "first")
     app = open_page("monitor")
     job_queue.cancel(job.id)
     job_queue.remove(job.id)  # someone else was faster

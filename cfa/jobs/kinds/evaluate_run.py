@@ -1,0 +1,113 @@
+"""Evaluating weights of a run."""
+
+import dataclasses
+import shutil
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from cfa.jobs.task import Task
+from cfa.jobs.work import Work
+from cfa.runs.folder import RunFolder
+from cfa.runs.store import Store
+from cfa.stored import Name, Text
+
+if TYPE_CHECKING:
+    from cfa.data import Dataset
+    from cfa.evaluation import EvaluationPlan
+
+_OF_A_RESULT = ("attacks", "norm", "eps", "limit", "seed")
+"""What of a plan decides what is measured."""
+
+
+class EvaluateRun(Work):
+    """Evaluate the job's run as ``plan`` says, on its own data set where ``dataset`` names no other."""
+
+    kind: ClassVar[str] = "evaluate"
+    evaluates: ClassVar[bool] = True
+
+    plan: Mapping[str, Any]
+    weights: Name
+    checkpoint: Name
+    dataset: Text | None = None
+
+    @classmethod
+    def of(
+        cls, plan: "EvaluationPlan", *, weights: str, checkpoint: str, dataset: str | None = None
+    ) -> "EvaluateRun":
+        """Ask for a plan to be carried out."""
+        return cls(plan=dataclasses.asdict(plan), weights=weights, checkpoint=checkpoint, dataset=dataset)
+
+    def title(self, store: Store, run_name: str) -> str:
+        """Name the run and the attacks."""
+        from cfa.evaluation import EvaluationPlan
+
+        return f"evaluate {run_name} ({', '.join(EvaluationPlan.of(self.plan).attacks)})"
+
+    def run(self, task: Task) -> None:
+        """Evaluate, going on from what an earlier start has measured."""
+        from cfa.evaluation import EvaluationPlan, default_weights
+
+        run = task.run()
+        plan = EvaluationPlan.of(self.plan)
+        weights = default_weights(run) if self.weights == "auto" else self.weights
+        name = self.dataset or run.config.dataset
+        checkpoint = "file" if weights == "file" else self.checkpoint
+        evaluate_each(task, run, task.dataset(name), name, plan, [(weights, checkpoint)])
+
+    def same_as(self, other: Work) -> bool:
+        """Tell whether another measures the same, however large its batches are."""
+        return isinstance(other, EvaluateRun) and self._measured() == other._measured()
+
+    def _measured(self) -> tuple[object, ...]:
+        plan = self.spec["plan"]
+        return self.weights, self.checkpoint, self.dataset, *(plan.get(name) for name in _OF_A_RESULT)
+
+    def runs_read(self) -> tuple[str, ...]:
+        """Return the run whose images are transferred."""
+        source = self.plan.get("transfer_from")
+        return (source,) if source is not None else ()
+
+
+def evaluate_each(
+    task: Task,
+    run: RunFolder,
+    dataset: "Dataset",
+    name: str,
+    plan: "EvaluationPlan",
+    wanted: Sequence[tuple[str, str]],
+) -> None:
+    """Evaluate kinds of weights of a run, each with a checkpoint; those that are made already are left out.
+
+    Args:
+        task: The job.
+        run: The run.
+        dataset: Whose test part is attacked.
+        name: What the data set is loaded as.
+        plan: What is done.
+        wanted: Kinds of weights and checkpoints.
+    """
+    import torch
+
+    from cfa.evaluation import evaluate_weights
+    from cfa.runs.evaluations import is_whole, parts_folder
+
+    for weights, checkpoint in wanted:
+        evaluation_id = task.evaluation_id(weights, checkpoint)
+        if is_whole(run, evaluation_id):
+            # It may have been killed after its last write, before these went.
+            shutil.rmtree(parts_folder(run, evaluation_id), ignore_errors=True)
+            continue
+        evaluate_weights(
+            run,
+            weights,
+            checkpoint,
+            plan,
+            dataset,
+            torch.device(task.device),
+            task.observer,
+            evaluation_id=evaluation_id,
+            loaded_as=name,
+        )
+
+
+KIND = EvaluateRun

@@ -1,0 +1,77 @@
+"""Training a run, and testing its best weights."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, ClassVar
+
+from cfa.jobs.kinds.evaluate_run import evaluate_each
+from cfa.jobs.task import Task
+from cfa.jobs.work import Work
+from cfa.locks import hold
+from cfa.runs.folder import RunFolder
+from cfa.runs.store import Store
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from cfa.data import Dataset
+
+CLOSING_ATTACKS = ("clean", "pgd-20")
+
+
+class TrainRun(Work):
+    """Train the job's run; ``test`` says whether its best weights are evaluated then."""
+
+    kind: ClassVar[str] = "train"
+    trains: ClassVar[bool] = True
+
+    test: bool = True
+
+    def title(self, store: Store, run_name: str) -> str:
+        """Name the run."""
+        return f"train {run_name}"
+
+    def run(self, task: Task) -> None:
+        """Train, then test the best weights of every kind."""
+        import torch
+
+        from cfa.training import fit
+
+        run = task.run()
+        task.log_into(run.log_file)
+        busy = f"run {run.name!r} is being trained by another process; wait for it"
+        with hold(run.lock_file, busy, timeout=5):
+            dataset = task.dataset(run.config.dataset)
+            if run.status.state != "finished":
+                initial = _initial_weights(task.store, run)
+                fit(run, dataset, torch.device(task.device), task.observer, initial=initial)
+            run.prune()
+            if self.test:
+                _closing_test(task, run, dataset)
+
+
+def _initial_weights(store: Store, run: RunFolder) -> "Mapping[str, Tensor] | None":
+    """Read the weights that the run starts from; none where it goes on from its own state."""
+    if run.config.init is None or run.state_file.exists():
+        return None
+    from cfa.evaluation import default_weights
+    from cfa.models import WeightsFile, load_weights
+    from cfa.runs.folder import require_weights
+
+    file = WeightsFile.of(run.config.init).path
+    if not file.is_file():
+        source = store.find(run.config.init)
+        file = require_weights(source, default_weights(source), "best")
+    return load_weights(file)
+
+
+def _closing_test(task: Task, run: RunFolder, dataset: "Dataset") -> None:
+    """Evaluate the best checkpoint of every kind of weights kept."""
+    from cfa.evaluation import EvaluationPlan
+
+    attack = run.config.attack
+    plan = EvaluationPlan(attacks=CLOSING_ATTACKS, norm=attack.norm, eps=attack.eps, seed=run.config.seed)
+    best = [(weights, checkpoint) for weights, checkpoint in run.kept_weights() if checkpoint == "best"]
+    evaluate_each(task, run, dataset, run.config.dataset, plan, best)
+
+
+KIND = TrainRun
