@@ -55,7 +55,8 @@ def checked_id(text: object, kind: str) -> str:
     """
     if not isinstance(text, str) or ID.fullmatch(text) is None:
         shown = repr(text) if len(repr(text)) <= 80 else f"{repr(text)[:80]}…"
-        raise StoreError(f"{shown} is no id of a {kind}, which has letters, digits and . _ - alone")
+        article = "an" if kind[0] in "aeiou" else "a"
+        raise StoreError(f"{shown} is no id of {article} {kind}, which has letters, digits and . _ - alone")
     return text
 
 

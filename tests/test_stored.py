@@ -138,6 +138,12 @@ def test_anything_that_could_lead_elsewhere_is_no_id(text: object) -> None:
         checked_id(text, "run")
 
 
+@pytest.mark.parametrize(("kind", "said"), [("evaluation", "an evaluation"), ("job", "a job")])
+def test_what_is_no_id_says_of_what_in_good_english(kind: str, said: str) -> None:
+    with pytest.raises(StoreError, match=f"^'../x' is no id of {said}, which has"):
+        checked_id("../x", kind)
+
+
 @pytest.mark.parametrize("seconds", [0, 100, -100], ids=["now", "past", "ahead"])
 def test_the_distance_of_a_time_knows_no_direction(seconds: int) -> None:
     moment = datetime.now(UTC) - timedelta(seconds=seconds)

@@ -9,10 +9,7 @@ import typer
 from cfa.commands.printing import note, print_json, print_table
 from cfa.commands.scores import budget, print_summary, several_data_sets
 from cfa.commands.shared import AsJson, command, command_group, note_problems, open_store
-from cfa.errors import ConfigError
-from cfa.runs.folder import RunFolder
-from cfa.runs.listed import readable_runs
-from cfa.runs.store import Store
+from cfa.runs.listed import named_or_tagged
 from cfa.tables.written import check_format, make_report, write_report
 
 group = command_group()
@@ -44,7 +41,7 @@ def compare(
     store, _ = open_store()
     if out is not None:
         check_format(out)
-    found = _named_or_tagged(store, runs or [], tag or [])
+    found = named_or_tagged(store, runs or [], tag or [])
     base = store.find(baseline) if baseline else found[0]
     everyone = [base, *(run for run in found if run.id != base.id)]
     problems = note_problems(everyone)
@@ -68,17 +65,6 @@ def compare(
     _print_differences(comparison.entries)
     for said in unused:
         note(said)
-
-
-def _named_or_tagged(store: Store, references: list[str], tags: list[str]) -> list[RunFolder]:
-    """Find runs by reference, and those that carry one of the tags, each once."""
-    found = {run.id: run for run in map(store.find, references)}
-    tagged = [run.folder for run in readable_runs(store) if set(tags) & set(run.label.tags)] if tags else []
-    found |= {run.id: run for run in tagged if run.id not in found}
-    if not found:
-        wanted = f"has the tag {', '.join(map(repr, tags))}" if tags else "is named"
-        raise ConfigError(f"no run {wanted}; `cfa runs` lists them")
-    return list(found.values())
 
 
 def _print_differences(entries: Sequence[Mapping[str, Any]]) -> None:

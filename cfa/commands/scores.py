@@ -1,11 +1,9 @@
 """How scores are printed: of every run, of its classes, and what a check of them says."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from cfa.commands.printing import note, print_json, print_table
-from cfa.jobs.job_folder import JobFolder
 from cfa.jobs.queue import Job
 from cfa.notation import format_eps
 from cfa.runs.folder import RunFolder
@@ -18,31 +16,22 @@ if TYPE_CHECKING:
 
 def print_evaluated(store: Store, submitted: Sequence[Job], as_json: bool) -> None:
     """Print the evaluations that jobs made."""
-    from cfa.runs.evaluations import read_evaluations
+    from cfa.jobs.made import evaluations_made
     from cfa.tables.comparison import records
-    from cfa.tables.frames import add_group_means, evaluations_frame, summary_frame
+    from cfa.tables.fresh_evaluations import FreshEvaluations
 
-    made = []
-    for job in submitted:
-        run = store.find(job.run_id or "")
-        ids = set(JobFolder.of(store.home, job.id).result().evaluations.values())
-        made += [(run, evaluation) for evaluation in read_evaluations(run) if evaluation.id in ids]
-    findings = [f"{run.name} ({e.weights}): {text}" for run, e in made for text in e.findings]
-    per_class = evaluations_frame(made)
-    checks = [(run, check) for run, evaluation in made for check in evaluation.checks]
+    found = FreshEvaluations([one for job in submitted for one in evaluations_made(store, job)])
     if as_json:
-        verdicts = [{"run": run.name, **asdict(check)} for run, check in checks]
-        print_json({"scores": records(per_class), "findings": findings, "checks": verdicts})
+        print_json(found.document())
         return
-    if made:
-        groups = {run.id: run.class_groups for run, _ in made}
-        print_summary(records(add_group_means(summary_frame(per_class), per_class, groups)))
+    if found.made:
+        print_summary(found.summary())
         print()
-        _print_classes(records(per_class))
-    if checks:
+        _print_classes(records(found.per_class))
+    if found.checks:
         print()
-        _print_checks(checks)
-    for finding in findings:
+        _print_checks(found.checks)
+    for finding in found.findings:
         note(finding)
 
 

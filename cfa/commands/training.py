@@ -27,12 +27,9 @@ from cfa.errors import ConfigError
 from cfa.jobs.devices import check_device, choose_device
 from cfa.jobs.queue import Job
 from cfa.jobs.submit import check_names, submit_fetch, submit_training
-from cfa.jobs.unfinished import find_to_resume, submit_unfinished
+from cfa.jobs.unfinished import go_on_with
 from cfa.runs.folder import RunFolder
 from cfa.runs.listed import look_at
-from cfa.runs.store import Store
-from cfa.runs.trusted import Trusted, code_of
-from cfa.trust import allowing
 
 if TYPE_CHECKING:
     from cfa.methods import Grid
@@ -136,14 +133,7 @@ def resume(
     A run that has no job, because it was copied here or its maker was killed, gets one.
     """
     store, jobs = open_store()
-    stopped = find_to_resume(store, jobs, job)
-    run_id = stopped.run_id if isinstance(stopped, Job) else stopped.id
-    _require_code(store, run_id, trust_code)
-    if isinstance(stopped, Job):
-        found = jobs.resume(stopped.id, foreground=not queue)
-    else:
-        with Trusted.of(store).allowing(run_id):
-            found = submit_unfinished(store, jobs, stopped, foreground=not queue)
+    found = go_on_with(store, jobs, job, foreground=not queue, vouched=trust_code)
     code = DONE if queue else carry_out(jobs, found)
     if found.run_id is not None and found.trains:
         run = store.find(found.run_id)
@@ -203,16 +193,6 @@ def _seeds(text: str) -> tuple[int, ...]:
         return distinct_seeds(seeds)
     except ValueError as error:
         raise ConfigError(f"--seed {text!r} {error}") from error
-
-
-def _require_code(store: Store, run_id: str | None, trust_code: bool) -> None:
-    """Refuse to go on with a run that names code that neither this store knows nor a person trusts."""
-    if run_id is None:
-        return
-    names = code_of(store.find(run_id).config)
-    with allowing(names if trust_code else ()):
-        Trusted.of(store).require(run_id, names)
-        Trusted.of(store).remember(run_id, names if trust_code else ())
 
 
 def _print_trained(

@@ -27,6 +27,7 @@ from cfa.data.datasets import (
     fingerprint,
     full_name,
     load_dataset,
+    refuse_missing,
     usual_imbalance_ratio,
 )
 from cfa.data.fashion_mnist import download_fashion_mnist, load_fashion_mnist, load_fashion_mnist_mini
@@ -77,6 +78,7 @@ __all__ = [
     "long_tailed_counts",
     "long_tailed_split",
     "read_idx",
+    "refuse_missing",
     "scan_folder",
     "stratified_split",
     "to_float",

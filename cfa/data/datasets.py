@@ -228,11 +228,14 @@ class DatasetSource:
         load: reads it, with the folder of downloaded data sets as its argument.
         describe: tells what it holds, cheaply; None where it has to be loaded for that.
         download: fetches it into the folder and reports how far it is; None where there is nothing to fetch.
+        check: raises, with the sentence that loading would end with, where one look shows that it cannot be
+            loaded; None where that takes more than a look.
     """
 
     load: DatasetLoader
     describe: Callable[[Path], DatasetInfo] | None = None
     download: Callable[[Path, Report], None] | None = None
+    check: Callable[[], None] | None = None
 
     def __call__(self, folder: Path) -> Dataset:
         """Load the data set."""
@@ -287,7 +290,7 @@ def _long_tail(base: str, source: DatasetSource) -> DatasetSource:
             info, name=info.name + LONG_TAIL, title=title, train_images=left, imbalance_ratio=ratio
         )
 
-    return DatasetSource(load, describe, source.download)
+    return DatasetSource(load, describe, source.download, source.check)
 
 
 DATASETS = Datasets(
@@ -312,6 +315,18 @@ def load_dataset(name: str, folder: Path) -> Dataset:
         DataError: it is missing or broken, or a user's loader returned something else.
     """
     return _loaded(name, DATASETS[name], folder)
+
+
+def refuse_missing(name: str) -> None:
+    """Refuse a data set of which one look shows that it cannot be loaded, before anything waits for it.
+
+    Raises:
+        UnknownName: nothing is registered or importable under this name.
+        DataError: as loading it would.
+    """
+    check = DATASETS[name].check
+    if check is not None:
+        check()
 
 
 def dataset_info(name: str, folder: Path) -> DatasetInfo:

@@ -15,7 +15,7 @@ from torch import Tensor
 from cfa.data.cache import SUFFIX, cached_format, cached_text, files_digest, read_decoded, write_decoded
 from cfa.data.datasets import FOLDER, Augmentation, Dataset, DatasetInfo, DatasetSource, full_name
 from cfa.data.images import Survey, bits_used, decode_images, survey
-from cfa.data.listing import Listing, scan_folder
+from cfa.data.listing import Listing, require_folder, scan_folder
 from cfa.data.splits import stratified_split
 from cfa.errors import DataError
 
@@ -193,7 +193,13 @@ def folder_source(path: str) -> DatasetSource:
     if not path.strip():
         raise DataError(_USAGE)
     place = Path(path)
-    return DatasetSource(lambda cache: load_folder(place, cache), lambda cache: _describe(place, cache))
+
+    def check() -> None:
+        require_folder(place)
+
+    return DatasetSource(
+        lambda cache: load_folder(place, cache), lambda cache: _describe(place, cache), check=check
+    )
 
 
 _USAGE = (

@@ -86,13 +86,22 @@ def scan_folder(path: Path) -> Listing:
             two classes, a class without images or with a name that cannot be stored, or parts with different
             classes; or a class is too small to be split.
     """
+    return _Scan(require_folder(path)).listing()
+
+
+def require_folder(path: Path) -> Path:
+    """Return the whole path of a folder that is there.
+
+    Raises:
+        DataError: It is missing, is a file, or has a name that cannot be stored.
+    """
     path = whole_path(path)
     if (problem := unstorable(str(path))) is not None:
         raise DataError(f"the name of the folder {str(path)!r} {problem}; rename it")
     if not leads_to_folder(path):
         what = "is a file" if exists(path) else "does not exist"
         raise DataError(f"{path} {what}; folder:PATH takes a folder with one folder of images per class")
-    return _Scan(path).listing()
+    return path
 
 
 @dataclass

@@ -53,9 +53,11 @@ def submit_training(
     Raises:
         ConfigError: The name is taken, or not usable.
         UnknownName: The data set, the model, or the run to start from does not exist.
+        DataError: The data set is a folder that is not there.
         Untrusted: It names somebody's code that nobody typed (`cfa.trust`).
     """
     config = check_names(store, config)
+    _refuse_missing(config.dataset)
     run, work = store.create(config, name, tags), TrainRun(test=test)
     try:
         job = queue.submit(
@@ -125,6 +127,7 @@ def submit_evaluation(
             images.
         UnknownName: The run has finished without weights of this kind.
         CheckpointError: It is a model without a gradient, and the plan has attacks that need one.
+        DataError: The data set is a folder that is not there.
     """
     from cfa.data import full_name
 
@@ -139,6 +142,7 @@ def submit_evaluation(
         plan, weights=weights, checkpoint=checkpoint, dataset=dataset and full_name(dataset)
     )
     with Trusted.of(store).allowing(run.id, *work.runs_read()):
+        _refuse_missing(dataset or run.config.dataset)
         return queue.submit(
             work,
             work.title(store, run.name),
@@ -148,6 +152,14 @@ def submit_evaluation(
             foreground=foreground,
             typed=trust.outside_names(names),
         )
+
+
+def _refuse_missing(dataset: str) -> None:
+    """Refuse a data set of which one look shows that the job would fail; nothing is looked at unasked."""
+    from cfa.data import refuse_missing
+
+    if trust.is_allowed(dataset):
+        refuse_missing(dataset)
 
 
 def _refuse_impossible(

@@ -8,21 +8,38 @@ from cfa.jobs.queue import Job, Queue
 from cfa.runs.folder import RunFolder
 from cfa.runs.listed import ReadableRun, UnreadableRun, look_at
 from cfa.runs.store import Store
-from cfa.runs.trusted import code_of
+from cfa.runs.trusted import Trusted, code_of
 
 
-def find_to_resume(store: Store, queue: Queue, reference: str) -> Job | RunFolder:
-    """Find what is to go on: a job, or a run that no job trains.
+def go_on_with(
+    store: Store, queue: Queue, reference: str, *, foreground: bool = False, vouched: bool = False
+) -> Job:
+    """Go on with a job that stopped, or with a run that no job trains, for which one is made.
 
     Args:
         store: Where runs are.
         queue: Where jobs are.
         reference: A job's id or the start of one, or a run.
+        foreground: The caller carries out the job itself.
+        vouched: A person says that the code may run that the run names.
 
     Raises:
         UnknownName: There is neither.
-        ConfigError: The run is trained to its end, or ships with the project.
+        ConfigError: The run is trained to its end, or ships with the project; the job does not stand still.
+        Untrusted: The run names somebody's code that nobody typed or vouches for here.
     """
+    stopped = _stopped(store, queue, reference)
+    run_id = stopped.run_id if isinstance(stopped, Job) else stopped.id
+    if run_id is not None:
+        Trusted.of(store).admit(store.find(run_id), vouched=vouched)
+    if isinstance(stopped, Job):
+        return queue.resume(stopped.id, foreground=foreground)
+    with Trusted.of(store).allowing(run_id):
+        return submit_unfinished(store, queue, stopped, foreground=foreground)
+
+
+def _stopped(store: Store, queue: Queue, reference: str) -> Job | RunFolder:
+    """Find what is to go on: a job, or a run that no job trains."""
     try:
         job = queue.find(reference)
     except UnknownName as error:

@@ -3,12 +3,12 @@
 One run that is damaged, foreign, a link or not ours to look into hides no other.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from cfa.config import RunConfig
-from cfa.errors import StoreError
+from cfa.errors import ConfigError, StoreError
 from cfa.locks import is_held
 from cfa.runs.contradictions import contradiction
 from cfa.runs.evaluations import list_evaluations
@@ -92,6 +92,23 @@ def list_runs(store: Store) -> list[ReadableRun | UnreadableRun]:
 def readable_runs(store: Store) -> list[ReadableRun]:
     """List the runs of a store that can be read."""
     return [run for run in list_runs(store) if isinstance(run, ReadableRun)]
+
+
+def named_or_tagged(store: Store, references: Sequence[str], tags: Sequence[str]) -> list[RunFolder]:
+    """Find runs by reference, and those that carry one of the tags, each once.
+
+    Raises:
+        UnknownName: A reference is none.
+        ConfigError: There is no run at all.
+    """
+    found = {run.id: run for run in map(store.find, references)}
+    if tags:
+        tagged = [run.folder for run in readable_runs(store) if set(tags) & set(run.label.tags)]
+        found |= {run.id: run for run in tagged if run.id not in found}
+    if not found:
+        wanted = f"has the tag {', '.join(map(repr, tags))}" if tags else "is named"
+        raise ConfigError(f"no run {wanted}; `cfa runs` lists them")
+    return list(found.values())
 
 
 def require_readable(runs: Iterable[RunFolder]) -> None:

@@ -22,6 +22,7 @@ from cfa import trust
 from cfa.config import RunConfig
 from cfa.errors import StoreError
 from cfa.files import make_folder, write_text
+from cfa.runs.folder import RunFolder
 from cfa.runs.store import Store
 from cfa.stored import checked_id, read_stored
 
@@ -104,6 +105,22 @@ class Trusted:
         with self.allowing(owner):
             for name in trust.outside_names(texts):
                 trust.require_allowed("name", name)
+
+    def admit(self, run: RunFolder, *, vouched: bool) -> None:
+        """Refuse to go on with a run that names code or a folder that neither this store nor a person knows.
+
+        Args:
+            run: The run.
+            vouched: A person says that what it names may be opened; the store remembers that.
+
+        Raises:
+            Untrusted: With the way out.
+        """
+        names = code_of(run.config)
+        vouched_for = names if vouched else ()
+        with trust.allowing(vouched_for):
+            self.require(run.id, names)
+            self.remember(run.id, vouched_for)
 
     def _file(self, owner: str) -> Path:
         return self.home / "trusted" / f"{checked_id(owner, 'run or job')}.json"
