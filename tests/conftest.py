@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from tests.support import unmeasured
 from tests.support.require import require
 
 # Before anything imports torch, and for every process that a test starts. Numbers belong to a number of
@@ -38,6 +39,12 @@ SETTINGS = {
     "averaging.start_epoch": "1",
     "averaging.threshold": "0",
 }
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.relative_to(Path(__file__).parent).parts[0] in unmeasured.ROOMS:
+            item.add_marker("no_cover")
 
 
 def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str) -> str | None:

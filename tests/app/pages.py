@@ -2,19 +2,38 @@
 
 import json
 import re
+from functools import cache
 from pathlib import Path
+from unittest.mock import patch
 
+from streamlit.components.v2 import manifest_scanner
+from streamlit.components.v2.manifest_scanner import scan_component_manifests
+from streamlit.navigation.page import StreamlitPage
 from streamlit.testing.v1 import AppTest
 
 MAIN = str(Path(__file__).parents[2] / "app" / "pages.py")
 PAGES = ("home", "train", "monitor", "runs", "evaluate", "classes", "sweep", "compare", "leaderboard")
 
 
+@cache
+def installed_components():
+    return scan_component_manifests()
+
+
+def start():
+    """Open the dashboard before any page is drawn; ``switch_page`` and ``run`` draw one."""
+    app = AppTest.from_file(MAIN, default_timeout=60)
+    # Each of them would look through all installed packages, which takes longer than most pages.
+    scanned = patch.object(manifest_scanner, "scan_component_manifests", installed_components)
+    with scanned, patch.object(StreamlitPage, "run"):
+        app.run()
+    return app
+
+
 def visit(name, typed=(), **query):
     """Open a page with an address, whatever it then says; ``typed`` is what fields hold, by key."""
-    app = AppTest.from_file(MAIN, default_timeout=60)
+    app = start()
     if name != "home":
-        app.run()
         app.switch_page(f"views/{name}.py")
     for key, value in query.items():
         app.query_params[key] = value

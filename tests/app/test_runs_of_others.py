@@ -12,6 +12,7 @@ import pytest
 from cfa.methods import configure
 from cfa.runs.store import Store
 from tests.app.example_store import FASHION, finished_run
+from tests.support import unmeasured
 
 AS_NOBODY = """
 import json, os, sys
@@ -62,7 +63,7 @@ def test_runs_of_another_user_are_listed_and_the_pages_go_on(open_home):
         capture_output=True,
         text=True,
         cwd=Path(__file__).parents[2],
-        env=os.environ | {"CFA_HOME": str(store.home), "HOME": str(open_home)},
+        env=unmeasured.environment() | {"CFA_HOME": str(store.home), "HOME": str(open_home)},
         check=False,
     )
     assert ran.returncode == 0, ran.stderr[-2000:]

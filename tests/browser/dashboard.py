@@ -14,6 +14,8 @@ from typing import TypeVar
 
 import psutil
 
+from tests.support import unmeasured
+
 MAIN = Path(__file__).parents[2] / "app" / "main.py"
 PATIENCE = 60.0  # seconds; everything here takes a fraction of it on an idle machine
 
@@ -48,7 +50,7 @@ class Dashboard:
         self.address = f"http://127.0.0.1:{self.port}"
         self.log_file = folder / f"dashboard-{self.port}.log"
         # PYTHONPATH would hide that config and imports are found from anywhere.
-        inherited = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+        inherited = {name: value for name, value in unmeasured.environment().items() if name != "PYTHONPATH"}
         with self.log_file.open("wb") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "streamlit", "run", str(main), "--server.port", str(self.port)],

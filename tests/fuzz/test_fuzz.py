@@ -5,7 +5,6 @@ door, and opens every hole. All are the same every time.
 """
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytest
 
 from tests.fuzz.doors import DOORS
 from tests.fuzz.holes import HOLES
+from tests.support import unmeasured
 
 pytestmark = pytest.mark.xdist_group("fuzz")
 PROJECT = Path(__file__).resolve().parents[2]
@@ -30,7 +30,7 @@ MANY = 2000
 
 def campaign(scratch: Path, *words: str) -> list[dict]:
     """Knock at doors in another process: an audit hook cannot be taken out again."""
-    environment = {**os.environ, "TMPDIR": str(scratch)}
+    environment = unmeasured.environment() | {"TMPDIR": str(scratch)}
     command = [sys.executable, "-m", "tests.fuzz.campaign", *words]
     ended = subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr

@@ -2,12 +2,11 @@
 
 import pytest
 import torch
-from streamlit.testing.v1 import AppTest
 
 from app.engine import brought_models
 from cfa.errors import CheckpointError
 from cfa.models import ModelSpec, build_model
-from tests.app.pages import MAIN, words
+from tests.app.pages import start, words
 
 HOW = ("fashion-mnist-mini", "small-cnn", "none", "")
 
@@ -29,7 +28,7 @@ def two(tmp_path):
     ids=["the file", "a branch of it"],
 )
 def test_a_branch_of_a_file_is_chosen_and_said(own_home, two, key, name, says):
-    app = AppTest.from_file(str(MAIN), default_timeout=60).run()
+    app = start()
     app.switch_page("views/evaluate.py").run()
     app.text_input(key="own_path").set_value(f"{two}{key}")
     app.selectbox(key="own_dataset").set_value("fashion-mnist-mini")

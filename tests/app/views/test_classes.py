@@ -3,10 +3,9 @@
 import re
 
 import pytest
-from streamlit.testing.v1 import AppTest
 
 from app.engine import image_outcomes, snapshots
-from tests.app.pages import MAIN, as_read, assert_sound, errors, figures, open_page, words
+from tests.app.pages import as_read, assert_sound, errors, figures, open_page, start, words
 from tests.app.views.examples import example_of, method
 
 
@@ -81,7 +80,7 @@ def test_a_damaged_evaluation_is_one_sentence(own_home, file):
     run = method("trades-cfa")
     found = example_of(run, "images")
     (run.folder.path / "evaluations" / found.id / file).write_bytes(b"nothing")
-    app = AppTest.from_file(MAIN, default_timeout=60).run()
+    app = start()
     app.switch_page("views/classes.py")
     app.query_params.update({"run": run.name, "evaluation": found.id})
     app.run()

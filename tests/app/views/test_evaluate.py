@@ -1,10 +1,9 @@
 """Evaluate: what is asked for, what it costs, what is started, and what the numbers are worth."""
 
 import pytest
-from streamlit.testing.v1 import AppTest
 
 from app.engine import evaluation_jobs, snapshots
-from tests.app.pages import MAIN, assert_sound, button, errors, open_page, words
+from tests.app.pages import assert_sound, button, errors, open_page, start, words
 from tests.app.views.examples import method
 
 
@@ -135,7 +134,7 @@ def test_the_time_is_measured_on_demand_and_adds_up(example_home, monkeypatch):
 
 
 def test_findings_and_verdicts_stand_beside_the_numbers(example_home):
-    app = AppTest.from_file(MAIN, default_timeout=60).run()
+    app = start()
     app.switch_page("views/evaluate.py")
     app.query_params["evaluate"] = method("trades-cfa").name
     app.run()

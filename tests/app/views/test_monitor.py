@@ -2,13 +2,11 @@
 
 import re
 
-from streamlit.testing.v1 import AppTest
-
 from app import live_chart
 from app.engine import job_queue, snapshots
 from app.process import opened
 from cfa.jobs.kinds.train_run import TrainRun
-from tests.app.pages import MAIN, as_read, assert_sound, errors, figures, open_page, words
+from tests.app.pages import as_read, assert_sound, errors, figures, open_page, start, words
 
 
 def test_monitor_draws_one_run_class_by_class(example_home):
@@ -41,7 +39,7 @@ def test_monitor_draws_a_hundred_classes(example_home):
 
 def test_monitor_says_why_a_chart_is_missing(example_home):
     run = next(run for run in snapshots.runs() if run.method == "fat")
-    app = AppTest.from_file(MAIN, default_timeout=60).run()
+    app = start()
     app.switch_page("views/monitor.py")
     app.query_params["run"] = run.name
     app.run()
