@@ -27,6 +27,8 @@ def is_sweep(evaluation: Evaluation) -> bool:
 @looks
 def finds_minimum(evaluation: Evaluation) -> bool:
     """Tell whether an evaluation looked for the smallest perturbation of every image."""
+    if evaluation.columns:
+        return any(column.holds == "norms" for column in evaluation.columns)
     return any(_is_minimum(row.attack, row.norm) for row in evaluation.scores if row.attack != CLEAN)
 
 
@@ -72,16 +74,16 @@ def smallest_perturbations(found: ImageOutcomes) -> pd.DataFrame:
         StoreError: The evaluation says that it looked for them, and has none.
     """
     table = found.index.outcomes
-    lengths = [name for name, values in table.items() if name.endswith("/norm") and values.dtype.kind == "f"]
-    if not lengths:
+    # In a sweep the smallest budget's attack, which comes first, saw every image.
+    norms = next((column for column in found.index.columns if column.holds == "norms"), None)
+    if norms is None:
         raise StoreError(f"evaluation {found.evaluation.id} has no lengths of perturbations; evaluate again")
-    name = lengths[0]  # in a sweep the smallest budget's attack saw every image
     return pd.DataFrame(
         {
             "image": table["image"],
             "class_index": table["label"],
             "class_name": [found.class_names[label] for label in table["label"]],
-            "attack": name.removesuffix("/norm").partition("@")[0],
-            "length": table[name].astype(float),
+            "attack": norms.attack,
+            "length": table[norms.name].astype(float),
         }
     )

@@ -15,10 +15,10 @@ import streamlit as st
 import torch
 
 from app import wording
+from app.engine.attacked_images import Picture, ShownColumn, columns_to_show
 from app.engine.evaluated import of_old_weights
 from app.engine.outside import NotLookedAt, is_outside
 from app.engine.snapshots import Job, Run, forget_snapshots, jobs
-from app.outcomes import NOT_RUN, Column, Picture, columns
 from app.process.opened import queue, store
 from app.process.rights import acts, looks
 from app.process.stamps import Stamps, stamp_of
@@ -26,11 +26,11 @@ from cfa.attacks import CLEAN
 from cfa.data import load_dataset, to_float
 from cfa.errors import StoreError
 from cfa.evaluation import AdversarialIndex, confusion, load_adversarial, load_model, worst_case
+from cfa.evaluation.outcomes import NOT_RUN
 from cfa.home import default_home
 from cfa.jobs.job import asking_for
 from cfa.jobs.kinds.reproduce_images import ReproduceImages
 from cfa.jobs.submit import submit_reproduction
-from cfa.notation import parse_fraction
 from cfa.runs.evaluations import Evaluation, outcomes_file
 from cfa.runs.folder import RunFolder
 from cfa.runs.rows import Scores
@@ -46,7 +46,7 @@ class ImageOutcomes:
     run: Run
     evaluation: Evaluation
     index: AdversarialIndex
-    columns: list[Column]
+    columns: list[ShownColumn]
     stamp: Stamps
 
     @property
@@ -69,23 +69,25 @@ class ImageOutcomes:
             self.weights_kept
         )
 
-    def predicted(self, column: Column) -> np.ndarray:
+    def predicted(self, column: ShownColumn) -> np.ndarray:
         """Return the predicted class of every image; -1 where a member was not run."""
         table = self.index.outcomes
         if not column.worst:
-            return table[column.name]
-        return worst_case(table["label"], {part: table[part] for part in (CLEAN, *column.parts)})
+            return table[column.parts[0].name]
+        return worst_case(
+            table["label"], {name: table[name] for name in (CLEAN, *(part.name for part in column.parts))}
+        )
 
-    def confusion(self, column: Column) -> np.ndarray:
+    def confusion(self, column: ShownColumn) -> np.ndarray:
         """Count images by true class (rows) and predicted class (columns)."""
         return confusion(self.index.outcomes["label"], self.predicted(column), len(self.class_names))
 
-    def cell(self, column: Column, true: int, predicted: int) -> np.ndarray:
+    def cell(self, column: ShownColumn, true: int, predicted: int) -> np.ndarray:
         """Return the rows of the images of a cell, ascending."""
         label = self.index.outcomes["label"]
         return np.flatnonzero((label == true) & (self.predicted(column) == predicted))
 
-    def scores(self, columns: Sequence[Column]) -> pd.DataFrame:
+    def scores(self, columns: Sequence[ShownColumn]) -> pd.DataFrame:
         """Tabulate accuracy per class in the contracted columns, one block a column."""
         return scores_frame(self.run.folder, self.evaluation, [self._scores(column) for column in columns])
 
@@ -96,12 +98,12 @@ class ImageOutcomes:
         table.insert(list(table.columns).index("label") + 1, "class_name", names)
         return table
 
-    def _scores(self, column: Column) -> Scores:
+    def _scores(self, column: ShownColumn) -> Scores:
         table = self.index.outcomes
         counts, predicted = len(self.class_names), self.predicted(column)
         ran = predicted != NOT_RUN
         label = table["label"]
-        norm, eps = self.threat(column)
+        norm, eps = column.threat
         return Scores(
             epoch=self.evaluation.epoch,
             split=self.evaluation.split,
@@ -113,27 +115,11 @@ class ImageOutcomes:
             total=tuple(np.bincount(label[ran], minlength=counts).tolist()),
         )
 
-    def title(self, column: Column) -> str:
+    def title(self, column: ShownColumn) -> str:
         """Name a column: the attack, its norm and its budget."""
         if column.name == CLEAN:
             return "clean images"
-        return wording.condition(column.attack, *self.threat(column))
-
-    def threat(self, column: Column) -> tuple[str, float]:
-        """Return norm and budget of a column."""
-        if column.name == CLEAN:
-            return "none", 0.0
-        attacked = [row for row in self.evaluation.scores if row.attack != CLEAN]
-        if not attacked:
-            raise StoreError(
-                f"evaluation {self.evaluation.id} has outcomes of attacks that its scores leave out; "
-                "evaluate again"
-            )
-        named = [row for row in attacked if row.attack in (column.attack, column.parent.partition("@")[0])]
-        own = parse_fraction(column.eps) if column.eps else None
-        whole = self.evaluation.plan.get("eps", max(row.eps for row in attacked))
-        eps = own if isinstance(own, float) else named[0].eps if named else float(whole)
-        return attacked[0].norm, eps
+        return wording.condition(column.attack, *column.threat)
 
 
 @looks
@@ -146,7 +132,7 @@ def outcomes(run: Run, evaluation: Evaluation) -> ImageOutcomes:
     folder = outcomes_file(run.folder, evaluation.id).parent
     stamp = tuple((file.name, *stamp_of(file)) for file in sorted(folder.glob("*.*")))
     index = _index(str(run.folder.path), evaluation.id, stamp)
-    return ImageOutcomes(run, evaluation, index, columns(index.outcomes), stamp)
+    return ImageOutcomes(run, evaluation, index, columns_to_show(index.columns), stamp)
 
 
 @st.cache_resource(max_entries=12, show_spinner=False)

@@ -3,8 +3,8 @@
 import numpy as np
 import streamlit as st
 
-from app import access, elements, outcomes, pictures, texts, wording
-from app.engine import errors, image_outcomes
+from app import access, elements, pictures, texts, wording
+from app.engine import attacked_images, errors, image_outcomes
 
 PER_PAGE = 8
 HELD = "No attack of the plan broke it, so there is no adversarial image."
@@ -13,7 +13,7 @@ HELD = "No attack of the plan broke it, so there is no adversarial image."
 @elements.explained_errors()
 def show_cell(
     found: image_outcomes.ImageOutcomes,
-    column: outcomes.Column,
+    column: attacked_images.ShownColumn,
     cell: tuple[int, int],
     drawn: tuple[tuple[str, str], ...],
 ) -> None:
@@ -29,9 +29,9 @@ def show_cell(
     pages = -(-len(rows) // PER_PAGE)
     page = st.pagination(pages, key=key) if pages > 1 else 1
     first = (page - 1) * PER_PAGE
-    shown = outcomes.pictures(found.index, column, rows[first : first + PER_PAGE])
+    shown = attacked_images.pictures_of(found.index, column, rows[first : first + PER_PAGE])
     st.caption(texts.plain(page_caption(found, column, first, shown, len(rows))))
-    offer_again(found, outcomes.pictures(found.index, column, rows), shown)
+    offer_again(found, attacked_images.pictures_of(found.index, column, rows), shown)
     if closed := image_outcomes.closed_parts(found):
         offer_to_open(found, closed)
         return
@@ -65,9 +65,9 @@ def offer_to_open(found: image_outcomes.ImageOutcomes, closed: tuple[str, ...]) 
 
 def page_caption(
     found: image_outcomes.ImageOutcomes,
-    column: outcomes.Column,
+    column: attacked_images.ShownColumn,
     first: int,
-    shown: list[outcomes.Picture],
+    shown: list[attacked_images.Picture],
     count: int,
 ) -> str:
     """Say which images are shown, and what is not there."""
@@ -86,7 +86,9 @@ def page_caption(
 
 
 def offer_again(
-    found: image_outcomes.ImageOutcomes, everything: list[outcomes.Picture], shown: list[outcomes.Picture]
+    found: image_outcomes.ImageOutcomes,
+    everything: list[attacked_images.Picture],
+    shown: list[attacked_images.Picture],
 ) -> None:
     """Offer to make adversarial images again, and show the jobs that do."""
     active = False
@@ -109,12 +111,12 @@ def offer_again(
 
 
 def again_button(
-    found: image_outcomes.ImageOutcomes, wanted: list[outcomes.Picture], which: str, active: bool
+    found: image_outcomes.ImageOutcomes, wanted: list[attacked_images.Picture], which: str, active: bool
 ) -> None:
     """Offer to make some images again, with what that takes."""
     if not wanted:
         return
-    batches = wording.count(outcomes.batches_of(found.index, wanted), "batch", "batches")
+    batches = wording.count(attacked_images.batches_to_repeat(found.index, wanted), "batch", "batches")
     st.button(
         f"Make {which} again ({len(wanted)})",
         icon=":material/replay:",
@@ -127,7 +129,7 @@ def again_button(
 
 
 def show_pictures(
-    found: image_outcomes.ImageOutcomes, shown: list[outcomes.Picture], originals: np.ndarray
+    found: image_outcomes.ImageOutcomes, shown: list[attacked_images.Picture], originals: np.ndarray
 ) -> None:
     """Show images two in a row, each with its change and with what the model says."""
     adversarial = [p.adversarial for p in shown if p.adversarial is not None]
@@ -159,21 +161,19 @@ def ask_model(
         return None, None
 
 
-def picture_title(found: image_outcomes.ImageOutcomes, picture: outcomes.Picture) -> str:
+def picture_title(found: image_outcomes.ImageOutcomes, picture: attacked_images.Picture) -> str:
     """Say in Markdown which image it is and what became of it."""
     names = found.class_names
     table = found.index.outcomes
     if picture.state == "clean":
         return f"Image {picture.image}"
     if picture.state == "wrong":
-        clean = names[table[outcomes.CLEAN][picture.row]]
+        clean = names[table[attacked_images.CLEAN][picture.row]]
         return f"Image {picture.image} · taken for {texts.plain(clean)} without an attack"
     if picture.state == "held":
         return f"Image {picture.image} · {HELD}"
     broken = table[picture.source][picture.row] != table["label"][picture.row]
-    title = wording.attack_title(picture.attack) + (
-        f" at {at}" if (at := picture.source.partition("@")[2]) else ""
-    )
+    title = wording.attack_title(picture.attack) + (f" at {picture.budget}" if picture.budget else "")
     verdict = "broken by" if broken else "holds against"
     words = f"Image {picture.image} · {verdict} **{texts.plain(title)}**"
     if picture.state == "remade":
@@ -183,7 +183,7 @@ def picture_title(found: image_outcomes.ImageOutcomes, picture: outcomes.Picture
     return words
 
 
-def draw(picture: outcomes.Picture, original: np.ndarray, factor: float) -> None:
+def draw(picture: attacked_images.Picture, original: np.ndarray, factor: float) -> None:
     """Draw an image, its change and its adversarial version beside each other."""
     panels = [(original, "original")]
     if picture.adversarial is not None:

@@ -3,13 +3,13 @@
 import pandas as pd
 import streamlit as st
 
-from app import charts, elements, outcomes, tables, wording
-from app.engine import image_outcomes, run_folders, snapshots
+from app import charts, elements, tables, wording
+from app.engine import attacked_images, image_outcomes, run_folders, snapshots
 
 MOST_CLASSES = 20
 
 
-def show_accuracy(found: image_outcomes.ImageOutcomes, column: outcomes.Column) -> None:
+def show_accuracy(found: image_outcomes.ImageOutcomes, column: attacked_images.ShownColumn) -> None:
     """Draw clean accuracy and that of a column, of the hardest classes; the table has all."""
     st.subheader("Accuracy per class")
     clean = found.columns[0]

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app import charts, elements, outcomes, wording
-from app.engine import image_outcomes
+from app import charts, elements, wording
+from app.engine import attacked_images, image_outcomes
 
 CELL = {"true": "True class", "predicted": "Predicted class"}
 LARGEST = 12  # confusions that are listed
@@ -38,7 +38,10 @@ def largest_confusion(counts: np.ndarray) -> tuple[int, int]:
 
 
 def show_matrix(
-    found: image_outcomes.ImageOutcomes, column: outcomes.Column, counts: np.ndarray, cell: tuple[int, int]
+    found: image_outcomes.ImageOutcomes,
+    column: attacked_images.ShownColumn,
+    counts: np.ndarray,
+    cell: tuple[int, int],
 ) -> None:
     """Draw the confusion matrix; a click on a cell becomes the choice.
 

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app import elements, outcomes
-from app.engine import budgets, downloadable, evaluated, image_outcomes, snapshots
+from app import elements
+from app.engine import attacked_images, budgets, downloadable, evaluated, image_outcomes, snapshots
 from app.sections import cell_images, class_accuracy, confusion_cells
 
 # --- which evaluation -----------------------------------------------------------------------------
@@ -60,11 +60,11 @@ def follow(key: str) -> None:
     st.query_params["evaluation"] = st.session_state[key]
 
 
-def choose_column(found: image_outcomes.ImageOutcomes) -> outcomes.Column:
+def choose_column(found: image_outcomes.ImageOutcomes) -> attacked_images.ShownColumn:
     titles = {column.name: found.title(column) for column in found.columns}
     names = list(titles)
     asked = st.query_params.get("attack")
-    first = outcomes.first_choice(found.columns).name
+    first = attacked_images.first_to_show(found.columns).name
     key = f"classes_column_{found.evaluation.id}"
     chosen = st.selectbox(
         "Attack",
@@ -92,11 +92,13 @@ def follow_attack(key: str) -> None:
 # --- downloads ------------------------------------------------------------------------------------
 
 
-def downloads(found: image_outcomes.ImageOutcomes, column: outcomes.Column, counts: np.ndarray) -> None:
+def downloads(
+    found: image_outcomes.ImageOutcomes, column: attacked_images.ShownColumn, counts: np.ndarray
+) -> None:
     names = list(found.class_names)
     matrix = pd.DataFrame(counts, columns=names)
     matrix.insert(0, "true_class", names)
-    columns = found.columns[:1] if column.name == outcomes.CLEAN else [found.columns[0], column]
+    columns = found.columns[:1] if column.name == attacked_images.CLEAN else [found.columns[0], column]
     files = (
         ("Per-class CSV", "per_class.csv", lambda: downloadable.csv(found.scores(columns))),
         ("Confusion CSV", "confusion.csv", lambda: downloadable.csv(matrix)),
@@ -107,7 +109,7 @@ def downloads(found: image_outcomes.ImageOutcomes, column: outcomes.Column, coun
             elements.csv_button(label, make, file, f"classes_{file}")
 
 
-def show(found: image_outcomes.ImageOutcomes, column: outcomes.Column) -> None:
+def show(found: image_outcomes.ImageOutcomes, column: attacked_images.ShownColumn) -> None:
     counts = found.confusion(column)
     for finding in found.evaluation.findings:
         st.warning(elements.sentence(finding), icon=":material/info:")

@@ -22,6 +22,7 @@ import pandas as pd
 
 from app import engine
 from app.engine import (
+    attacked_images,
     brought_models,
     budgets,
     calibration,
@@ -39,7 +40,6 @@ from app.engine import (
     training_jobs,
     training_settings,
 )
-from app.outcomes import Picture
 from app.process import opened
 from app.process.rights import MayOnlyLook, right_of
 from app.tables import Condition
@@ -269,7 +269,7 @@ def _of_evaluations() -> dict[str, list[Callable[[], object]]]:
     every = _own_runs()
     pairs = [(run, evaluation) for run in every for evaluation in evaluated.evaluations(run)]
     found = [image_outcomes.outcomes(run, evaluation) for run, evaluation in pairs]
-    pictures = [Picture(int(found[0].index.outcomes["image"][0]), 0, "missing", "pgd-20")]
+    pictures = [attacked_images.Picture(int(found[0].index.outcomes["image"][0]), 0, "missing", "pgd-20")]
     shape = (1, 1, 28, 28)
     requests = [
         evaluation_jobs.EvaluationRequest(weights=("online",), attacks=(attack,), transfer_from=every[0].id)
@@ -289,6 +289,16 @@ def _of_evaluations() -> dict[str, list[Callable[[], object]]]:
     made["test_images"] = [lambda f=f: image_outcomes.test_images(f, [0]) for f in found]
     made["probabilities"] = [
         lambda f=f: image_outcomes.probabilities(f, np.zeros(shape, np.float32)) for f in found
+    ]
+    made["columns_to_show"] = [lambda f=f: attacked_images.columns_to_show(f.index.columns) for f in found]
+    made["first_to_show"] = [lambda f=f: attacked_images.first_to_show(f.columns) for f in found]
+    made["pictures_of"] = [
+        lambda f=f, c=c: attacked_images.pictures_of(f.index, c, np.arange(2))
+        for f in found
+        for c in f.columns
+    ]
+    made["batches_to_repeat"] = [
+        lambda f=f: attacked_images.batches_to_repeat(f.index, pictures) for f in found
     ]
     made["make_again"] = [lambda: image_outcomes.make_again(found[0], pictures)]
     made |= {

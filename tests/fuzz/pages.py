@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from app.engine import (
+    attacked_images,
     brought_models,
     budgets,
     dataset_downloads,
@@ -21,7 +22,6 @@ from app.engine import (
     training_jobs,
     training_settings,
 )
-from app.outcomes import pictures
 from tests.fuzz.artefacts import DATASET
 from tests.fuzz.places import Place
 
@@ -87,7 +87,7 @@ def _read_images(place: Place, run: snapshots.Run, evaluation: evaluated.Evaluat
     rows = np.arange(min(2, len(found.index.outcomes["image"])))
     for column in found.columns:
         place.call(found.confusion, column)
-        place.call(pictures, found.index, column, rows)
+        place.call(attacked_images.pictures_of, found.index, column, rows)
     place.call(found.scores, found.columns)
     images = place.call(image_outcomes.test_images, found, found.index.outcomes["image"][:2].tolist())
     if images is not None:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from app.engine import evaluated, image_outcomes, snapshots
-from app.outcomes import NOT_RUN
+from cfa.evaluation.outcomes import NOT_RUN
 from cfa.runs.evaluations import outcomes_file, save_columns
 
 
@@ -15,7 +15,7 @@ def test_a_member_that_was_run_on_no_image_of_a_class_has_scores(own_home):
         for evaluation in evaluated.evaluations(run)
         if outcomes_file(run.folder, evaluation.id).exists()
     ]
-    found, member = next((one, column) for one in every for column in one.columns if column.parent)
+    found, member = next((one, column) for one in every for column in one.columns if column.is_member)
     table = dict(found.index.outcomes)
     table[member.name] = np.where(table["label"] == 0, np.int16(NOT_RUN), table[member.name])
     save_columns(outcomes_file(found.run.folder, found.evaluation.id), table)

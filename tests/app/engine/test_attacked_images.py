@@ -5,8 +5,10 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
-from app import outcomes, pictures
-from app.outcomes import Column
+from app import pictures
+from app.engine.attacked_images import batches_to_repeat, columns_to_show, first_to_show, pictures_of
+from cfa.runs.columns import Columns
+from cfa.runs.older_columns import older_columns
 
 AA = "autoattack"
 
@@ -16,9 +18,14 @@ class Index:
     """A table with some images, as the engine's index."""
 
     outcomes: dict
+    plan: dict = field(default_factory=dict)
     batches: dict = field(default_factory=dict)
     kept: dict = field(default_factory=dict)
     again: dict = field(default_factory=dict)
+
+    @property
+    def columns(self) -> Columns:
+        return older_columns(list(self.outcomes), (), self.plan, ())
 
     def stored(self, attack, image):
         return self.kept.get((attack, image))
@@ -45,7 +52,8 @@ def test_what_was_wrong_from_the_start_was_broken_by_nothing_without_a_record_as
         "clean": column(0, 2),
         "pgd-20@0.01": column(1, 2),
     }
-    broken, wrong = outcomes.pictures(Index(table), Column("pgd-20@0.01", ("pgd-20@0.01",)), np.arange(2))
+    index = Index(table)
+    broken, wrong = pictures_of(index, chosen(index, "pgd-20@0.01"), np.arange(2))
     assert (broken.state, broken.attack) == ("missing", "pgd-20")
     assert (wrong.state, wrong.attack) == ("wrong", "")
 
@@ -70,36 +78,39 @@ def whole():
         f"{AA}/square": column(0, -1, 0, -1),
         "fab-min": column(0, 0, 0, -1),
     }
-    return Index(table, batches)
+    return Index(table, batches=batches)
 
 
 def chosen(index, name):
-    return next(found for found in outcomes.columns(index.outcomes) if found.name == name)
+    return next(found for found in columns_to_show(index.columns) if found.name == name)
 
 
 def test_columns_are_predictions_the_worst_case_first():
-    found = outcomes.columns(whole().outcomes)
+    found = columns_to_show(whole().columns)
     names = ["clean", "worst case", "pgd-20", AA, f"{AA}/apgd-ce", f"{AA}/square", "fab-min"]
     assert [each.name for each in found] == names
-    assert found[1].parts == ("pgd-20", AA, "fab-min")  # members are in their composite
-    assert [each.name for each in found if each.composite] == [AA]
-    assert [each.name for each in found if each.parent == AA] == [f"{AA}/apgd-ce", f"{AA}/square"]
-    assert outcomes.first_choice(found).name == "worst case"
+    assert tuple(part.name for part in found[1].parts) == (
+        "pgd-20",
+        AA,
+        "fab-min",
+    )  # members are in their composite
+    assert [each.name for each in found if each.is_member] == [f"{AA}/apgd-ce", f"{AA}/square"]
+    assert [each.attack for each in found[3:6]] == [AA, f"{AA}/apgd-ce", f"{AA}/square"]
+    assert first_to_show(found).name == "worst case"
 
 
 def test_the_worst_case_is_of_one_budget():
     values = column(0)
     names = ("pgd-20@2/255", "fgsm@2/255", "pgd-20@4/255", "fgsm@4/255", "noise")
-    found = outcomes.columns(
-        {"image": values, "label": values, "clean": values} | dict.fromkeys(names, values)
-    )
-    worst = {each.name: each.parts for each in found if each.worst}
+    table = {"image": values, "label": values, "clean": values} | dict.fromkeys(names, values)
+    found = columns_to_show(Index(table).columns)
+    worst = {each.name: tuple(part.name for part in each.parts) for each in found if each.worst}
     assert worst == {
         "worst case@2/255": ("pgd-20@2/255", "fgsm@2/255"),
         "worst case@4/255": ("pgd-20@4/255", "fgsm@4/255"),
     }
-    assert found[1].eps == "2/255"
-    assert outcomes.first_choice(found).name == "worst case@4/255"
+    assert found[1].threat[1] == pytest.approx(2 / 255)
+    assert first_to_show(found).name == "worst case@4/255"
 
 
 @pytest.mark.parametrize(
@@ -115,7 +126,7 @@ def test_the_worst_case_is_of_one_budget():
 )
 def test_each_image_says_what_became_of_it(name, states, attacks):
     index = whole()
-    found = outcomes.pictures(index, chosen(index, name), np.arange(4))
+    found = pictures_of(index, chosen(index, name), np.arange(4))
     assert [picture.state for picture in found] == states
     assert [picture.attack for picture in found] == attacks
     assert [picture.image for picture in found] == [10, 11, 12, 13]
@@ -128,7 +139,7 @@ def test_kept_images_come_first_then_those_made_again():
     index.kept["pgd-20", 11] = first
     index.again["pgd-20", 11] = Again(second, 1, False)
     index.again["pgd-20", 12] = Again(second, 3, True)
-    found = outcomes.pictures(index, chosen(index, "pgd-20"), np.arange(4))
+    found = pictures_of(index, chosen(index, "pgd-20"), np.arange(4))
     assert [picture.state for picture in found] == ["missing", "stored", "remade", "wrong"]
     assert found[1].adversarial is first
     assert (found[2].now, found[2].differs) == (3, True)
@@ -137,7 +148,7 @@ def test_kept_images_come_first_then_those_made_again():
 def test_without_batches_nothing_can_be_made_again():
     index = whole()
     index.batches.clear()
-    found = outcomes.pictures(index, chosen(index, "pgd-20"), np.arange(4))
+    found = pictures_of(index, chosen(index, "pgd-20"), np.arange(4))
     assert [picture.state for picture in found] == ["missing", "missing", "missing", "wrong"]
     assert not any(picture.can_be_made for picture in found)
 
@@ -146,17 +157,17 @@ def test_in_a_sweep_an_image_belongs_to_the_budget_that_broke_it():
     table = {"image": column(5, 6), "label": column(0, 0), "clean": column(0, 0)}
     table |= {"pgd-20@2/255": column(1, 0), "pgd-20@4/255": column(1, 2)}
     batches = {"pgd-20@2/255": column(0, 0), "pgd-20@4/255": column(-1, 0)}
-    index = Index(table, batches)
-    found = outcomes.pictures(index, Column("pgd-20@4/255", ("pgd-20@4/255",)), np.arange(2))
+    index = Index(table, {"eps_sweep": [2 / 255, 4 / 255]}, batches)
+    found = pictures_of(index, chosen(index, "pgd-20@4/255"), np.arange(2))
     assert [picture.source for picture in found] == ["pgd-20@2/255", "pgd-20@4/255"]
 
 
 def test_batches_to_repeat_are_counted_once():
     index = whole()
-    found = outcomes.pictures(index, chosen(index, "pgd-20"), np.arange(3))
-    assert outcomes.batches_of(index, found) == 2
-    found = outcomes.pictures(index, chosen(index, AA), np.arange(3))
-    assert outcomes.batches_of(index, found[1:]) == 2  # one of apgd-ce, one of square
+    found = pictures_of(index, chosen(index, "pgd-20"), np.arange(3))
+    assert batches_to_repeat(index, found) == 2
+    found = pictures_of(index, chosen(index, AA), np.arange(3))
+    assert batches_to_repeat(index, found[1:]) == 2  # one of apgd-ce, one of square
 
 
 def test_a_perturbation_is_drawn_around_grey():
