@@ -416,9 +416,16 @@ def too_long(module: str, source: str) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("top", ["app"])
+STILL_TOO_LONG = {
+    "cfa.training.fit",
+    "cfa.evaluation.evaluate.evaluate_weights",
+}  # to be cut; nothing joins them
+
+
+@pytest.mark.parametrize("top", ["cfa", "app"])
 def test_no_file_and_no_function_is_too_long(top: str) -> None:
-    assert [line for name, _, source in modules(top) for line in too_long(name, source)] == []
+    found = [line for name, _, source in modules(top) for line in too_long(name, source)]
+    assert [line for line in found if line.split()[0] not in STILL_TOO_LONG] == []
 
 
 def test_planted_lengths_are_found() -> None:

@@ -56,33 +56,19 @@ def show_run(run: snapshots.Run) -> None:
             drawer(run)
 
 
+LINKS = (  # page, label, icon, and the field of that page which names the run
+    ("train", "New run from this one", ":material/content_copy:", "from"),
+    ("monitor", "Curves", ":material/monitor_heart:", "run"),
+    ("evaluate", "Evaluate", ":material/shield:", "evaluate"),
+    ("classes", "Classes and images", ":material/grid_on:", "run"),
+)
+
+
 def show_links(run: snapshots.Run) -> None:
     """Lead to the pages that do something with a run."""
     with st.container(horizontal=True):
-        st.page_link(
-            "views/train.py",
-            label="New run from this one",
-            icon=":material/content_copy:",
-            query_params={"from": run.name},
-        )
-        st.page_link(
-            "views/monitor.py",
-            label="Curves",
-            icon=":material/monitor_heart:",
-            query_params={"run": run.name},
-        )
-        st.page_link(
-            "views/evaluate.py",
-            label="Evaluate",
-            icon=":material/shield:",
-            query_params={"evaluate": run.name},
-        )
-        st.page_link(
-            "views/classes.py",
-            label="Classes and images",
-            icon=":material/grid_on:",
-            query_params={"run": run.name},
-        )
+        for page, label, icon, field in LINKS:
+            st.page_link(f"views/{page}.py", label=label, icon=icon, query_params={field: run.name})
 
 
 def show_results(run: snapshots.Run) -> None:
