@@ -10,6 +10,7 @@ from tests.browser.dashboard import PATIENCE
 
 MILLISECONDS = 1000 * PATIENCE
 SCREENSHOTS = Path(__file__).with_name("screenshots")
+BACKGROUNDS = {"light": "rgb(255, 255, 255)", "dark": "rgb(14, 17, 23)"}  # app/.streamlit/config.toml
 PAGES = ("home", "train", "monitor", "runs", "evaluate", "classes", "sweep", "compare", "leaderboard")
 
 # Asked for an address such as /train, Streamlit first looks for its server below that address, logs the 404
@@ -29,6 +30,9 @@ SETTLED = """() => {
   return charts.every(box => box.querySelector('.main-svg')
     || (box.matches('.cfa-live-chart') && !inSight(box.getBoundingClientRect())))
 }"""
+
+# No colour is on its way to another one.
+STILL = "() => document.getAnimations().every(each => !(each instanceof CSSTransition))"
 
 # Points of every trace of every chart: cells of a heatmap, finite coordinates of anything else.
 POINTS = """() => [...document.querySelectorAll('.js-plotly-plot')].map(chart => ({
@@ -108,6 +112,14 @@ class Tab:
     def reload(self) -> None:
         """Reload the page."""
         self.page.reload()
+        self.settle()
+
+    def change_theme(self, theme: Literal["light", "dark"]) -> None:
+        """Let the system's theme change, which the page follows."""
+        self.page.emulate_media(color_scheme=theme)
+        app = self.page.get_by_test_id("stApp")
+        expect(app).to_have_css("background-color", BACKGROUNDS[theme], timeout=MILLISECONDS)
+        self.page.wait_for_function(STILL)
         self.settle()
 
     def settle(self) -> None:

@@ -11,11 +11,10 @@ from cfa.runs.store import Store
 from tests.app.example_evaluations import EXAMPLES
 from tests.app.example_store import fill
 from tests.browser.dashboard import Dashboard
-from tests.browser.tab import PAGES, Tab
+from tests.browser.tab import BACKGROUNDS, PAGES, Tab
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser-1")]
 
-BACKGROUNDS = {"light": "rgb(255, 255, 255)", "dark": "rgb(14, 17, 23)"}  # app/.streamlit/config.toml
 CHARTS = {  # at least
     "home": 0,
     "train": 0,
