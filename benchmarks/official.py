@@ -4,6 +4,7 @@ import importlib
 import sys
 from argparse import Namespace
 from dataclasses import dataclass
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
 
@@ -58,7 +59,8 @@ def _stub_missing() -> list[str]:
             importlib.import_module(name)
         except ImportError:
             stub = ModuleType(name)
-            vars(stub).update(tqdm=lambda loader: loader, __path__=[])
+            spec = ModuleSpec(name, None)  # torch asks for the specification of every package that it finds
+            vars(stub).update(tqdm=lambda loader: loader, __path__=[], __spec__=spec)
             sys.modules[name] = stub
             missing.append(name)
     return missing

@@ -194,7 +194,7 @@ def own_step(
     weights: dict[str, Tensor],
     x: Tensor,
     y: Tensor,
-    precision: str = "float32",
+    precision: str = "tf32",
     held: Callable[[], AbstractContextManager[None]] = repeatable,
 ) -> Callable[[], None]:
     """Build a step of ours that starts from the same weights every time."""

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from cfa.errors import ConfigError
 from cfa.notation import AnyStep, Norm, Number, StepSize, read_budget
-from cfa.older_settings import GROUP, STORED_AS, present_groups, telling, under_present_names
+from cfa.older_settings import FORMAT, GROUP, STORED_AS, present_settings, telling, under_present_names
 
 TrainingNorm = Literal["linf", "l2"]  # for the others there are attacks, but no training attack
 BatchNormMode = Literal["train", "eval"]
@@ -149,6 +149,9 @@ class DataSettings(Settings):
     )
 
 
+Precision = Literal["tf32", "float32", "bf16"]
+
+
 class OptimizerSettings(Settings):
     """SGD with a piecewise constant learning rate, as in the paper."""
 
@@ -204,9 +207,9 @@ class TrainSettings(Settings):
         description="Compute a step in so many parts, for memory; BatchNorm sees parts: marked.",
         ge=1,
     )
-    precision: Literal["float32", "bf16"] = Field(
-        default="float32",  # bf16: autocast in training only
-        description="float32, or bf16 autocast in training on GPUs; evaluation is always IEEE float32.",
+    precision: Precision = Field(
+        default="tf32",  # what PyTorch does unless told otherwise, and so what the official codes did
+        description="tf32 (convolutions on GPUs, else float32), float32, or bf16 autocast; in training.",
     )
     compile: bool = Field(
         default=False,  # torch.compile; off wherever results are compared with the paper
@@ -244,7 +247,7 @@ Value = Scalar | tuple[Scalar, ...]
 class RunConfig(Settings):
     """Everything that determines a run; two runs with equal configurations are the same experiment."""
 
-    format: Literal[2] = 2  # a stored one without it has its method's settings in two groups for all methods
+    format: Literal[3] = FORMAT  # what earlier ones mean: `cfa.older_settings`
     method: str
     dataset: str
     model: str
@@ -260,8 +263,8 @@ class RunConfig(Settings):
 
     @pydantic.model_validator(mode="before")
     @classmethod
-    def _in_present_groups(cls, data: object) -> object:
-        return present_groups(data) if isinstance(data, Mapping) else data
+    def _in_present_settings(cls, data: object) -> object:
+        return present_settings(data) if isinstance(data, Mapping) else data
 
     def to_json(self) -> str:
         """Write the configuration as indented JSON."""

@@ -5,7 +5,11 @@ declares its own settings (`cfa.methods`). The old names go on working in comman
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
+
+FORMAT: Literal[3] = 3
+"""Of stored configurations. In format 2 `train.precision` float32 meant PyTorch's own arithmetic, which is
+tf32 today; before, without a format, all methods' settings stood in two groups besides."""
 
 GROUP = "method"
 OLD_GROUPS = ("objective", "rule")
@@ -48,7 +52,25 @@ def under_present_names(settings: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def present_groups(stored: Mapping[str, Any]) -> dict[str, Any]:
+def present_settings(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """Turn a stored configuration into one of today; what was typed today is left as it is.
+
+    Raises:
+        ValueError: A group is none, or a setting stands in two with different values.
+    """
+    older = stored.get("format") == 2 or any(group in stored for group in OLD_GROUPS)
+    found = _present_groups(stored)
+    return {**found, "format": FORMAT, "train": _present_precision(found.get("train"))} if older else found
+
+
+def _present_precision(train: object) -> Any:
+    """Name PyTorch's own arithmetic, in which stored runs trained that say float32, by its name of today."""
+    if not isinstance(train, Mapping):
+        return {} if train is None else train
+    return {**train, "precision": "tf32"} if train.get("precision") == "float32" else train
+
+
+def _present_groups(stored: Mapping[str, Any]) -> dict[str, Any]:
     """Turn the groups of a stored configuration into those of today.
 
     Raises:

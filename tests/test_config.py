@@ -43,7 +43,7 @@ OTHER_VALUES: dict[str, Any] = {
     "train.epochs": 20,
     "train.batch_size": 64,
     "train.batch_parts": 2,
-    "train.precision": "bf16",
+    "train.precision": "float32",
     "train.compile": True,
     "train.graphs": False,
     "train.keep_every": 5,

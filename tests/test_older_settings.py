@@ -47,6 +47,24 @@ def test_a_stored_run_and_a_new_one_of_equal_settings_are_one_experiment(number:
     assert again == stored
 
 
+@pytest.mark.parametrize(
+    ("stored", "now"),
+    [
+        ({"format": 2, "train": {"precision": "float32"}}, "tf32"),  # what PyTorch did unless told otherwise
+        ({"format": 2, "train": {"precision": "bf16"}}, "bf16"),
+        ({"format": 2}, "tf32"),
+        ({"rule": {}, "train": {"precision": "float32"}}, "tf32"),
+        ({"format": 3, "train": {"precision": "float32"}}, "float32"),
+        ({"train": {"precision": "float32"}}, "float32"),  # typed today
+    ],
+)
+def test_float32_of_stored_runs_is_what_they_were_trained_in(stored: dict[str, Any], now: str) -> None:
+    of_all = {"method": "trades", "dataset": "tiny", "model": "small-cnn", "preset": "demo"}
+    config = RunConfig.model_validate({**of_all, **stored})
+    assert config.train.precision == now
+    assert RunConfig.model_validate_json(config.to_json()) == config
+
+
 def test_what_differs_makes_another_experiment() -> None:
     keys = {RunConfig.model_validate(stored).key() for stored in STORED}
     assert len(keys) == len(STORED)

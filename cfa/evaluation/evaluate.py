@@ -129,11 +129,7 @@ def evaluate_weights(
         evaluation_id: Give the same id again to go on with an evaluation that was stopped.
         loaded_as: The name that loads the data set, for those who want to see its images again.
     """
-    if run.class_names and len(run.class_names) != dataset.num_classes:
-        raise CheckpointError(
-            f"run {run.name!r} knows {len(run.class_names)} classes and {dataset.name} has "
-            f"{dataset.num_classes}; evaluate it on {run.config.dataset}"
-        )
+    _require_classes(run, dataset)
     evaluation_id = evaluation_id or new_id()
     scratch = parts_folder(run, evaluation_id)
     loaded, transfer = load_kept(run, weights, checkpoint, device), transfer_source(run, plan, device)
@@ -165,6 +161,14 @@ def evaluate_weights(
     for finding in evaluation.findings:
         observer.log(finding)
     return evaluation
+
+
+def _require_classes(run: RunFolder, dataset: Dataset) -> None:
+    if run.class_names and len(run.class_names) != dataset.num_classes:
+        raise CheckpointError(
+            f"run {run.name!r} knows {len(run.class_names)} classes and {dataset.name} has "
+            f"{dataset.num_classes}; evaluate it on {run.config.dataset}"
+        )
 
 
 def _identity(weights: str, checkpoint: str, loaded: LoadedWeights, transfer: LoadedWeights | None) -> str:

@@ -46,6 +46,7 @@ PRESETS.register(
             "attack in train mode for AT and FAT and in eval mode for TRADES, step 2/255, "
             "TRADES started from 0.001 N(0, 1) and divided by 1 + beta, BatchNorm statistics averaged.",
             "Not stated, taken from Rice et al. 2020: batch size 128.",
+            "Not stated: train.precision is tf32, PyTorch's default, in which the official code trains.",
             "Differs on purpose: checkpoints are chosen on validation, the official code chooses on test.",
             "FRL is not the paper's own: beta 1.5, steps of a quarter of the batch's largest eps, learning "
             "rate 0.001 for 40 epochs and the constraints' constants are those of its authors' code; they "

@@ -3,7 +3,7 @@
 from cfa.models.answers import require_finite, require_logits
 from cfa.models.checkpoints import all_finite, save_weights, weights_hash
 from cfa.models.contract import admit
-from cfa.models.device import ieee_float32, repeatable, wait_for
+from cfa.models.device import float32, ieee_float32, repeatable, wait_for
 from cfa.models.foreign import (
     OnCopies,
     as_network,
@@ -40,6 +40,7 @@ __all__ = [
     "as_network",
     "build_model",
     "channel_statistics",
+    "float32",
     "for_training",
     "ieee_float32",
     "in_eval_mode",

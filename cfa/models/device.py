@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -33,16 +33,33 @@ def ieee_float32(device: torch.device) -> Iterator[None]:
     Args:
         device: Where is computed, for autocast.
     """
+    with float32(device, convolutions="ieee"):
+        yield
+
+
+@contextmanager
+def float32(device: torch.device, *, convolutions: Literal["ieee", "tf32"]) -> Iterator[None]:
+    """Compute in float32, and choose what convolutions and recurrent layers of NVIDIA GPUs round to before.
+
+    Args:
+        device: Where is computed, for autocast, which is off inside.
+        convolutions: ``tf32`` is what PyTorch does unless told otherwise; elsewhere it changes nothing.
+    """
     # Only torch's newer switches: after one of them is set, reading the older (`allow_tf32`) is an error.
     backends: Any = torch.backends
     general: list[Any] = [backends, backends.cudnn]
-    single: list[Any] = [
-        *(backends.cuda.matmul, backends.cudnn.conv, backends.cudnn.rnn),
-        *(backends.mkldnn.matmul, backends.mkldnn.conv, backends.mkldnn.rnn),
+    exact: list[Any] = [
+        *(backends.cuda.matmul, backends.mkldnn.matmul, backends.mkldnn.conv, backends.mkldnn.rnn),
+    ]
+    chosen: list[Any] = [backends.cudnn.conv, backends.cudnn.rnn]
+    wanted_of = [
+        *((switch, "none") for switch in general),
+        *((switch, "ieee") for switch in exact),
+        *((switch, convolutions) for switch in chosen),
     ]
     with ExitStack() as stack:
         # The general first: as long as they say something, an operation that says nothing repeats it.
-        for switch, wanted in [*((s, "none") for s in general), *((s, "ieee") for s in single)]:
+        for switch, wanted in wanted_of:
             stack.callback(setattr, switch, "fp32_precision", switch.fp32_precision)
             switch.fp32_precision = wanted
         stack.enter_context(torch.autocast(device.type, enabled=False))

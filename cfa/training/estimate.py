@@ -12,6 +12,7 @@ from cfa.data import DatasetInfo, Images, to_float
 from cfa.errors import DataError
 from cfa.methods import METHODS, parts_of
 from cfa.models import ModelSpec, build_model, for_training, repeatable, wait_for
+from cfa.training.arithmetic import arithmetic_of
 from cfa.training.epoch import steps_per_epoch
 from cfa.training.randomness import generator
 from cfa.training.step import Step
@@ -57,7 +58,8 @@ def estimate_seconds(config: RunConfig, info: DatasetInfo, device: torch.device)
         )
     mean, std = (0.5,) * info.channels, (0.25,) * info.channels
     spec = ModelSpec(info.channels, info.classes, info.image_size, mean, std)
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), repeatable():
+    cuda = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=cuda), repeatable(), arithmetic_of(config, device):
         model = for_training(build_model(config.model, spec, seed=0), device)
         per_image = _seconds_per_training_image(config, spec, model, device)
         per_checked = _seconds_per_validated_image(config, spec, model, device)

@@ -8,19 +8,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from time import monotonic
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from cfa.config import RunConfig
 from cfa.data import NO_AUGMENTATION, Dataset, Images, to_float
 from cfa.errors import CfaError, ConfigError, Diverged
-from cfa.files import make_folder, replacing
 from cfa.methods import (
     TRAINING,
     Averager,
     ClassStats,
-    Knobs,
     Parts,
     Tally,
     gate_statistic,
@@ -33,9 +30,11 @@ from cfa.models.replay import carrier_for, eagerly
 from cfa.progress import Observer, Stopped
 from cfa.runs.folder import RunFolder
 from cfa.runs.rows import Row, append_rows, drop_rows_after
+from cfa.training.arithmetic import arithmetic_of
 from cfa.training.epoch import train_epoch
 from cfa.training.kept import KeptWeights, averagers_of
 from cfa.training.memory import OutOfMemory, fits, largest_batch
+from cfa.training.pair_knobs import keep_pairs
 from cfa.training.passes import make_pass
 from cfa.training.preparing import (
     TrainingImages,
@@ -85,7 +84,7 @@ def fit(
         return
     cuda = [device] if device.type == "cuda" else []
     try:
-        with torch.random.fork_rng(devices=cuda), repeatable():
+        with torch.random.fork_rng(devices=cuda), repeatable(), arithmetic_of(run.config, device):
             Trainer.of(run, dataset, device, observer, initial, teacher).train()
     except Stopped as stop:
         run.write_status("paused" if stop.reason == "pause" else "cancelled", run.status.epoch)
@@ -282,7 +281,9 @@ class Trainer:
         self._calibrate(epoch, {TRAINING: state.counts.tally()})
         row = epoch_row(self.config, state, epoch, gate, accepted.get("fawa"))
         append_rows(self.run.history_file, [*rows, row])
-        self._keep_pairs(epoch, used)
+        every, last = self.config.train.keep_every, epoch == self.config.train.epochs
+        if last or (every and epoch % every == 0):
+            keep_pairs(self.run.knobs_file, epoch, used)
         self.kept.keep_snapshot(epoch)
         state.epoch, state.step = epoch, 0
         state.counts = EpochCounts.zero(self.dataset.num_classes, self.device)
@@ -358,21 +359,6 @@ class Trainer:
             seen={**trained, **validation, **passes},
         )
         self.state.rule_state, self.state.knobs = self.parts.rule(self.state.rule_state, stats)
-
-    def _keep_pairs(self, epoch: int, knobs: Knobs) -> None:
-        """Keep the knobs for pairs of classes of the last epoch and of every n-th, where there are any."""
-        every, last = self.config.train.keep_every, epoch == self.config.train.epochs
-        if not knobs.of_pairs or not (last or (every and epoch % every == 0)):
-            return
-        path = self.run.knobs_file
-        held: dict[str, np.ndarray] = {}
-        if path.exists():
-            with np.load(path, allow_pickle=False) as before:
-                held = dict(before)
-        now = {f"epoch{epoch}/{name}": value.numpy() for name, value in knobs.of_pairs.items()}
-        make_folder(path.parent)
-        with replacing(path) as temporary, temporary.open("xb") as file:
-            np.savez_compressed(file, allow_pickle=False, **{**held, **now})
 
     def _check_finite(self, *, weights: bool = False) -> None:
         """Stop at a loss that is not finite, and before saving also at weights that no loss has seen yet."""

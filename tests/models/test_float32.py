@@ -23,6 +23,7 @@ from cfa.evaluation.judge import judge
 from cfa.models import ModelSpec, SmallCNN, build_model, ieee_float32
 from cfa.progress import Observer
 from cfa.runs.evaluations import read_evaluations
+from cfa.training.arithmetic import arithmetic_of
 from tests.support.tiny import CPU, tiny_config, tiny_dataset, trained
 
 BACKENDS = torch.backends
@@ -102,6 +103,19 @@ def test_whatever_was_asked_for_it_is_ieee_inside_and_as_before_afterwards(asked
     with suppress(KeyError), ieee_float32(CPU):
         assert precisions() == IEEE
         raise KeyError
+    assert everything_readable() == before
+
+
+@pytest.mark.parametrize(
+    ("precision", "convolutions"), [("tf32", "tf32"), ("bf16", "tf32"), ("float32", "ieee")]
+)
+def test_a_training_computes_in_what_its_configuration_says(
+    asked_for: str, precision: str, convolutions: str
+) -> None:
+    before = everything_readable()
+    with arithmetic_of(tiny_config("trades", train__precision=precision), CPU):
+        on_gpus = dict.fromkeys(("convolutions", "recurrent layers"), convolutions)
+        assert precisions() == IEEE | on_gpus
     assert everything_readable() == before
 
 
