@@ -13,6 +13,7 @@ from app.process.rights import acts, looks
 from cfa.config import RunConfig
 from cfa.jobs.submit import submit_training
 from cfa.jobs.supervisor import devices
+from cfa.methods import METHODS
 from cfa.runs.folder import RunFolder
 from cfa.runs.trusted import code_of
 from cfa.training.estimate import Estimate, estimate_seconds
@@ -48,10 +49,11 @@ def estimate(config: RunConfig) -> Estimate:
 def never_happens(config: RunConfig) -> list[str]:
     """Say which parts of a method a run is too short for."""
     epochs, start = config.train.epochs, config.averaging.start_epoch
-    warmup = config.method_settings.get("warmup_epochs")
+    name = METHODS[config.method].warm_up if config.method in METHODS else ""
+    warm_up = config.method_settings.get(name)
     said = []
-    if isinstance(warmup, int) and epochs <= warmup:
-        said.append(f"all epochs are warm-up (method.warmup_epochs={warmup}): nothing will be calibrated")
+    if isinstance(warm_up, int) and epochs <= warm_up:
+        said.append(f"all epochs are warm-up (method.{name}={warm_up}): all classes will be treated alike")
     if epochs < start:
         said.append(f"averaging.start_epoch={start} is never reached: there will be no EMA or FAWA weights")
     return [f"With {wording.count(epochs, 'epoch')}, {text}." for text in said]

@@ -205,6 +205,7 @@ class Method(Generic[S]):
         reported_with: Which of a run's weights are its own.
         reported_title: Its name with those weights, where that is another: TRADES + CFA.
         knobs: What people read of its knobs, by name.
+        warm_up: The setting that says for how many epochs all classes are treated alike; empty: no such one.
         usual: Settings of its official code, whatever is trained; ahead of them are only presets.
         values: Settings that its source states, ahead of every preset's general ones.
         presets: By a preset's name, the method's settings under it and under those that are built on it.
@@ -235,6 +236,7 @@ class Method(Generic[S]):
     reported_with: WeightsKind = "online"
     reported_title: str = ""
     knobs: Mapping[str, KnobLabel] = field(default_factory=lambda: {"eps": EPS_LABEL})
+    warm_up: str = ""
     usual: Mapping[str, Any] = field(default_factory=dict)
     values: Mapping[str, Any] = field(default_factory=dict)
     presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cfa.errors import CheckpointError, StoreError
@@ -68,9 +67,10 @@ def exact(device: torch.device) -> torch.dtype:
 def sum_by_class(of_images: Tensor, y: Tensor, num_classes: int) -> Tensor:
     """Sum values of images, shape (batch,) or (batch, classes), over the images of each true class.
 
-    As a product, which repeats bit for bit on a GPU, where adding at indices does not.
+    As a product, which repeats bit for bit on a GPU, where adding at indices does not; membership by
+    comparison, because `F.one_hot` looks at the classes and so waits for the device.
     """
-    member = F.one_hot(y, num_classes).T.to(exact(y.device))
+    member = (torch.arange(num_classes, device=y.device)[:, None] == y).to(exact(y.device))
     return member @ of_images.to(member.dtype)
 
 

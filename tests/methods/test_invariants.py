@@ -1,21 +1,17 @@
 """What holds of every method, whatever it does: a new one is in these tables by being offered."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from torch import nn
 
 from cfa.config import RunConfig
 from cfa.methods import (
     METHODS,
-    TRAINING,
-    VALIDATION_CLEAN,
-    VALIDATION_ROBUST,
-    ClassStats,
     Knobs,
-    Tally,
+    Uniform,
     configure,
     parts_of,
     train_command,
@@ -23,7 +19,9 @@ from cfa.methods import (
 from cfa.progress import Observer
 from cfa.runs.folder import RunFolder
 from cfa.training import fit
-from cfa.training.step import Step
+from cfa.trust import allowing
+from tests.support.rivals import IMPORTED
+from tests.support.seen import Seen, small_network, small_step
 from tests.support.tiny import (
     CPU,
     assert_same_weights,
@@ -36,6 +34,7 @@ from tests.support.tiny import (
 )
 
 BATCH = 16
+ALL = (*METHODS, *IMPORTED)
 
 
 def config_of(method: str, **settings: Any) -> RunConfig:
@@ -43,29 +42,32 @@ def config_of(method: str, **settings: Any) -> RunConfig:
     return configure(method, "tiny", model="small-cnn", preset="demo", overrides=overrides)
 
 
-def stats_of(classes: int, epoch: int) -> ClassStats:
-    """Give every class other counts; the first was never right, and the last always."""
-    total = torch.arange(classes) + 20
-    correct = (total * torch.linspace(0, 1, classes)).long()
-    tally = Tally(total=total, correct=correct)
-    seen = dict.fromkeys((TRAINING, VALIDATION_CLEAN, VALIDATION_ROBUST), tally)
-    return ClassStats(epoch=epoch, class_counts=total, seen=seen)
+def warm_up_of(config: RunConfig) -> int:
+    name = METHODS[config.method].warm_up
+    return int(config.method_settings[name]) if name else 0
+
+
+@pytest.fixture(autouse=True)
+def typed() -> Iterator[None]:
+    """Stand for somebody who typed the names of the rivals."""
+    with allowing(IMPORTED):
+        yield
 
 
 @pytest.mark.parametrize("classes", [2, 200])
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", ALL)
 def test_steps_are_finite_with_few_and_many_classes_and_with_classes_that_a_batch_lacks(
     method: str, classes: int
 ) -> None:
     torch.manual_seed(0)
-    model = nn.Sequential(
-        nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(144, classes)
-    ).train()
-    step = Step.of(parts_of(config_of(method)), model, torch.full((classes,), 20))
+    config, model = config_of(method), small_network(classes).train()
+    step = small_step(parts_of(config), model, torch.full((classes,), 20))
+    seen = Seen(step.parts, classes)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
     state, knobs = step.parts.rule.initial(classes)
     noise = torch.Generator().manual_seed(0)
-    for epoch in range(1, 8):  # past every warm-up
+    differed = False
+    for epoch in range(1, warm_up_of(config) + 4):
         x = torch.rand(BATCH, 1, 8, 8, generator=noise)
         y = torch.randint(classes // 2, (BATCH,), generator=noise)  # half of the classes are not there
         before = [parameter.clone() for parameter in model.parameters()]
@@ -74,34 +76,39 @@ def test_steps_are_finite_with_few_and_many_classes_and_with_classes_that_a_batc
         assert result.correct.shape == (BATCH,)
         assert any(not torch.equal(one, two) for one, two in zip(before, model.parameters(), strict=True))
         assert all(torch.isfinite(parameter).all() for parameter in model.parameters())
-        state, knobs = step.parts.rule(state, stats_of(classes, epoch))
+        state, knobs = step.parts.rule(state, seen.after(epoch))
         assert all(torch.isfinite(value).all() for value in knobs.values())
         assert (knobs["eps"] >= 0).all()
+        differed = differed or not alike(knobs)
+    assert differed != isinstance(step.parts.rule, Uniform), "a rule treats classes differently at some time"
 
 
 def alike(knobs: Knobs) -> bool:
-    return all(float(value.min()) == float(value.max()) for value in knobs.of_classes.values())
+    return all(float(value.min()) == float(value.max()) for value in knobs.values())
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", ALL)
 def test_classes_are_alike_at_first_and_in_the_warm_up(method: str) -> None:
     config = config_of(method)
-    rule = parts_of(config).rule
+    parts = parts_of(config)
+    rule, seen = parts.rule, Seen(parts, 5)
     state, knobs = rule.initial(5)
     assert alike(knobs)
     assert set(knobs["eps"].tolist()) == {config.attack.eps}
-    for epoch in range(1, int(config.method_settings.get("warmup_epochs", 0))):
-        state, knobs = rule(state, stats_of(5, epoch))
+    for epoch in range(1, warm_up_of(config)):
+        state, knobs = rule(state, seen.after(epoch))
         assert alike(knobs)
         assert set(knobs["eps"].tolist()) == {config.attack.eps}
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", ALL)
 def test_a_rule_is_pure(method: str) -> None:
-    rule = parts_of(config_of(method)).rule
+    config = config_of(method)
+    parts = parts_of(config)
+    rule, after = parts.rule, Seen(parts, 5).after(warm_up_of(config) + 1)
     state, _ = rule.initial(5)
     kept = {name: value.clone() for name, value in state.items()}
-    one, two = rule(state, stats_of(5, 9)), rule(state, stats_of(5, 9))
+    one, two = rule(state, after), rule(state, after)
     for name in one[1]:
         assert torch.equal(one[1][name], two[1][name])
     assert all(torch.equal(state[name], kept[name]) for name in kept)

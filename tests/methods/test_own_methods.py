@@ -96,14 +96,11 @@ def test_parts_that_do_not_fit_are_a_sentence_before_anything_is_trained(
     method = named(lab, PLAIN, **parts)
 
     def train() -> None:
-        config = configure(method, "tiny", model="small-cnn", preset="demo", overrides=TINY_OWN)
+        config = configure(method, "tiny", model="small-cnn", preset="demo", overrides=TINY)
         fit(tiny_run(tmp_path, config), tiny_dataset(), CPU, Observer())
 
     with pytest.raises(CfaError, match=sentence):
         train()
-
-
-TINY_OWN = {name: value for name, value in TINY.items() if not name.startswith(("rule.", "objective."))}
 
 
 def test_a_stored_configuration_without_the_number_does_not_train(lab: ModuleType, tmp_path: Path) -> None:
@@ -114,7 +111,7 @@ def test_a_stored_configuration_without_the_number_does_not_train(lab: ModuleTyp
 
 
 def test_with_its_number_it_calibrates_as_the_paper_says(lab: ModuleType, tmp_path: Path) -> None:
-    overrides = {**TINY_OWN, "method.warmup_epochs": 1, "method.lambda_eps": 0.4, "train.epochs": 3}
+    overrides = {**TINY, "method.warmup_epochs": 1, "method.lambda_eps": 0.4, "train.epochs": 3}
     config = configure(named(lab, CCM), "tiny", model="small-cnn", preset="demo", overrides=overrides)
     run = trained(tmp_path, config, tiny_dataset(spread=2))
     knobs = {row.epoch: row.eps for row in run.rows() if isinstance(row, KnobValues)}
@@ -128,7 +125,7 @@ def test_with_its_number_it_calibrates_as_the_paper_says(lab: ModuleType, tmp_pa
 def test_a_gate_that_cannot_be_judged_is_refused_where_fawa_weights_are_its_own(
     lab: ModuleType, tmp_path: Path
 ) -> None:
-    overrides = {**TINY_OWN, "data.val_fraction": 0.1}
+    overrides = {**TINY, "data.val_fraction": 0.1}
     method = named(lab, PLAIN, reported_with="fawa")
     config = configure(method, "tiny", model="small-cnn", preset="demo", overrides=overrides)
     with pytest.raises(ConfigError, match=r"averaging\.gate=worst needs 20 validation images a class"):
@@ -167,7 +164,7 @@ def test_a_model_trains_with_an_objective_of_ones_own(lab: ModuleType, tmp_path:
         return dataclasses.replace(loss, per_sample=loss.per_sample / 2)
 
     method = named(lab, PLAIN, objective=lambda settings, config: half)
-    config = configure(method, "tiny", model="small-cnn", preset="demo", overrides=TINY_OWN)
+    config = configure(method, "tiny", model="small-cnn", preset="demo", overrides=TINY)
     run = trained(tmp_path, config)
     assert run.status.state == "finished"
     assert run.manifest is not None

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from cfa.config import RunConfig
 from cfa.errors import ConfigError
-from cfa.methods import TRAINING, Attacked, Batch, ClassStats, Knobs, Tally, configure
+from cfa.methods import TRAINING, Attacked, Batch, ClassStats, Knobs, Tally
 from cfa.progress import Observer, Stopped
 from cfa.runs.folder import RunFolder
 from cfa.runs.rows import KnobValues
@@ -39,11 +39,11 @@ from tests.support.rivals import (
 )
 from tests.support.tiny import (
     CPU,
-    TINY,
     Stopper,
     assert_same_weights,
     stopped,
     timeless,
+    tiny_config,
     tiny_dataset,
     tiny_run,
     trained,
@@ -191,10 +191,7 @@ def lab() -> Iterator[None]:
 
 
 def config_of(name: str, **changes: Any) -> RunConfig:
-    settings = {key: value for key, value in TINY.items() if not key.startswith("rule.")}
-    settings |= {key.replace("__", "."): value for key, value in changes.items()}
-    method = f"lab_of_rivals:{name}"
-    return configure(method, "tiny", model="small-cnn", preset="demo", overrides=settings)
+    return tiny_config(f"lab_of_rivals:{name}", **changes)
 
 
 def teacher_of(name: str) -> Any:

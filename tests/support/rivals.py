@@ -343,3 +343,4 @@ LBGAT: Method[Any] = replace(
 
 RIVALS = {method.name: method for method in (WAT, CSR, CFOL, BAT, ABSLD, AWP, LBGAT)}
 WITNESSES = {"at": PLAIN, "awp_0": STILL}
+IMPORTED = tuple(f"{__name__}:{name.upper()}" for name in RIVALS)  # as somebody types their methods

@@ -9,8 +9,9 @@ import torch
 
 from cfa.config import RunConfig
 from cfa.data import Augmentation, Dataset
-from cfa.methods import configure
+from cfa.methods import METHODS, configure
 from cfa.models import load_weights
+from cfa.older_settings import present_name
 from cfa.progress import Observer, Progress, Stopped, StopReason
 from cfa.runs.folder import RunFolder
 from cfa.runs.rows import Epoch, Row
@@ -44,7 +45,6 @@ def tiny_dataset(
 TINY: dict[str, Any] = {
     "attack.eps": "16/255",
     "attack.steps": 3,
-    "rule.warmup_epochs": 1,
     "averaging.start_epoch": 2,
     "averaging.threshold": 0.05,
     "data.val_fraction": 1 / 3,  # 20 images of 60: as few as the worst-class gate takes
@@ -56,12 +56,15 @@ TINY: dict[str, Any] = {
 
 
 def tiny_config(method: str = "pgd-at-cfa", *, seed: int = 0, **changes: Any) -> RunConfig:
-    """Configure a run of four epochs; ``attack__eps=0.1`` changes ``attack.eps``."""
-    overrides = {**TINY, **{name.replace("__", "."): value for name, value in changes.items()}}
-    if method in ("pgd-at", "trades", "fat", "frl"):
-        del overrides["rule.warmup_epochs"]
-    if method.startswith("fat"):
-        overrides.setdefault("objective.tau", 1)  # with three steps it then differs from PGD-AT
+    """Configure a run of four epochs; ``attack__eps=0.1`` changes ``attack.eps``.
+
+    Methods that warm up do so for one epoch; FAT's tau is one at which it differs from PGD-AT in three steps.
+    """
+    chosen = METHODS[method]
+    own = {f"method.{chosen.warm_up}": 1} if chosen.warm_up else {}
+    own |= {"method.tau": 1} if "tau" in chosen.settings.model_fields else {}
+    given = {present_name(name.replace("__", ".")): value for name, value in changes.items()}
+    overrides = {**TINY, **own, **given}
     return configure(method, "tiny", model="small-cnn", preset="demo", seed=seed, overrides=overrides)
 
 

@@ -4,6 +4,7 @@ On a GPU CUDA's own debug mode watches. On the CPU, where there is nothing to wa
 would have to wait on a GPU is refused, which finds the same places.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -15,9 +16,20 @@ from cfa.methods import METHODS, parts_of
 from cfa.models import ModelSpec, build_model, for_training
 from cfa.training.epoch import train_epoch
 from cfa.training.state import EpochCounts, TrainingState
-from cfa.training.step import Step
+from cfa.trust import allowing
+from tests.support.rivals import IMPORTED
+from tests.support.seen import small_step
 from tests.support.tiny import tiny_config
 from tests.support.waiting import waits
+
+ALL = (*METHODS, *IMPORTED)
+
+
+@pytest.fixture(autouse=True)
+def typed() -> Iterator[None]:
+    """Stand for somebody who typed the names of the rivals."""
+    with allowing(IMPORTED):
+        yield
 
 
 class NoWaiting(TorchDispatchMode):
@@ -34,13 +46,15 @@ def epoch(method: str, device: torch.device, **changes: Any) -> TrainingState:
     config = tiny_config(method, **changes)
     spec = ModelSpec(1, 4, 8, (0.5,), (0.25,))
     model = for_training(build_model("small-cnn", spec, 0), device)
-    step = Step.of(parts_of(config), model, torch.full((4,), 10, device=device))
+    step = small_step(parts_of(config), model, torch.full((4,), 10, device=device))
     _, knobs = step.parts.rule.initial(4)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
     state = TrainingState(model, optimizer, knobs, {}, EpochCounts.zero(4, device))
     noise = torch.Generator().manual_seed(0)
     pixels = torch.randint(256, (40, 1, 8, 8), generator=noise, dtype=torch.uint8)
     images = Images(pixels, torch.randint(4, (40,), generator=noise)).to(device)
+    if step.parts.sampler is not None:
+        state.sampler_state = step.parts.sampler.initial(images.labels)
 
     def run() -> None:
         train_epoch(
@@ -65,7 +79,7 @@ def epoch(method: str, device: torch.device, **changes: Any) -> TrainingState:
     return state
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", ALL)
 def test_the_operations_of_an_epoch_need_no_value_from_the_device(method: str) -> None:
     state = epoch(method, torch.device("cpu"), attack__bn_mode="train")
     assert int(state.counts.total.sum()) == 40
@@ -78,7 +92,7 @@ def test_what_waits_is_found() -> None:
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", ALL)
 @pytest.mark.parametrize("bn_mode", ["train", "eval"])
 def test_an_epoch_on_a_gpu_never_waits(method: str, bn_mode: str) -> None:
     state = epoch(method, torch.device("cuda"), attack__bn_mode=bn_mode)

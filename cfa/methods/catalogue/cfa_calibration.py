@@ -196,6 +196,7 @@ def _calibrated(
         adds=adds,
         settings=settings,
         rule=rule,
+        warm_up="warmup_epochs",
         presets=_presets(plain, adds, paper_lambda_eps),
         official_arguments={**plain.official_arguments, **dict.fromkeys(map(str.lower, adds), True)},
     )

@@ -74,7 +74,7 @@ def test_train_says_what_a_run_is_too_short_for(empty_home):
     app = open_page("train")
     app.text_input(key="set_train.epochs").set_value("2").run()
     assert_sound(app)
-    assert "all epochs are warm-up (method.warmup_epochs=4): nothing will be calibrated" in words(app)
+    assert "all epochs are warm-up (method.warmup_epochs=4): all classes will be treated alike" in words(app)
     assert "there will be no EMA or FAWA weights" in words(app)
 
 
