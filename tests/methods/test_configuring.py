@@ -41,13 +41,22 @@ def test_the_names_of_the_design_are_there() -> None:
 
 
 def test_plain_methods_stand_before_what_is_made_of_them_older_ones_first() -> None:
-    assert list(METHODS) == [
-        *("pgd-at", "pgd-at-cfa", "trades", "trades-ccm", "trades-ccr", "trades-cfa", "fat", "fat-cfa", "frl")
-    ]
+    families = [name for name, _ in itertools.groupby(m.compared_with for m in METHODS.values())]
+    assert len(families) == len(set(families)), "a family stands together"
+    years = [METHODS[name].year for name in families]
+    assert years == sorted(years)
+    for family in families:
+        first, *others = (method for method in METHODS.values() if method.compared_with == family)
+        assert first.name == family
+        assert [method.year for method in others] == sorted(method.year for method in others)
 
 
 def test_baselines_are_plain_methods_those_first_that_most_are_compared_with() -> None:
-    assert plain_methods() == ["trades", "pgd-at", "fat", "frl"]
+    plain = plain_methods()
+    assert sorted(plain) == sorted(name for name, method in METHODS.items() if not method.plain)
+    compared = [sum(method.plain == name for method in METHODS.values()) for name in plain]
+    assert compared == sorted(compared, reverse=True)
+    assert plain[0] == "trades"
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -131,21 +140,32 @@ def test_the_official_preset_has_the_defaults_of_the_official_code(method: str) 
     config = configure(method, "fashion-mnist", model="preact-resnet18", preset="official-code")
     averaging = config.averaging
     assert (averaging.decay, averaging.threshold, averaging.start_epoch) == (0.88, 0.24, 1)
-    assert config.method_settings.get("lambda_eps") in (None, 0.5)
     assert config.train.official_passes
     assert config.train.select_on == "test"
     assert config.data.split_order == "file"
-    assert config.method_settings.get("warmup_epochs", 10) == 10  # --begin 10
+    if METHODS[method].official_arguments:  # that code has the method
+        defaults = {"lambda_eps": 0.5, "lambda_beta": 0.5, "warmup_epochs": 10, "beta": 6, "tau": 3}
+        own = {name: value for name, value in config.method_settings.items() if name in defaults}
+        assert own == {name: defaults[name] for name in own}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_warm_up_is_a_number_of_epochs_among_the_settings(method: str) -> None:
+    name = METHODS[method].warm_up
+    config = configure(method, "fashion-mnist-mini", preset="demo")
+    if name:
+        assert 0 < config.method_settings[name] < config.train.epochs, "the demo shows what comes after it"
 
 
 def test_the_demo_treats_all_methods_alike() -> None:
+    """Those that go on from a trained network train for fewer epochs; own settings are a method's own."""
     different: set[str] = set()
     flats = [
-        configure(method, "fashion-mnist-mini", preset="demo").flat()
-        for method in METHODS
-        if method != "frl"  # goes on from a run of another method, shorter and with a smaller step
+        configure(name, "fashion-mnist-mini", preset="demo").flat()
+        for name, method in METHODS.items()
+        if not method.fine_tunes
     ]
-    for name in settings_of(METHODS):
+    for name in setting_names():
         if len({str(flat[name]) for flat in flats if name in flat}) > 1:
             different.add(name)
     assert different <= {"attack.start"}  # TRADES' start is the method

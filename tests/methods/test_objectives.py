@@ -1,13 +1,12 @@
 """Losses of whole steps against formulas written out in numpy, and where gradients flow."""
 
 import numpy as np
-import pytest
 import scipy.special
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cfa.methods import METHODS, Attacked, Batch, Knobs, configure, parts_of
+from cfa.methods import Attacked, Batch, Knobs
 from cfa.methods.catalogue.pgd_at import adversarial_cross_entropy
 from cfa.methods.catalogue.trades import clean_and_robust, trades
 from tests.support.networks import batch_norm_network, images_and_labels
@@ -69,15 +68,3 @@ def test_adversarial_training_makes_one_pass() -> None:
     np.testing.assert_allclose(
         loss.per_sample.detach().numpy(), -expected[np.arange(len(y)), y.numpy()], rtol=1e-4, atol=1e-6
     )
-
-
-@pytest.mark.parametrize("method", METHODS)
-def test_of_images_that_did_not_move_only_the_clean_term_is_left(method: str) -> None:
-    model, (x, y) = batch_norm_network().eval(), images_and_labels()
-    parts = parts_of(configure(method, "tiny", preset="demo"))
-    knobs = parts.rule.initial(4)[1].on(torch.device("cpu"))
-    batch = batch_of(x, y, **{name: value for name, value in knobs.items() if name != "eps"})
-    loss = parts.objective(model, batch, Attacked(x_adv=x))
-    weight = batch.knobs.get("clean_weight", torch.ones(len(y)))
-    expected = weight * F.cross_entropy(model(x), y, reduction="none")
-    torch.testing.assert_close(loss.per_sample, expected, atol=1e-5, rtol=1e-5)

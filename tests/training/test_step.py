@@ -8,8 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from cfa.methods import METHODS, Knobs, configure, parts_of, settings_of
+from cfa.methods import METHODS, Knobs, Parts, configure, parts_of
 from cfa.training.step import Step, StepResult
+from tests.methods.test_formulas import ROWS
 from tests.support.networks import batch_norm_network, images_and_labels
 
 KNOBS = Knobs(
@@ -26,12 +27,19 @@ def config_of(method: str, **overrides: Any):
     return configure(method, "x", model="preact-resnet18", preset="paper", overrides=settings)
 
 
-def one_step(method: str, model: nn.Module, **overrides: Any) -> StepResult:
+def uneven(parts: Parts) -> Knobs:
+    """Make knobs that differ between classes of those that a method starts with."""
+    _, knobs = parts.rule.initial(4)
+    spread = torch.tensor([0.5, 1.5, 1, 2])
+    return Knobs(**{name: torch.einsum("k...,k->k...", each.float(), spread) for name, each in knobs.items()})
+
+
+def one_step(method: str, model: nn.Module, knobs: Knobs = KNOBS, **overrides: Any) -> StepResult:
     config = config_of(method, **overrides)
     x, y = images_and_labels(16)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=5e-4)
     step = Step.of(parts_of(config), model, COUNTS)
-    return step(optimizer, x, y, torch.arange(16), KNOBS, torch.Generator().manual_seed(0))
+    return step(optimizer, x, y, torch.arange(16), knobs, torch.Generator().manual_seed(0))
 
 
 def test_a_step_of_adversarial_training_by_hand() -> None:
@@ -134,19 +142,12 @@ def test_the_model_is_in_train_mode_afterwards_and_the_callers_noise_untouched(
 ) -> None:
     model = batch_norm_network().train()
     state = torch.get_rng_state()
-    one_step(method, model, attack__bn_mode=bn_mode)
+    one_step(method, model, uneven(parts_of(config_of(method))), attack__bn_mode=bn_mode)
     assert all(module.training for module in model.modules())
     assert torch.equal(torch.get_rng_state(), state)
-    assert (
-        int(model[1].num_batches_tracked)
-        == {
-            ("train", True): 11
-            + 2,  # TRADES in train mode: its clean target once, then 10 steps, then 2 passes
-            ("train", False): 11,
-            ("eval", True): 2,
-            ("eval", False): 1,
-        }[(bn_mode, "method.beta" in settings_of([method]))]
-    )
+    row = ROWS[method]
+    attack = 10 + row.targets if bn_mode == "train" else 0
+    assert int(model[1].num_batches_tracked) == attack + row.passes
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -164,8 +165,8 @@ def test_a_batch_in_parts_takes_the_step_of_the_whole_one(method: str, parts: in
         model = copy.deepcopy(start).eval()  # nothing puts it into train mode here
         config = config_of(method, attack__start="none", attack__bn_mode="eval", train__batch_parts=number)
         optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-        knobs = Knobs(**{name: value.double() for name, value in KNOBS.items()})
         step = Step.of(parts_of(config), model, COUNTS)
+        knobs = Knobs(**{name: value.double() for name, value in uneven(step.parts).items()})
         noise = torch.Generator().manual_seed(0)
         result = step(optimizer, x.double(), y, torch.arange(16), knobs, noise)
         found.append((result.loss, result.correct, model.state_dict()))
