@@ -4,9 +4,9 @@ python benchmarks/speed.py [--reference PATH] [--batch-size 32] [--repeats 3]
     [--device cuda:0 --name speed_gpu]
 
 PATH is a checkout of PKU-ML/CFA, read and timed in place. Network (PreActResNet-18), batches, attack steps
-and device are the same; on a GPU our step is timed with bf16, and without `repeatable`, as well. Both run on
-a network that a few FGSM steps on easy pictures have prepared, until about half of the batch holds: on a
-random one nearly every image is wrong at once, and FAT would stop where in practice it goes on.
+and device are the same; on a GPU our step is timed with graphs, with bf16, and without `repeatable`, as well.
+Both run on a network that a few FGSM steps on easy pictures have prepared, until about half of the batch
+holds: on a random one nearly every image is wrong at once, and FAT would stop where in practice it goes on.
 """
 
 import argparse
@@ -30,6 +30,8 @@ from cfa.config import RunConfig
 from cfa.data import dataset_info
 from cfa.methods import Knobs, configure, parts_of, settings_of
 from cfa.models import ModelSpec, build_model, for_training, repeatable, wait_for
+from cfa.models.replay import FIRST_EAGER, carrier_for
+from cfa.training.arithmetic import arithmetic_of
 from cfa.training.estimate import estimate_seconds
 from cfa.training.randomness import generator
 from cfa.training.step import Step
@@ -145,13 +147,16 @@ def timed(
     """Time one case; ours and theirs alternate, after a step of each that does not count."""
     steps = {"cfa": own_step(name, weights, x, y)}
     if x.device.type == "cuda":
+        steps["cfa, graphs"] = own_step(name, weights, x, y, graphs=True)
         steps["cfa, bf16"] = own_step(name, weights, x, y, precision="bf16")
+        steps["cfa, bf16, graphs"] = own_step(name, weights, x, y, precision="bf16", graphs=True)
         steps["cfa, not repeatable"] = own_step(name, weights, x, y, held=nullcontext)
     if official is not None:
         steps["official"] = official_step(name, official, weights, x, y)
     seconds: dict[str, list[float]] = {who: [] for who in steps}
     for step in steps.values():
-        seconds_of(step, x.device)
+        for _ in range(FIRST_EAGER + 2 if x.device.type == "cuda" else 1):  # until graphs are replayed
+            seconds_of(step, x.device)
     for _ in range(settings.repeats):
         for who, step in steps.items():
             seconds[who].append(seconds_of(step, x.device))
@@ -196,6 +201,8 @@ def own_step(
     y: Tensor,
     precision: str = "tf32",
     held: Callable[[], AbstractContextManager[None]] = repeatable,
+    *,
+    graphs: bool = False,
 ) -> Callable[[], None]:
     """Build a step of ours that starts from the same weights every time."""
     method, mode, _ = CASES[name]
@@ -210,13 +217,14 @@ def own_step(
     robust = beta / (1 + beta)
     weights_of_terms = {"clean_weight": 1 - robust, "robust_weight": robust} if weighs(method) else {}
     knobs, index = Knobs(eps=eps, **weights_of_terms), torch.arange(len(x), device=x.device)
-    step = Step.of(parts_of(config), model, torch.ones_like(eps))
+    carry = carrier_for(x.device, print, graphs=graphs)
+    step = Step.of(parts_of(config), model, torch.ones_like(eps), carry=carry)
 
     def run() -> None:
         model.load_state_dict(weights)
         model.train()
         optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=5e-4)
-        with held():
+        with held(), arithmetic_of(config, x.device):
             step(optimizer, x, y, index, knobs, generator(0, "step", 1, 0, device=x.device))
 
     return run
