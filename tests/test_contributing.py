@@ -1,6 +1,7 @@
 """What CONTRIBUTING shows works: its code is run, and what it makes is used."""
 
 import re
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -16,9 +17,11 @@ from cfa.data import load_dataset
 from cfa.methods import parts_of, METHODS, TRAINING, ClassStats, Tally, configure, settings_of
 from cfa.training.step import Step
 
-METHODS.register("mart", MART)
-assert settings_of(["mart"])["method.beta"].startswith("MART")
-config = configure("mart", "my-set", model="small-cnn", preset="demo", overrides={"attack.steps": 2})
+METHODS.register("brier", BRIER)
+METHODS.register("trades-harder", HARDER)
+assert settings_of(["brier"])["method.scale"].startswith("Brier")
+assert configure("trades-harder", "my-set", preset="demo").method_settings == {"beta": 6, "calm_epochs": 4}
+config = configure("brier", "my-set", model="small-cnn", preset="demo", overrides={"attack.steps": 2})
 torch.manual_seed(0)
 model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 3)).train()
 step = Step.of(parts_of(config), model, torch.full((3,), 10))
@@ -30,15 +33,14 @@ result = step(optimizer, x, y, torch.arange(12), knobs.on(torch.device("cpu")), 
 assert torch.isfinite(result.loss)
 
 class Given:
-    x = torch.tensor([[2, 0, -1], [0.5, 1, 0]])
     y = torch.tensor([0, 1])
 
 
-found = Attacked(x_adv=torch.tensor([[0.5, 1, 0], [0.2, 1.5, 0]]))
-loss = boosted(5, lambda logits: logits, Given(), found).per_sample.mean()
-assert abs(float(loss) - 1.562545) < 1e-5  # computed with the authors' formula, apart from this project
+found = Attacked(x_adv=torch.tensor([[0, 0], [0, 3.0]]).log_softmax(1))
+loss = brier(2, lambda logits: logits, Given(), found).per_sample
+assert torch.allclose(loss, torch.tensor([1, 4 / (1 + torch.e**3) ** 2]))
 
-rule = HarderHeavier(eps=0.1)
+rule = HarderHeavier(eps=0.1, beta=6, calm_epochs=1)
 total = torch.full((3,), 10)
 tally = Tally(total=total, correct=torch.tensor([10, 5, 0]))
 _, knobs = rule({}, ClassStats(epoch=1, class_counts=total, seen={TRAINING: tally}))
@@ -69,6 +71,45 @@ print("used")
 def blocks() -> list[str]:
     text = (PROJECT / "CONTRIBUTING.md").read_text()
     return re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+
+
+def files(folder: Path) -> list[Path]:
+    """Write every block into a file of its own, in folders as the first line of each says."""
+    found = []
+    for block in blocks():
+        match = re.match(r"# (\S+\.py)\n", block)
+        assert match, f"the first line says which file it is: {block[:60]!r}"
+        found.append(folder / match[1])
+        found[-1].parent.mkdir(parents=True, exist_ok=True)
+        found[-1].write_text(block)
+    return found
+
+
+def test_the_code_blocks_pass_what_a_contribution_has_to_pass(tmp_path: Path) -> None:
+    settings = PROJECT / "pyproject.toml"
+    for file in files(tmp_path / "shown"):
+        for tool in (["check"], ["format", "--diff"]):
+            with file.open() as text:
+                name = str(file.relative_to(tmp_path / "shown"))
+                words = [
+                    sys.executable,
+                    "-m",
+                    "ruff",
+                    *tool,
+                    "--config",
+                    settings,
+                    "--stdin-filename",
+                    name,
+                    "-",
+                ]
+                done = subprocess.run(
+                    words, stdin=text, capture_output=True, text=True, cwd=PROJECT, check=False
+                )
+            assert done.returncode == 0, done.stdout + done.stderr
+    flat = [shutil.copy(file, tmp_path) for file in files(tmp_path / "shown")]
+    words = [sys.executable, "-m", "mypy", "--config-file", settings, *flat]
+    done = subprocess.run(words, capture_output=True, text=True, cwd=PROJECT, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_the_code_blocks_run_and_what_they_make_is_used(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ calls its parts, and pages read what the run's manifest says of it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, Literal, Protocol, TypeVar
 
 import torch
@@ -19,6 +19,7 @@ from cfa.methods.rules import Rule, State
 
 Model = Callable[[Tensor], Tensor]
 S = TypeVar("S", bound=Settings)
+T = TypeVar("T", bound=Settings)
 
 
 class NoSettings(Settings):
@@ -249,6 +250,23 @@ class Method(Generic[S]):
     needs_teacher: bool = False
     official_passes: tuple[OfficialPass, ...] = ()
     official_arguments: Mapping[str, object] = field(default_factory=dict)
+
+    def taking(self, settings: type[T]) -> "Method[T]":
+        """Return the same parts with further settings, to replace some: what another method is made of.
+
+        Args:
+            settings: A class made of this method's own.
+
+        Raises:
+            ConfigError: It is another one, which the parts cannot read.
+        """
+        if not issubclass(settings, self.settings):
+            raise ConfigError(
+                f"{settings.__name__} lacks settings of {self.name}; extend {self.settings.__name__}"
+            )
+        anything: Method[Any] = self
+        remade: Method[T] = replace(anything, settings=settings)
+        return remade
 
     @property
     def compared_with(self) -> str:
