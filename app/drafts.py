@@ -2,7 +2,7 @@
 
 import re
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -102,9 +102,9 @@ def setting_text(name: str, value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def choices(name: str) -> tuple[str, ...]:
-    """List the values of a setting that has only a few; empty for numbers."""
-    kind = training_settings.kind_of_setting(name)
+def choices(name: str, methods: Iterable[str]) -> tuple[str, ...]:
+    """List the values of a setting that has only a few for some methods; empty for numbers."""
+    kind = training_settings.kind_of_setting(name, methods)
     if kind is bool:
         return ("false", "true")
     return tuple(typing.get_args(kind)) if typing.get_origin(kind) is typing.Literal else ()

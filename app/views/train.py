@@ -39,7 +39,7 @@ def prefill() -> None:
     }
     for name, (_, own) in training_settings.config_differences(run.folder.config).items():
         text = drafts.setting_text(name, own)
-        known[setting_key(name)] = [text] if drafts.choices(name) else text
+        known[setting_key(name)] = [text] if drafts.choices(name, [run.method]) else text
     for key, value in known.items():
         st.session_state[key] = value
     st.session_state["train_code"] = outside.untrusted_code([run])
@@ -143,24 +143,24 @@ def choose_settings(draft: drafts.Draft) -> dict[str, str]:
         "0.3, 0.5."
     )
     main = [name for name in training_settings.main_settings(draft.methods) if name in presets]
-    typed = fields(main, presets)
+    typed = fields(draft.methods, main, presets)
     with st.expander("Advanced", icon=":material/tune:", key="train_advanced"):
-        typed |= fields([name for name in presets if name not in main], presets)
+        typed |= fields(draft.methods, [name for name in presets if name not in main], presets)
     return {name: text for name, text in typed.items() if text}
 
 
-def fields(names: list[str], presets: dict[str, str]) -> dict[str, str]:
-    typed, help_texts = {}, training_settings.settings_of(training_settings.METHODS)
+def fields(methods: tuple[str, ...], names: list[str], presets: dict[str, str]) -> dict[str, str]:
+    typed, help_texts = {}, training_settings.settings_of(methods)
     for start in range(0, len(names), 3):
         for column, name in zip(st.columns(3), names[start : start + 3], strict=False):
             with column:
-                typed[name] = setting_field(name, presets[name])
-                st.caption(help_texts[name])
+                typed[name] = setting_field(name, presets[name], drafts.choices(name, methods))
+                for meaning in help_texts[name].splitlines():
+                    st.caption(meaning)
     return typed
 
 
-def setting_field(name: str, preset: str) -> str:
-    options = drafts.choices(name)
+def setting_field(name: str, preset: str, options: tuple[str, ...]) -> str:
     if options:
         chosen = st.multiselect(name, options, placeholder=preset, key=setting_key(name))
         return ",".join(chosen)

@@ -1,5 +1,7 @@
 """A run's configuration: from a method, a preset and what somebody sets, and back to the command for it."""
 
+import functools
+import operator
 import shlex
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
@@ -59,13 +61,25 @@ def official_settings(method: Method[Any]) -> dict[str, str]:
 def settings_of(methods: Iterable[str]) -> dict[str, str]:
     """Return every setting that some methods have, by dotted name, and what each means.
 
+    Where it means something else to some of them, there is a line for each meaning, which says whose it is.
+
     Raises:
         UnknownName: There is no such method.
     """
-    own = {name: text for method in methods for name, text in own_settings(METHODS[method]).items()}
+    meanings: dict[str, dict[str, list[str]]] = {}
+    for method in methods:
+        for name, text in own_settings(METHODS[method]).items():
+            meanings.setdefault(name, {}).setdefault(text, []).append(method)
+    own = {name: _each_with_its_methods(texts) for name, texts in meanings.items()}
     shared = setting_help()
     attack = {name: text for name, text in shared.items() if name.startswith("attack.")}
     return {**attack, **own, **shared}
+
+
+def _each_with_its_methods(texts: Mapping[str, list[str]]) -> str:
+    if len(texts) == 1:
+        return next(iter(texts))
+    return "\n".join(f"{', '.join(methods)}: {text}" for text, methods in texts.items())
 
 
 def main_settings(methods: Iterable[str]) -> list[str]:
@@ -80,17 +94,21 @@ def main_settings(methods: Iterable[str]) -> list[str]:
     return [*_MAIN_SETTINGS[:place], *dict.fromkeys(own), *_MAIN_SETTINGS[place:]]
 
 
-def kind_of_setting(name: str) -> Any:
-    """Return the type of a setting that some of our methods have.
+def kind_of_setting(name: str, methods: Iterable[str]) -> Any:
+    """Return the type of a setting that some methods have; their union where it is another for some of them.
 
     Raises:
-        UnknownName: None has it.
+        UnknownName: There is no such method, or none of them has it.
     """
     group, _, rest = name.partition(".")
-    for settings in [method.settings for method in METHODS.values()] if group == GROUP else [_group(group)]:
-        if settings is not None and rest in settings.model_fields:
-            return settings.model_fields[rest].annotation
-    raise unknown("setting", name, list(settings_of(METHODS)))
+    methods = tuple(methods)
+    having = [METHODS[method].settings for method in methods] if group == GROUP else [_group(group)]
+    kinds = [
+        one.model_fields[rest].annotation for one in having if one is not None and rest in one.model_fields
+    ]
+    if not kinds:
+        raise unknown("setting", name, list(settings_of(methods)))
+    return functools.reduce(operator.or_, kinds)
 
 
 def _group(name: str) -> type[Settings] | None:

@@ -327,7 +327,7 @@ def _of_nothing() -> dict[str, list[Callable[[], object]]]:
     found["settings_of"] = [lambda: training_settings.settings_of(["trades"])]
     found["plain_methods"] = [training_settings.plain_methods]
     found["main_settings"] = [lambda: training_settings.main_settings(["trades"])]
-    found["kind_of_setting"] = [lambda: training_settings.kind_of_setting("method.beta")]
+    found["kind_of_setting"] = [lambda: training_settings.kind_of_setting("method.beta", ["trades"])]
     found["drawn_knobs"] = [
         lambda: [calibration.drawn_knobs(r, histories.knobs(r)) for r in snapshots.runs()]
     ]

@@ -108,7 +108,7 @@ def test_changes_stand_beside_the_preset():
     ],
 )
 def test_settings_with_few_values_offer_them(name, expected):
-    assert drafts.choices(name) == expected
+    assert drafts.choices(name, ["pgd-at", "trades"]) == expected
 
 
 @pytest.mark.parametrize(

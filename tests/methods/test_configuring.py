@@ -1,11 +1,13 @@
 """Methods and presets: every pair configures, every setting is explained, grids are products."""
 
 import itertools
-from typing import Any
+from dataclasses import replace
+from typing import Any, Literal
 
 import pytest
+from pydantic import Field
 
-from cfa.config import RunConfig, setting_names
+from cfa.config import RunConfig, Settings, setting_names
 from cfa.errors import ConfigError, UnknownName
 from cfa.methods import (
     METHODS,
@@ -15,6 +17,7 @@ from cfa.methods import (
     default_model,
     default_preset,
     display_name,
+    kind_of_setting,
     main_settings,
     own_settings,
     parts_of,
@@ -360,3 +363,33 @@ def test_what_is_said_of_one_method_it_must_have_and_is_over_what_is_said_of_all
 )
 def test_methods_are_shown_as_the_paper_names_them(method: str, weights: str, shown: str) -> None:
     assert display_name(method, weights) == shown
+
+
+def test_a_method_is_made_of_one_whose_settings_it_has() -> None:
+    trades, pgd = METHODS["trades"], METHODS["pgd-at"]
+    assert trades.taking(METHODS["frl"].settings).rule is trades.rule
+    with pytest.raises(ConfigError, match="lacks settings of trades; extend TradesSettings"):
+        trades.taking(pgd.settings)
+
+
+def test_a_setting_of_the_same_name_keeps_its_meaning_and_type_for_each_method(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Steps(Settings):
+        """Another method's beta."""
+
+        beta: Literal["few", "many"] = Field(default="few", description="Other: how many steps it makes.")
+
+    other = replace(METHODS["pgd-at"], name="other", settings=Steps)
+    monkeypatch.setattr(METHODS, "_items", {**METHODS, "other": other})
+    trades = settings_of(["trades"])["method.beta"]
+    assert settings_of(["other"])["method.beta"] == "Other: how many steps it makes."
+    together = settings_of(["trades", "trades-ccm", "other"])["method.beta"]
+    assert together == f"trades, trades-ccm: {trades}\nother: Other: how many steps it makes."
+    assert kind_of_setting("method.beta", ["other", "pgd-at"]) == Literal["few", "many"]
+    assert (
+        kind_of_setting("method.beta", ["trades"])
+        == METHODS["trades"].settings.model_fields["beta"].annotation
+    )
+    with pytest.raises(UnknownName, match=r"unknown setting 'method\.beta'"):
+        kind_of_setting("method.beta", ["pgd-at"])
