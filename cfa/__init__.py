@@ -5,12 +5,17 @@ TYPE_CHECKING = (
 )
 if TYPE_CHECKING:
     from cfa.api import evaluate, load, train
+    from cfa.errors import CfaError
 
-__all__ = ["evaluate", "load", "train"]
+__all__ = ["CfaError", "evaluate", "load", "train"]
 
 
 def __getattr__(name: str) -> object:
     """Import the three calls when they are first used: torch is not needed to list jobs."""
+    if name == "CfaError":
+        from cfa import errors
+
+        return errors.CfaError
     if name in __all__:
         from cfa import api
 

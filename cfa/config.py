@@ -244,6 +244,9 @@ Scalar = (
 Value = Scalar | tuple[Scalar, ...]
 
 
+_ONLY_KEPT = ("keep_every", "test_probe")  # what is kept and drawn besides; training takes no notice of it
+
+
 class RunConfig(Settings):
     """Everything that determines a run; two runs with equal configurations are the same experiment."""
 
@@ -296,10 +299,13 @@ class RunConfig(Settings):
     def key(self, *, without_seed: bool = False) -> str:
         """Hash the settings: equal keys mean the same experiment (or the same but for its seed)."""
         settings = self.model_dump(mode="json", exclude={"format"})
-        settings[STORED_AS] = telling(settings[STORED_AS])
+        if ":" not in self.method:  # what says nothing is known of our own methods alone
+            settings[STORED_AS] = telling(settings[STORED_AS])
         settings["train"].pop("graphs")
         if without_seed:
             settings.pop("seed")
+            for name in _ONLY_KEPT:  # seeds are seeds of one experiment whatever else of them was kept
+                settings["train"].pop(name)
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
 
 

@@ -225,3 +225,8 @@ def test_what_cannot_be_evaluated_is_one_sentence(home: Path, data, plan, given,
     with pytest.raises(CfaError, match=says):
         package.evaluate(network(), data, plan, log_as="odd", **given)
     assert Store.open(home).runs() == []
+
+
+def test_what_is_raised_can_be_caught_by_the_name_that_the_documentation_gives() -> None:
+    with pytest.raises(package.CfaError, match="unknown method 'nothing'"):
+        package.train("nothing", "fashion-mnist-mini", epochs=1)

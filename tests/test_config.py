@@ -294,6 +294,9 @@ def test_runs_that_differ_in_their_seed_alone_share_a_key() -> None:
     one, other = validated({**IDENTITY, "seed": 1}), validated({**IDENTITY, "seed": 2})
     assert one.key() != other.key()
     assert one.key(without_seed=True) == other.key(without_seed=True)
+    kept = validated({**IDENTITY, "train": {"keep_every": 5, "test_probe": True}})
+    assert kept.key() != one.key()
+    assert kept.key(without_seed=True) == validated(IDENTITY).key(without_seed=True)
     split = validated({**IDENTITY, "data": {"split_seed": 1}})
     assert split.key(without_seed=True) != one.key(without_seed=True)
 

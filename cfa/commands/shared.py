@@ -106,14 +106,19 @@ def read_settings(texts: Sequence[str]) -> dict[str, str]:
     """Read what ``--set`` was given, by the settings' names.
 
     Raises:
-        ConfigError: One is no KEY=VALUE.
+        ConfigError: One is no KEY=VALUE, or a setting is given twice.
     """
-    settings = {}
+    settings: dict[str, str] = {}
     for text in texts:
         key, equals, value = text.partition("=")
         if not equals or not key.strip():
             raise ConfigError(f"--set {text!r} is no setting; write KEY=VALUE, for example train.epochs=20")
-        settings[key.strip()] = value.strip()
+        name, value = key.strip(), value.strip()
+        if settings.setdefault(name, value) != value:
+            raise ConfigError(
+                f"--set {name} is given twice, as {settings[name]} and as {value}; several values are "
+                f"--set {name}={settings[name]},{value}"
+            )
     return settings
 
 

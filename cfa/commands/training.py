@@ -172,7 +172,8 @@ def _grid(
     """Read the options that say what is trained."""
     from cfa.methods import Grid
 
-    overrides = read_settings(settings) | ({} if epochs is None else {"train.epochs": str(epochs)})
+    own_option = [] if epochs is None else [f"train.epochs={epochs}"]
+    overrides = read_settings([*own_option, *settings])
     return Grid(
         methods=(method,),
         dataset=dataset,

@@ -302,7 +302,7 @@ DATASETS = Datasets(
 def full_name(name: str) -> str:
     """Return the name that means the same wherever it is read: ``folder:pets`` with its whole path."""
     scheme, colon, path = name.partition(":")
-    if scheme != FOLDER or not colon:
+    if scheme != FOLDER or not colon or not path.strip():  # no path is no folder, not the working one
         return name
     return f"{FOLDER}:{whole_path(path)}"
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from cfa.data.cache import SUFFIX, cached_format, cached_text, files_digest, read_decoded, write_decoded
 from cfa.data.datasets import FOLDER, Augmentation, Dataset, DatasetInfo, DatasetSource, full_name
 from cfa.data.images import Survey, bits_used, decode_images, survey
-from cfa.data.listing import Listing, require_folder, scan_folder
+from cfa.data.listing import Listing, may_hold_images, require_folder, scan_folder
 from cfa.data.splits import stratified_split
 from cfa.errors import DataError
 
@@ -196,6 +196,8 @@ def folder_source(path: str) -> DatasetSource:
 
     def check() -> None:
         require_folder(place)
+        if not may_hold_images(place):
+            scan_folder(place)  # which says what is wrong with it
 
     return DatasetSource(
         lambda cache: load_folder(place, cache), lambda cache: _describe(place, cache), check=check

@@ -104,6 +104,24 @@ def require_folder(path: Path) -> Path:
     return path
 
 
+def may_hold_images(path: Path, levels: int = 3) -> bool:
+    """Tell by a short look whether images can be in a folder; what lies deeper than the look may be some.
+
+    Args:
+        path: A folder that is there.
+        levels: How deep to look: a part, a class, its images.
+    """
+    try:
+        inside = list(os.scandir(path))
+    except OSError:
+        return True  # reading it says why
+    files = (entry for entry in inside if not entry.is_dir())
+    if any(Path(entry.name).suffix.lower() in EXTENSIONS for entry in files):
+        return True
+    folders = [Path(entry.path) for entry in inside if entry.is_dir()]
+    return bool(folders) and (levels == 1 or any(may_hold_images(one, levels - 1) for one in folders))
+
+
 @dataclass
 class _Skipped:
     """What is not read, counted while folders are walked."""

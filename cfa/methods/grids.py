@@ -7,7 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cfa.config import RunConfig
+from cfa.errors import ConfigError
 from cfa.methods.configuring import configure, settings_of
+
+MOST_RUNS = 10_000
+"""Of one grid; every one of them is configured before the first begins."""
 
 
 @dataclass(frozen=True)
@@ -60,8 +64,13 @@ class Grid:
         """Build every run once, seeds innermost: ``20,20`` is one value.
 
         Raises:
+            ConfigError: There are more than :data:`MOST_RUNS`.
             CfaError: As :func:`configure` does.
         """
+        if self.size > MOST_RUNS:
+            raise ConfigError(
+                f"{self.size:,} runs are asked for, and {MOST_RUNS:,} at most at once; name fewer values"
+            )
         found: dict[str, GridRun] = {}
         for method in self.methods:
             values = self._values(method)

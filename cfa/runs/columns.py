@@ -49,6 +49,15 @@ class Column:
         return not self.whole
 
 
+def _attack(column: Column) -> tuple[str, str]:
+    return column.attack, column.asked
+
+
+def _threat(column: Column) -> tuple[str, str, float, str]:
+    """Return what a column shares with all parts of its attack."""
+    return column.attack, column.norm, column.eps, column.asked
+
+
 @dataclass(frozen=True)
 class Columns:
     """All columns of one evaluation's outcomes, in the order in which they were made."""
@@ -61,9 +70,9 @@ class Columns:
             raise ValueError("two of its columns have one name")
         for column in self.everything:
             whole, after = self._named.get(column.whole), self._named.get(column.after)
-            if column.whole and (whole is None or not whole.is_whole or whole.attack != column.attack):
+            if column.whole and (whole is None or not whole.is_whole or _threat(whole) != _threat(column)):
                 raise ValueError(f"its column {column.name[:80]!r} belongs to none that it has")
-            if column.after and (after is None or not after.is_whole or after.attack != column.attack):
+            if column.after and (after is None or not after.is_whole or _attack(after) != _attack(column)):
                 raise ValueError(f"its column {column.name[:80]!r} follows none that it has")
             if column.is_whole and (column.holds != "classes" or column.member):
                 raise ValueError(f"its column {column.name[:80]!r} is a part of no attack")

@@ -100,6 +100,9 @@ class Evaluation:
         if len(classes) > 1:
             raise ValueError(f"its scores and names are of {' and '.join(map(str, sorted(classes)))} classes")
         described = Columns(self.columns)
+        for column in self.columns:
+            if column.asked not in self.settings or _without_budget(column.asked) != column.attack:
+                raise ValueError(f"its column {column.name[:80]!r} names settings that are not its own")
         strange = next((row for row in self.scores if described.of_scores(row) is None), None)
         if self.columns and strange is not None:
             raise ValueError(f"no column is the one that its scores of {strange.attack[:80]} are of")
@@ -123,6 +126,12 @@ class Evaluation:
     def to_json(self) -> str:
         """Write the evaluation as JSON."""
         return json.dumps(dataclasses.asdict(self), indent=1)
+
+
+def _without_budget(asked: str) -> str:
+    """Return an attack's name from what a plan calls it: ``pgd-20@16/255`` is ``pgd-20``."""
+    base, at, _ = asked.rpartition("@")
+    return base if at else asked
 
 
 def _checked_plan(plan: Mapping[str, Any]) -> Mapping[str, Any]:

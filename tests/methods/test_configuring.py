@@ -25,7 +25,7 @@ from cfa.methods import (
     preset_settings,
     settings_of,
 )
-from cfa.older_settings import present_name
+from cfa.older_settings import SAID_OF_ALL, present_name
 
 DESIGN_SETTINGS = """attack.{norm,eps,steps,step_size,bn_mode} objective.{beta,tau}
 rule.{lambda_eps,lambda_beta,warmup_epochs,eps_min,eps_max}
@@ -393,3 +393,19 @@ def test_a_setting_of_the_same_name_keeps_its_meaning_and_type_for_each_method(
     )
     with pytest.raises(UnknownName, match=r"unknown setting 'method\.beta'"):
         kind_of_setting("method.beta", ["pgd-at"])
+
+
+def test_a_grid_that_nobody_could_wait_for_is_refused_before_it_is_built() -> None:
+    many = ",".join(map(str, range(1, 1001)))
+    settings = {"train.epochs": many, "attack.steps": many, "data.split_seed": many}
+    grid = Grid(methods=("trades",), dataset="fashion-mnist-mini", settings=settings)
+    with pytest.raises(ConfigError, match=r"1,000,000,000 runs are asked for, and 10,000 at most at once"):
+        grid.configs()
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_what_says_nothing_is_what_our_methods_start_with(name: str) -> None:
+    """Equal experiments are known without these values, which is right as long as they are the defaults."""
+    fields = METHODS[name].settings.model_fields
+    for setting, value in SAID_OF_ALL.items():
+        assert setting not in fields or fields[setting].default in (value, None)

@@ -8,8 +8,10 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from pydantic import Field
 from torch import nn
 
+from cfa.config import Settings
 from cfa.data import DatasetInfo
 from cfa.errors import CfaError, ConfigError
 from cfa.methods import METHODS, PRESETS, Attacked, Batch, Loss, Method, Uniform, configure, train_command
@@ -170,3 +172,23 @@ def test_a_model_trains_with_an_objective_of_ones_own(lab: ModuleType, tmp_path:
     assert run.manifest is not None
     assert run.manifest.method is not None
     assert run.manifest.method.title == "Mine"  # what pages say, who must not import it
+
+
+class OldNames(Settings):
+    """Settings that have the names of ours from before, and mean something else."""
+
+    weight_limit: float | None = Field(default=None, description="Ours alone.")
+    warmup_epochs: int = Field(default=3, description="Ours alone.")
+    eps_rate: float = Field(default=0.0, description="Ours alone.")
+
+
+@pytest.mark.parametrize("changed", [{"weight_limit": 0.5}, {"warmup_epochs": 10}, {"eps_rate": 0.2}])
+def test_its_settings_tell_experiments_apart_whatever_they_are_called(
+    lab: ModuleType, changed: dict[str, Any]
+) -> None:
+    method = named(lab, PLAIN, settings=OldNames)
+    one = configure(method, "tiny", preset="demo")
+    overrides = {f"method.{name}": value for name, value in changed.items()}
+    other = configure(method, "tiny", preset="demo", overrides=overrides)
+    assert one.key() != other.key()
+    assert one.key(without_seed=True) != other.key(without_seed=True)

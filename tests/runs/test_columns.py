@@ -83,6 +83,8 @@ IMPOSSIBLE: dict[str, Sequence[Column]] = {
     "a part of a part": [at("a"), at("b", whole="a", member="x"), at("c", whole="b", member="y")],
     "a part of another attack": [at("a"), at("b", whole="a", member="x", attack="fgsm")],
     "after nothing": [at("a", after="b")],
+    "a part at another budget": [at("a"), at("b", whole="a", member="x", eps=0.2)],
+    "a part that ran otherwise": [at("a"), at("b", whole="a", member="x", asked="pgd-20@0.1")],
     "after another attack": [at("a", attack="fgsm"), at("b", after="a")],
     "norms alone": [at("a", holds="norms")],
     "a member alone": [at("a", member="x")],
@@ -107,6 +109,9 @@ EDITS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "holding what nothing holds": lambda stored: stored["columns"][1].update(holds="secrets"),
     "a part of what is not there": lambda stored: stored["columns"][1].update(whole="x"),
     "words": lambda stored: stored.update(columns="pgd-20"),
+    "settings that are not there": lambda stored: stored["columns"][1].update(asked="nope"),
+    "another attack's settings": lambda stored: stored["columns"][1].update(asked="clean"),
+    "no settings at all": lambda stored: stored.update(settings={}),
 }
 
 
@@ -115,7 +120,9 @@ def test_an_evaluation_with_impossible_columns_is_named_as_damaged(store, edit) 
     run = make_run(store, "a")
     made = evaluate(run, COUNTS, 100, epoch=1, created="2026-01-01T00:00:00+00:00")
     file = run.path / "evaluations" / made.id / "evaluation.json"
-    described = dataclasses.replace(made, columns=columns_of(run, made).everything)
+    described = dataclasses.replace(
+        made, columns=columns_of(run, made).everything, settings={"clean": {}, **made.settings}
+    )
     file.write_text(described.to_json())
     assert list_evaluations(run).found == (described,)
     stored = json.loads(described.to_json())
@@ -129,7 +136,10 @@ def test_an_evaluation_with_impossible_columns_is_named_as_damaged(store, edit) 
 def test_settings_of_equal_attacks_at_two_budgets_are_told_apart(store) -> None:
     run = make_run(store, "a")
     made = evaluate(run, COUNTS, 100, epoch=1, created="2026-01-01T00:00:00+00:00")
-    for evaluation in (made, dataclasses.replace(made, columns=columns_of(run, made).everything)):
+    described = dataclasses.replace(
+        made, columns=columns_of(run, made).everything, settings={"clean": {}, **made.settings}
+    )
+    for evaluation in (made, described):
         assert [dict(settings_of(evaluation, row)) for row in evaluation.scores] == [
             dict(made.settings.get(row.attack, {})) for row in made.scores
         ]
