@@ -1,5 +1,6 @@
 """Rows of runs in other programs: TensorBoard's event files and an MLflow tracking store."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -47,8 +48,10 @@ def scalars(run: RunFolder) -> Iterator[Scalar]:
 
 
 def _drawn(row: KnobValues) -> dict[str, tuple[float, ...]]:
-    """Return a row's knobs; beta stands for the two weights that are made of it."""
-    return {name: values for name, values in row.values.items() if name not in BETA_WEIGHTS}
+    """Return a row's knobs; beta stands for the two weights where they are made of it, and so sum to 1."""
+    weights = [row.values[name] for name in BETA_WEIGHTS if name in row.values]
+    made_of_beta = all(math.isclose(sum(of_class), 1) for of_class in zip(*weights, strict=True))
+    return {name: v for name, v in row.values.items() if not (made_of_beta and name in BETA_WEIGHTS)}
 
 
 def _of_scores(row: Scores, weights: str, names: Sequence[str]) -> Iterator[Scalar]:

@@ -72,6 +72,15 @@ def test_scalars_are_those_of_the_rows(run: RunFolder) -> None:
     assert "beta/T-shirt_x2F_top" not in found  # no clean term, no beta
 
 
+def test_weights_that_no_beta_stands_for_are_kept(run: RunFolder) -> None:
+    """FRL divides its losses by the weights' sums, so that they do not sum to 1."""
+    values = {"eps": (0.1, 0.1), "clean_weight": (0.5, 1.8), "robust_weight": (0.9, 2.4)}
+    append_rows(run.history_file, [KnobValues(epoch=3, values=values)])
+    found = {scalar.name: scalar.value for scalar in scalars(run) if scalar.epoch == 3}
+    assert found["clean_weight/bee _x28_honey_x29_"] == 1.8
+    assert found["robust_weight/bee _x28_honey_x29_"] == 2.4
+
+
 def test_tensorboard_reads_them_and_a_second_export_replaces_it(run: RunFolder, tmp_path: Path) -> None:
     accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     for _ in range(2):
