@@ -1,6 +1,8 @@
 """How soon Home's heading is on the screen after `scripts/dashboard`, installation done before.
 
-python benchmarks/home_start.py [--repeats 5]
+python benchmarks/home_start.py [--before FOLDER] [--repeats 5]
+
+FOLDER is a checkout of another commit, which is installed and started in turn with this one.
 """
 
 import argparse
@@ -26,26 +28,33 @@ CHROMIUM_ARGUMENTS = [
 
 def main() -> None:
     """Start the dashboard, open a browser at once, wait for the heading; several times."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--before", type=Path, help="a checkout of the commit to compare with")
     parser.add_argument("--repeats", type=int, default=5)
-    repeats = parser.parse_args().repeats
-    subprocess.run([PROJECT / "scripts" / "install"], check=True)
+    asked = parser.parse_args()
+    checkouts = {"now": PROJECT, **({"before": asked.before.resolve()} if asked.before else {})}
+    for checkout in checkouts.values():
+        subprocess.run([checkout / "scripts" / "install"], check=True)
     machine = describe_machine()
-    seconds = [round(seconds_to_heading(), 2) for _ in range(repeats)]
+    seconds: dict[str, list[float]] = {name: [] for name in checkouts}
+    for repeat in range(asked.repeats + 1):  # the first, which reads from the disk, does not count
+        for name, checkout in checkouts.items():
+            found = seconds_to_heading(checkout)
+            seconds[name] += [round(found, 2)] if repeat else []
     write_result(
         "home_start",
         {
             "what": "seconds from `scripts/dashboard` to Home's heading in headless Chromium, empty CFA_HOME",
             "goal_seconds": 10,
             "seconds": seconds,
-            "median_seconds": statistics.median(seconds),
+            "median_seconds": {name: statistics.median(values) for name, values in seconds.items()},
             "machine": machine,
         },
     )
 
 
-def seconds_to_heading() -> float:
-    """Start, wait for the heading, stop; the first start after a reboot reads everything from disk."""
+def seconds_to_heading(checkout: Path) -> float:
+    """Start, wait for the heading, stop."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -55,7 +64,7 @@ def seconds_to_heading() -> float:
         page = browser.new_page()
         started = time.perf_counter()
         server = subprocess.Popen(
-            [PROJECT / "scripts" / "dashboard", "--port", str(port)],
+            [checkout / "scripts" / "dashboard", "--port", str(port)],
             env=os.environ | {"CFA_HOME": home},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
