@@ -40,7 +40,8 @@ def dashboard(open_dashboard, home: Path) -> Dashboard:
     return open_dashboard(home)
 
 
-@pytest.fixture(scope="module", params=[("light", 1280), ("light", 400), ("dark", 1280), ("dark", 400)])
+# The theme that pages are opened in, each on one of the widths; the other follows while they are open.
+@pytest.fixture(scope="module", params=[("light", 1280), ("dark", 400)])
 def tab(browser: Browser, dashboard: Dashboard, request: pytest.FixtureRequest) -> Iterator[Tab]:
     theme, width = request.param
     tab = Tab.open(browser, dashboard.address, theme, width)
@@ -93,14 +94,19 @@ def images_of(home: Path, run: str) -> str:
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_a_page_is_whole(tab: Tab, addresses: dict[str, str], name: str, request: pytest.FixtureRequest):
+def test_a_page_is_whole_in_both_themes(
+    tab: Tab, addresses: dict[str, str], name: str, request: pytest.FixtureRequest
+):
     theme, width = request.node.callspec.params["tab"]
+    tab.page.emulate_media(color_scheme=theme)
     tab.visit(addresses[name])
-    tab.check()
-    assert background(tab) == BACKGROUNDS[theme]
-    tab.screenshot(f"{name}-{theme}-{width}")  # all of the page was in sight, so every chart is drawn
-    assert tab.page.locator(".js-plotly-plot").count() >= CHARTS[name]
-    tab.check()
+    for seen in (theme, "dark" if theme == "light" else "light"):
+        tab.change_theme(seen)
+        tab.check()
+        assert background(tab) == BACKGROUNDS[seen]
+        tab.screenshot(f"{name}-{seen}-{width}")  # all of the page was in sight, so every chart is drawn
+        assert tab.page.locator(".js-plotly-plot").count() >= CHARTS[name]
+        tab.check()
 
 
 def background(tab: Tab) -> str:
