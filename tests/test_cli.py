@@ -36,10 +36,16 @@ FAST = {
 SETTINGS = [part for name, value in FAST.items() for part in ("--set", f"{name}={value}")]
 
 
+def fast_without(arguments: tuple[str, ...]) -> list[str]:
+    """Return the fast settings but for those that are among some arguments: none is given twice."""
+    given = {part.partition("=")[0] for part in arguments}
+    return [part for n, v in FAST.items() if n not in given for part in ("--set", f"{n}={v}")]
+
+
 @pytest.fixture
 def train(cfa, tiny: str):
     def call(method: str = "trades-cfa", *arguments: str, code: int = 0):
-        settings = [*SETTINGS, "--model", "small-cnn", "--preset", "demo"]
+        settings = [*fast_without(arguments), "--model", "small-cnn", "--preset", "demo"]
         if "--epochs" not in arguments:
             settings += ["--epochs", "1"]
         return cfa("train", "--method", method, "--dataset", tiny, *settings, *arguments, code=code)

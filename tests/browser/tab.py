@@ -32,7 +32,9 @@ SETTLED = """() => {
 }"""
 
 # No colour is on its way to another one.
-STILL = "() => document.getAnimations().every(each => !(each instanceof CSSTransition))"
+# What is out of sight may have transitions that wait for ever for a frame: all are at their end at once.
+ENDED = """() => document.getAnimations()
+  .filter(each => each instanceof CSSTransition).forEach(each => each.finish())"""
 
 # Points of every trace of every chart: cells of a heatmap, finite coordinates of anything else.
 POINTS = """() => [...document.querySelectorAll('.js-plotly-plot')].map(chart => ({
@@ -119,8 +121,8 @@ class Tab:
         self.page.emulate_media(color_scheme=theme)
         app = self.page.get_by_test_id("stApp")
         expect(app).to_have_css("background-color", BACKGROUNDS[theme], timeout=MILLISECONDS)
-        self.page.wait_for_function(STILL)
         self.settle()
+        self.page.evaluate(ENDED)
 
     def settle(self) -> None:
         """Wait until nothing is being computed and every chart is drawn."""
