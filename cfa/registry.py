@@ -9,20 +9,27 @@ from cfa.errors import ConfigError, UnknownName
 
 Item = TypeVar("Item")
 
+LONGEST_SHOWN = 200
+"""Characters of a name that are repeated where nothing is called so."""
+
 Accept = Callable[[str, str, object], Item]
 """Takes an import name, its module and what was found there; returns that, or a ConfigError says why not."""
 
 
 def unknown(kind: str, name: str, choices: list[str]) -> UnknownName:
     """Build the error for a name nobody answers to, nearest choices first."""
-    near = difflib.get_close_matches(name, choices, n=3, cutoff=0.4)
+    near = difflib.get_close_matches(name[:LONGEST_SHOWN], choices, n=3, cutoff=0.4)
     if near:
         hint = f"did you mean {' or '.join(repr(choice) for choice in near)}?"
     elif choices:
         hint = f"choose from {', '.join(choices)}"
     else:
         hint = "there is none yet"
-    return UnknownName(f"unknown {kind} {name!r}; {hint}")
+    return UnknownName(f"unknown {kind} {_shown(name)!r}; {hint}")
+
+
+def _shown(name: str) -> str:
+    return name if len(name) <= LONGEST_SHOWN else f"{name[:LONGEST_SHOWN]}…"
 
 
 class Registry(Mapping[str, Item]):
@@ -89,7 +96,7 @@ class Registry(Mapping[str, Item]):
     def _imported(self, name: str, accept: "Accept[Item]") -> Item:
         if trust.import_name(name) != name:
             raise UnknownName(
-                f"cannot import {self.kind} {name!r}; write package.module:name of something of yours"
+                f"cannot import {self.kind} {_shown(name)!r}; write package.module:name of something of yours"
             )
         module, item = trust.resolve(self.kind, name)
         return accept(name, module, item)

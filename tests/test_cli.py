@@ -311,6 +311,18 @@ def test_evaluate_gives_the_scores_that_the_store_holds(train, cfa, home):
 
 
 @pytest.mark.parametrize(
+    ("name", "told"),
+    [("cifar-10", "did you mean 'cifar10'"), (f"{'m' * 30_000}:run", "no job can ask for this: dataset")],
+)
+def test_an_evaluation_on_a_data_set_of_no_such_name_is_refused_before_it_waits(train, cfa, home, name, told):
+    train("pgd-at", "--name", "a", "--queue")
+    stderr = cfa("evaluate", "a", "--attack", "clean", "--queue", "--dataset", name, code=2).stderr
+    assert told in stderr
+    assert len(stderr) < 400
+    assert [job.kind for job in Queue(home).jobs()] == ["train"]
+
+
+@pytest.mark.parametrize(
     ("budget", "stored"),
     [(("--eps", "2"), 2.0), (("--eps", "8.0/255"), 8 / 255), (("--norm", "l2"), 0.5)],
     ids=["eps 2", "eps 8.0/255", "its own"],

@@ -155,7 +155,7 @@ def submit_evaluation(
 
 
 def _refuse_missing(dataset: str) -> None:
-    """Refuse a data set of which one look shows that the job would fail; nothing is looked at unasked."""
+    """Refuse a data set that nobody knows or that is not there; nothing is looked at unasked."""
     from cfa.data import refuse_missing
 
     if trust.is_allowed(dataset):
@@ -227,12 +227,7 @@ def submit_reproduction(
     texts = attacks if isinstance(attacks, list | tuple) else ()  # a plan of others may say anything
     names = (run.config.model, evaluation.dataset_to_load, *texts)
     asked = {"evaluation": evaluation_id, "column": column, "images": [int(image) for image in images]}
-    try:
-        work = ReproduceImages.read(asked)
-    except StoreError as error:  # a column of somebody else's outcomes may be called anything
-        raise ConfigError(
-            f"images of {column[:80]!r} cannot be made again ({error}); evaluate anew"
-        ) from error
+    work = ReproduceImages.asked(asked)  # a column of somebody else's outcomes may be called anything
     with Trusted.of(store).allowing(run.id):
         return queue.submit(
             work,
@@ -266,7 +261,7 @@ def submit_fetch(
         raise ConfigError(f"data set {dataset!r} is here already; there is nothing to fetch")
     if not info.download_bytes:
         raise ConfigError(f"data set {dataset!r} cannot be fetched; {info.how_to_get}")
-    work = FetchDataset(dataset=dataset)
+    work = FetchDataset.asked({"dataset": dataset})
     for job in jobs_like(queue.jobs(), work):
         if job.state in ("queued", "running") and not foreground:
             return job

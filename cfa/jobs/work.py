@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar, Self
 import pydantic
 from pydantic import Field
 
+from cfa.errors import ConfigError, StoreError
 from cfa.jobs.task import Task
 from cfa.runs.store import Store
 from cfa.stored import decode
@@ -43,6 +44,18 @@ class Work(pydantic.BaseModel, ABC):
         """
         found: Self = decode(json.dumps(spec).encode(), cls)  # as JSON, where a list may stand for a tuple
         return found
+
+    @classmethod
+    def asked(cls, fields: Mapping[str, Any]) -> Self:
+        """Make a job of what somebody asks for now.
+
+        Raises:
+            ConfigError: The first thing that no job may say.
+        """
+        try:
+            return cls.read(fields)
+        except StoreError as error:
+            raise ConfigError(f"no job can ask for this: {error}") from error
 
     @property
     def spec(self) -> dict[str, Any]:

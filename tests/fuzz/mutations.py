@@ -3,6 +3,7 @@
 A change is a small value that prints in a line and is applied to a copy; what it says is looked up here.
 """
 
+import copy
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -150,11 +151,11 @@ class Change:
     what: Text | Value | Given = Value("null")
 
     def apply(self, document: Any, place: Path) -> Any:
-        """Return the document with the change; what cannot be changed so is left."""
+        """Return a copy of the document with the change; what cannot be changed so is left."""
         if not self.where:
             return self._new(document, place)
         *above, last = self.where
-        parent = document
+        parent = document = copy.deepcopy(document)
         for key in above:
             parent = parent[key]
         if self.how == "remove":

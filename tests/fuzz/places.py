@@ -1,6 +1,5 @@
 """A copy of the valid place, in which one thing is changed and commands are called."""
 
-import copy
 import shutil
 import sqlite3
 from collections.abc import Callable, Sequence
@@ -22,7 +21,14 @@ from tests.fuzz.mutations import Change, Spelled, Text, Version
 
 BROUGHT = "brought.pth"  # a checkpoint of torch, once it is saved
 RUN_OWN_CODE = ("configure a training", "open a place", "describe a model")  # forms that take one
-OWN_CODE = ("--dataset", "--model", "--method", "--attack", "evaluate")  # take an import name that is typed
+OWN_CODE = (
+    "--dataset",
+    "--model",
+    "--method",
+    "--attack",
+    "evaluate",
+    "fetch",
+)  # take an import name that is typed
 
 
 @dataclass
@@ -77,7 +83,7 @@ def put(place: Place, change: Change | Bytes) -> bool:
     if isinstance(change, Bytes):
         change.apply(path, place.root)
         return True
-    document = change.apply(copy.deepcopy(place.artefacts.documents[change.file]), place.root)
+    document = change.apply(place.artefacts.documents[change.file], place.root)
     return formats.write(path, document)
 
 
@@ -96,7 +102,7 @@ def lose_the_queue(place: Place, change: Change | Bytes | Version) -> bool:
 
 def change_row(place: Place, change: Change) -> bool:
     """Change one column of a job's row, whatever type the table has there."""
-    row = change.apply(dict(place.artefacts.row), place.root)
+    row = change.apply(place.artefacts.row, place.root)
     if not isinstance(row, dict):
         return False
     with sqlite3.connect(place.home / "queue.sqlite") as connection:
@@ -133,7 +139,7 @@ def save_checkpoint(place: Place, change: Change | Bytes) -> bool:
         return put(place, change)
     place.changed = place.root / "work" / BROUGHT
     try:
-        torch.save(change.apply(dict(place.artefacts.checkpoint), place.root), place.changed)
+        torch.save(change.apply(place.artefacts.checkpoint, place.root), place.changed)
     except (RuntimeError, UnicodeEncodeError, OverflowError):
         return False
     return True

@@ -7,6 +7,7 @@ from typing import Any
 import pydantic
 import pytest
 
+from cfa.errors import ConfigError
 from cfa.evaluation import EvaluationPlan
 from cfa.jobs import kinds
 from cfa.jobs.job import Job, asking_for, jobs_like
@@ -125,6 +126,24 @@ def test_an_evaluation_is_the_same_whatever_its_batches_are(queue: Queue) -> Non
     for plan, found in ((small, [job]), (large, [job]), (weaker, [])):
         assert jobs_like([job], EvaluateRun.of(plan, weights="online", checkpoint="best")) == found
     assert jobs_like([job], EvaluateRun.of(small, weights="ema", checkpoint="best")) == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields", "named"),
+    [
+        (FetchDataset, {"dataset": "m" * 20_001}, "dataset String should have at most"),
+        (FetchDataset, {"dataset": None}, "dataset"),
+        (EvaluateRun, {"plan": {}, "weights": "w" * 301, "checkpoint": "best"}, "weights"),
+        (ReproduceImages, {"evaluation": "e", "column": "c" * 301, "images": [1]}, "column"),
+        (ReproduceImages, {"evaluation": "e", "column": "c", "images": [-1]}, "images.0"),
+    ],
+)
+def test_what_no_job_can_ask_for_is_a_sentence(
+    kind: type[Work], fields: dict[str, object], named: str
+) -> None:
+    with pytest.raises(ConfigError, match=named) as caught:
+        kind.asked(fields)
+    assert len(str(caught.value)) < 300
 
 
 @pytest.mark.parametrize("text", ["yes", 1, None])

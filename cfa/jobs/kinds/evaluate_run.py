@@ -34,8 +34,19 @@ class EvaluateRun(Work):
     def of(
         cls, plan: "EvaluationPlan", *, weights: str, checkpoint: str, dataset: str | None = None
     ) -> "EvaluateRun":
-        """Ask for a plan to be carried out."""
-        return cls(plan=dataclasses.asdict(plan), weights=weights, checkpoint=checkpoint, dataset=dataset)
+        """Ask for a plan to be carried out.
+
+        Raises:
+            ConfigError: A name is longer than names are.
+        """
+        return cls.asked(
+            {
+                "plan": dataclasses.asdict(plan),
+                "weights": weights,
+                "checkpoint": checkpoint,
+                "dataset": dataset,
+            }
+        )
 
     def title(self, store: Store, run_name: str) -> str:
         """Name the run and the attacks."""
