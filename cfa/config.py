@@ -23,6 +23,9 @@ CheckpointKind = Literal["best", "last"]
 Split = Literal["train", "val", "test"]
 Gate = Literal["worst", "worst-10-percent", "tail", "mean"]
 
+MOST = 2**31 - 1
+"""The largest whole number that a setting may be."""
+
 WEIGHTS_KINDS: tuple[WeightsKind, ...] = get_args(WeightsKind)
 CHECKPOINT_KINDS: tuple[CheckpointKind, ...] = get_args(CheckpointKind)
 GATES: tuple[Gate, ...] = get_args(Gate)
@@ -45,9 +48,16 @@ def distinct_seeds(seeds: Iterable[int]) -> tuple[int, ...]:
 
 
 class Settings(BaseModel):
-    """Base of every group of settings: immutable, and a misspelt key is an error."""
+    """Base of every group of settings: immutable, and a misspelt key or an absurd number is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @pydantic.field_validator("*")
+    @classmethod
+    def _is_no_absurd_number(cls, value: object) -> object:
+        if isinstance(value, int) and not -MOST <= value <= MOST:
+            raise ValueError(f"is beyond any number of epochs, images or steps; the largest is {MOST}")
+        return value
 
 
 class AttackSettings(Settings):
@@ -187,6 +197,11 @@ class OptimizerSettings(Settings):
         gt=0,
         le=1,
     )
+
+    @pydantic.field_validator("milestones")
+    @classmethod
+    def _in_order(cls, milestones: tuple[float, ...]) -> tuple[float, ...]:
+        return tuple(sorted(milestones))  # in whichever order they are named it is the same training
 
 
 class TrainSettings(Settings):
@@ -354,6 +369,11 @@ def validated(settings: Mapping[str, Any]) -> RunConfig:
         raise ConfigError(
             f"attack.step_size={step.value:g} crosses the whole range of pixels in one step; "
             f"did you mean {step.value:g}/255?"
+        )
+    if config.train.batch_parts > config.train.batch_size:
+        raise ConfigError(
+            f"train.batch_parts={config.train.batch_parts} cuts a batch of {config.train.batch_size} images "
+            "into more parts than it has images; take fewer parts"
         )
     return config
 

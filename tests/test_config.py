@@ -1,5 +1,6 @@
 """Settings: what they read, what they refuse, and that they survive JSON."""
 
+import itertools
 import json
 import math
 from collections.abc import Callable
@@ -173,6 +174,39 @@ def test_a_training_in_l2_is_not_asked_about_255ths() -> None:
         ConfigError, match=r"attack\.eps='2' lies outside \(0, 1\]; trainings take l2 lengths"
     ):
         validated({**IDENTITY, "attack": attack})
+
+
+def whole_numbers() -> list[str]:
+    groups = RunConfig.model_fields.items()
+    return [
+        f"{group}.{name}"
+        for group, of_group in groups
+        if isinstance(of_group.annotation, type) and issubclass(of_group.annotation, pydantic.BaseModel)
+        for name, field in of_group.annotation.model_fields.items()
+        if field.annotation is int
+    ]
+
+
+@pytest.mark.parametrize("name", whole_numbers())
+@pytest.mark.parametrize("value", [2**31, 10**30])
+def test_absurd_numbers_are_refused_before_anything_is_made(name: str, value: int) -> None:
+    with pytest.raises(ConfigError, match=rf"{name}={value} "):
+        validated({**IDENTITY, **nest({name: value})})
+
+
+def test_a_batch_has_no_more_parts_than_images() -> None:
+    for size, parts in ((8, 8), (1, 1), (128, 3)):
+        assert validated({**IDENTITY, "train": {"batch_size": size, "batch_parts": parts}})
+    with pytest.raises(ConfigError, match=r"train\.batch_parts=9 cuts a batch of 8 images"):
+        validated({**IDENTITY, "train": {"batch_size": 8, "batch_parts": 9}})
+
+
+def test_the_same_drops_in_another_order_are_the_same_experiment() -> None:
+    keys = {
+        validated({**IDENTITY, "optimizer": {"milestones": order}}).key()
+        for order in itertools.permutations((0.5, 0.75, 0.9))
+    }
+    assert len(keys) == 1
 
 
 @pytest.mark.parametrize("step", ["2", 2, "1"])

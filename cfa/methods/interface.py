@@ -11,7 +11,7 @@ from typing import Any, Generic, Literal, Protocol, TypeVar
 import torch
 from torch import Tensor, nn
 
-from cfa.config import RunConfig, Settings, WeightsKind
+from cfa.config import WEIGHTS_KINDS, RunConfig, Settings, WeightsKind
 from cfa.errors import ConfigError
 from cfa.methods.knobs import Knobs
 from cfa.methods.ranks import Alone, Ranks
@@ -250,6 +250,19 @@ class Method(Generic[S]):
     needs_teacher: bool = False
     official_passes: tuple[OfficialPass, ...] = ()
     official_arguments: Mapping[str, object] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Refuse what only shows much later, on a page or after hours of training."""
+        if self.reported_with not in WEIGHTS_KINDS:
+            raise ConfigError(
+                f"method {self.name!r} has reported_with={self.reported_with!r}; choose from "
+                f"{', '.join(WEIGHTS_KINDS)}"
+            )
+        if self.warm_up and self.warm_up not in self.settings.model_fields:
+            raise ConfigError(
+                f"method {self.name!r} has warm_up={self.warm_up!r}, which is none of its settings: "
+                f"{', '.join(self.settings.model_fields) or 'it has none'}"
+            )
 
     def taking(self, settings: type[T]) -> "Method[T]":
         """Return the same parts with further settings, to replace some: what another method is made of.

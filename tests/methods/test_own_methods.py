@@ -89,8 +89,9 @@ def test_a_copy_of_ours_trains_as_ours(lab: ModuleType) -> None:
         ({"values": {"method.lambda": 1}}, "unknown setting 'method.lambda'"),
         ({"values": {"atack.eps": 1}}, "unknown setting"),
         ({"presets": {"demo": {"method.beta": 1}}}, r"unknown setting 'method\.beta'"),
+        ({"plain": "trads"}, "plain='trads', which is no method; choose from pgd-at"),
     ],
-    ids=["loss", "validation", "clean", "no eps", "teacher", "own value", "value", "preset"],
+    ids=["loss", "validation", "clean", "no eps", "teacher", "own value", "value", "preset", "plain"],
 )
 def test_parts_that_do_not_fit_are_a_sentence_before_anything_is_trained(
     lab: ModuleType, tmp_path: Path, parts: dict[str, Any], sentence: str
@@ -103,6 +104,18 @@ def test_parts_that_do_not_fit_are_a_sentence_before_anything_is_trained(
 
     with pytest.raises(CfaError, match=sentence):
         train()
+
+
+@pytest.mark.parametrize(
+    ("parts", "sentence"),
+    [
+        ({"reported_with": "emma"}, "reported_with='emma'; choose from online, ema, fawa"),
+        ({"warm_up": "warmup"}, "warm_up='warmup', which is none of its settings"),
+    ],
+)
+def test_what_a_method_asks_for_exists(parts: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(ConfigError, match=sentence):
+        dataclasses.replace(CCM, **parts)
 
 
 def test_a_stored_configuration_without_the_number_does_not_train(lab: ModuleType, tmp_path: Path) -> None:
