@@ -56,9 +56,7 @@ class Grid:
     @property
     def size(self) -> int:
         """How many runs are asked for, those that come out alike counted each time."""
-        return len(self.seeds) * sum(
-            math.prod(map(len, self._values(method).values())) for method in self.methods
-        )
+        return self._size_of({method: self._values(method) for method in self.methods})
 
     def runs(self) -> list[GridRun]:
         """Build every run once, seeds innermost: ``20,20`` is one value.
@@ -67,13 +65,13 @@ class Grid:
             ConfigError: There are more than :data:`MOST_RUNS`.
             CfaError: As :func:`configure` does.
         """
-        if self.size > MOST_RUNS:
+        several = {method: self._values(method) for method in self.methods}
+        if (size := self._size_of(several)) > MOST_RUNS:
             raise ConfigError(
-                f"{self.size:,} runs are asked for, and {MOST_RUNS:,} at most at once; name fewer values"
+                f"{size:,} runs are asked for, and {MOST_RUNS:,} at most at once; name fewer values"
             )
         found: dict[str, GridRun] = {}
-        for method in self.methods:
-            values = self._values(method)
+        for method, values in several.items():
             for combination in itertools.product(*values.values()):
                 overrides = dict(zip(values, combination, strict=True))
                 variant = {name: value for name, value in overrides.items() if len(values[name]) > 1}
@@ -85,6 +83,9 @@ class Grid:
     def configs(self) -> list[RunConfig]:
         """Build the configuration of every run."""
         return [run.config for run in self.runs()]
+
+    def _size_of(self, several: Mapping[str, Mapping[str, list[Any]]]) -> int:
+        return len(self.seeds) * sum(math.prod(map(len, values.values())) for values in several.values())
 
     def _configured(self, method: str, seed: int, overrides: Mapping[str, Any]) -> RunConfig:
         init = self.init.get(method)

@@ -24,42 +24,46 @@ MOST_GRAPHS = 8
 """Shapes that are captured; the memory of each is kept."""
 
 
-class Carrier(Protocol):
-    """Carries out functions of tensors, again and again with new ones."""
+@dataclass(frozen=True)
+class Call:
+    """A call of a function of tensors that is carried out again and again, with new tensors each time.
 
-    def __call__(
-        self,
-        name: Hashable,
-        function: Function,
-        networks: Sequence[nn.Module],
-        inputs: Tensors,
-        generator: torch.Generator,
-    ) -> Tensors:
-        """Call a function.
+    Attributes:
+        name: What tells the function from the others that are carried out there.
+        function: It may not depend on anything that changes but its tensors and noise, and the weights,
+            buffers and modes of the networks.
+        networks: Whose gradients it may set.
+        inputs: Its tensors, on one device.
+        generator: Its noise, on that device.
+    """
 
-        Args:
-            name: What tells it from the other functions that are carried out here.
-            function: What is called; it may not depend on anything that changes but its arguments, and the
-                weights, buffers and modes of the networks.
-            networks: Whose gradients it may set.
-            inputs: Its tensors, on one device.
-            generator: Its noise, on that device.
+    name: Hashable
+    function: Function
+    networks: Sequence[nn.Module]
+    inputs: Tensors
+    generator: torch.Generator
 
-        Returns:
-            Its tensors, without gradients.
-        """
-        ...
+    def __call__(self) -> Tensors:
+        """Do it as it is."""
+        return self.function(self.inputs, self.generator)
+
+    @property
+    def shape(self) -> Hashable:
+        """What a captured graph is good for: the function, networks in their modes, and shapes of tensors."""
+        shapes = ((name, tuple(one.shape), one.dtype, one.device) for name, one in self.inputs.items())
+        modes = (
+            (id(network), tuple(module.training for module in network.modules())) for network in self.networks
+        )
+        return self.name, tuple(shapes), tuple(modes)
 
 
-def eagerly(
-    name: Hashable,
-    function: Function,
-    networks: Sequence[nn.Module],
-    inputs: Tensors,
-    generator: torch.Generator,
-) -> Tensors:
-    """Call a function as it is; a :class:`Carrier`."""
-    return function(inputs, generator)
+Carrier = Callable[[Call], Tensors]
+"""Carries out calls, and gives their tensors, without gradients."""
+
+
+def eagerly(call: Call) -> Tensors:
+    """Carry out a call as it is."""
+    return call()
 
 
 class Recording(Protocol):
@@ -133,42 +137,31 @@ class Replaying:
     _shapes: dict[Hashable, _Shape] = field(default_factory=dict)
     _graphs: int = 0
 
-    def __call__(
-        self,
-        name: Hashable,
-        function: Function,
-        networks: Sequence[nn.Module],
-        inputs: Tensors,
-        generator: torch.Generator,
-    ) -> Tensors:
-        """Call a function, as a replay where it has been captured on tensors of these shapes."""
-        shape = self._shapes.setdefault((name, _shapes_of(inputs), _modes_of(networks)), _Shape())
+    def __call__(self, call: Call) -> Tensors:
+        """Carry out a call, as a replay where it has been captured on tensors of these shapes."""
+        shape = self._shapes.setdefault(call.shape, _Shape())
         if shape.graph is None and not shape.eager_for_good and shape.calls >= FIRST_EAGER:
-            self._capture(shape, function, networks, inputs)
+            self._capture(shape, call)
         shape.calls += 1
         if shape.graph is not None:
             self.replayed += 1
-            return shape.graph(inputs, generator)
-        if shape.eager_for_good:
-            return function(inputs, generator)
-        return self.recorder.warmed_up(lambda: function(inputs, generator))
+            return shape.graph(call.inputs, call.generator)
+        return call() if shape.eager_for_good else self.recorder.warmed_up(call)
 
-    def _capture(
-        self, shape: _Shape, function: Function, networks: Sequence[nn.Module], inputs: Tensors
-    ) -> None:
+    def _capture(self, shape: _Shape, call: Call) -> None:
         """Capture a function, or note that it cannot be."""
         if self._graphs == MOST_GRAPHS:
             shape.eager_for_good = True
             return
-        held = {name: value.clone() for name, value in inputs.items()}
+        held = {name: value.clone() for name, value in call.inputs.items()}
         outputs: dict[str, Tensor] = {}
-        parameters = [parameter for network in networks for parameter in network.parameters()]
+        parameters = [parameter for network in call.networks for parameter in network.parameters()]
         before = [parameter.grad for parameter in parameters]
         for parameter in parameters:
             parameter.grad = None  # so that the captured pass back writes gradients, and does not add to them
 
         def work(noise: torch.Generator) -> None:
-            outputs.update(function(held, noise))
+            outputs.update(call.function(held, noise))
 
         try:
             recording = self.recorder.captured(work)
@@ -184,17 +177,6 @@ class Replaying:
         self._graphs += 1
         gradients = [(parameter, parameter.grad) for parameter in parameters]
         shape.graph = _Graph(recording, held, outputs, gradients)
-
-
-def _shapes_of(inputs: Tensors) -> tuple[Hashable, ...]:
-    return tuple((name, tuple(value.shape), value.dtype, value.device) for name, value in inputs.items())
-
-
-def _modes_of(networks: Sequence[nn.Module]) -> tuple[Hashable, ...]:
-    """Tell networks from others, and the modes that their modules are in."""
-    return tuple(
-        (id(network), tuple(module.training for module in network.modules())) for network in networks
-    )
 
 
 class CudaRecorder:

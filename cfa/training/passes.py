@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from cfa.attacks import model_mode
 from cfa.data import Images, batch_slices, to_float
 from cfa.methods import Knobs, Pass, Tally
-from cfa.models.replay import Tensors
+from cfa.models.replay import Call, Tensors
 from cfa.training.randomness import generator
 from cfa.training.state import EpochCounts
 from cfa.training.step import Step, StepResult, as_tensors
@@ -44,7 +44,7 @@ def make_pass(
         tensors = as_tensors(to_float(part.images), part.labels, index, knobs)
         noise = generator(seed, "pass", asked.name, epoch, number, device=device)
         with model_mode(model, training=False):
-            found = dict(step.carry(("pass", asked.name), sums_of, [model], tensors, noise))
+            found = dict(step.carry(Call(("pass", asked.name), sums_of, [model], tensors, noise)))
         correct = found.pop("correct")
         counts.add(
             part.labels, StepResult(loss=found["loss"].mean(), correct=correct, sums=found), number + 1

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from cfa.methods import Alone, Attacked, Batch, Knobs, Loss, Parts, Ranks
 from cfa.methods.interface import Model
-from cfa.models.replay import Carrier, Tensors, eagerly
+from cfa.models.replay import Call, Carrier, Tensors, eagerly
 
 KNOB, SUM = "knob ", "sum "  # before the names of such tensors
 
@@ -115,7 +115,8 @@ class Step:
             knobs: The epoch's, on the device of ``x``.
             generator: Source of the attack's start, on that device.
         """
-        found = self.carry("step", self._gradients, self.networks, as_tensors(x, y, index, knobs), generator)
+        tensors = as_tensors(x, y, index, knobs)
+        found = self.carry(Call("step", self._gradients, self.networks, tensors, generator))
         optimizer.step()
         if "after-step" in self.official_passes:
             self._statistics_pass(x)

@@ -12,7 +12,7 @@ from cfa.attacks import CLEAN, Attack, named_attack, predict_under
 from cfa.config import RunConfig
 from cfa.data import Images, batch_slices, to_float
 from cfa.methods import VALIDATION_CLEAN, VALIDATION_ROBUST, Tally
-from cfa.models.replay import Carrier, Tensors, eagerly
+from cfa.models.replay import Call, Carrier, Tensors, eagerly
 from cfa.runs.rows import Scores
 from cfa.training.memory import OutOfMemory, fits
 from cfa.training.randomness import generator
@@ -76,7 +76,7 @@ def count_correct(
             return {"correct": predict_under(model, under, x, y, config.attack.eps, noise) == y}
 
         name = ("validation", None if under is None else attack)
-        return lambda x, y, noise: carry(name, correct, [model], {"x": x, "y": y}, noise)["correct"]
+        return lambda x, y, noise: carry(Call(name, correct, [model], {"x": x, "y": y}, noise))["correct"]
 
     for number, indices in enumerate(batches):
         batch = images.subset(indices)

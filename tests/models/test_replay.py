@@ -7,7 +7,16 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from cfa.models.replay import FIRST_EAGER, MOST_GRAPHS, Replaying, Tensors, carrier_for, eagerly
+from cfa.models.replay import (
+    FIRST_EAGER,
+    MOST_GRAPHS,
+    Call,
+    Carrier,
+    Replaying,
+    Tensors,
+    carrier_for,
+    eagerly,
+)
 from tests.support.recorded import CpuRecorder
 
 BATCH = 6
@@ -46,14 +55,14 @@ def batch(number: int, size: int = BATCH) -> dict[str, Tensor]:
     }
 
 
-def trained(carry: object, sizes: list[int]) -> tuple[list[Tensor], nn.Module, Work]:
+def trained(carry: Carrier, sizes: list[int]) -> tuple[list[Tensor], nn.Module, Work]:
     """Take a step of SGD for each size, and return the losses, the network and the work."""
     model = network().train()
     work, found = Work(model), []
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
     for number, size in enumerate(sizes):
         noise = torch.Generator().manual_seed(number)
-        done = carry("step", work, [model], batch(number, size), noise)  # type: ignore[operator]
+        done = carry(Call("step", work, [model], batch(number, size), noise))
         optimizer.step()
         found += [done["loss"], done["x"], torch.rand(2, generator=noise)]
     return found, model, work
@@ -94,7 +103,7 @@ def test_what_is_returned_stays_when_the_next_batch_is_computed() -> None:
     carry, model = Replaying(CpuRecorder()), network().train()
     work = Work(model)
     kept = [
-        carry("step", work, [model], batch(number), torch.Generator().manual_seed(number))["x"]
+        carry(Call("step", work, [model], batch(number), torch.Generator().manual_seed(number)))["x"]
         for number in range(FIRST_EAGER + 3)
     ]
     for number, x in enumerate(kept):
@@ -107,10 +116,10 @@ def test_a_step_between_that_ran_as_it_is_takes_no_gradients_away() -> None:
     carry, model = Replaying(CpuRecorder()), network().train()
     work = Work(model)
     for number in range(FIRST_EAGER + 2):
-        carry("step", work, [model], batch(number), torch.Generator().manual_seed(number))
+        carry(Call("step", work, [model], batch(number), torch.Generator().manual_seed(number)))
     work(batch(50, size=2), torch.Generator().manual_seed(50))
     model.load_state_dict(network(1).state_dict())
-    carry("step", work, [model], batch(60), torch.Generator().manual_seed(60))
+    carry(Call("step", work, [model], batch(60), torch.Generator().manual_seed(60)))
     fresh = network(1).train()
     Work(fresh)(batch(60), torch.Generator().manual_seed(60))
     for one, other in zip(model.parameters(), fresh.parameters(), strict=True):
@@ -125,10 +134,11 @@ def test_the_stand_in_keeps_a_python_number_as_a_graph_does() -> None:
     work = Work(model)
     calls = FIRST_EAGER + 2
     losses = [
-        carry("step", work, [model], batch(0), torch.Generator().manual_seed(0))["loss"] for _ in range(calls)
+        carry(Call("step", work, [model], batch(0), torch.Generator().manual_seed(0)))["loss"]
+        for _ in range(calls)
     ]
     work.factor = 2.0
-    again = carry("step", work, [model], batch(0), torch.Generator().manual_seed(0))["loss"]
+    again = carry(Call("step", work, [model], batch(0), torch.Generator().manual_seed(0)))["loss"]
     assert torch.equal(again, losses[-1])
 
 
@@ -149,7 +159,7 @@ def test_what_cannot_be_captured_runs_as_it_is_and_says_so_once(
     carry, model = Replaying(recorder, said.append), network()
     for number in range(FIRST_EAGER + 4):
         given = batch(number)
-        found = carry("step", function, [model], given, torch.Generator().manual_seed(0))
+        found = carry(Call("step", function, [model], given, torch.Generator().manual_seed(0)))
         assert torch.equal(found["kept"], function(given, torch.Generator())["kept"])
     assert (recorder.captures, carry.replayed) == (0, 0)
     assert len(said) == 1
@@ -157,13 +167,13 @@ def test_what_cannot_be_captured_runs_as_it_is_and_says_so_once(
 
 
 def test_a_failed_capture_leaves_gradients_and_weights_alone() -> None:
-    recorder = CpuRecorder(refuses=["out of memory"])
-    carry, model = Replaying(recorder), network().train()
+    carry = Replaying(CpuRecorder(refuses=["out of memory"]))
     expected, eager, _ = trained(eagerly, [BATCH] * 7)
     found, replayed, _ = trained(carry, [BATCH] * 7)
     assert all(torch.equal(one, other) for one, other in zip(expected, found, strict=True))
+    for (name, one), other in zip(eager.state_dict().items(), replayed.state_dict().values(), strict=True):
+        assert torch.equal(one, other), name
     assert carry.replayed == 0
-    del model, eager, replayed
 
 
 def test_other_modes_and_other_networks_are_other_graphs() -> None:
@@ -178,7 +188,7 @@ def test_other_modes_and_other_networks_are_other_graphs() -> None:
     for training in (True, False):
         one.train(training)
         for number in range(FIRST_EAGER + 2):
-            found = carry("mean", mean, [one, other], batch(number), torch.Generator())
+            found = carry(Call("mean", mean, [one, other], batch(number), torch.Generator()))
             expected = mean(batch(number), torch.Generator())
             if not training:
                 assert torch.equal(found["mean"], expected["mean"])
