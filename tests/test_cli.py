@@ -16,6 +16,7 @@ from cfa.evaluation import SANITY
 from cfa.jobs.job_folder import JobFolder
 from cfa.jobs.kinds.train_run import TrainRun
 from cfa.jobs.queue import Queue
+from cfa.methods import settings_of
 from cfa.models import load_weights
 from cfa.runs.evaluations import read_evaluations
 from cfa.runs.folder import Label
@@ -422,6 +423,19 @@ def test_runs_without_a_shared_evaluation_are_told_the_command(train, cfa):
 
 
 # Lists -----------------------------------------------------------------------------------------------------
+
+
+def test_methods_says_what_one_is_and_can_be_set_to(cfa):
+    document, other = cfa("methods", "trades-cfa", "pgd-at", "--json")
+    assert (document["compared_with"], document["reported_with"]) == ("trades", "fawa")
+    settings = {one["name"]: one for one in document["settings"]}
+    assert set(settings) == {name for name in settings_of(["trades-cfa"]) if name.startswith("method.")}
+    assert settings["method.beta"]["needed"]
+    assert settings["method.warmup_epochs"]["default"] == 10
+    assert other["settings"] == []
+    text = cfa("methods", "trades-cfa").stdout
+    assert all(f"{name} " in text and one["meaning"] in text for name, one in settings.items())
+    assert "did you mean 'trades'" in cfa("methods", "trade", code=2).stderr
 
 
 @pytest.mark.parametrize(
