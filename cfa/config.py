@@ -12,9 +12,10 @@ from typing import Annotated, Any, Literal, get_args
 import pydantic
 from pydantic import BaseModel, ConfigDict, Field
 
+from cfa.dotted_settings import flatten
 from cfa.errors import ConfigError
 from cfa.notation import AnyStep, Norm, Number, StepSize, read_budget
-from cfa.older_settings import FORMAT, GROUP, STORED_AS, present_settings, telling, under_present_names
+from cfa.older_settings import FORMAT, GROUP, STORED_AS, present_settings, telling
 
 TrainingNorm = Literal["linf", "l2"]  # for the others there are attacks, but no training attack
 BatchNormMode = Literal["train", "eval"]
@@ -322,40 +323,6 @@ class RunConfig(Settings):
             for name in _ONLY_KEPT:  # seeds are seeds of one experiment whatever else of them was kept
                 settings["train"].pop(name)
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Turn nested mappings into one level with dotted keys."""
-    flat: dict[str, Any] = {}
-    for key, value in nested.items():
-        if isinstance(value, Mapping):
-            flat |= flatten(value, f"{prefix}{key}.")
-        else:
-            flat[prefix + key] = value
-    return flat
-
-
-def nest(flat: Mapping[str, Any]) -> dict[str, Any]:
-    """Turn dotted keys into nested dictionaries, the inverse of :func:`flatten`.
-
-    Raises:
-        ConfigError: A key goes below a value, or a setting is given under two names.
-    """
-    nested: dict[str, Any] = {}
-    try:
-        present = under_present_names(flat)
-    except ValueError as error:
-        raise ConfigError(str(error)) from error
-    for key, value in present.items():
-        *groups, last = key.split(".")
-        groups = [STORED_AS if group == GROUP else group for group in groups]
-        level = nested
-        for group in groups:
-            level = level.setdefault(group, {})
-            if not isinstance(level, dict):
-                raise ConfigError(f"setting {key!r} goes below {group!r}, which is a value")
-        level[last] = value
-    return nested
 
 
 def validated(settings: Mapping[str, Any]) -> RunConfig:

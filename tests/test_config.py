@@ -9,7 +9,8 @@ from typing import Any
 import pydantic
 import pytest
 
-from cfa.config import AttackSettings, RunConfig, flatten, nest, setting_names, validated
+from cfa.config import AttackSettings, RunConfig, setting_names, validated
+from cfa.dotted_settings import flatten, nest
 from cfa.errors import ConfigError
 from cfa.evaluation import EvaluationPlan, requested_sweep, requested_threat
 from cfa.methods import configure

@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 
 import pydantic
 
-from cfa.config import RunConfig, Settings, explain, nest, setting_help, setting_names, validated
+from cfa.config import RunConfig, Settings, explain, setting_help, setting_names, validated
+from cfa.dotted_settings import nest
 from cfa.errors import ConfigError
 from cfa.methods.catalogue import METHODS
 from cfa.methods.interface import Method, OfficialArgument

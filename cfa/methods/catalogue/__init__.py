@@ -8,14 +8,13 @@ from typing import Any
 from cfa.errors import ConfigError
 from cfa.methods.interface import Method
 from cfa.registry import Registry, instance_of
-from cfa.trust import is_import_name
 
 _is_method = instance_of(Method, "make a cfa.methods.Method of your method and name that")
 
 
 def _own(name: str, module: str, item: object) -> Method[Any]:
     method: Method[Any] = _is_method(name, module, item)
-    if method.plain and method.plain not in METHODS and not is_import_name(method.plain):
+    if method.plain and method.plain not in METHODS and ":" not in method.plain:
         raise ConfigError(
             f"{name!r} is compared with plain={method.plain!r}, which is no method; choose from "
             f"{', '.join(METHODS)}, or leave it empty where it is plain itself"
