@@ -5,6 +5,7 @@ HTML file carries plotly with it and asks for nothing: it opens offline.
 """
 
 import base64
+import dataclasses
 import html
 import re
 import urllib.parse
@@ -194,10 +195,10 @@ def overview(report: Any) -> pd.DataFrame:
     summary = report.grouped
     table = pd.DataFrame(
         {
-            "run": summary["run_name"],
+            "run": _run_names(summary),
             "model": [report.name(m, w) for m, w in zip(summary["method"], summary["weights"], strict=True)],
             "checkpoint": summary["checkpoint"],
-            "attack": [wording.condition(*row) for row in summary[["attack", "norm", "eps"]].to_numpy()],
+            "attack": _measured_as(report, summary),
             "mean": _with_interval(summary, "mean_accuracy", "mean"),
             "worst class": _with_interval(summary, "worst_accuracy", "worst"),
             "which": summary["worst_class"],
@@ -222,12 +223,13 @@ def classes(report: Any) -> pd.DataFrame:
     frame = report.comparison.per_class
     frame = frame[frame["checkpoint"] != "last"]
     named = frame.assign(
-        column=frame["run_name"] + " · " + frame["weights"],
-        attack=[wording.condition(*row) for row in frame[["attack", "norm", "eps"]].to_numpy()],
+        column=[" · ".join(each) for each in zip(_run_names(frame), frame["weights"], strict=True)],
+        attack=_measured_as(report, frame),
         shown=[wording.percent(value) for value in frame["accuracy"]],
     )
-    wide: pd.DataFrame = named.pivot_table(
-        index=["class_index", "class_name", "attack"], columns="column", values="shown", aggfunc="first"
+    # Of two numbers for one place none is taken: `pivot` raises.
+    wide: pd.DataFrame = named.pivot(
+        index=["class_index", "class_name", "attack"], columns="column", values="shown"
     )
     return wide.fillna("").reset_index().drop(columns="class_index").rename(columns={"class_name": "class"})
 
@@ -235,16 +237,36 @@ def classes(report: Any) -> pd.DataFrame:
 def metrics(report: Any) -> pd.DataFrame:
     """Tabulate the fairness metrics under attack."""
     frame: pd.DataFrame = report.fairness[report.fairness["norm"] != "none"]
-    table = frame[["run_name", "weights", "checkpoint"]].rename(columns={"run_name": "run"})
-    table["attack"] = [wording.condition(*row) for row in frame[["attack", "norm", "eps"]].to_numpy()]
+    table = frame[["weights", "checkpoint"]]
+    table.insert(0, "run", _run_names(frame))
+    table["attack"] = _measured_as(report, frame)
     for name in frame.columns[list(frame.columns).index("eps") + 1 :]:
         table[name.replace("_", " ")] = [f"{value:.3f}" if value == value else "" for value in frame[name]]
     return table
 
 
+def _measured_as(report: Any, frame: pd.DataFrame) -> list[str]:
+    """Say of each row what it was measured on and with."""
+    rows = frame[["dataset", "attack", "norm", "eps"]].itertuples(index=False, name=None)
+    return [_heading(report, *row) for row in rows]
+
+
+def _heading(report: Any, dataset: str, attack: str, norm: str, eps: float) -> str:
+    """Say what was measured; on which data set only where the report has several."""
+    several = report.comparison.summary["dataset"].nunique() > 1
+    return wording.condition(attack, norm, eps) + (f" on {dataset}" if several else "")
+
+
+def _run_names(frame: pd.DataFrame) -> list[str]:
+    """Return each row's run by its name, or with its id where several have one name."""
+    names = frame[["run_id", "run_name"]].drop_duplicates()["run_name"].value_counts()
+    pairs = frame[["run_id", "run_name"]].itertuples(index=False, name=None)
+    return [name if names[name] == 1 else f"{name} ({run_id})" for run_id, name in pairs]
+
+
 def _statements(report: Any) -> str:
     lines = [
-        f"<li><b>{_text(label)}</b>, {_text(wording.condition(s.attack, s.norm, s.eps))}, "
+        f"<li><b>{_text(label)}</b>, {_text(_heading(report, *dataclasses.astuple(s.heading)))}, "
         f"{_text(s.weights)}: {_text(s.words)} ({_text(s.basis)})</li>"
         for label, found in report.statements.items()
         for s in found

@@ -293,7 +293,7 @@ def _logged(
 ) -> Evaluation:
     store = Store.open(home)
     run = store.named(name) or register_model(store, model, data, name)
-    if run.config.method != "external":
+    if not run.config.is_external:
         raise ConfigError(f"{name!r} is a training run; log the evaluation under another name")
     whose = identity_of(run, evaluation, outcomes.image, outcomes.predictions[CLEAN])
     evaluation = dataclasses.replace(evaluation, weights_hash=whose)

@@ -24,6 +24,9 @@ CheckpointKind = Literal["best", "last"]
 Split = Literal["train", "val", "test"]
 Gate = Literal["worst", "worst-10-percent", "tail", "mean"]
 
+EXTERNAL = "external"
+"""What stands for the method of a model of others."""
+
 MOST = 2**31 - 1
 """The largest whole number that a setting may be."""
 
@@ -284,6 +287,11 @@ class RunConfig(Settings):
     @classmethod
     def _in_present_settings(cls, data: object) -> object:
         return present_settings(data) if isinstance(data, Mapping) else data
+
+    @property
+    def is_external(self) -> bool:
+        """Whether it stands for a model of others, of which nobody here knows how it was made."""
+        return self.method == EXTERNAL
 
     def to_json(self) -> str:
         """Write the configuration as indented JSON."""

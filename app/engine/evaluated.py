@@ -22,6 +22,7 @@ from cfa.runs.folder import RunFolder
 from cfa.tables.comparison import compare
 from cfa.tables.comparison import on_common_images as said_of_common_images
 from cfa.tables.frames import add_group_means, clean_frame, fairness_frame, measured_frame, summary_frame
+from cfa.tables.headings import Heading
 from cfa.tables.leaderboard import leaderboard as make_leaderboard
 from cfa.tables.leaderboard import pareto_front as front_of
 from cfa.tables.papers import all_published
@@ -228,11 +229,9 @@ def statements(baseline: Sequence[Run], others: Sequence[Run], condition: Condit
         others: The runs that are compared with it, likewise.
         condition: What was measured.
     """
-    wanted = (condition.dataset, condition.attack, condition.norm, condition.eps)
+    wanted = Heading(condition.dataset, condition.attack, condition.norm, condition.eps)
     return [
-        said
-        for said in _statements(_stamped([*baseline, *others]), len(baseline))
-        if (said.dataset, said.attack, said.norm, said.eps) == wanted
+        said for said in _statements(_stamped([*baseline, *others]), len(baseline)) if said.heading == wanted
     ]
 
 

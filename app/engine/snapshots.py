@@ -8,12 +8,13 @@ from app.process.brief import kept_for
 from app.process.opened import queue, store
 from app.process.rights import looks
 from app.tables import ComparedRun
+from cfa.config import EXTERNAL
 from cfa.home import default_home
 from cfa.jobs.queue import Job as Job
 from cfa.jobs.queue import JobProgress as JobProgress
 from cfa.jobs.queue import read_progress
 from cfa.methods import display_name_of_method
-from cfa.runs.folder import RunFolder
+from cfa.runs.folder import RunFolder, experiment_of
 from cfa.runs.listed import UnreadableRun, look_at
 
 
@@ -50,6 +51,11 @@ class Run:
     def title(self) -> str:
         """The method as papers write it."""
         return method_title(self.method) if self.method else "unreadable"
+
+    @property
+    def is_external(self) -> bool:
+        """Whether it is a model of others, which was not trained here."""
+        return self.method == EXTERNAL
 
     @property
     def member(self) -> ComparedRun:
@@ -103,7 +109,7 @@ def _describe(folder: RunFolder, job_state: str | None) -> Run:
         model=config.model,
         preset=config.preset,
         seed=config.seed,
-        experiment=config.key(without_seed=True),
+        experiment=experiment_of(folder.id, config),
         state=state,
         epoch=status.epoch,
         epochs=config.train.epochs,

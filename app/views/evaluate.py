@@ -242,7 +242,7 @@ elements.heading("Evaluate", "Attack any model on test images; results are per c
 added = st.session_state.pop("evaluate_next", None)
 if added is not None:
     st.session_state["evaluate"] = added
-available = [run for run in snapshots.usable_runs() if run.kept or run.method == "external"]
+available = [run for run in snapshots.usable_runs() if run.kept or run.is_external]
 own_model(expanded=not available)
 if not available:
     st.info(
@@ -263,7 +263,7 @@ if not chosen:
     st.info("Choose at least one run.")
     st.stop()
 for run in chosen:
-    if run.method == "external" and run.message:  # what was taken from a file of others
+    if run.is_external and run.message:  # what was taken from a file of others
         st.caption(texts.plain(f"{run.name}: {run.message}."))
 with elements.explained_errors():
     request = request_form.choose_request()

@@ -77,4 +77,4 @@ def default_weights(run: RunFolder) -> str:
     )
     if own in ("ema", "fawa") and own in kept:
         return own
-    return "file" if run.config.method == "external" else "online"
+    return "file" if run.config.is_external else "online"

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cfa.config import RunConfig
+from cfa.config import EXTERNAL, RunConfig
 from cfa.errors import CheckpointError, ConfigError, DataError
 from cfa.foreign.references import ModelFactory
 from cfa.runs.folder import Manifest, RunFolder, now
@@ -149,7 +149,7 @@ class _Foreign:
             raise DataError(f"data set {dataset!r} is not here; fetch it first: {command}")
         data = load_dataset(dataset, store.data_folder)
         spec = _model_spec(data, normalize)
-        config = RunConfig(method="external", dataset=dataset, model=model, preset="external")
+        config = RunConfig(method=EXTERNAL, dataset=dataset, model=model, preset="external")
         return cls(config, data, spec, normalize, build_model(model, spec, 0))
 
     def check_normalisation(self, reading: "Reading", file: Path) -> None:
@@ -206,7 +206,7 @@ def register_model(store: Store, model: str, data: "Dataset", name: str) -> RunF
         data: The data set that it is evaluated on.
         name: The run's name.
     """
-    config = RunConfig(method="external", dataset=data.name, model=model, preset="external")
+    config = RunConfig(method=EXTERNAL, dataset=data.name, model=model, preset="external")
     run = _external_run(store, config, data, {}, name)
     run.write_status("finished", 0, "evaluated from Python; its weights are not kept here")
     return run

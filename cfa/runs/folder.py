@@ -169,6 +169,11 @@ class RunFolder:
         return config
 
     @property
+    def experiment(self) -> str:
+        """What runs share that differ only in their seed; a model of others shares it with no other."""
+        return experiment_of(self.id, self.config)
+
+    @property
     def label(self) -> Label:
         """The run's name, tags and notes (the id serves as name where there is none)."""
         try:
@@ -315,6 +320,14 @@ class RunFolder:
 
     def _unreadable(self, name: str, reason: str) -> StoreError:
         return StoreError(f"run {self.id}: {name} cannot be read ({reason}); restore it or delete the run")
+
+
+def experiment_of(run_id: str, config: RunConfig) -> str:
+    """Return what runs share that differ only in their seed.
+
+    Two weights files of others may say the same of themselves and are two models all the same.
+    """
+    return run_id if config.is_external else config.key(without_seed=True)
 
 
 def bytes_below(folder: Path) -> int:

@@ -10,12 +10,12 @@ import pandas as pd
 from cfa.config import RunConfig
 from cfa.errors import ConfigError
 from cfa.escaping import LATEX_UNKNOWN, fenced, latex_text, markdown_text, printable
-from cfa.notation import format_eps
 from cfa.runs.choice import left_out
 from cfa.runs.folder import RunFolder, now
 from cfa.statistics import over_seeds
 from cfa.tables.comparison import Comparison, compare
 from cfa.tables.frames import add_group_means, fairness_frame
+from cfa.tables.headings import Heading, headings_of
 from cfa.tables.seeds import DistinctSeeds, distinct_seeds
 from cfa.tables.statements import Statement, statements
 
@@ -110,9 +110,7 @@ def build_report(
         if other is not base
     }
     groups = {run.id: run.class_groups for run in everything}
-    seeds = distinct_seeds(
-        comparison.summary, {run.id: run.config.key(without_seed=True) for run in everything}
-    )
+    seeds = distinct_seeds(comparison.summary, {run.id: run.experiment for run in everything})
     return Report(
         title=f"{', '.join(e.label for e in experiments if e is not base)} against {base.label}",
         created=now(),
@@ -141,10 +139,11 @@ def build_report(
 def _unequal(summary: pd.DataFrame) -> list[str]:
     """Say where runs were measured on different numbers of images."""
     marks = []
-    for (attack, norm, eps), block in summary.groupby(["attack", "norm", "eps"], sort=False):
-        sizes = sorted(set(block["total"]))
+    headings = headings_of(summary)
+    for heading in headings:
+        sizes = sorted(set(heading.of(summary)["total"]))
         if len(sizes) > 1:
-            title = condition_title(str(attack), str(norm), float(str(eps)))
+            title = heading.title(headings)
             marks.append(f"{title}: not all on the same images (from {sizes[0]:,} to {sizes[-1]:,} of them)")
     return marks
 
@@ -158,13 +157,13 @@ def _experiments(
     """Group runs that differ only in their seed, and label them so that they can be told apart."""
     grouped: dict[str, list[RunFolder]] = {}
     for run in runs:
-        grouped.setdefault(run.config.key(without_seed=True), []).append(run)
+        grouped.setdefault(run.experiment, []).append(run)
     methods = [members[0].config.method for members in grouped.values()]
     found = []
     for members in grouped.values():
         first = members[0]
         method = first.config.method
-        alone = methods.count(method) == 1 and method != "external"
+        alone = methods.count(method) == 1 and not first.config.is_external
         label = name(method, automatic(first)) if alone else first.name
         whole = Experiment(label, tuple(members), baseline.id in {run.id for run in members})
         found.append(replace(whole, label=label + _seeds_in_words(whole)))
@@ -178,7 +177,7 @@ def _seeds_in_words(experiment: Experiment) -> str:
 def _commands(
     runs: Sequence[RunFolder], baseline: RunFolder, command: Callable[[RunConfig], str]
 ) -> tuple[str, ...]:
-    own = [run for run in runs if run.config.method != "external"]
+    own = [run for run in runs if not run.config.is_external]
     trained = [f"{command(run.config)} --name {shlex.quote(run.name)}" for run in own]
     compared = ["cfa", "compare", *(run.name for run in runs), "--baseline", baseline.name]
     return (*trained, shlex.join([*compared, "--out", "report.html"]))
@@ -198,18 +197,15 @@ class Cell:
     images: int
 
 
-def conditions(report: Report) -> list[tuple[str, str, float]]:
-    """List attack, norm and eps of what all runs share, clean first."""
-    found = report.comparison.summary[["attack", "norm", "eps"]].drop_duplicates()
-    rows = list(found.itertuples(index=False, name=None))
-    return sorted(rows, key=lambda row: row[0] != "clean")
+def headings(report: Report) -> list[Heading]:
+    """List data set and attack of what all runs share, clean first."""
+    return headings_of(report.comparison.summary)
 
 
-def condition_title(attack: str, norm: str, eps: float) -> str:
-    """Write a condition as a column's heading: ``pgd-20, 8/255``."""
-    if attack == "clean":
-        return "clean"
-    return f"{attack}, {format_eps(eps) if norm == 'linf' else f'{norm} {eps:g}'}"
+def titles(report: Report) -> list[str]:
+    """Write the headings of a report's table."""
+    found = headings(report)
+    return [heading.title(found) for heading in found]
 
 
 def table(report: Report) -> list[tuple[str, list[Cell | None]]]:
@@ -222,21 +218,20 @@ def table(report: Report) -> list[tuple[str, list[Cell | None]]]:
         own = summary[summary["run_id"].isin(ids)]
         for weights in own["weights"].unique():
             kind = own[own["weights"] == weights]
-            cells = [_cell(kind, *condition) for condition in conditions(report)]
+            cells = [_cell(heading.of(kind)) for heading in headings(report)]
             rows.append((_row_label(report, experiment, weights), cells))
     return rows
 
 
 def _row_label(report: Report, experiment: Experiment, weights: str) -> str:
-    method = experiment.runs[0].config.method
-    methods = [other.runs[0].config.method for other in report.experiments]
-    if method == "external" or methods.count(method) > 1:
+    config = experiment.runs[0].config
+    method, methods = config.method, [other.runs[0].config.method for other in report.experiments]
+    if config.is_external or methods.count(method) > 1:
         return f"{experiment.label} · {weights}"
     return report.name(method, weights) + _seeds_in_words(experiment)
 
 
-def _cell(kind: pd.DataFrame, attack: str, norm: str, eps: float) -> Cell | None:
-    rows = kind[(kind["attack"] == attack) & (kind["norm"] == norm) & (kind["eps"] == eps)]
+def _cell(rows: pd.DataFrame) -> Cell | None:
     if rows.empty:
         return None
     mean, worst = (over_seeds(rows[column]) for column in ("mean_accuracy", "worst_accuracy"))
@@ -254,10 +249,9 @@ def images_in_words(report: Report) -> str:
     sizes = _sizes(report)
     if len({tuple(found) for found in sizes}) == 1 and len(sizes[0]) == 1:
         return f"On {sizes[0][0]:,} test images."
-    heads = [condition_title(*condition) for condition in conditions(report)]
     each = [
-        f"{head} on {' or '.join(f'{size:,}' for size in found)}"
-        for head, found in zip(heads, sizes, strict=True)
+        f"{title}: {' or '.join(f'{size:,}' for size in found)}"
+        for title, found in zip(titles(report), sizes, strict=True)
     ]
     return f"Test images: {'; '.join(each)}."
 
@@ -278,7 +272,7 @@ def _best(report: Report) -> list[tuple[float, float]]:
 
 def markdown(report: Report) -> str:
     """Write a report as Markdown: the table, what is certain, marks, commands."""
-    heads = [condition_title(*condition) for condition in conditions(report)]
+    heads = titles(report)
     columns = ["Model", *(f"{markdown_text(head)}: {part}" for head in heads for part in ("mean", "worst"))]
     lines = [columns, ["---"] * len(columns)]
     mixed = [len(sizes) > 1 for sizes in _sizes(report)]
@@ -288,9 +282,7 @@ def markdown(report: Report) -> str:
     body = "\n".join("| " + " | ".join(line) + " |" for line in lines)
     said = "\n".join(
         "- "
-        + markdown_text(
-            f"{label}, {condition_title(s.attack, s.norm, s.eps)}, {s.weights}: {s.words} ({s.basis})"
-        )
+        + markdown_text(f"{label}, {s.heading.title(headings(report))}, {s.weights}: {s.words} ({s.basis})")
         for label, found in report.statements.items()
         for s in found
     )
@@ -317,10 +309,10 @@ def _plain(cell: Cell | None, several_sizes: bool) -> tuple[str, str]:
 
 def latex(report: Report) -> str:
     """Write the table for a paper: booktabs, best of each column bold, spread over seeds."""
-    heads = conditions(report)
+    heads = titles(report)
     if not heads:
         raise ConfigError("there is nothing to tabulate; the runs share no evaluation")
-    top = " & ".join(rf"\multicolumn{{2}}{{c}}{{{latex_text(condition_title(*head))}}}" for head in heads)
+    top = " & ".join(rf"\multicolumn{{2}}{{c}}{{{latex_text(head)}}}" for head in heads)
     rules = " ".join(rf"\cmidrule(lr){{{2 * i + 2}-{2 * i + 3}}}" for i in range(len(heads)))
     below = " & ".join("Mean & Worst" for _ in heads)
     best, mixed = _best(report), [len(sizes) > 1 for sizes in _sizes(report)]

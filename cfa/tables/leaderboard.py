@@ -58,7 +58,7 @@ def pareto_front(mean: ArrayLike, worst: ArrayLike) -> np.ndarray:
 
 def _ours(runs: Sequence[RunFolder], name: Callable[[str, str], str]) -> list[dict[str, Any]]:
     by_id = {run.id: run for run in runs}
-    experiments = {run.id: run.config.key(without_seed=True) for run in runs}
+    experiments = {run.id: run.experiment for run in runs}
     found = measured(runs)
     everything = summary_frame(measured_frame(found))
     everything = everything[everything["split"] == "test"]
@@ -102,8 +102,8 @@ def _with_clean(summary: pd.DataFrame, clean: pd.DataFrame) -> pd.DataFrame:
 
 
 def _label(members: Sequence[RunFolder], weights: str, name: Callable[[str, str], str]) -> str:
-    method = members[0].config.method
-    return members[0].name if method == "external" else name(method, weights)
+    config = members[0].config
+    return members[0].name if config.is_external else name(config.method, weights)
 
 
 def _marks(members: Sequence[RunFolder], attack: str) -> list[str]:

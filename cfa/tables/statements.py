@@ -10,6 +10,7 @@ from cfa.errors import ConfigError
 from cfa.runs.folder import RunFolder
 from cfa.tables.comparison import compare, in_words, seeds_in_words
 from cfa.tables.frames import per_class_frame, summary_frame
+from cfa.tables.headings import MEASURED_AS, Heading
 from cfa.tables.seeds import distinct_seeds
 
 _TITLES = {"ema": "EMA", "fawa": "FAWA"}
@@ -21,20 +22,14 @@ class Statement:
     """One sentence and what it rests on.
 
     Attributes:
-        dataset: What was measured: data set, ``attack``, ``norm`` and ``eps``.
-        attack: See ``dataset``, as for ``norm`` and ``eps``.
-        norm: See ``dataset``.
-        eps: See ``dataset``.
+        heading: What was measured: data set and attack.
         weights: Which weights, of both sides.
         words: Mean, classes, worst class, in points with intervals.
         basis: Pairs of images, counts, or seeds.
         disagreement: Share of images that exactly one of two runs gets right; ``None`` without pairs.
     """
 
-    dataset: str
-    attack: str
-    norm: str
-    eps: float
+    heading: Heading
     weights: str
     words: str
     basis: str
@@ -68,10 +63,7 @@ def _of_two_runs(base: RunFolder, other: RunFolder, automatic: Callable[[RunFold
         return []
     return [
         Statement(
-            entry["dataset"],
-            entry["attack"],
-            entry["norm"],
-            entry["eps"],
+            Heading(*(entry[name] for name in MEASURED_AS)),
             _weights_in_words(entry["baseline_weights"], entry["weights"]),
             in_words(entry),
             _basis(entry),
@@ -107,7 +99,7 @@ def _of_seeds(
             words = _in_words(*sides)
             basis = f"{len(sides[0])} and {len(sides[1])} seeds, Welch's t"
             weights = _weights_in_words(of_base, of_other)
-            found.append(Statement(dataset, attack, norm, eps, weights, words, basis))
+            found.append(Statement(Heading(dataset, attack, norm, eps), weights, words, basis))
     return found
 
 

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from cfa.config import EXTERNAL
 from cfa.methods import display_name
-from cfa.tables.documents import build_report, condition_title, conditions, latex, markdown, table
+from cfa.tables.documents import build_report, headings, latex, markdown, table
+from cfa.tables.headings import Heading
 from tests.support.require import require
 
 
@@ -34,7 +36,10 @@ def report(make_run, evaluated):
 
 
 def test_seeds_are_one_row_with_their_spread(report) -> None:
-    assert conditions(report) == [("clean", "none", 0.0), ("pgd-20", "linf", 8 / 255)]
+    assert headings(report) == [
+        Heading("fashion", "clean", "none", 0.0),
+        Heading("fashion", "pgd-20", "linf", 8 / 255),
+    ]
     rows = dict(table(report))
     assert list(rows) == ["TRADES (2 seeds)", "TRADES + CCM + CCR (2 seeds)"]
     cell = rows["TRADES + CCM + CCR (2 seeds)"][1]
@@ -84,6 +89,53 @@ def test_unequal_numbers_of_images_are_marked(make_run, evaluated) -> None:
     assert report.marks == ("pgd-20, 8/255: not all on the same images (from 30 to 300 of them)",)
 
 
+def test_data_sets_are_columns_of_their_own_and_no_seeds(make_run, evaluated) -> None:
+    """One run of each method; averaged over data sets the mean would be that of neither."""
+    runs = [make_run("a"), make_run("b", "trades-cfa")]
+    counts = {
+        ("a", "fashion"): {"clean": (90, 80, 70), "pgd-20": (60, 50, 40)},
+        ("a", "digits"): {"clean": (30, 20, 10), "pgd-20": (9, 6, 3)},
+        ("b", "fashion"): {"clean": (99, 81, 72), "pgd-20": (63, 54, 45)},
+        ("b", "digits"): {"clean": (33, 24, 15), "pgd-20": (12, 9, 6)},
+    }
+    for run in runs:
+        evaluated(run, counts[run.name, "fashion"])
+        evaluated(run, counts[run.name, "digits"], dataset="digits", total=(50, 50, 50))
+    report = build_report(runs, runs[0], online, display_name, command)
+    for run, (_, cells) in zip(runs, table(report), strict=True):
+        found = {
+            (heading.dataset, heading.attack): (cell.mean, cell.worst, cell.images, cell.mean_spread)
+            for heading, cell in zip(headings(report), cells, strict=True)
+            if cell is not None
+        }
+        for dataset, total in (("fashion", 100), ("digits", 50)):
+            for attack, correct in counts[run.name, dataset].items():
+                expected = (sum(correct) / total / 3, min(correct) / total, 3 * total, None)
+                assert found[dataset, attack] == pytest.approx(expected)
+    text = markdown(report)
+    assert "| clean on fashion: mean |" in text.replace("\\", "")
+    assert "| TRADES | 80.0 | 70.0 | 50.0 | 40.0 | 40.0 | 20.0 | 12.0 | 6.0 |" in text
+    assert "clean on fashion: 300; pgd-20, 8/255 on fashion: 300; clean on digits: 150" in text
+    assert report.marks == ()
+    said = [line for line in text.splitlines() if line.startswith("- ")]
+    assert len(said) == len({line.partition(":")[0] for line in said}) == 4
+    heads = next(line for line in latex(report).splitlines() if "multicolumn" in line)
+    assert [heads.count(f"on {dataset}}}") for dataset in ("fashion", "digits")] == [2, 2]
+
+
+def test_two_models_of_others_are_two_whatever_they_say_of_themselves(make_run, evaluated) -> None:
+    runs = [make_run(name, EXTERNAL) for name in ("w1", "w2")]
+    for run, correct in zip(runs, ((10, 20, 30), (40, 50, 60)), strict=True):
+        evaluated(run, {"pgd-20": correct}, weights="file", checkpoint="file")
+    report = build_report(runs, runs[0], lambda run: "file", display_name, command)
+    assert [(label, cells[0].mean) for label, cells in table(report) if cells[0]] == [
+        ("w1 · file", pytest.approx(0.2)),
+        ("w2 · file", pytest.approx(0.5)),
+    ]
+    assert report.title == "w2 against w1"
+    assert "w2, pgd-20, 8/255" in markdown(report).replace("\\", "")
+
+
 @pytest.mark.parametrize(
     ("condition", "title"),
     [
@@ -93,7 +145,9 @@ def test_unequal_numbers_of_images_are_marked(make_run, evaluated) -> None:
     ],
 )
 def test_conditions_have_short_titles(condition, title) -> None:
-    assert condition_title(*condition) == title
+    heading, elsewhere = Heading("fashion", *condition), Heading("digits", "clean", "none", 0.0)
+    assert heading.title([heading]) == title
+    assert heading.title([heading, elsewhere]) == f"{title} on fashion"
 
 
 def test_latex_compiles(report, tmp_path: Path) -> None:

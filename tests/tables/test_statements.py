@@ -42,7 +42,9 @@ def accuracies(side, weights: str, column: str) -> list[float]:
     ],
 )
 def test_seeds_make_a_statement_about_methods(sides, said, of_base, of_other):
-    found = [s for s in statements(*sides, default_weights) if (s.weights, s.attack) == (said, "pgd-20")]
+    found = [
+        s for s in statements(*sides, default_weights) if (s.weights, s.heading.attack) == (said, "pgd-20")
+    ]
     assert [s.basis for s in found] == ["3 and 3 seeds, Welch's t"]
     for title, column in (("mean", "mean_accuracy"), ("worst class", "worst_accuracy")):
         base, other = accuracies(sides[0], of_base, column), accuracies(sides[1], of_other, column)
