@@ -63,7 +63,7 @@ def own_normalisation(
         if mean in network or std in network:
             continue
         within = place[: place.rfind("/") + 1] == own_dictionary
-        parent = re.sub(r"[^./]*\.$", "", place)
+        parent = place[: max(place.rfind(mark, 0, -1) for mark in "./") + 1] if place[-1:] == "." else place
         if prefix.startswith(place) if not within else prefix.startswith((place, parent)):
             pair = OwnNormalisation(mean, std, weights[mean], weights[std])
             if within or pair.mean.numel() > 1:  # one number elsewhere may be of anything

@@ -20,6 +20,7 @@ from cfa.errors import CheckpointError
 
 MOST_ENTRIES = 200_000  # dictionaries, lists and tensors: a few hundred bytes can name one that often
 DEEPEST = 32
+LONGEST_NAME = 2_000  # characters, all keys above a tensor included
 
 _ONE_AT_A_TIME = threading.Lock()  # what torch admits is one list for the whole process
 
@@ -100,6 +101,20 @@ def may_be_mapped(path: Path) -> bool:
     return not path.name.endswith(".safetensors")
 
 
+def readable_name(name: str, path: Path) -> str:
+    """Return the name of a tensor of a file; what follows may take the square of its length.
+
+    Raises:
+        CheckpointError: It is longer than :data:`LONGEST_NAME`.
+    """
+    if len(name) > LONGEST_NAME:
+        raise CheckpointError(
+            f"{path} has a name of {len(name):,} characters, {name[:60]!r} and so on; names of a network's "
+            f"tensors have at most {LONGEST_NAME:,}"
+        )
+    return name
+
+
 def _tensors(loaded: object, path: Path) -> dict[str, Tensor]:
     """Collect tensors in the order of the file; numbers, texts and everything else are left behind here."""
     found: dict[str, Tensor] = {}
@@ -117,7 +132,7 @@ def _tensors(loaded: object, path: Path) -> dict[str, Tensor]:
             found[place] = torch.Tensor.detach(value)
             continue
         inside = [
-            (f"{place}/{key}" if place else str(key), depth + 1, part)
+            (readable_name(f"{place}/{key}" if place else str(key), path), depth + 1, part)
             for key, part in _parts(value)
             if isinstance(part, dict | list | tuple | _Array | _Namespace | Tensor)
         ]

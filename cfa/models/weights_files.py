@@ -15,7 +15,7 @@ import safetensors
 from torch import Tensor
 
 from cfa.errors import CheckpointError
-from cfa.models.pickled import may_be_mapped, pickled_tensors
+from cfa.models.pickled import may_be_mapped, pickled_tensors, readable_name
 from cfa.typed_paths import exists, leads_to_folder, typed_path
 from cfa.weights_identity import CONTENT
 
@@ -106,7 +106,8 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     if readable.kind != "safetensors":
         return _unpickled(path, readable.kind), {}
     with _open_safetensors(path) as file:
-        return {name: file.get_tensor(name) for name in file.keys()}, _given(file.metadata())  # noqa: SIM118
+        names = [readable_name(name, path) for name in file.keys()]  # noqa: SIM118 (it is no dictionary)
+        return {name: file.get_tensor(name) for name in names}, _given(file.metadata())
 
 
 def load_metadata(path: Path) -> dict[str, str]:

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
+import safetensors.torch
 import torch
 from torch import Tensor
 
@@ -425,6 +426,29 @@ def test_entries_without_an_end_are_refused(tmp_path: Path, many: str) -> None:
         content.append(content)
     torch.save({"x": content}, tmp_path / "a.pt")
     assert "endless or too many entries" in refusal(tmp_path / "a.pt")
+
+
+LONG = "n" * 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("name.pt", {LONG: torch.ones(2)}),
+        ("key above.pt", {LONG: {"weight": torch.ones(2)}}),
+        ("many parts.pt", {"state": {"a/" * 2_000: torch.ones(2)}}),
+        ("name.safetensors", {LONG: torch.ones(2)}),
+        ("many parts.safetensors", {"a." * 2_000: torch.ones(2)}),
+    ],
+)
+def test_names_without_an_end_are_refused_before_anything_is_made_of_them(
+    tmp_path: Path, file: str, content: dict[str, Any]
+) -> None:
+    path = tmp_path / file
+    (torch.save if file.endswith(".pt") else safetensors.torch.save_file)(content, path)
+    with pytest.raises(CheckpointError, match=r"has a name of [\d,]+ characters") as caught:
+        load_weights(path)
+    assert len(str(caught.value)) < 400 + len(str(path))
 
 
 @pytest.mark.parametrize("kind", ["safetensors", "legacy", "deflated"])
