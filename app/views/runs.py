@@ -1,5 +1,7 @@
 """Runs: find one, look at how it was made, take its weights along, or start a new one like it."""
 
+import zlib
+
 import pandas as pd
 import streamlit as st
 
@@ -132,14 +134,19 @@ def show_list(runs: list[snapshots.Run]) -> list[snapshots.Run]:
             columns = st.multiselect(
                 "Columns", list(COLUMNS), default=SHOWN, format_func=COLUMNS.__getitem__, key="columns"
             )
+    ids = [run.id for run in runs]
+    # The browser knows rows by their places: other rows are another table, and ticks go with their runs.
+    key = f"runs_table_{zlib.crc32(' '.join(ids).encode())}"
+    ticked = st.session_state.get("runs_ticked", [])
     percent = {name: elements.percent_column(COLUMNS[name]) for name in ("mean", "worst")}
     event = st.dataframe(
         runs_table(runs),
         hide_index=True,
         column_order=columns,
-        key="runs_table",
+        key=key,
         placeholder="–",
-        on_select=remember_selection,
+        on_select=lambda: remember_ticks(key, runs),
+        selection_default={"selection": {"rows": [ids.index(run_id) for run_id in ticked if run_id in ids]}},
         selection_mode="multi-row",
         column_config={
             **{name: title for name, title in COLUMNS.items() if name != "tags"},
@@ -149,16 +156,15 @@ def show_list(runs: list[snapshots.Run]) -> list[snapshots.Run]:
             "name": st.column_config.TextColumn("Name", pinned=True),
         },
     )
-    st.session_state["runs_listed"] = [run.name for run in runs]
     return [runs[row] for row in event["selection"]["rows"] if row < len(runs)]
 
 
-def remember_selection() -> None:
-    """Show the run that was ticked last."""
-    rows = st.session_state["runs_table"]["selection"]["rows"]
-    listed = st.session_state.get("runs_listed", [])
-    if rows and rows[-1] < len(listed):
-        st.session_state["show"] = listed[rows[-1]]
+def remember_ticks(key: str, listed: list[snapshots.Run]) -> None:
+    """Keep which runs are ticked, whatever rows they move to, and show the one that was ticked last."""
+    chosen = [listed[row] for row in st.session_state[key]["selection"]["rows"] if row < len(listed)]
+    st.session_state["runs_ticked"] = [run.id for run in chosen]
+    if chosen:
+        st.session_state["show"] = chosen[-1].name
 
 
 # --- one run --------------------------------------------------------------------------------------

@@ -55,3 +55,25 @@ def test_filters_of_runs_are_shared(browser: Browser, dashboard):
     other.sees("Tick rows to act on them.")
     tab.close()
     other.close()
+
+
+def test_ticks_belong_to_runs_and_not_to_the_rows_they_stand_in(browser: Browser, dashboard):
+    tab = Tab.open(browser, dashboard.address)
+    tab.visit("runs")
+    table = tab.page.get_by_test_id("stDataFrame").first
+    table.click(position={"x": 15, "y": 90})  # the box of the second row
+    delete = tab.page.get_by_role("button", name="Delete 1 run", exact=True)
+    expect(delete).to_be_visible()
+    ticked = tab.page.get_by_role("combobox", name="Run").input_value()
+    dialog = tab.page.get_by_role("dialog")
+    for search in ("", ticked):  # alone in the table it stands in another row
+        tab.type("Search", search)
+        tab.settle()
+        tab.press("Delete 1 run")
+        expect(dialog).to_contain_text(ticked)
+        tab.press("Keep", dialog)
+        expect(dialog).to_have_count(0)
+    tab.type("Search", "no run is called so")
+    tab.sees("No run matches these filters.")
+    expect(delete).to_have_count(0)
+    tab.close()
