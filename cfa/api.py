@@ -189,12 +189,17 @@ def evaluate(
         ConfigError: A number cannot be what it is given, or stands beside a whole plan.
         CfaError: The data or the model cannot be used; the message says why.
     """
+    _require("data", data, (Dataset, str), "a data set's name, or a cfa.data.Dataset")
+    _require("log_as", log_as, (str, type(None)), "a name")
     chosen = torch.device(check_device(device or _device_of(model), queued=False) or "cpu")
     typed: tuple[str, ...] = ()  # what stands in a whole plan was typed elsewhere
     if isinstance(plan, EvaluationPlan):
         _refuse({"norm": norm, "eps": eps, "limit": limit, "seed": seed}, "a plan", "EvaluationPlan")
     else:
+        _require("plan", plan, (str, Sequence), "an attack's or a plan's name, several, or an EvaluationPlan")
         typed = (plan,) if isinstance(plan, str) else tuple(plan)
+        for name in typed:
+            _require("plan", name, (str,), "names of attacks")
     with trust.allowing(typed):
         if not isinstance(plan, EvaluationPlan):
             plan = _asked_for(typed, norm, eps, limit, seed or 0)
@@ -266,6 +271,12 @@ def _asked_for(
         preset=preset, attacks=() if preset else names, norm=norm, eps=eps, limit=limit, seed=seed
     )
     return request.plan(AttackSettings())
+
+
+def _require(name: str, value: object, kinds: tuple[type, ...], wanted: str) -> None:
+    """Refuse what is of another kind, before anything is computed."""
+    if not isinstance(value, kinds):
+        raise ConfigError(f"{name} is of type {type(value).__name__}; give {wanted}")
 
 
 def _refuse(given: Mapping[str, object], whole: str, maker: str) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
+from torch.utils.data import TensorDataset
 
 import cfa as package
 from cfa.config import RunConfig
@@ -211,6 +212,12 @@ def test_an_evaluation_is_refused_in_the_words_of_the_command(cfa, home: Path, p
         ("fashion-mnist-mini", "pgd-2", {"norm": "l3"}, "unknown norm 'l3'"),
         ("fashion-mnist-mini", "pgd-2", {"norm": "l2"}, "norm l2 needs a budget of its own"),
         ("fashion-mnist-mini", "pgd-2", {"limit": 0}, "limit=0 leaves no image"),
+        ("fashion-mnist-mini", "pgd-2", {"limit": "10"}, "limit='10' is no whole number"),
+        ("fashion-mnist-mini", "pgd-2", {"seed": 1.5}, "seed=1.5 is no whole number"),
+        (None, "pgd-2", {}, "data is of type NoneType; give a data set's name"),
+        (TensorDataset(torch.ones(2)), "pgd-2", {}, "data is of type TensorDataset"),
+        ("fashion-mnist-mini", None, {}, "plan is of type NoneType; give an attack's"),
+        ("fashion-mnist-mini", [None], {}, "plan is of type NoneType; give names of attacks"),
         ("fashion-mnist-mini", (), {}, "no attack is chosen"),
         (
             "fashion-mnist-mini",
@@ -219,7 +226,10 @@ def test_an_evaluation_is_refused_in_the_words_of_the_command(cfa, home: Path, p
             "limit, seed cannot",
         ),
     ],
-    ids=["data set", "norm", "no budget", "limit", "no attack", "beside a plan"],
+    ids=[
+        *("data set", "norm", "no budget", "limit", "limit as text", "seed", "no data", "other data"),
+        *("no plan", "no name", "no attack", "beside a plan"),
+    ],
 )
 def test_what_cannot_be_evaluated_is_one_sentence(home: Path, data, plan, given, says) -> None:
     with pytest.raises(CfaError, match=says):

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from cfa.data.splits import long_tailed_counts
-from cfa.data.storable_names import unstorable
+from cfa.data.storable_names import LONGEST_DATASET, unstorable
 from cfa.errors import DataError, UnknownName
 from cfa.registry import Registry, instance_of
 from cfa.typed_paths import leads_to_folder, typed_path, whole_path
@@ -88,11 +88,15 @@ class Dataset:
 
     def __post_init__(self) -> None:
         """Check both parts, then fill in the fingerprint."""
+        if (problem := unstorable(self.name, LONGEST_DATASET)) is not None:
+            raise DataError(f"the data set's name {self.name!r:.80} {problem}; give it another")
+        if not isinstance(self.fingerprint, str):
+            raise DataError(f"the fingerprint of data set {self.name!r} is no text; leave it out")
         if len(self.class_names) < 2:
             raise DataError(f"data set {self.name!r} names {len(self.class_names)} classes; two are needed")
         for name in self.class_names:
-            if (problem := unstorable(str(name))) is not None:
-                raise DataError(f"the class {name!r} of data set {self.name!r} {problem}; rename it")
+            if (problem := unstorable(name)) is not None:
+                raise DataError(f"the class {name!r:.80} of data set {self.name!r} {problem}; rename it")
         self._check_part("train", self.train_images, self.train_labels)
         self._check_part("test", self.test_images, self.test_labels)
         if self.train_images.shape[1:] != self.test_images.shape[1:]:

@@ -8,8 +8,24 @@ _KINDS = {"Cs": "is not UTF-8", "Cc": "has a line break or another control chara
 _KINDS |= dict.fromkeys(("Zl", "Zp"), "has a line break in it")
 
 
-def unstorable(name: str) -> str | None:
-    """Say why a name cannot be stored and shown, as the end of a sentence; ``None`` where it can."""
+LONGEST = 300
+"""Characters of a class's name."""
+
+LONGEST_DATASET = 5_000
+"""Characters of a data set's name, in which a folder's path may stand."""
+
+
+def unstorable(name: object, longest: int = LONGEST) -> str | None:
+    """Say why a name cannot be stored and shown, as the end of a sentence; ``None`` where it can.
+
+    Args:
+        name: What is meant to be one.
+        longest: How many characters it may have.
+    """
+    if not isinstance(name, str):
+        return f"is no text but {type(name).__name__}"
+    if len(name) > longest:
+        return f"has {len(name):,} characters, and {longest:,} at most are stored"
     for sign in name:
         if (kind := unicodedata.category(sign)) in _KINDS:
             return _KINDS[kind]

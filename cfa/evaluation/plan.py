@@ -1,5 +1,6 @@
 """An evaluation plan: which attacks, how strong, on which images."""
 
+import operator
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -55,6 +56,9 @@ class EvaluationPlan:
 
     def __post_init__(self) -> None:
         """Put ``clean`` first and refuse what cannot be carried out, before hours are spent."""
+        for name in ("limit", "seed", "batch_size"):
+            if (value := getattr(self, name)) is not None:
+                object.__setattr__(self, name, _whole(name, value))
         object.__setattr__(self, "eps_sweep", tuple(sorted(float(eps) for eps in self.eps_sweep)))
         for eps in (self.eps, *self.eps_sweep):
             eps_for(self.norm, eps)
@@ -180,3 +184,11 @@ def _per_class(limit: int, num_classes: int) -> int:
     if limit < num_classes:
         raise ConfigError(f"limit={limit} is less than one image for each of {num_classes} classes; raise it")
     return limit // num_classes
+
+
+def _whole(name: str, value: object) -> int:
+    """Return a whole number, NumPy's among them."""
+    try:
+        return operator.index(value)  # type: ignore[arg-type]
+    except TypeError as error:
+        raise ConfigError(f"{name}={value!r} is no whole number") from error

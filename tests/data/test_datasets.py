@@ -60,6 +60,13 @@ IMAGES, LABELS = parts()["train_images"], parts()["train_labels"]
         ({"test_labels": LABELS[:3].clamp(min=1)}, "test part .* no image of class 'ant'"),
         ({"train_images": IMAGES[:0], "train_labels": LABELS[:0]}, "no image of class 'ant'"),
         ({"class_names": ("ant",)}, "names 1 classes"),
+        ({"class_names": ("ant", "bee", 3)}, "the class 3 of data set .* is no text but int"),
+        ({"class_names": ("ant", "bee", "c" * 301)}, "has 301 characters, and 300 at most are stored"),
+        ({"name": None}, "the data set's name None is no text but NoneType"),
+        ({"name": "a" * 5_001}, "has 5,001 characters, and 5,000 at most are stored"),
+        ({"name": "a\udcff"}, "is not UTF-8"),
+        ({"name": "a\u202eb"}, "turns the direction of reading"),
+        ({"fingerprint": 5}, "the fingerprint of data set .* is no text"),
     ],
 )
 def test_what_is_no_data_set_is_refused(changes: dict, reason: str) -> None:
