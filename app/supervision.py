@@ -14,6 +14,9 @@ from cfa.jobs.supervisor import Supervisors, start_supervisors
 
 logger = logging.getLogger(__name__)
 
+COMPUTING = ("brought_models", "evaluation_jobs", "training_jobs")
+"""Modules of `app.engine` that import torch."""
+
 
 def start_work() -> Supervisors | None:
     """Open the store, start the supervisors and prepare what all pages need; a sentence where that fails."""
@@ -29,15 +32,16 @@ def start_work() -> Supervisors | None:
 
 
 def _import_what_pages_ask() -> None:
-    """Import the pages' way to the engine, and with it torch: no visitor has to wait for that."""
-    for module in pkgutil.iter_modules(engine.__path__, f"{engine.__name__}."):
-        importlib.import_module(module.name)
+    """Import the pages' way to the engine: no visitor has to wait for that.
+
+    What trains and attacks is left to who does: it is torch, which takes 0.5 GB of memory.
+    """
+    for module in pkgutil.iter_modules(engine.__path__):
+        if module.name not in COMPUTING:
+            importlib.import_module(f"{engine.__name__}.{module.name}")
 
 
 def _spare_what_stays() -> None:
-    """Keep what was imported out of garbage collections: Streamlit makes a full one after every script run.
-
-    Beside torch's millions of objects each took 0.3 s, and three people's took turns.
-    """
+    """Keep what was imported out of garbage collections: Streamlit makes a full one after every run."""
     gc.collect()
     gc.freeze()

@@ -1,4 +1,4 @@
-"""How budgets, steps and other numbers are written: ``8/255``, ``eps/4``, ``0.03``."""
+"""How budgets, steps and other numbers are written: ``8/255``, ``eps/4``, ``0.03``; and what is no attack."""
 
 import math
 import re
@@ -10,6 +10,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSeriali
 from cfa.errors import ConfigError
 
 Norm = Literal["linf", "l2", "l1", "l0"]  # l0 counts pixels
+
+CLEAN = "clean"  # no attack at all; every evaluation has it
+TRANSFER = "transfer"  # adversarial images made on another run's model
 
 
 # At most three digits of exponent: a fraction of exact integers takes the time and memory of its exponent.

@@ -24,6 +24,7 @@ ALLOWED: dict[str, set[str]] = {
     "cfa.stored": set(),
     "cfa.locks": {"cfa.files", "cfa.stored"},
     "cfa.escaping": set(),
+    "cfa.later": set(),
     "cfa.typed_paths": set(),
     "cfa.home": {"cfa.typed_paths"},
     "cfa.search_path": set(),
@@ -41,7 +42,7 @@ ALLOWED: dict[str, set[str]] = {
     "cfa.attacks": {"cfa.registry", "cfa.config", "cfa.notation"},
     "cfa.methods": {
         *("cfa.registry", "cfa.config", "cfa.dotted_settings", "cfa.notation", "cfa.older_settings"),
-        "cfa.attacks",
+        *("cfa.attacks", "cfa.later"),
     },
     "cfa.runs": {
         *("cfa.registry", "cfa.config", "cfa.escaping", "cfa.files", "cfa.locks", "cfa.stored"),
@@ -55,7 +56,7 @@ ALLOWED: dict[str, set[str]] = {
     },
     "cfa.evaluation": {
         *("cfa.registry", "cfa.config", "cfa.files", "cfa.stored", "cfa.progress", "cfa.attacks"),
-        "cfa.notation",
+        *("cfa.notation", "cfa.later"),
         *("cfa.methods", "cfa.data", "cfa.models", "cfa.runs", "cfa.statistics", "cfa.weights_identity"),
     },
 }
@@ -363,7 +364,7 @@ def _where(base: str, item: str, known: Parsed) -> str:
     if f"{base}.{item}" in known or base not in known:
         return f"{base}.{item}"
     package, tree = known[base]
-    for node in tree.body:
+    for node in ast.walk(tree):  # also where types alone are imported, and the rest later
         if isinstance(node, ast.ImportFrom):
             for alias in node.names:
                 if item == (alias.asname or alias.name):

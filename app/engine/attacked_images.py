@@ -8,9 +8,9 @@ import numpy as np
 
 from app import wording
 from app.process.rights import looks
-from cfa.attacks import CLEAN as CLEAN
 from cfa.evaluation import AdversarialIndex
 from cfa.evaluation.outcomes import NOT_RUN
+from cfa.notation import CLEAN as CLEAN
 from cfa.notation import format_eps
 from cfa.runs.columns import Column, Columns
 

@@ -1,6 +1,7 @@
 """Evaluations of several budgets, and of the smallest perturbation of every image: what Sweep draws."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import pandas as pd
 import streamlit as st
@@ -9,12 +10,11 @@ from app.engine.evaluated import evaluated_runs, evaluations
 from app.engine.image_outcomes import ImageOutcomes
 from app.engine.snapshots import Run
 from app.process.rights import looks
-from cfa.attacks import CLEAN
-from cfa.attacks import finds_minimum as attack_finds_minimum
-from cfa.attacks import named_attack as build_attack
-from cfa.errors import CfaError, StoreError
-from cfa.evaluation import TRANSFER
-from cfa.runs.evaluations import Evaluation
+from app.process.stamps import stamp_of
+from cfa.errors import StoreError
+from cfa.notation import CLEAN
+from cfa.runs.evaluations import Evaluation, columns_of, outcomes_file, read_evaluation
+from cfa.runs.folder import RunFolder
 from cfa.tables.frames import evaluations_frame, summary_frame
 
 
@@ -25,21 +25,23 @@ def is_sweep(evaluation: Evaluation) -> bool:
 
 
 @looks
-def finds_minimum(evaluation: Evaluation) -> bool:
-    """Tell whether an evaluation looked for the smallest perturbation of every image."""
+def finds_minimum(run: Run, evaluation: Evaluation) -> bool:
+    """Tell whether an evaluation of a run looked for the smallest perturbation of every image."""
     if evaluation.columns:
         return any(column.holds == "norms" for column in evaluation.columns)
-    return any(_is_minimum(row.attack, row.norm) for row in evaluation.scores if row.attack != CLEAN)
+    path, stamp = run.folder.path, stamp_of(outcomes_file(run.folder, evaluation.id))
+    return _has_norms(str(path), evaluation.id, stamp)
 
 
 @st.cache_resource(max_entries=500, show_spinner=False)
-def _is_minimum(attack: str, norm: str) -> bool:
-    if attack == TRANSFER:
-        return False
+def _has_norms(path: str, evaluation_id: str, stamp: tuple[int, int]) -> bool:
+    """Look into the table of an evaluation that does not say what its columns are."""
+    folder = RunFolder(Path(path))
     try:
-        return attack_finds_minimum(build_attack(attack.partition("@")[0], norm))  # type: ignore[arg-type]
-    except CfaError:  # someone's own, or a package that is not here any more
+        columns = columns_of(folder, read_evaluation(folder, evaluation_id))
+    except StoreError:  # Classes says what is wrong with it
         return False
+    return any(column.holds == "norms" for column in columns)
 
 
 @looks
@@ -48,7 +50,7 @@ def swept_runs() -> list[Run]:
     found = []
     for run in evaluated_runs():
         try:
-            if any(is_sweep(evaluation) or finds_minimum(evaluation) for evaluation in evaluations(run)):
+            if any(is_sweep(evaluation) or finds_minimum(run, evaluation) for evaluation in evaluations(run)):
                 found.append(run)
         except StoreError:
             continue  # Evaluate and Runs say what is wrong with it

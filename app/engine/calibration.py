@@ -1,6 +1,6 @@
 """What a run's rule set for each class, as pages draw it: every knob that varies over classes or epochs."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import pandas as pd
@@ -10,7 +10,6 @@ from app.process.rights import looks
 from cfa.methods import METHODS
 from cfa.runs.folder import KnobCard
 from cfa.runs.rows import BETA_WEIGHTS
-from cfa.training import method_card
 
 _NOT_KNOBS = ("run_id", "epoch", "class_index", "class_name")
 
@@ -54,7 +53,8 @@ def _cards(run: Run) -> dict[str, KnobCard]:
     if manifest is not None and manifest.method is not None:
         return dict(manifest.method.knobs)
     method = run.folder.config.method if not run.problem else ""
-    return dict(method_card(METHODS[method]).knobs) if method in METHODS else {}
+    labels = METHODS[method].knobs.items() if method in METHODS else ()
+    return {name: KnobCard(**asdict(label)) for name, label in labels}
 
 
 def _described(name: str, knobs: pd.DataFrame, card: KnobCard) -> DrawnKnob:

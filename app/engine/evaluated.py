@@ -55,6 +55,12 @@ def _evaluations(path: str, stamp: Stamps) -> list[Evaluation]:
 
 
 @looks
+def own_weights(run: Run) -> str:
+    """Say which weights a run is reported with: FAWA for CFA if its gate ever opened, else online."""
+    return default_weights(run.folder)
+
+
+@looks
 def of_old_weights(run: Run) -> frozenset[str]:
     """Name the evaluations of weights that a run no longer has; they are in no table.
 

@@ -11,6 +11,7 @@ import streamlit as st
 import torch
 
 from app import wording
+from app.engine.evaluated import own_weights
 from app.engine.outside import dataset_description, describe_now, waits_for_a_look
 from app.engine.snapshots import Run, forget_snapshots
 from app.process.opened import queue, store
@@ -19,11 +20,11 @@ from cfa.attacks import ATTACKS, CLEAN, named_attack, passes_of
 from cfa.config import AttackSettings
 from cfa.errors import CfaError
 from cfa.evaluation import PLANS as PLANS
-from cfa.evaluation import TRANSFER, EvaluationPlan, default_weights, estimate_evaluation_seconds, load_model
+from cfa.evaluation import TRANSFER, EvaluationPlan, estimate_evaluation_seconds, load_model
 from cfa.evaluation import EvaluationRequest as EvaluationRequest
 from cfa.jobs.queue import Job
 from cfa.jobs.submit import submit_evaluation
-from cfa.jobs.supervisor import devices
+from cfa.jobs.supervisor import served_devices
 from cfa.runs.trusted import Trusted
 from cfa.trust import allowing, is_import_name
 
@@ -31,12 +32,6 @@ USUAL_ATTACKS = (
     *("fgsm", "pgd-20", "pgd-20-best", "pgd-100", "cw-20", "kl-20", "apgd-ce", "apgd-dlr", "apgd-t", "fab-t"),
     *("fab-min", "square", "autoattack", "autoattack-plus", "autoattack-rand", "noise"),
 )
-
-
-@looks
-def own_weights(run: Run) -> str:
-    """Say which weights a run is reported with: FAWA for CFA if its gate ever opened, else online."""
-    return default_weights(run.folder)
 
 
 @looks
@@ -167,7 +162,7 @@ def measure_evaluations(
     Raises:
         CfaError: The plan cannot be carried out, or the weights cannot be read.
     """
-    device = torch.device(devices()[0])
+    device = torch.device(served_devices()[0])
     for run, weights in planned_evaluations(chosen, request):
         if (key := _cost_key(run, request)) in _evaluation_times():
             continue

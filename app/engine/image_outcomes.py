@@ -8,11 +8,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import streamlit as st
-import torch
 
 from app import wording
 from app.engine.attacked_images import Picture, ShownColumn, columns_to_show
@@ -22,21 +22,23 @@ from app.engine.snapshots import Job, Run, forget_snapshots, jobs
 from app.process.opened import queue, store
 from app.process.rights import acts, looks
 from app.process.stamps import Stamps, stamp_of
-from cfa.attacks import CLEAN
-from cfa.data import load_dataset, to_float
 from cfa.errors import StoreError
-from cfa.evaluation import AdversarialIndex, confusion, load_adversarial, load_model, worst_case
+from cfa.evaluation import AdversarialIndex, confusion, load_adversarial, worst_case
 from cfa.evaluation.outcomes import NOT_RUN
 from cfa.home import default_home
 from cfa.jobs.job import asking_for
 from cfa.jobs.kinds.reproduce_images import ReproduceImages
 from cfa.jobs.submit import submit_reproduction
+from cfa.notation import CLEAN
 from cfa.runs.evaluations import Evaluation, outcomes_file
 from cfa.runs.folder import RunFolder
 from cfa.runs.rows import Scores
 from cfa.runs.trusted import Trusted
 from cfa.tables.frames import scores_frame
 from cfa.trust import allowing, import_names
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 @dataclass(frozen=True)
@@ -190,6 +192,10 @@ def test_images(found: ImageOutcomes, images: Sequence[int]) -> np.ndarray:
         NotLookedAt: They are in a folder, or somebody's code, that nobody has opened.
         CfaError: The data set is not here, or is another than the one that was evaluated.
     """
+    import torch
+
+    from cfa.data import to_float
+
     with _open(found):
         stored, labels = _test_part(found.evaluation.dataset_to_load)
     table = found.index.outcomes
@@ -205,6 +211,8 @@ def test_images(found: ImageOutcomes, images: Sequence[int]) -> np.ndarray:
 
 @st.cache_resource(max_entries=3, show_spinner="Loading test images")
 def _test_part(dataset: str) -> tuple[np.ndarray, np.ndarray]:
+    from cfa.data import load_dataset
+
     loaded = load_dataset(dataset, store().data_folder)
     return loaded.test_images.numpy(), loaded.test_labels.numpy()
 
@@ -231,6 +239,8 @@ def _weights_of(found: ImageOutcomes) -> tuple[str, str, str, tuple[int, int]]:
 def _probabilities(
     path: str, weights: str, checkpoint: str, stamp: tuple[int, int], images: np.ndarray
 ) -> np.ndarray:
+    import torch
+
     with torch.no_grad():
         logits = _model(path, weights, checkpoint, stamp)(torch.from_numpy(images))
     answer: np.ndarray = logits.softmax(dim=1).numpy()
@@ -238,7 +248,9 @@ def _probabilities(
 
 
 @st.cache_resource(max_entries=3, show_spinner="Loading the model")
-def _model(path: str, weights: str, checkpoint: str, stamp: tuple[int, int]) -> torch.nn.Module:
+def _model(path: str, weights: str, checkpoint: str, stamp: tuple[int, int]) -> "nn.Module":
+    from cfa.evaluation import load_model
+
     return load_model(RunFolder(Path(path)), weights, checkpoint)
 
 

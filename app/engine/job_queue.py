@@ -7,7 +7,7 @@ from cfa.home import default_home
 from cfa.jobs import supervisor
 from cfa.jobs.queue import Direction, Job, read_log, seconds_until_empty
 
-devices = looks(supervisor.devices)
+devices = looks(supervisor.served_devices)
 
 
 @looks

@@ -6,6 +6,7 @@ asks gets the same sentence, whether there is something behind it or not.
 """
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
@@ -14,11 +15,13 @@ from app.engine.snapshots import Run
 from app.process.brief import kept_for
 from app.process.opened import store
 from app.process.rights import acts, looks
-from cfa.data import DATASETS, DatasetInfo, dataset_info
 from cfa.errors import CfaError, ConfigError
 from cfa.home import default_home
 from cfa.runs.trusted import Trusted, code_of
 from cfa.trust import allowing
+
+if TYPE_CHECKING:
+    from cfa.data import DatasetInfo
 
 NOT_LOOKED_AT = "{name!r} is a folder or somebody's code; looked at once somebody who may start asks for it"
 
@@ -40,7 +43,7 @@ def waits_for_a_look(name: str) -> bool:
 
 
 @looks
-def dataset_description(name: str) -> DatasetInfo:
+def dataset_description(name: str) -> "DatasetInfo":
     """Describe a data set without decoding its images.
 
     Raises:
@@ -56,7 +59,7 @@ def dataset_description(name: str) -> DatasetInfo:
 
 
 @acts
-def look_at(name: str) -> DatasetInfo:
+def look_at(name: str) -> "DatasetInfo":
     """Describe a data set, whatever it is: a folder is read, code that was typed is run.
 
     Raises:
@@ -67,7 +70,7 @@ def look_at(name: str) -> DatasetInfo:
 
 
 @acts
-def describe_now(name: str) -> DatasetInfo:
+def describe_now(name: str) -> "DatasetInfo":
     """Describe a data set for work that is about to start; its code has been allowed by whoever starts it.
 
     Raises:
@@ -75,6 +78,8 @@ def describe_now(name: str) -> DatasetInfo:
     """
     if not is_outside(name):
         return dataset_description(name)
+    from cfa.data import dataset_info
+
     info = dataset_info(name, store().data_folder)
     _looked_at(str(default_home()))[name] = info
     return info
@@ -98,6 +103,8 @@ def forget_datasets() -> None:
 @looks
 def dataset_names() -> list[str]:
     """List the data sets that can be named."""
+    from cfa.data import DATASETS
+
     return list(DATASETS)
 
 
@@ -109,16 +116,18 @@ def untrusted_code(chosen: Sequence[Run]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
-def _known(name: str) -> DatasetInfo | None:
+def _known(name: str) -> "DatasetInfo | None":
     """Return what is known of a data set that is outside; to those who may start alone."""
     return _looked_at(str(default_home())).get(name) if visitor().may_start else None
 
 
 @kept_for(10)
-def _described(home: str, name: str) -> DatasetInfo:
+def _described(home: str, name: str) -> "DatasetInfo":
+    from cfa.data import dataset_info
+
     return dataset_info(name, store().data_folder)
 
 
 @st.cache_resource(show_spinner=False)
-def _looked_at(home: str) -> dict[str, DatasetInfo]:
+def _looked_at(home: str) -> dict[str, "DatasetInfo"]:
     return {}

@@ -12,7 +12,7 @@ from app.process.opened import queue, store
 from app.process.rights import acts, looks
 from cfa.config import RunConfig
 from cfa.jobs.submit import submit_training
-from cfa.jobs.supervisor import devices
+from cfa.jobs.supervisor import served_devices
 from cfa.methods import METHODS
 from cfa.runs.folder import RunFolder
 from cfa.runs.trusted import code_of
@@ -40,7 +40,7 @@ def start_training(configs: Sequence[RunConfig], name: str, device: str | None) 
 def estimate(config: RunConfig) -> Estimate:
     """Measure a few real steps (on this machine's first device) and say what the run will cost."""
     with allowing(code_of(config)):
-        measured = estimate_seconds(config, describe_now(config.dataset), torch.device(devices()[0]))
+        measured = estimate_seconds(config, describe_now(config.dataset), torch.device(served_devices()[0]))
     _estimates()[config.key(without_seed=True)] = measured
     return measured
 

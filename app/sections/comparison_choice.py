@@ -6,7 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from app import charts, elements, tables, texts
-from app.engine import evaluated, evaluation_jobs, snapshots, training_settings
+from app.engine import evaluated, snapshots, training_settings
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,7 @@ def default_baseline(groups: list[tables.Group]) -> int:
 def own_weights(group: tables.Group) -> str:
     """Say which weights a group is reported with."""
     run = snapshots.find_run(group.members[0].run_id)
-    return evaluation_jobs.own_weights(run) if run else "online"
+    return evaluated.own_weights(run) if run else "online"
 
 
 def runs_of(comparison: Compared, group: tables.Group) -> list[snapshots.Run]:

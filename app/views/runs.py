@@ -6,7 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from app import charts, elements, tables, wording
-from app.engine import evaluated, evaluation_jobs, run_folders, snapshots
+from app.engine import evaluated, run_folders, snapshots
 from app.sections import one_run, run_actions
 
 COLUMNS = {
@@ -111,7 +111,7 @@ def best_results(summary: pd.DataFrame, ranked: list[tables.Condition]) -> dict[
     for condition in [c for c in attacked if c.checkpoint != "last"]:
         for run_id, block in condition.of(summary).groupby("run_id", sort=False):
             run = snapshots.find_run(str(run_id))
-            own = block[block["weights"] == evaluation_jobs.own_weights(run)] if run else block
+            own = block[block["weights"] == evaluated.own_weights(run)] if run else block
             best.setdefault(str(run_id), (own if len(own) else block).iloc[-1])
     return best
 

@@ -73,7 +73,7 @@ def choose_evaluations(runs: list[snapshots.Run]) -> list[Swept]:
         Swept(run, evaluation)
         for run in runs
         for evaluation in evaluated.evaluations(run)
-        if budgets.is_sweep(evaluation) or budgets.finds_minimum(evaluation)
+        if budgets.is_sweep(evaluation) or budgets.finds_minimum(run, evaluation)
     ]
     counting = [swept for swept in found if not swept.old]
     if len(runs) > 1:
@@ -208,7 +208,7 @@ def show_table(summary: pd.DataFrame, norm: str) -> None:
 
 def show_minimum(found: list[Swept]) -> None:
     st.subheader("The smallest perturbation that breaks an image")
-    searched = that_counts([swept for swept in found if budgets.finds_minimum(swept.evaluation)])
+    searched = that_counts([swept for swept in found if budgets.finds_minimum(swept.run, swept.evaluation)])
     if not searched:
         st.caption(
             "Not looked for yet: choose the attack fab-min on Evaluate. It finds, for every image, a "

@@ -9,7 +9,6 @@ from cfa.attacks.minimum import SmallestPerturbation, perturbation_norm
 from cfa.attacks.modes import model_mode
 from cfa.attacks.named import (
     ATTACKS,
-    CLEAN,
     Attack,
     AttackSource,
     StartsPerImage,
@@ -30,6 +29,7 @@ from cfa.attacks.pgd import PGD
 from cfa.attacks.restarts import Restarts
 from cfa.attacks.starts import ImageNoise, Source
 from cfa.attacks.torchattacks_plugin import torchattacks_installed, torchattacks_title
+from cfa.notation import CLEAN
 
 __all__ = [
     "ATTACKS",

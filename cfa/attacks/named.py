@@ -30,7 +30,7 @@ from cfa.attacks.restarts import Restarts
 from cfa.attacks.starts import Source
 from cfa.attacks.torchattacks_plugin import KINDS, SCHEME, torchattacks_builder, torchattacks_installed
 from cfa.errors import ConfigError, UnknownName
-from cfa.notation import Norm, StepSize
+from cfa.notation import CLEAN, Norm, StepSize
 from cfa.registry import Registry, instance_of, unknown
 
 
@@ -92,7 +92,6 @@ ATTACKS: Registry[AttackBuilder] = Registry(
     "attack",
     instance_of(AttackSource, "write @cfa.attacks.AttackSource above the function that builds your attack"),
 )
-CLEAN = "clean"  # no attack at all; every evaluation has it
 _PGD = re.compile(r"(?P<loss>pgd|cw|kl)-(?P<steps>[1-9]\d{0,3})(?P<best>-best)?(?:-r(?P<restarts>[1-9]\d?))?")
 _LOSS_OF = {"pgd": "cross-entropy", "cw": "margin", "kl": "kl"}
 

@@ -9,7 +9,7 @@ import typer
 from cfa.commands.printing import note, print_jobs
 from cfa.commands.shared import FAILED, AsJson, Reference, command, command_group, open_store
 from cfa.errors import CfaError
-from cfa.jobs.devices import devices
+from cfa.jobs.devices import served_devices
 from cfa.jobs.forecast import works_on
 from cfa.jobs.queue import Queue
 from cfa.jobs.supervisor import start_supervisors
@@ -41,12 +41,12 @@ def work(
     """Work through the queue without the dashboard, on every device; Ctrl-C leaves running jobs alone."""
     _, queue = open_store()
     supervisors = start_supervisors(queue.home)
-    note(f"working through the queue on {', '.join(devices())}; Ctrl-C stops this, not running jobs")
+    note(f"working through the queue on {', '.join(served_devices())}; Ctrl-C stops this, not running jobs")
     try:
         for change in _changes(queue):
             if change is not None:
                 note(change)
-            elif until_empty and not works_on(queue.jobs(), devices()):
+            elif until_empty and not works_on(queue.jobs(), served_devices()):
                 return
     except KeyboardInterrupt:
         note("stopped; running jobs go on")

@@ -52,17 +52,24 @@ def _print_checks(checks: Sequence[tuple[RunFolder, "Verdict"]]) -> None:
             note(f"{run.name}: {check.name}: no; {check.meaning}")
 
 
-def print_summary(summary: Sequence[Mapping[str, Any]]) -> None:
-    """Print a row for every run, weights and attack; groups of classes where there are some."""
+def _attack_title(attack: str) -> str:
+    """Return what a table calls an attack: its name, or a title where a package has the attack."""
+    if ":" not in attack:
+        return attack
     from cfa.attacks import torchattacks_title
 
+    return torchattacks_title(attack)
+
+
+def print_summary(summary: Sequence[Mapping[str, Any]]) -> None:
+    """Print a row for every run, weights and attack; groups of classes where there are some."""
     grouped, data = any("head" in row for row in summary), several_data_sets(summary)
     rows = [
         (
             row["run_name"],
             *([row["dataset"]] if data else []),
             f"{row['weights']} ({row['checkpoint']})",
-            torchattacks_title(row["attack"]),
+            _attack_title(row["attack"]),
             budget(row),
             f"{row['mean_accuracy']:.1%} [{row['mean_ci_low']:.1%}, {row['mean_ci_high']:.1%}]",
             f"{row['worst_accuracy']:.1%} [{row['worst_ci_low']:.1%}, {row['worst_ci_high']:.1%}]",

@@ -10,10 +10,10 @@ import numpy as np
 import safetensors
 from safetensors.numpy import save
 
-from cfa.attacks import CLEAN
 from cfa.errors import StoreError, UnknownName
 from cfa.evaluation.outcomes import NOT_RUN, AdversarialImages, Outcomes
 from cfa.files import make_folder, write_bytes
+from cfa.notation import CLEAN
 from cfa.runs.columns import Column, Columns
 from cfa.runs.evaluations import (
     Evaluation,

@@ -20,9 +20,10 @@ from cfa.evaluation.adversarial import save_outcomes
 from cfa.evaluation.class_order import class_names_finding
 from cfa.evaluation.conditions import ARITHMETIC, reported
 from cfa.evaluation.findings import came_as_finding, own_type_finding
-from cfa.evaluation.loading import LoadedWeights, default_weights, load_kept
+from cfa.evaluation.loading import LoadedWeights, load_kept
 from cfa.evaluation.outcomes import Outcomes
 from cfa.evaluation.plan import EvaluationPlan, chosen_images
+from cfa.evaluation.reported_weights import default_weights
 from cfa.evaluation.runner import Runner
 from cfa.evaluation.sanity import is_checklist, verdicts
 from cfa.models import NormalisedModel, OnCopies, as_network

@@ -6,9 +6,7 @@ import torch
 from torch import nn
 
 from cfa.errors import StoreError
-from cfa.methods import known_method
 from cfa.models import ModelSpec, build_model, in_eval_mode, load_into, read_weights, weights_hash
-from cfa.runs.evaluations import read_evaluations
 from cfa.runs.folder import RunFolder, require_weights
 from cfa.stored import convert
 from cfa.weights_identity import CAME_AS, WeightsIdentity, epoch_of
@@ -64,17 +62,3 @@ def load_model(
 ) -> nn.Module:
     """Load one kind of a run's weights as a model; raises as :func:`load_kept`."""
     return load_kept(run, weights, checkpoint, device).model
-
-
-def default_weights(run: RunFolder) -> str:
-    """Return the kind a run is reported with: FAWA for `-cfa` methods if the gate opened, else online."""
-    kept = {weights for weights, _ in run.kept_weights()}
-    # Runs that ship keep their results without the weights.
-    kept |= {evaluation.weights for evaluation in read_evaluations(run)}
-    method, manifest = known_method(run.config.method), run.manifest
-    own = (
-        method.reported_with if method is not None else manifest.reported_with if manifest is not None else ""
-    )
-    if own in ("ema", "fawa") and own in kept:
-        return own
-    return "file" if run.config.is_external else "online"

@@ -9,14 +9,13 @@ import torch
 from pydantic import ConfigDict
 from torch import Tensor
 
-from cfa.attacks import CLEAN, AutoAttack, check_images, described, follows_gradients, named_attack
+from cfa.attacks import AutoAttack, check_images, described, follows_gradients, named_attack
 from cfa.errors import ConfigError, StoreError
-from cfa.notation import Norm, eps_for, format_eps, parse_fraction
+from cfa.notation import CLEAN, TRANSFER, Norm, eps_for, format_eps, parse_fraction
 from cfa.stored import convert
 
 Mode = Literal["reference", "fast"]
 Starts = Literal["image", "batch"]
-TRANSFER = "transfer"  # adversarial images made on another run's model
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,8 +7,8 @@ from typing import Any, get_args
 from cfa.config import AttackSettings
 from cfa.errors import ConfigError
 from cfa.evaluation.named_plans import PLANS
-from cfa.evaluation.plan import TRANSFER, EvaluationPlan
-from cfa.notation import Norm, eps_for, parse_fraction
+from cfa.evaluation.plan import EvaluationPlan
+from cfa.notation import TRANSFER, Norm, eps_for, parse_fraction
 from cfa.registry import unknown
 
 NORMS: tuple[Norm, ...] = get_args(Norm)

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from cfa.evaluation.outcomes import Outcomes
-from cfa.evaluation.plan import TRANSFER, EvaluationPlan
-from cfa.notation import Norm, format_eps
+from cfa.evaluation.plan import EvaluationPlan
+from cfa.notation import TRANSFER, Norm, format_eps
 from cfa.runs.evaluations import Verdict
 
 SLACK = 0.005  # of all images: random starts differ by as much

@@ -20,8 +20,8 @@ from cfa.attacks import (
     survivors_only,
 )
 from cfa.errors import ConfigError
-from cfa.evaluation.plan import TRANSFER, EvaluationPlan, split_eps
-from cfa.notation import format_eps
+from cfa.evaluation.plan import EvaluationPlan, split_eps
+from cfa.notation import TRANSFER, format_eps
 from cfa.runs.columns import Column, Columns
 
 CLEAN_COLUMN = Column(name=CLEAN, holds="classes", attack=CLEAN, norm="none", eps=0.0, asked=CLEAN)

@@ -1,6 +1,8 @@
 """Devices of this machine, and holding one while computing on it."""
 
 import re
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +21,8 @@ from cfa.registry import unknown
 
 WAIT = 0.5  # seconds between looks at a busy device
 _KNOWN = re.compile(r"cuda:[0-9]+|mps")  # what PyTorch may compute on beside the CPU, here or elsewhere
+# NVIDIA, its boards (Jetson), AMD, Windows' Linux.
+_DRIVERS = ("nvidia*", "nvhost*", "nvgpu*", "nvmap", "kfd", "dxg")
 
 
 @lru_cache(maxsize=1)
@@ -35,6 +39,31 @@ def _accelerators() -> tuple[str, ...]:
 def devices() -> list[str]:
     """List the devices that are supervised: every GPU, the CPU where there is none."""
     return list(_accelerators()) or ["cpu"]
+
+
+@lru_cache(maxsize=1)
+def served_devices() -> tuple[str, ...]:
+    """List the same, once, without torch in this process: it takes seconds, and 0.5 GB until it ends.
+
+    Where there may be a GPU, another process looks; Linux has a file for every driver of one.
+    """
+    if "torch" in sys.modules or (found := _seen_by_another_process()) is None:
+        return tuple(devices())
+    return found
+
+
+def _seen_by_another_process() -> tuple[str, ...] | None:
+    """Return what a process of its own sees; ``None`` where it fails."""
+    if sys.platform == "linux" and not any(any(Path("/dev").glob(name)) for name in _DRIVERS):
+        return ("cpu",)
+    look = "from cfa.jobs.devices import devices; print(*devices())"
+    try:
+        said = subprocess.run(
+            (sys.executable, "-P", "-c", look), capture_output=True, text=True, timeout=60, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return tuple(said.stdout.split()) or None
 
 
 @dataclass(frozen=True)

@@ -22,12 +22,12 @@ from filelock import Timeout
 from cfa.errors import CfaError, StoreError
 from cfa.files import open_to_append, require_own
 from cfa.home import PROJECT
-from cfa.jobs.devices import device_is_busy, devices
+from cfa.jobs.devices import device_is_busy, served_devices
 from cfa.jobs.job_folder import JobFolder, device_lock_file, tail
 from cfa.jobs.queue import Job, Queue
 from cfa.locks import hold, lock_at
 
-__all__ = ["WORKER_COMMAND", "Supervisors", "device_is_busy", "devices", "start_supervisors"]
+__all__ = ["WORKER_COMMAND", "Supervisors", "device_is_busy", "served_devices", "start_supervisors"]
 
 # -P: a module that lies in the folder where somebody started us is none of ours.
 WORKER_COMMAND = (sys.executable, "-P", "-m", "cfa", "run-job")
@@ -208,7 +208,7 @@ def start_supervisors(
     Args:
         home: ``CFA_HOME``.
         command: What starts a worker, a job's id appended.
-        names: The devices, by default all of :func:`devices`.
+        names: The devices, by default all of :func:`served_devices`.
     """
     running = {
         thread.name: thread
@@ -216,7 +216,7 @@ def start_supervisors(
         if thread.name.startswith("cfa supervisor ") and not getattr(thread, "stopping", _NEVER).is_set()
     }
     threads = []
-    for device in names if names is not None else devices():
+    for device in names if names is not None else served_devices():
         thread = running.get(thread_name(home, device))
         if thread is None:
             thread = Supervisor(home, device, command=command)

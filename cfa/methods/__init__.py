@@ -1,6 +1,8 @@
 """Methods: the interface, one file a method, presets, and the weight averages that every run keeps."""
 
-from cfa.methods.averaging import Averager, blend, gate_statistic, tail_classes
+from typing import TYPE_CHECKING
+
+from cfa.later import imported_later
 from cfa.methods.catalogue import METHODS
 from cfa.methods.configuring import (
     config_differences,
@@ -32,7 +34,6 @@ from cfa.methods.interface import (
 )
 from cfa.methods.knobs import Knobs, constant
 from cfa.methods.naming import display_name, display_name_of_method, known_method, plain_methods
-from cfa.methods.parts import Parts, parts_of
 from cfa.methods.presets import FIRST_METHOD, PRESETS, Preset
 from cfa.methods.ranks import Alone, Ranks
 from cfa.methods.rules import (
@@ -45,6 +46,10 @@ from cfa.methods.rules import (
     Tally,
     Uniform,
 )
+
+if TYPE_CHECKING:
+    from cfa.methods.averaging import Averager, blend, gate_statistic, tail_classes
+    from cfa.methods.parts import Parts, parts_of
 
 __all__ = [
     "FIRST_METHOD",
@@ -99,3 +104,11 @@ __all__ = [
     "usable_settings",
     "validated_settings",
 ]
+
+__getattr__ = imported_later(
+    __name__,
+    {
+        "averaging": ("Averager", "blend", "gate_statistic", "tail_classes"),
+        "parts": ("Parts", "parts_of"),
+    },
+)

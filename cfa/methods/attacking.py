@@ -1,19 +1,30 @@
 """Training attacks made of PGD: every image of a batch within the eps of its class."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import torch
-
-from cfa.attacks import PGD
 from cfa.config import RunConfig
 from cfa.methods.interface import Attacked, Batch, Model
 
-Kind = TypeVar("Kind", bound=PGD)
+if TYPE_CHECKING:
+    import torch
+
+    from cfa.attacks import PGD
+
+Kind = TypeVar("Kind", bound="PGD")
 
 
-def training_pgd(config: RunConfig, loss: str, kind: type[Kind] = PGD, **more: Any) -> Kind:  # type: ignore[assignment]
-    """Build PGD, or an attack around its step, with a run's settings of its training attack."""
+def training_pgd(config: RunConfig, loss: str) -> PGD:
+    """Build PGD with a run's settings of its training attack."""
+    from cfa.attacks import PGD
+
+    return around_pgd(PGD, config, loss)
+
+
+def around_pgd(kind: type[Kind], config: RunConfig, loss: str, **more: Any) -> Kind:
+    """Build an attack around PGD's step, with a run's settings of its training attack and its own."""
     own = config.attack
     return kind(
         norm=own.norm,

@@ -1,15 +1,15 @@
 """A method is one file: an objective, a training attack, a rule, its own settings, and what it asks for.
 
 Methods are values of :class:`Method`. Nothing outside a method's file asks for its name or kind: training
-calls its parts, and pages read what the run's manifest says of it.
+calls its parts, and pages read what the run's manifest says of it. Lists name methods without torch: what
+computes in a method's file imports it.
 """
+
+from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Generic, Literal, Protocol, TypeVar
-
-import torch
-from torch import Tensor, nn
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
 
 from cfa.config import WEIGHTS_KINDS, RunConfig, Settings, WeightsKind
 from cfa.errors import ConfigError
@@ -17,7 +17,11 @@ from cfa.methods.knobs import Knobs
 from cfa.methods.ranks import Alone, Ranks
 from cfa.methods.rules import Rule, State
 
-Model = Callable[[Tensor], Tensor]
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+Model = Callable[["Tensor"], "Tensor"]
 S = TypeVar("S", bound=Settings)
 T = TypeVar("T", bound=Settings)
 
@@ -122,13 +126,13 @@ class Sampler(Protocol):
         ...
 
 
-Build = Callable[[str], nn.Module]
+Build = Callable[[str], "nn.Module"]
 """Builds a network for the run's images by its name."""
 
-AddGradients = Callable[[], Tensor]
+AddGradients = Callable[[], "Tensor"]
 """Adds a batch's gradients to the weights at hand (as often as it is called), and returns its loss."""
 
-Gradients = Callable[[nn.Module, AddGradients], Tensor]
+Gradients = Callable[["nn.Module", AddGradients], "Tensor"]
 """Takes a model's gradients, by default with one call of the second; returns the loss to report."""
 
 
@@ -264,7 +268,7 @@ class Method(Generic[S]):
                 f"{', '.join(self.settings.model_fields) or 'it has none'}"
             )
 
-    def taking(self, settings: type[T]) -> "Method[T]":
+    def taking(self, settings: type[T]) -> Method[T]:
         """Return the same parts with further settings, to replace some: what another method is made of.
 
         Args:

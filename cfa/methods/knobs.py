@@ -1,16 +1,20 @@
 """Knobs: what a rule sets for an epoch, by name a value per class or per pair of classes."""
 
-from collections.abc import Iterator, Mapping
+from __future__ import annotations
 
-import torch
-from torch import Tensor
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
 
 from cfa.errors import ConfigError
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 EPS = "eps"
 
 
-class Knobs(Mapping[str, Tensor]):
+class Knobs(Mapping[str, "Tensor"]):
     """Values by name, of shape (classes,) or (classes, classes); ``eps`` is always among them.
 
     A rule gives them in float64 on the CPU; training reads them where :meth:`on` put them.
@@ -59,8 +63,10 @@ class Knobs(Mapping[str, Tensor]):
         """The knobs that have one value for each pair of classes."""
         return {name: value for name, value in self.items() if value.ndim == 2}
 
-    def on(self, device: torch.device) -> "Knobs":
+    def on(self, device: torch.device) -> Knobs:
         """Copy them to a device in training's precision, once an epoch."""
+        import torch
+
         dtype, cuda = torch.get_default_dtype(), device.type == "cuda"
         return Knobs(**{n: value.to(dtype).to(device, non_blocking=cuda) for n, value in self.items()})
 
@@ -71,5 +77,7 @@ class Knobs(Mapping[str, Tensor]):
 
 def constant(classes: int, **values: float) -> Knobs:
     """Set each knob to one value for all classes."""
+    import torch
+
     ones = torch.ones(classes, dtype=torch.float64)
     return Knobs(**{name: ones * value for name, value in values.items()})

@@ -1,8 +1,11 @@
 """Who shares a batch: alone in one process, or several processes that each have a part of it."""
 
-from typing import Protocol
+from __future__ import annotations
 
-from torch import Tensor
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class Ranks(Protocol):

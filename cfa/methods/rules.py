@@ -5,15 +5,18 @@ data set, so it is tested with a table of numbers and drawn in the dashboard for
 the CPU, in float64 or whole numbers.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Protocol
 
 from cfa.methods.knobs import Knobs, constant
 
-State = Mapping[str, Tensor]
+if TYPE_CHECKING:
+    from torch import Tensor
+
+State = Mapping[str, "Tensor"]
 
 TRAINING = "training"
 VALIDATION_CLEAN = "validation-clean"

@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from cfa.notation import CLEAN
 from cfa.runs.evaluations import Evaluation, read_evaluations, settings_of
 from cfa.runs.folder import RunFolder
 from cfa.runs.rows import Scores
 from cfa.weights_identity import WeightsIdentity, read_identity
 
-CLEAN = "clean"
 EXACT = "float32"
 REFERENCE = "reference"  # how AutoAttack runs unless told otherwise
 _NOT_SETTINGS = ("eps", "eps_sweep", "mode", "batch_size", "seed", "package")

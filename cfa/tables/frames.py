@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cfa.runs.choice import CLEAN, Measured, clean_beside, measured
+from cfa.notation import CLEAN
+from cfa.runs.choice import Measured, clean_beside, measured
 from cfa.runs.evaluations import Evaluation
 from cfa.runs.folder import RunFolder
 from cfa.runs.rows import Epoch, KnobValues, Scores

@@ -302,7 +302,8 @@ def _of_evaluations() -> dict[str, list[Callable[[], object]]]:
     ]
     made["make_again"] = [lambda: image_outcomes.make_again(found[0], pictures)]
     made |= {
-        kind: [lambda k=kind, e=e: called[k](e) for _, e in pairs] for kind in ("is_sweep", "finds_minimum")
+        "is_sweep": [lambda e=e: called["is_sweep"](e) for _, e in pairs],
+        "finds_minimum": [lambda r=r, e=e: called["finds_minimum"](r, e) for r, e in pairs],
     }
     made["sweep_scores"] = [lambda: budgets.sweep_scores(pairs)]
     made["smallest_perturbations"] = [lambda f=f: budgets.smallest_perturbations(f) for f in found]

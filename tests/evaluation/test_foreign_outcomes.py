@@ -10,8 +10,9 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from cfa.errors import CfaError, StoreError
-from cfa.evaluation import EvaluationPlan, evaluate_weights, load_adversarial, reproduce
+from cfa.evaluation import EvaluationPlan, evaluate_weights, load_adversarial
 from cfa.evaluation.adversarial import AdversarialIndex
+from cfa.evaluation.reproduce import reproduce
 from cfa.progress import Observer
 from cfa.runs.evaluations import Evaluation, read_evaluation, save_columns
 from cfa.runs.folder import RunFolder

@@ -4,14 +4,14 @@ Wei et al., CFA: Class-wise Calibrated Fair Adversarial Training, CVPR 2023. Wei
 training, and every run keeps them: FAWA is what CFA's methods are reported with, and no part of the rule.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Self, TypeVar
 
 import pydantic
-import torch
 from pydantic import BeforeValidator, Field
-from torch import Tensor
 
 from cfa.config import RunConfig, Settings
 from cfa.methods.catalogue.fat import FAT, FatSettings
@@ -21,6 +21,9 @@ from cfa.methods.interface import Method, OfficialArgument
 from cfa.methods.knobs import Knobs
 from cfa.methods.rules import TRAINING, ClassStats, Rule, State
 from cfa.notation import Number, parse_fraction, read_budget
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 SOURCE = "Wei et al., CFA: Class-wise Calibrated Fair Adversarial Training, CVPR 2023"
 YEAR = 2023
@@ -116,11 +119,15 @@ class Calibration:
 
     def initial(self, classes: int) -> tuple[State, Knobs]:
         """Return no state and uniform knobs."""
+        import torch
+
         uniform = torch.ones(classes, dtype=torch.float64)
         return {}, self._knobs(uniform * self.eps, uniform * (self.beta or 0))
 
     def __call__(self, state: State, stats: ClassStats) -> tuple[State, Knobs]:
         """Calibrate once the warm-up is over."""
+        import torch
+
         if stats.epoch < self.warmup_epochs:
             return self.initial(len(stats.class_counts))
         t = stats.seen[TRAINING].accuracy

@@ -4,9 +4,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from cfa.attacks import FriendlyPGD, OfficialFriendlyPGD
 from cfa.config import RunConfig, Settings
-from cfa.methods.attacking import WithinEps, training_pgd
+from cfa.methods.attacking import WithinEps, around_pgd
 from cfa.methods.catalogue.pgd_at import PGD_AT, adversarial_cross_entropy
 from cfa.methods.interface import Method, OfficialArgument
 from cfa.methods.rules import Uniform
@@ -26,8 +25,10 @@ class FatSettings(Settings):
 
 def friendly_attack(settings: FatSettings, config: RunConfig) -> WithinEps:
     """Build the attack that stops early, with the official code's loop where that is asked for."""
+    from cfa.attacks import FriendlyPGD, OfficialFriendlyPGD
+
     kind = OfficialFriendlyPGD if config.train.official_passes else FriendlyPGD
-    return WithinEps(training_pgd(config, "cross-entropy", kind, tau=settings.tau))
+    return WithinEps(around_pgd(kind, config, "cross-entropy", tau=settings.tau))
 
 
 FAT = Method(

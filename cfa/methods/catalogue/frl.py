@@ -4,12 +4,12 @@ Xu et al., "To be Robust or to be Fair", ICML 2021; formulas as in the authors' 
 utils_frl2.py: reweighting and re-margining, the variant that later papers compare with).
 """
 
-from dataclasses import dataclass
-from typing import Annotated
+from __future__ import annotations
 
-import torch
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
 from pydantic import Field
-from torch import Tensor
 
 from cfa.config import RunConfig
 from cfa.methods.attacking import WithinEpsBySharedSteps, training_pgd
@@ -18,6 +18,9 @@ from cfa.methods.interface import Attacked, Batch, Loss, Method, Model
 from cfa.methods.knobs import Knobs
 from cfa.methods.rules import VALIDATION_CLEAN, VALIDATION_ROBUST, ClassStats, State
 from cfa.notation import Number
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class FrlSettings(TradesSettings):
@@ -92,6 +95,8 @@ class FairConstraints:
 
     def initial(self, classes: int) -> tuple[State, Knobs]:
         """Return multipliers of 0 and the uniform knobs that they mean."""
+        import torch
+
         zero = torch.zeros(classes, dtype=torch.float64)
         state = {"clean": zero, "boundary": zero.clone(), "eps": zero.clone()}
         return state, self._knobs(state)

@@ -1,7 +1,5 @@
 """PGD-AT: cross-entropy on PGD examples."""
 
-import torch.nn.functional as F
-
 from cfa.methods.attacking import WithinEps, training_pgd
 from cfa.methods.interface import Attacked, Batch, Loss, Method, Model, NoSettings
 from cfa.methods.rules import Uniform
@@ -9,6 +7,8 @@ from cfa.methods.rules import Uniform
 
 def adversarial_cross_entropy(model: Model, batch: Batch, attacked: Attacked) -> Loss:
     """Return CE(f(x_adv), y) (Madry et al. 2018, eq. 2.1)."""
+    from torch.nn import functional as F
+
     logits_adv = model(attacked.x_adv)
     return Loss(per_sample=F.cross_entropy(logits_adv, batch.y, reduction="none"), logits_adv=logits_adv)
 

@@ -1,12 +1,11 @@
 """TRADES: clean cross-entropy, and how far predictions move under attack."""
 
-from typing import Annotated
+from __future__ import annotations
 
-import torch.nn.functional as F
+from typing import TYPE_CHECKING, Annotated
+
 from pydantic import Field
-from torch import Tensor
 
-from cfa.attacks import kl_divergence
 from cfa.config import Settings
 from cfa.methods.attacking import WithinEps, training_pgd
 from cfa.methods.interface import (
@@ -21,6 +20,9 @@ from cfa.methods.interface import (
 )
 from cfa.methods.rules import Uniform
 from cfa.notation import Number
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class TradesSettings(Settings):
@@ -38,6 +40,10 @@ def clean_and_robust(model: Model, batch: Batch, attacked: Attacked) -> tuple[Te
 
     The target f(x) keeps its gradient, as in the authors' code, and comes from the same forward pass.
     """
+    from torch.nn import functional as F
+
+    from cfa.attacks import kl_divergence
+
     logits = model(batch.x)
     logits_adv = model(attacked.x_adv)
     clean = F.cross_entropy(logits, batch.y, reduction="none")
