@@ -3,6 +3,7 @@
 Each row runs in a process of its own, which says afterwards what it has loaded.
 """
 
+import json
 import os
 import subprocess
 import sys
@@ -16,15 +17,19 @@ HEAVY = ("torch", "torchvision", "torchattacks", "pyautoattack", "matplotlib", "
 RUNS = ("shipped-trades-s0", "shipped-trades-cfa-s0")
 
 
-def loaded(code: str, home: Path) -> list[str]:
-    """Run a code here, and say which heavy packages it loaded."""
-    says = f"import sys\n{code}\nprint(*sorted(set({HEAVY!r}) & set(sys.modules)))"
+def loaded(code: str, home: Path) -> dict[str, str]:
+    """Run a code here, and say which heavy packages it loaded, each with the line that did."""
+    whole = (
+        f"import json, sys\nfrom tests.support.heavy_imports import FirstImports\n"
+        f"first = FirstImports({HEAVY!r})\n{code}\nprint(json.dumps(first.found))"
+    )
     environment = {**os.environ, "CFA_HOME": str(home), "PYTHONPATH": str(PROJECT)}
     done = subprocess.run(
-        (sys.executable, "-c", says), cwd=home, env=environment, capture_output=True, text=True, timeout=120
+        (sys.executable, "-c", whole), cwd=home, env=environment, capture_output=True, text=True, timeout=120
     )
     assert done.returncode == 0, done.stderr
-    return done.stdout.splitlines()[-1].split()
+    found: dict[str, str] = json.loads(done.stdout.splitlines()[-1])
+    return found
 
 
 def commanded(words: str) -> str:
@@ -46,6 +51,7 @@ LOOKING = {
     "runs": commanded("runs"),
     "jobs": commanded("jobs"),
     "methods": commanded("methods"),
+    "one method": commanded("methods trades-cfa"),
     "compare": commanded(f"compare {RUNS[1]} --baseline {RUNS[0]}"),
     "export": commanded(f"export {RUNS[0]} --out exported"),
     "Home": visited(("home", {})),
@@ -59,9 +65,8 @@ LOOKING = {
 
 @pytest.mark.parametrize("what", LOOKING)
 def test_what_only_looks_loads_nothing_that_computes(what: str, tmp_path: Path) -> None:
-    assert loaded(LOOKING[what], tmp_path) == []
+    assert loaded(LOOKING[what], tmp_path) == {}
 
 
-def test_what_computes_is_seen_to() -> None:
-    code = "import cfa\ncfa.train"
-    assert "torch" in loaded(code, PROJECT)
+def test_what_computes_is_named(tmp_path: Path) -> None:
+    assert loaded("from cfa import api", tmp_path)["torch"].startswith("cfa/")
