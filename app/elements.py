@@ -220,7 +220,8 @@ def evaluation_title(evaluation: evaluated.Evaluation, old: Collection[str] = ()
     checkpoint = "" if evaluation.checkpoint == "file" else f", {evaluation.checkpoint}"
     epoch = f" of epoch {evaluation.epoch}, in no table" if evaluation.id in old else ""
     whose = f"{title} weights{checkpoint}{epoch}"
-    parts = [wording.moment(evaluation.created), words, f"{images:,} images", whose, evaluation.arithmetic]
+    measured_on = f"{images:,} images of {evaluation.dataset}"
+    parts = [wording.moment(evaluation.created), words, measured_on, whose, evaluation.arithmetic]
     return " · ".join(part for part in parts if part)
 
 

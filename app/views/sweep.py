@@ -35,8 +35,9 @@ class Swept:
     def title(self) -> str:
         """Say whose weights these are."""
         weights = charts.WEIGHTS_TITLES.get(self.evaluation.weights, self.evaluation.weights)
+        last = ", last checkpoint" if self.evaluation.checkpoint == "last" else ""
         epoch = f" of epoch {self.evaluation.epoch}" if self.old else ""
-        return f"{self.run.name} · {weights}{epoch}"
+        return f"{self.run.name} · {weights}{last}{epoch}"
 
 
 # --- what to show ---------------------------------------------------------------------------------
@@ -103,10 +104,11 @@ def follow(key: str) -> None:
 
 
 def that_counts(found: list[Swept]) -> list[Swept]:
-    """Keep, of each run and kind of weights, the one on most images, the newest of equals."""
-    kept: dict[tuple[str, str], Swept] = {}
+    """Keep, of all of the same weights and data set, the one on most images, the newest of equals."""
+    kept: dict[tuple[str, ...], Swept] = {}
     for swept in found:  # newest first
-        key = (swept.run.id, swept.evaluation.weights)
+        evaluation = swept.evaluation
+        key = (swept.run.id, evaluation.dataset, evaluation.weights, evaluation.checkpoint)
         if key not in kept or swept.evaluation.images > kept[key].evaluation.images:
             kept[key] = swept
     return list(kept.values())
@@ -121,6 +123,7 @@ def show_sweeps(found: list[Swept]) -> None:
     if not sweeps:
         st.caption("None of these evaluations has several budgets: write some into 'eps sweep' on Evaluate.")
         return
+    sweeps = of_one_data_set(sweeps, "sweep_data")
     attack, norm = choose_attack(sweeps)
     alike = that_counts([swept for swept in sweeps if (attack, norm) in attacks_of(swept)])
     per_class, summary = budgets.sweep_scores([(swept.run, swept.evaluation) for swept in alike])
@@ -134,7 +137,7 @@ def show_sweeps(found: list[Swept]) -> None:
             f"{wording.attack_title(attack)}: mean and worst class",
             "sweep_mean_worst",
             charts.mean_and_worst_over_eps(named, colours, unit),
-            f"{CUMULATIVE} Clean images are eps 0.",
+            f"{CUMULATIVE} Clean images are eps 0. On {alike[0].evaluation.dataset}.",
         )
     )
     grouped = with_group(per_class, alike)
@@ -153,6 +156,15 @@ def show_sweeps(found: list[Swept]) -> None:
     downloads(
         (("Per-class CSV", per_class, "sweep_per_class.csv"), ("Summary CSV", summary, "sweep_summary.csv"))
     )
+
+
+def of_one_data_set(found: list[Swept], key: str) -> list[Swept]:
+    """Let the data set be chosen where there are several: curves of two are never in one chart."""
+    names = list(dict.fromkeys(swept.evaluation.dataset for swept in found))
+    if len(names) > 1:
+        chosen = st.selectbox("Data set", names, key=key, bind="query-params")
+        return [swept for swept in found if swept.evaluation.dataset == chosen]
+    return found
 
 
 def attacks_of(swept: Swept) -> list[tuple[str, str]]:
@@ -174,10 +186,10 @@ def choose_attack(sweeps: list[Swept]) -> tuple[str, str]:
 
 
 def with_group(frame: pd.DataFrame, found: list[Swept]) -> pd.DataFrame:
-    """Say which of the evaluations a row belongs to; each run has one of each kind of weights."""
-    of = {(swept.run.id, swept.evaluation.weights): swept for swept in found}
-    pairs = list(zip(frame["run_id"], frame["weights"], strict=True))
-    return frame.assign(group=[of[pair].key for pair in pairs], series=[of[pair].title for pair in pairs])
+    """Say which of the evaluations a row belongs to; on one data set each weights have one."""
+    of = {(one.run.id, one.evaluation.weights, one.evaluation.checkpoint): one for one in found}
+    rows = list(frame[["run_id", "weights", "checkpoint"]].itertuples(index=False, name=None))
+    return frame.assign(group=[of[row].key for row in rows], series=[of[row].title for row in rows])
 
 
 def unit_of(norm: str) -> charts.Unit:

@@ -1,5 +1,7 @@
 """Sweep: every budget of one run and of several, and the smallest perturbations."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -27,6 +29,20 @@ def test_sweep_compares_runs(example_home):
     summary = figures(app)[0]
     assert len(summary["data"]) == 4
     assert len({trace["line"]["color"] for trace in summary["data"]}) == 2
+
+
+def test_sweeps_of_two_data_sets_are_never_in_one_chart(own_home):
+    ours, other = method("trades-cfa"), method("pgd-at-cfa")
+    there = other.folder.path / "evaluations" / example_of(other, "sweep").id / "evaluation.json"
+    stored = json.loads(there.read_text())
+    there.write_text(json.dumps(stored | {"dataset": "inverted"}))
+    for dataset, run in (("fashion-mnist-mini", ours), ("inverted", other)):
+        app = open_page("sweep", runs=[ours.name, other.name], sweep_data=dataset)
+        assert app.selectbox(key="sweep_data").options == ["fashion-mnist-mini", "inverted"]
+        summary = figures(app)[0]
+        assert {trace["name"].partition(" · ")[0] for trace in summary["data"]} == {run.name}
+        assert f"Clean images are eps 0. On {dataset}." in words(app)
+        assert f"images of {dataset}" in words(app)
 
 
 def test_smallest_perturbations_count_what_has_none(example_home):
