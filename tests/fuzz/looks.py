@@ -135,8 +135,11 @@ def _command_jobs(place: Place) -> None:
 
 def _version(place: Place) -> int | None:
     """Return the version of a queue that is newer than this one; ``None`` of others and of what is none."""
+    file = place.home / "queue.sqlite"
+    if not file.is_file():  # of a pipe SQLite would wait for the other end
+        return None
     try:
-        address = f"{(place.home / 'queue.sqlite').as_uri()}?mode=ro"
+        address = f"{file.as_uri()}?mode=ro"
         with sqlite3.connect(address, uri=True) as connection:
             version = connection.execute("PRAGMA user_version").fetchone()[0]
     except sqlite3.Error:
