@@ -37,7 +37,7 @@ ALLOWED: dict[str, set[str]] = {
     "cfa.progress": set(),
     "cfa.weights_identity": set(),
     "cfa.statistics": set(),
-    "cfa.data": {"cfa.registry", "cfa.files", "cfa.typed_paths"},
+    "cfa.data": {"cfa.registry", "cfa.files", "cfa.typed_paths", "cfa.later"},
     "cfa.models": {"cfa.registry", "cfa.files", "cfa.weights_identity", "cfa.typed_paths"},
     "cfa.attacks": {"cfa.registry", "cfa.config", "cfa.notation"},
     "cfa.methods": {

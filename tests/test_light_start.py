@@ -58,6 +58,7 @@ LOOKING = {
     "Runs": visited(("runs", {}), ("runs", {"run": RUNS[0]})),
     "Monitor": visited(("monitor", {}), ("monitor", {"run": RUNS[1]})),
     "Compare": visited(("compare", {}), ("compare", {"runs": list(RUNS)})),
+    "Classes": visited(("classes", {}), ("classes", {"run": RUNS[0]})),
     "Sweep": visited(("sweep", {}), ("sweep", {"runs": [RUNS[0]]})),
     "Leaderboard": visited(("leaderboard", {})),
 }

@@ -4,6 +4,7 @@ Where the images lie in some folder, or images or network are somebody's code, n
 page: a person who may start opens them, by a button that names them.
 """
 
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -192,10 +193,6 @@ def test_images(found: ImageOutcomes, images: Sequence[int]) -> np.ndarray:
         NotLookedAt: They are in a folder, or somebody's code, that nobody has opened.
         CfaError: The data set is not here, or is another than the one that was evaluated.
     """
-    import torch
-
-    from cfa.data import to_float
-
     with _open(found):
         stored, labels = _test_part(found.evaluation.dataset_to_load)
     table = found.index.outcomes
@@ -206,15 +203,21 @@ def test_images(found: ImageOutcomes, images: Sequence[int]) -> np.ndarray:
             f"the test images of {found.evaluation.dataset} are not those that were evaluated; "
             "evaluate again to see images"
         )
-    return to_float(torch.from_numpy(stored[list(images)])).numpy()
+    shown: np.ndarray = stored[list(images)].astype(np.float32) / 255
+    return shown
 
 
 @st.cache_resource(max_entries=3, show_spinner="Loading test images")
 def _test_part(dataset: str) -> tuple[np.ndarray, np.ndarray]:
-    from cfa.data import load_dataset
+    from cfa.data import read_test_part
 
-    loaded = load_dataset(dataset, store().data_folder)
-    return loaded.test_images.numpy(), loaded.test_labels.numpy()
+    return read_test_part(dataset, store().data_folder)
+
+
+@looks
+def answers_at_once() -> bool:
+    """Tell whether a model can be asked without loading torch first."""
+    return "torch" in sys.modules
 
 
 @looks

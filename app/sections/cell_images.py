@@ -151,7 +151,7 @@ def ask_model(
     found: image_outcomes.ImageOutcomes, originals: np.ndarray, adversarial: list[np.ndarray]
 ) -> tuple[np.ndarray | None, np.ndarray | None]:
     """Return the model's probabilities before and after; ``None`` where it cannot be asked."""
-    if not found.weights_kept:
+    if not found.weights_kept or not (image_outcomes.answers_at_once() or asked_to()):
         return None, None
     try:
         before = image_outcomes.probabilities(found, originals)
@@ -159,6 +159,18 @@ def ask_model(
     except errors.CfaError as error:
         st.caption(f"The model cannot be asked for its probabilities: {elements.sentence(error)}")
         return None, None
+
+
+def asked_to() -> bool:
+    """Offer to ask the model; tell whether somebody wants it."""
+    return st.button(
+        "Ask the model",
+        icon=":material/neurology:",
+        key="ask_model",
+        help="What it takes each image for, before and after the attack. The first question after the "
+        "dashboard was started loads PyTorch, which takes some seconds and 0.5 GB of memory; all further "
+        "ones are answered at once.",
+    )
 
 
 def picture_title(found: image_outcomes.ImageOutcomes, picture: attacked_images.Picture) -> str:

@@ -1,22 +1,13 @@
 """Data sets, stratified seeded splits and device-resident batches."""
 
-from cfa.data.batches import (
-    Images,
-    Offsets,
-    apply_offsets,
-    augment,
-    batch_slices,
-    clean_batches,
-    draw_offsets,
-    to_float,
-)
+from typing import TYPE_CHECKING
+
+from cfa.data.augmentation import NO_AUGMENTATION, Augmentation
 from cfa.data.cifar import load_cifar10, load_cifar100
 from cfa.data.datasets import (
     DATASETS,
     FOLDER,
     LONG_TAIL,
-    NO_AUGMENTATION,
-    Augmentation,
     Dataset,
     DatasetInfo,
     DatasetLoader,
@@ -27,6 +18,7 @@ from cfa.data.datasets import (
     fingerprint,
     full_name,
     load_dataset,
+    read_test_part,
     refuse_missing,
     usual_imbalance_ratio,
 )
@@ -38,6 +30,19 @@ from cfa.data.splits import Split, long_tailed, long_tailed_counts, long_tailed_
 from cfa.data.stl10 import load_stl10
 from cfa.data.svhn import load_svhn
 from cfa.data.tiny_imagenet import load_tiny_imagenet
+from cfa.later import imported_later
+
+if TYPE_CHECKING:
+    from cfa.data.batches import (
+        Images,
+        Offsets,
+        apply_offsets,
+        augment,
+        batch_slices,
+        clean_batches,
+        draw_offsets,
+        to_float,
+    )
 
 import cfa.data.catalogue  # isort: skip  # noqa: F401 - fills DATASETS
 
@@ -78,9 +83,20 @@ __all__ = [
     "long_tailed_counts",
     "long_tailed_split",
     "read_idx",
+    "read_test_part",
     "refuse_missing",
     "scan_folder",
     "stratified_split",
     "to_float",
     "usual_imbalance_ratio",
 ]
+
+__getattr__ = imported_later(
+    __name__,
+    {
+        "batches": (
+            *("Images", "Offsets", "apply_offsets", "augment", "batch_slices", "clean_batches"),
+            *("draw_offsets", "to_float"),
+        )
+    },
+)

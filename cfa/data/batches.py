@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from cfa.data.datasets import Augmentation
+from cfa.data.augmentation import Augmentation
 
 
 @dataclass(frozen=True, eq=False)

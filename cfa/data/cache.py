@@ -4,6 +4,8 @@ A file is the whole one or none: it is written beside and renamed, and whoever r
 fingerprint of what was read with the one that was written.
 """
 
+from __future__ import annotations
+
 import contextlib
 import hashlib
 import json
@@ -11,17 +13,19 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import safetensors
-import safetensors.torch
-import torch
-from torch import Tensor
 
-from cfa.data.datasets import Augmentation, Dataset
+from cfa.data.augmentation import Augmentation
+from cfa.data.datasets import Dataset
 from cfa.data.images import Format
 from cfa.data.storable_names import shown
 from cfa.errors import DataError, StoreError
 from cfa.files import replacing
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 SUFFIX = ".safetensors"
 STALE_SECONDS = 3600.0  # a temporary file this old has no writer any more
@@ -123,10 +127,13 @@ def files_digest(root: Path, header: object, parts: Iterable[Iterable[Path]]) ->
 
 def read_decoded(file: Path) -> Decoded | None:
     """Read decoded images; ``None`` where there are none, or the file is damaged: they are decoded anew."""
+    import safetensors.torch
+    import torch
+
     if not file.is_file():
         return None
     try:
-        with safetensors.safe_open(file, framework="pt") as opened:
+        with safetensors.safe_open(file, framework="np") as opened:
             metadata = opened.metadata() or {}
         tensors = safetensors.torch.load_file(file)
         images = tensors.pop(IMAGES)
@@ -140,7 +147,7 @@ def read_decoded(file: Path) -> Decoded | None:
 def cached_format(file: Path) -> tuple[int, Format] | None:
     """Read number and shape of decoded images without reading them."""
     try:
-        with safetensors.safe_open(file, framework="pt") as opened:
+        with safetensors.safe_open(file, framework="np") as opened:
             count, channels, side, _ = opened.get_slice(IMAGES).get_shape()
     except (safetensors.SafetensorError, OSError, ValueError):
         return None
@@ -150,7 +157,7 @@ def cached_format(file: Path) -> tuple[int, Format] | None:
 def cached_text(file: Path, name: str) -> str:
     """Read one text that was kept beside decoded images; empty where there is none."""
     try:
-        with safetensors.safe_open(file, framework="pt") as opened:
+        with safetensors.safe_open(file, framework="np") as opened:
             return str((opened.metadata() or {}).get(name, ""))
     except (safetensors.SafetensorError, OSError, ValueError):
         return ""
@@ -175,6 +182,8 @@ def write_decoded(
     Raises:
         DataError: The folder cannot be written.
     """
+    import safetensors.torch
+
     texts = {**(metadata or {}), "fingerprint": dataset.fingerprint, "name": dataset.name}
     try:
         file.parent.mkdir(parents=True, exist_ok=True)

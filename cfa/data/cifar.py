@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from cfa.data.datasets import Augmentation, Dataset
+from cfa.data.augmentation import Augmentation
+from cfa.data.datasets import Dataset
 from cfa.data.downloads import Download
 from cfa.data.published import Parsed, Parser, Published, load_published
 

@@ -1,41 +1,24 @@
 """What a data set is, and the registry of those that can be named."""
 
+from __future__ import annotations
+
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
+import numpy as np
 
+from cfa.data.augmentation import NO_AUGMENTATION, Augmentation
 from cfa.data.splits import long_tailed_counts
 from cfa.data.storable_names import LONGEST_DATASET, unstorable
 from cfa.errors import DataError, UnknownName
 from cfa.registry import Registry, instance_of
 from cfa.typed_paths import leads_to_folder, typed_path, whole_path
 
-
-@dataclass(frozen=True)
-class Augmentation:
-    """How training images are varied: a random crop after padding, and a random left-right flip.
-
-    Attributes:
-        crop_padding: pixels added on each side before cropping back; 0 means no crop.
-        padding_mode: ``constant`` pads with zeros (black), ``reflect`` mirrors the image.
-        flip: whether each image is mirrored left to right with probability 1/2.
-    """
-
-    crop_padding: int
-    padding_mode: Literal["constant", "reflect"]
-    flip: bool
-
-    def __post_init__(self) -> None:
-        """Refuse what no image can be padded by."""
-        if self.crop_padding < 0:
-            raise DataError(f"crop_padding={self.crop_padding} is negative; use 0 for no crop")
-        if self.padding_mode not in ("constant", "reflect"):
-            raise DataError(f"padding_mode={self.padding_mode!r} is unknown; use 'constant' or 'reflect'")
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 FOLDER = "folder"
@@ -48,8 +31,6 @@ IMBALANCE_RATIOS: Mapping[str, float] = {"cifar10": 50.0, "cifar100": 10.0, "tin
 """Largest over smallest class, as in RobustLT (CVPR 2026), whose three sets these are."""
 
 USUAL_IMBALANCE_RATIO = 10.0  # where nobody has set a custom: two of RobustLT's three
-
-NO_AUGMENTATION = Augmentation(crop_padding=0, padding_mode="constant", flip=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,6 +122,8 @@ class Dataset:
             )
 
     def _check_part(self, part: str, images: Tensor, labels: Tensor) -> None:
+        import torch
+
         where = f"the {part} part of data set {self.name!r}"
         if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[2] != images.shape[3]:
             raise DataError(
@@ -178,6 +161,9 @@ def fingerprint(*tensors: Tensor) -> str:
 
 DatasetLoader = Callable[[Path], Dataset]
 """Takes the folder in which downloaded data sets live."""
+
+TestPart = tuple[np.ndarray, np.ndarray]
+"""Images of a test part, uint8, shape (images, channels, side, side), and their classes, int64."""
 
 
 @dataclass(frozen=True)
@@ -234,12 +220,14 @@ class DatasetSource:
         download: fetches it into the folder and reports how far it is; None where there is nothing to fetch.
         check: raises, with the sentence that loading would end with, where one look shows that it cannot be
             loaded; None where that takes more than a look.
+        test_part: reads the test part alone, without torch; None where all of it has to be loaded for that.
     """
 
     load: DatasetLoader
     describe: Callable[[Path], DatasetInfo] | None = None
     download: Callable[[Path, Report], None] | None = None
     check: Callable[[], None] | None = None
+    test_part: Callable[[Path], TestPart] | None = None
 
     def __call__(self, folder: Path) -> Dataset:
         """Load the data set."""
@@ -294,7 +282,7 @@ def _long_tail(base: str, source: DatasetSource) -> DatasetSource:
             info, name=info.name + LONG_TAIL, title=title, train_images=left, imbalance_ratio=ratio
         )
 
-    return DatasetSource(load, describe, source.download, source.check)
+    return DatasetSource(load, describe, source.download, source.check, source.test_part)
 
 
 DATASETS = Datasets(
@@ -319,6 +307,20 @@ def load_dataset(name: str, folder: Path) -> Dataset:
         DataError: it is missing or broken, or a user's loader returned something else.
     """
     return _loaded(name, DATASETS[name], folder)
+
+
+def read_test_part(name: str, folder: Path) -> TestPart:
+    """Read the test images of the data set called ``name``, and their classes, to be looked at.
+
+    Raises:
+        UnknownName: nothing is registered or importable under this name.
+        DataError: it is missing or broken, or a user's loader returned something else.
+    """
+    source = DATASETS[name]
+    if source.test_part is not None:
+        return source.test_part(folder)
+    loaded = _loaded(name, source, folder)
+    return loaded.test_images.numpy(), loaded.test_labels.numpy()
 
 
 def refuse_missing(name: str) -> None:

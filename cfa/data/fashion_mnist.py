@@ -1,5 +1,7 @@
 """Fashion-MNIST (Xiao, Rasul and Vollgraf 2017): whole from a folder, and a part that is embedded."""
 
+from __future__ import annotations
+
 import functools
 import http.client
 import os
@@ -11,15 +13,20 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from cfa.data.datasets import Augmentation, Dataset, DatasetInfo, DatasetSource
+from cfa.data.augmentation import Augmentation
+from cfa.data.datasets import Dataset, DatasetInfo, DatasetSource, TestPart
 from cfa.data.idx import read_idx
 from cfa.data.published import how_to_get
 from cfa.errors import DataError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Array = np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
 
 CLASS_NAMES = (
     "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat",
@@ -49,15 +56,25 @@ def load_fashion_mnist_mini(folder: Path) -> Dataset:
 
 @functools.lru_cache(maxsize=1)
 def _embedded() -> Dataset:
+    return _assemble(
+        "fashion-mnist-mini", _read_embedded("train_images", "train_labels", "test_images", "test_labels")
+    )
+
+
+def _embedded_test_part(folder: Path) -> TestPart:
+    images, labels = _read_embedded("test_images", "test_labels")
+    return images[:, None], labels.astype(np.int64)
+
+
+def _read_embedded(*names: str) -> list[Array]:
     try:
         # Opened here, because numpy leaves the file open where it turns out to be no archive.
         with EMBEDDED.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            parts = [arrays[key] for key in ("train_images", "train_labels", "test_images", "test_labels")]
+            return [arrays[name] for name in names]
     except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(
             f"the embedded {EMBEDDED.name} is damaged ({error}); install CFA Studio anew"
         ) from error
-    return _assemble("fashion-mnist-mini", parts)
 
 
 def load_fashion_mnist(folder: Path) -> Dataset:
@@ -116,7 +133,9 @@ def download_fashion_mnist(folder: Path) -> None:
             shutil.rmtree(workplace, ignore_errors=True)
 
 
-def _assemble(name: str, parts: list[np.ndarray[tuple[int, ...], np.dtype[np.uint8]]]) -> Dataset:
+def _assemble(name: str, parts: list[Array]) -> Dataset:
+    import torch
+
     train_images, train_labels, test_images, test_labels = (torch.from_numpy(part) for part in parts)
     return Dataset(
         name=name,
@@ -184,7 +203,7 @@ def _describe_whole(folder: Path) -> DatasetInfo:
     return _describe("fashion-mnist", "Fashion-MNIST", 60_000, available, way, DOWNLOAD_BYTES)
 
 
-MINI = DatasetSource(load_fashion_mnist_mini, _describe_mini)
+MINI = DatasetSource(load_fashion_mnist_mini, _describe_mini, test_part=_embedded_test_part)
 
 # Four files of 31 MB in all, fetched by torchvision, which tells nobody how far it is.
 WHOLE = DatasetSource(

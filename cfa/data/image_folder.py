@@ -5,19 +5,24 @@ shorter sides, at most 224. How each is brought to it, and what becomes of grey,
 said in `cfa.data.images`.
 """
 
+from __future__ import annotations
+
 import functools
 import hashlib
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from torch import Tensor
-
+from cfa.data.augmentation import Augmentation
 from cfa.data.cache import SUFFIX, cached_format, cached_text, files_digest, read_decoded, write_decoded
-from cfa.data.datasets import FOLDER, Augmentation, Dataset, DatasetInfo, DatasetSource, full_name
+from cfa.data.datasets import FOLDER, Dataset, DatasetInfo, DatasetSource, full_name
 from cfa.data.images import Survey, bits_used, decode_images, survey
 from cfa.data.listing import Listing, may_hold_images, require_folder, scan_folder
 from cfa.data.splits import stratified_split
 from cfa.errors import DataError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 TEST_FRACTION = 0.1
 TEST_SEED = 0

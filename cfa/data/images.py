@@ -9,6 +9,8 @@
 - A file is what its content says; formats that programs of others would have to open are not read.
 """
 
+from __future__ import annotations
+
 import contextlib
 import statistics
 import struct
@@ -20,15 +22,17 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import psutil
-import torch
 from PIL import Image, features
-from torch import Tensor
 
 from cfa.data.storable_names import shown
 from cfa.errors import DataError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")  # torchvision's
 LARGEST_SIDE = 224  # photographs would fill the memory; what networks for photographs take
@@ -166,6 +170,8 @@ def decode_images(files: Sequence[ImageFile], shape: Format, where: Path, bits: 
     Raises:
         DataError: An image is broken (it is named), or there is not enough memory for all of them.
     """
+    import torch
+
     require_memory(len(files), shape, where)
     images = np.empty((len(files), shape.channels, shape.side, shape.side), dtype=np.uint8)
 

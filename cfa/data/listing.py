@@ -11,19 +11,22 @@
 Whatever is not read is counted and told; what could be meant in two ways is refused.
 """
 
+from __future__ import annotations
+
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from cfa.data.images import EXTENSIONS
 from cfa.data.storable_names import shown, unstorable
 from cfa.errors import DataError
 from cfa.typed_paths import exists, leads_to_folder, whole_path
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 PARTS = {
     **dict.fromkeys(("train", "training"), "train"),
@@ -74,6 +77,8 @@ class Listing:
 
     def labels(self) -> tuple[Tensor, Tensor]:
         """Return the classes of both parts' files, int64."""
+        import torch
+
         train, test = (torch.tensor([label for label, _ in part]) for part in (self.train, self.test))
         return train.long(), test.long()
 

@@ -17,10 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 
+from cfa.data.augmentation import Augmentation
 from cfa.data.cache import SUFFIX, Content, keep_dataset, read_dataset
-from cfa.data.datasets import Augmentation, Dataset, DatasetInfo, DatasetSource, Report, no_report
+from cfa.data.datasets import Dataset, DatasetInfo, DatasetSource, Report, no_report
 from cfa.data.downloads import Download, fetch
 from cfa.errors import DataError
 
@@ -128,6 +128,8 @@ def load_published(published: Published, folder: Path, checksums: Mapping[str, s
         DataError: A file is missing and not to be had, has another checksum, or is in another format; or the
             decoded images cannot be kept.
     """
+    import torch
+
     if checksums is not None:
         published = dataclasses.replace(published, checksums=dict(checksums))
     stored = published.cache_file(folder)

@@ -1,13 +1,15 @@
 """Seeded splits of the training part into training and validation images, class by class."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Literal
 
 from cfa.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +40,8 @@ def stratified_split(
         ConfigError: ``val_fraction`` outside (0, 1).
         DataError: a class is absent, or would keep no training image.
     """
+    import torch
+
     if not 0.0 < val_fraction < 1.0:
         raise ConfigError(f"data.val_fraction={val_fraction} lies outside (0, 1); 0.02 to 0.1 is usual")
     generator = torch.Generator().manual_seed(seed)
@@ -78,6 +82,8 @@ def long_tailed(labels: Tensor, num_classes: int, imbalance_ratio: float, seed: 
     Raises:
         DataError: a class would be left without an image.
     """
+    import torch
+
     generator = torch.Generator().manual_seed(seed)
     labels = labels.cpu()
     counts = long_tailed_counts(torch.bincount(labels, minlength=num_classes).tolist(), imbalance_ratio)

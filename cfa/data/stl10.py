@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from cfa.data.datasets import Augmentation, Dataset
+from cfa.data.augmentation import Augmentation
+from cfa.data.datasets import Dataset
 from cfa.data.downloads import Download
 from cfa.data.published import Parsed, Published, load_published
 

@@ -6,6 +6,8 @@ true test part were never published. Classes are in the order of their wnids, as
 has them, so that labels fit weights made with it; their names are the first words of ``words.txt``.
 """
 
+from __future__ import annotations
+
 import contextlib
 import functools
 import hashlib
@@ -16,16 +18,18 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
-
+from cfa.data.augmentation import Augmentation
 from cfa.data.cache import SUFFIX, Content, files_digest, keep_dataset, read_dataset
-from cfa.data.datasets import Augmentation, Dataset, DatasetInfo, DatasetSource, Report, no_report
+from cfa.data.datasets import Dataset, DatasetInfo, DatasetSource, Report, no_report
 from cfa.data.downloads import Download, fetch, md5_of
 from cfa.data.images import EXTENSIONS, Format, ImageFile, ZippedImage, decode_images
 from cfa.data.published import how_to_get
 from cfa.errors import DataError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 NAME = "tiny-imagenet"
 ROOT = "tiny-imagenet-200"
@@ -248,6 +252,8 @@ def _decoded_once(stored: Path, listing: TinyImageNetFiles, where: Path) -> Data
 
 
 def _labels(part: Labelled) -> Tensor:
+    import torch
+
     return torch.tensor([label for label, _ in part], dtype=torch.int64)
 
 

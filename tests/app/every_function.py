@@ -287,6 +287,7 @@ def _of_evaluations() -> dict[str, list[Callable[[], object]]]:
     }
     made["outcomes"] = [lambda p=p: image_outcomes.outcomes(*p) for p in pairs]
     made["test_images"] = [lambda f=f: image_outcomes.test_images(f, [0]) for f in found]
+    made["answers_at_once"] = [image_outcomes.answers_at_once]
     made["probabilities"] = [
         lambda f=f: image_outcomes.probabilities(f, np.zeros(shape, np.float32)) for f in found
     ]

@@ -68,6 +68,20 @@ def test_shipped_runs_show_originals_and_make_nothing(dashboard, filled_home, tm
     assert not [item for item in app.button if item.label.startswith("Make")]
 
 
+def test_a_model_is_asked_at_once_or_by_a_press(own_home, monkeypatch):
+    def answers(app):
+        return [item for item in app.get("html") if "Ankle boot" in item.value or "Coat" in item.value]
+
+    app, _ = open_images(attack="pgd-20", true="Coat", predicted="Shirt")
+    assert len(answers(app)) == 8
+    monkeypatch.setattr(image_outcomes, "answers_at_once", lambda: False)
+    app, _ = open_images(attack="pgd-20", true="Coat", predicted="Shirt")
+    assert not answers(app)
+    app.button(key="ask_model").click().run()
+    assert_sound(app)
+    assert len(answers(app)) == 8
+
+
 def test_evaluations_from_before_have_classes_too(example_home):
     run = method("pgd-at")
     app = open_page("classes", run=run.name)
