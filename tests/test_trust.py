@@ -438,16 +438,35 @@ def test_a_name_that_two_copied_runs_carry_is_not_taken_for_code(cfa, home: Path
     assert not seen.exists()
 
 
+def pictures(place: Path) -> Path:
+    """Make a folder with eight images of two classes in either part."""
+    for part in ("train", "test"):
+        for name in ("cat", "dog"):
+            (place / "pictures" / part / name).mkdir(parents=True)
+            for number in range(4):
+                Image.new("L", (8, 8), 40 * number).save(place / "pictures" / part / name / f"{number}.png")
+    return place / "pictures"
+
+
+def test_a_folder_that_a_suite_names_is_read_where_the_suite_is_trusted(
+    cfa, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pictures(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    suite = tmp_path / "suite.toml"
+    suite.write_text(
+        'title = "t"\ndataset = "folder:pictures"\nmodel = "small-cnn"\nmethods = ["pgd-at"]\n'
+        '[settings]\n"train.epochs" = 1\n"train.batch_size" = 4\n"data.val_fraction" = 0.3\n'
+    )
+    assert "--trust-code" in cfa("suite", "run", str(suite), code=2).stderr
+    assert [job["state"] for job in cfa("suite", "run", str(suite), "--trust-code", "--json")] == ["done"]
+
+
 @pytest.mark.parametrize("command", [["evaluate", "gift", "--attack", "pgd-2"], ["resume", "gift"]])
 def test_a_folder_that_a_copied_run_names_is_not_read(
     command: list[str], cfa, home: Path, tmp_path: Path
 ) -> None:
-    private = tmp_path / "pictures"
-    for part in ("train", "test"):
-        for name in ("cat", "dog"):
-            (private / part / name).mkdir(parents=True)
-            for number in range(4):
-                Image.new("L", (8, 8), 40 * number).save(private / part / name / f"{number}.png")
+    private = pictures(tmp_path)
     store = Store.open(home)
     config = configure("pgd-at", "fashion-mnist-mini", model="small-cnn").model_copy(
         update={"dataset": f"folder:{private}"}

@@ -149,4 +149,7 @@ def report(
     headings, rows = reported.table()
     say(reported.title)
     print_table(rows, headings, "no runs")
+    for said in reported.left_out:
+        note(said)
+    say(reported.networks)
     say(f"{reported.progress}; percent, with the standard deviation over runs and 95 % intervals over images")

@@ -17,12 +17,12 @@ from cfa.suites.words import LARGEST_FILE, check_depth, check_dots
 
 
 def code_in(file: Path) -> tuple[str, ...]:
-    """Return the import names in a suite file, which are run only where a person trusts the file.
+    """Return import names and folders in a suite file, which are opened only where a person trusts the file.
 
     Raises:
         ConfigError: The file is missing or not TOML.
     """
-    return trust.import_names(_texts(_toml(file)))
+    return trust.outside_names(_texts(_toml(file)))
 
 
 def _texts(value: object) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import os
 import signal
 import subprocess
@@ -276,6 +277,50 @@ def test_the_report_is_the_mean_and_the_spread_over_seeds(mini, home, store, que
         assert line.worst_spread == pytest.approx(abs(worsts[0] - worsts[1]) / 2**0.5)
         assert line.worst_interval[0] <= line.worst <= line.worst_interval[1]
         assert line.published is None
+
+
+def test_seeds_on_other_images_are_left_out_and_named(mini, home, store, queue, cfa):
+    """A folder whose test images changed between two runs of a suite."""
+    suite = read_suite(mini()).model_copy(update={"seeds": (0, 1, 2), "methods": ("trades",), "init": {}})
+    suite = suite.model_copy(update={"evaluations": suite.evaluations[:1]})
+    for job in submit_suite(store, queue, suite, tag="t"):
+        queue.resume(job.id, foreground=True)
+        assert run_job(home, job.id) == 0
+    odd = store.find("mini-trades-s1")
+    for evaluation in read_evaluations(odd):
+        file = odd.path / "evaluations" / evaluation.id / "evaluation.json"
+        file.write_text(json.dumps(json.loads(file.read_text()) | {"test_fingerprint": "other"}))
+    report = report_suite(store, suite)
+    expected = {
+        (evaluation.weights, scores.attack): np.mean(
+            [
+                np.mean(np.array(same.correct) / np.array(same.total))
+                for run in store.runs()
+                if run.id != odd.id
+                for other in read_evaluations(run)
+                for same in other.scores
+                if (other.weights, same.attack) == (evaluation.weights, scores.attack)
+            ]
+        )
+        for evaluation in read_evaluations(odd)
+        for scores in evaluation.scores
+    }
+    for line, weights in zip(report.lines, ("online", "online", "ema", "ema"), strict=True):
+        assert (line.runs, line.planned) == (2, 3)
+        assert line.mean == pytest.approx(expected[weights, line.attack])
+        assert len(line.left_out) == 1
+        assert "mini-trades-s1 is not averaged with the others" in line.left_out[0]
+        assert "(other images)" in line.left_out[0]
+    assert report.markdown().count("mini\\-trades\\-s1") + report.markdown().count("mini-trades-s1") == 4
+
+
+def test_published_numbers_of_another_network_stand_beside_nothing(store: Store) -> None:
+    suite = read_suite(SUITES / "cfa-table2.toml")
+    other = suite.model_copy(update={"model": "small-cnn", "preset": "paper"})
+    ours, theirs = (report_suite(store, one) for one in (suite, other))
+    assert any(line.published for line in ours.lines if line.planned)
+    assert not any(line.published for line in theirs.lines if line.planned)
+    assert "Network: small-cnn" in theirs.markdown().replace("\\", "")
 
 
 def test_a_report_goes_to_markdown_and_csv_also_before_anything_ran(cfa, tmp_path):
