@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,8 +45,6 @@ class Dataset:
         train_labels: int64, shape (images,); ``test_labels`` likewise.
         augmentation: how training images of this data set are varied.
         test_only: there are no training images, on purpose: it can be evaluated on, not trained on.
-        fingerprint: sha256 over images and labels of both parts, as ``fingerprint`` computes it;
-            left empty, it is computed here.
         imbalance_ratio: largest over smallest training class that training is meant to thin the classes out
             to, by ``long_tailed_split``; 1 leaves them alone. The images here are always all of them.
         notes: what was taken for what when it was read, and what was left out, for people.
@@ -62,17 +61,14 @@ class Dataset:
     test_images: Tensor
     test_labels: Tensor
     augmentation: Augmentation = NO_AUGMENTATION
-    fingerprint: str = ""
     test_only: bool = False
     imbalance_ratio: float = 1.0
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        """Check both parts, then fill in the fingerprint."""
+        """Check both parts."""
         if (problem := unstorable(self.name, LONGEST_DATASET)) is not None:
             raise DataError(f"the data set's name {self.name!r:.80} {problem}; give it another")
-        if not isinstance(self.fingerprint, str):
-            raise DataError(f"the fingerprint of data set {self.name!r} is no text; leave it out")
         if len(self.class_names) < 2:
             raise DataError(f"data set {self.name!r} names {len(self.class_names)} classes; two are needed")
         for name in self.class_names:
@@ -85,9 +81,11 @@ class Dataset:
                 f"data set {self.name!r} trains on images of shape {tuple(self.train_images.shape[1:])} "
                 f"but tests on {tuple(self.test_images.shape[1:])}; bring both to one shape"
             )
-        if not self.fingerprint:
-            parts = (self.train_images, self.train_labels, self.test_images, self.test_labels)
-            object.__setattr__(self, "fingerprint", fingerprint(*parts))
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash images and labels of both parts; of other images it is another."""
+        return fingerprint(self.train_images, self.train_labels, self.test_images, self.test_labels)
 
     @property
     def test_fingerprint(self) -> str:

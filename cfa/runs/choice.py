@@ -78,6 +78,13 @@ class Measured:
         return (*self.row, self.evaluation.test_fingerprint, self.class_names, _canonical(self.settings))
 
     @property
+    def data(self) -> str:
+        """The fingerprint of the run's own data set, where that is what was measured on; else empty."""
+        manifest = self.run.manifest
+        own = self.evaluation.dataset_to_load == self.run.config.dataset
+        return manifest.data_fingerprint if manifest is not None and own else ""
+
+    @property
     def class_names(self) -> tuple[str, ...]:
         """Name the classes, as the evaluation knows them or else the run."""
         return tuple(self.evaluation.class_names) or self.run.class_names
@@ -157,15 +164,21 @@ def with_images_known(run: RunFolder, evaluations: Sequence[Evaluation]) -> list
 
 
 def _images_resolved(found: Sequence[Measured]) -> list[Measured]:
-    """Take measurements on images that are not known for ones on the oldest known ones, as within a run."""
+    """Take measurements on images that are not known for ones on the oldest known ones, as within a run.
+
+    Only those of runs that saw the same data: what is called alike may be other images altogether.
+    """
     oldest: dict[tuple[object, ...], str] = {}
+
+    def about(one: Measured) -> tuple[object, ...]:
+        return one.evaluation.dataset, one.class_names, one.data
+
     for one in sorted(found, key=lambda m: (m.evaluation.created, m.evaluation.id)):
         if tested := one.evaluation.test_fingerprint:
-            oldest.setdefault((one.evaluation.dataset, one.class_names), tested)
+            oldest.setdefault(about(one), tested)
     return [
         dataclasses.replace(one, evaluation=dataclasses.replace(one.evaluation, test_fingerprint=known))
-        if not one.evaluation.test_fingerprint
-        and (known := oldest.get((one.evaluation.dataset, one.class_names)))
+        if not one.evaluation.test_fingerprint and (known := oldest.get(about(one)))
         else one
         for one in found
     ]
@@ -199,8 +212,10 @@ def _differs(one: Measured, other: Measured) -> str:
     """Say in which way one is about other data; empty where nothing says so."""
     if one.class_names != other.class_names:
         return "other classes"
-    tested = {one.evaluation.test_fingerprint, other.evaluation.test_fingerprint} - {""}
-    return "other images" if len(tested) > 1 else ""
+    tested = {one.evaluation.test_fingerprint, other.evaluation.test_fingerprint}
+    if "" in tested:  # of one nobody knows: then the data that the runs saw decide, as far as they are known
+        tested = {one.data, other.data}
+    return "other images" if len(tested - {""}) > 1 else ""
 
 
 def told_apart(found: Sequence[Measured]) -> list[Measured]:

@@ -66,12 +66,19 @@ IMAGES, LABELS = parts()["train_images"], parts()["train_labels"]
         ({"name": "a" * 5_001}, "has 5,001 characters, and 5,000 at most are stored"),
         ({"name": "a\udcff"}, "is not UTF-8"),
         ({"name": "a\u202eb"}, "turns the direction of reading"),
-        ({"fingerprint": 5}, "the fingerprint of data set .* is no text"),
     ],
 )
 def test_what_is_no_data_set_is_refused(changes: dict, reason: str) -> None:
     with pytest.raises(DataError, match=reason):
         Dataset(**parts(**changes))
+
+
+def test_a_data_set_with_other_images_has_another_fingerprint() -> None:
+    """Also one that was made of another, whose fingerprint was asked for."""
+    one = Dataset(**parts())
+    inverted = dataclasses.replace(one, test_images=255 - one.test_images)
+    assert one.fingerprint != inverted.fingerprint
+    assert one.fingerprint == dataclasses.replace(inverted, test_images=one.test_images).fingerprint
 
 
 @pytest.mark.parametrize(

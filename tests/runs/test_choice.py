@@ -301,3 +301,23 @@ def test_images_that_are_not_known_are_the_oldest_known_ones(store) -> None:
     other = "fashion-mnist-mini (other images)"  # than the newest
     assert set(frame[frame["run_name"] == "old"]["dataset"]) == {other}
     assert {e["dataset"] for e in compare([old, changed], old, default_weights).entries} == {other}
+
+
+@pytest.mark.parametrize(
+    ("tested", "data", "alike"),
+    [("", "data", True), ("a", "data", True), ("a", "inverted", False), ("", "inverted", False)],
+    ids=["both old", "one new", "one new, of other data", "both old, of other data"],
+)
+def test_images_that_are_not_known_are_those_of_runs_that_saw_the_same_data(
+    store, tested: str, data: str, alike: bool
+) -> None:
+    """The shipped runs do not store their test images; others of that name are others."""
+    old, new = make_run(store, "old"), make_run(store, "new")
+    new.write_manifest(Manifest("", "", {}, "cpu", 1, data, CLASSES, (900,) * 10, (100,) * 10, {}))
+    evaluated(old, {"of": ALIKE, "n": 100, "created": "2025-01-01T00:00:00+00:00"})
+    evaluated(new, {"of": ALIKE, "n": 100, "test_fingerprint": tested})
+    if alike:
+        assert {entry["paired"] for entry in compare([old, new], old, default_weights).entries} == {True}
+    else:
+        with pytest.raises(ConfigError, match="share no test evaluation"):
+            compare([old, new], old, default_weights)
