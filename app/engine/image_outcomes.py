@@ -193,12 +193,16 @@ def test_images(found: ImageOutcomes, images: Sequence[int]) -> np.ndarray:
         NotLookedAt: They are in a folder, or somebody's code, that nobody has opened.
         CfaError: The data set is not here, or is another than the one that was evaluated.
     """
+    dataset, tested = found.evaluation.dataset_to_load, found.evaluation.test_fingerprint
     with _open(found):
-        stored, labels = _test_part(found.evaluation.dataset_to_load)
+        stored, labels, seen = _test_part(dataset)
+        if tested and tested != seen:  # a folder may have changed since it was read
+            _test_part.clear(dataset)
+            stored, labels, seen = _test_part(dataset)
     table = found.index.outcomes
     rows = np.searchsorted(table["image"], images)
     known = len(images) == 0 or max(images) < len(labels)
-    if not known or (labels[list(images)] != table["label"][rows]).any():
+    if (tested and tested != seen) or not known or (labels[list(images)] != table["label"][rows]).any():
         raise StoreError(
             f"the test images of {found.evaluation.dataset} are not those that were evaluated; "
             "evaluate again to see images"
@@ -208,10 +212,11 @@ def test_images(found: ImageOutcomes, images: Sequence[int]) -> np.ndarray:
 
 
 @st.cache_resource(max_entries=3, show_spinner="Loading test images")
-def _test_part(dataset: str) -> tuple[np.ndarray, np.ndarray]:
-    from cfa.data import read_test_part
+def _test_part(dataset: str) -> tuple[np.ndarray, np.ndarray, str]:
+    from cfa.data import fingerprint_of_arrays, read_test_part
 
-    return read_test_part(dataset, store().data_folder)
+    images, labels = read_test_part(dataset, store().data_folder)
+    return images, labels, fingerprint_of_arrays(images, labels)
 
 
 @looks

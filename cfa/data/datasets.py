@@ -150,10 +150,15 @@ class Dataset:
 
 def fingerprint(*tensors: Tensor) -> str:
     """Hash images and labels, shapes included, with sha256 (hexadecimal)."""
+    return fingerprint_of_arrays(*(tensor.cpu().contiguous().numpy() for tensor in tensors))
+
+
+def fingerprint_of_arrays(*arrays: np.ndarray) -> str:
+    """Hash images and labels as :func:`fingerprint` hashes tensors of them."""
     digest = hashlib.sha256()
-    for tensor in tensors:
-        digest.update(f"{tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        digest.update(tensor.cpu().contiguous().numpy().data)
+    for array in arrays:
+        digest.update(f"torch.{array.dtype} {tuple(array.shape)}\n".encode())
+        digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
 
 

@@ -76,7 +76,7 @@ def reproduce(
         )
     transfer = transfer_source(run, plan, device)
     positions = index.outcomes["image"].astype(np.int64)
-    rows = _rows_of(index, column, images, dataset, evaluation.id)
+    rows = _rows_of(index, column, images, dataset, evaluation)
     data = Images(dataset.test_images, dataset.test_labels).subset(torch.from_numpy(positions)).to(device)
     runner = Runner(
         loaded.model,
@@ -128,21 +128,23 @@ def remake(
 
 
 def _rows_of(
-    index: AdversarialIndex, column: str, images: np.ndarray, dataset: Dataset, evaluation_id: str
+    index: AdversarialIndex, column: str, images: np.ndarray, dataset: Dataset, evaluation: Evaluation
 ) -> np.ndarray:
     """Find images in the outcomes; refuse what those do not have, and the images of another test part."""
     label, positions = index.outcomes["label"], index.outcomes["image"].astype(np.int64)
     if column not in index.outcomes or column in ("image", "label", CLEAN):
         raise StoreError(
-            f"evaluation {evaluation_id} has no attack {column!r}, so no image of it is made again"
+            f"evaluation {evaluation.id} has no attack {column!r}, so no image of it is made again"
         )
     missing = np.setdiff1d(images, positions)
     if len(missing):
-        raise StoreError(f"evaluation {evaluation_id} is not of image {missing[0]}; name one of its own")
+        raise StoreError(f"evaluation {evaluation.id} is not of image {missing[0]}; name one of its own")
     test = dataset.test_labels.numpy()
-    if len(positions) and (positions.max() >= len(test) or (test[positions] != label).any()):
+    tested = evaluation.test_fingerprint
+    other = bool(tested) and tested != dataset.test_fingerprint
+    if other or (len(positions) and (positions.max() >= len(test) or (test[positions] != label).any())):
         raise StoreError(
-            f"the test images of {dataset.name} are not those of evaluation {evaluation_id}; evaluate again"
+            f"the test images of {dataset.name} are not those of evaluation {evaluation.id}; evaluate again"
         )
     return np.searchsorted(positions, images)
 

@@ -1,5 +1,6 @@
 """Outcomes that were copied from elsewhere may fit nothing beside them: their reader gets a sentence."""
 
+import dataclasses
 import re
 import shutil
 from collections.abc import Callable
@@ -143,6 +144,16 @@ def test_other_test_images_are_not_attacked_in_the_place_of_those_that_were(copi
     )
     with pytest.raises(StoreError, match="are not those of evaluation"):
         made_again(copied, "pgd-2", [0])
+
+
+def test_other_images_with_the_same_labels_are_not_attacked_either(copied) -> None:
+    run, evaluation = copied
+    inverted = dataclasses.replace(DATA, test_images=255 - DATA.test_images)
+    image = np.zeros(1, np.int64)
+    with pytest.raises(StoreError, match="are not those of evaluation"):
+        reproduce(run, evaluation, "pgd-2", image, inverted, CPU, Observer())
+    older = dataclasses.replace(evaluation, test_fingerprint="")  # does not know its images
+    assert len(reproduce(run, older, "pgd-2", image, inverted, CPU, Observer()).predicted) == 1
 
 
 PLANS: dict[str, dict[str, object]] = {

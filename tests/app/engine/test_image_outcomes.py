@@ -1,26 +1,33 @@
-"""An evaluation image by image."""
+"""The images that pages show are those that were evaluated."""
+
+import dataclasses
 
 import numpy as np
+import pytest
 
-from app.engine import evaluated, image_outcomes, snapshots
-from cfa.evaluation.outcomes import NOT_RUN
-from cfa.runs.evaluations import outcomes_file, save_columns
+from app.engine import image_outcomes
+from cfa.data import fingerprint_of_arrays, read_test_part
+from cfa.errors import StoreError
+from tests.app.views.examples import example_of, method
 
 
-def test_a_member_that_was_run_on_no_image_of_a_class_has_scores(own_home):
-    """What earlier members broke is left to no later one: a class may have no image left."""
-    every = [
-        image_outcomes.outcomes(run, evaluation)
-        for run in snapshots.usable_runs()
-        for evaluation in evaluated.evaluations(run)
-        if outcomes_file(run.folder, evaluation.id).exists()
-    ]
-    found, member = next((one, column) for one in every for column in one.columns if column.is_member)
-    table = dict(found.index.outcomes)
-    table[member.name] = np.where(table["label"] == 0, np.int16(NOT_RUN), table[member.name])
-    save_columns(outcomes_file(found.run.folder, found.evaluation.id), table)
-    rows = image_outcomes.outcomes(found.run, found.evaluation).scores([member])
-    assert rows["total"].iloc[0] == 0
-    assert np.isnan(rows["accuracy"].iloc[0])
-    ran = (table["label"] != 0) & (table[member.name] != NOT_RUN)
-    assert rows["total"].sum() == ran.sum() > 0
+@pytest.fixture
+def outcomes(example_home):
+    run = method("trades-cfa")
+    return image_outcomes.outcomes(run, example_of(run, "images"))
+
+
+def having_tested(found, fingerprint):
+    evaluation = dataclasses.replace(found.evaluation, test_fingerprint=fingerprint)
+    return dataclasses.replace(found, evaluation=evaluation)
+
+
+def test_images_are_shown_of_the_test_part_that_was_attacked_and_of_no_other(outcomes, tmp_path):
+    images, labels = read_test_part("fashion-mnist-mini", tmp_path)
+    wanted = outcomes.index.outcomes["image"][:3].tolist()
+    true, inverted = (fingerprint_of_arrays(part, labels) for part in (images, 255 - images))
+    for known in (true, ""):  # an older evaluation does not know its images
+        shown = image_outcomes.test_images(having_tested(outcomes, known), wanted)
+        np.testing.assert_array_equal(shown, images[wanted].astype(np.float32) / 255)
+    with pytest.raises(StoreError, match="are not those that were evaluated"):
+        image_outcomes.test_images(having_tested(outcomes, inverted), wanted)
