@@ -5,15 +5,22 @@
     [access]
     may_start = ["ana@example.org", "*@lab.example.org"]
 
-names those who may start, stop, change and delete. Everyone else who signs in may look.
+names those who may start, stop, change and delete, by the address that the provider says is theirs, or by the
+`sub` that it gives them. Everyone else who signs in may look. An address counts only where the provider says
+that it verified it; `provider_verifies = true` names one that never says so and gives addresses to nobody but
+their owners.
 """
 
 import fnmatch
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import streamlit as st
 
 from app import texts
+
+_ADDRESS = re.compile(r"[^@\s]+@[^@\s]+")  # with two of the sign, `*@ours` would stand for others' as well
 
 
 @dataclass(frozen=True)
@@ -40,11 +47,29 @@ def visitor() -> Visitor:
         return Visitor("", may_start=True)
     if not st.user.is_logged_in:
         return Visitor("", may_start=False)
-    name = str(st.user.get("email") or st.user.get("sub") or "")
-    trusted = st.user.get("email_verified") is not False  # an address that anybody could claim is none
-    patterns = st.secrets.get("access", {}).get("may_start", ())
-    named = any(fnmatch.fnmatchcase(name.lower(), str(pattern).lower()) for pattern in patterns)
-    return Visitor(name, may_start=trusted and named)
+    claims, settings = dict(st.user), st.secrets.get("access", {})
+    named = is_named(claims, settings.get("may_start", ()), settings.get("provider_verifies", False) is True)
+    return Visitor(str(claims.get("email") or claims.get("sub") or ""), may_start=named)
+
+
+def is_named(claims: Mapping[str, object], patterns: Iterable[object], provider_verifies: bool) -> bool:
+    """Tell whether what a provider says of somebody is among the names of those who may start.
+
+    Args:
+        claims: What it says: ``sub``, which it gives, ``email``, and ``email_verified``.
+        patterns: Addresses, in which * stands for anything, and whole ``sub``.
+        provider_verifies: Whether an address counts of which the provider does not say that it is verified.
+    """
+    address, verified = claims.get("email"), claims.get("email_verified")
+    # As text from providers that have no other claims; what is neither is as good as nothing.
+    trusted = verified is True or str(verified).lower() == "true" or (verified is None and provider_verifies)
+    known = address.lower() if isinstance(address, str) and trusted and _ADDRESS.fullmatch(address) else None
+    for pattern in map(str, patterns):
+        if "@" not in pattern and pattern == claims.get("sub"):
+            return True
+        if "@" in pattern and known is not None and fnmatch.fnmatchcase(known, pattern.lower()):
+            return True
+    return False
 
 
 def may_start() -> bool:

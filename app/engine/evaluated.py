@@ -8,10 +8,10 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from app.engine.snapshots import Run, usable_runs
+from app.engine.snapshots import Run, find_run, usable_runs
 from app.process.rights import looks
 from app.process.stamps import Stamps, evaluations_stamp
-from app.tables import Condition
+from app.tables import ComparedRun, Condition
 from cfa.errors import ConfigError, StoreError
 from cfa.evaluation import default_weights
 from cfa.methods import display_name
@@ -58,6 +58,13 @@ def _evaluations(path: str, stamp: Stamps) -> list[Evaluation]:
 def own_weights(run: Run) -> str:
     """Say which weights a run is reported with: FAWA for CFA if its gate ever opened, else online."""
     return default_weights(run.folder)
+
+
+@looks
+def reported_title(member: ComparedRun) -> str:
+    """Name a run's method with the weights that it is reported with: "TRADES + CFA" where the gate opened."""
+    run = find_run(member.run_id)
+    return display_name(member.method, own_weights(run) if run is not None else "online")
 
 
 @looks

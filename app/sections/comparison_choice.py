@@ -96,7 +96,7 @@ def choose(available: list[snapshots.Run]) -> Compared | None:
         disabled=not several,
         help="Runs that differ only in their seed are shown as one, with mean and standard deviation.",
     )
-    groups = tables.make_groups([run.member for run in runs], snapshots.method_title, merge_seeds=merge)
+    groups = tables.make_groups([run.member for run in runs], evaluated.reported_title, merge_seeds=merge)
     elements.say_what_is_not_here("baseline", [group.title for group in groups])
     baseline = first.selectbox(
         "Baseline",

@@ -81,7 +81,7 @@ def show_results(run: snapshots.Run) -> None:
     condition = st.selectbox(
         "Measured", found, format_func=lambda c: c.title, key="results_condition", bind="query-params"
     )
-    groups = tables.make_groups([run.member], snapshots.method_title, merge_seeds=False)
+    groups = tables.make_groups([run.member], evaluated.reported_title, merge_seeds=False)
     scores = tables.class_scores(condition.of(results.per_class), groups, training_settings.display_name)
     scores = scores.assign(group=scores["weights"])
     hardest = tables.hardest_classes(scores, "", MOST_CLASSES)

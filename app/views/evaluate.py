@@ -138,7 +138,7 @@ def show_results(chosen: list[snapshots.Run]) -> None:
     condition = st.selectbox(
         "Measured", found, format_func=lambda c: c.title, key="evaluate_condition", bind="query-params"
     )
-    groups = tables.make_groups([run.member for run in chosen], snapshots.method_title, merge_seeds=False)
+    groups = tables.make_groups([run.member for run in chosen], evaluated.reported_title, merge_seeds=False)
     elements.not_in_tables(results.left_out)
     scores = tables.class_scores(condition.of(results.per_class), groups, training_settings.display_name)
     hardest = tables.hardest_classes(scores, "", MOST_CLASSES)

@@ -77,7 +77,7 @@ def shipped_results() -> None:
         return
     measured = set(found[0].of(results.summary)["run_id"])
     alike = [run for run in shipped if run.id in measured]
-    groups = tables.make_groups([run.member for run in alike], snapshots.method_title, merge_seeds=True)
+    groups = tables.make_groups([run.member for run in alike], evaluated.reported_title, merge_seeds=True)
     seeds = evaluated.averaged(
         found[0].of(results.summary), {m.run_id: group.key for group in groups for m in group.members}
     )

@@ -333,10 +333,10 @@ def knob_card(run: snapshots.Run, knobs: pd.DataFrame, knob: calibration.DrawnKn
     value = wording.eps_255(knob.value or 0) if knob.card.unit else f"{knob.value or 0:g}"
     unit = charts.EPS if knob.card.unit else charts.Unit(knob.card.label)
     return elements.Card(
-        f"{texts.plain(knob.card.label)} per class",
+        f"{knob.card.label} per class",
         re.sub(r"\W", "_", f"monitor_{knob.name}"),
         charts.class_lines(knobs, knob.name, unit) if knob.varies else None,
-        texts.plain(f"{alike}{summary}".strip()),
+        f"{alike}{summary}".strip(),
         f"all classes have {value} in all epochs so far.",
     )
 

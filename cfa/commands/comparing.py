@@ -68,8 +68,7 @@ def compare(
 
 
 def _print_differences(entries: Sequence[Mapping[str, Any]]) -> None:
-    def points(value: float, ends: Sequence[float]) -> str:
-        return f"{100 * value:+.1f} [{100 * ends[0]:+.1f}, {100 * ends[1]:+.1f}]"
+    from cfa.tables.comparison import in_points
 
     data = several_data_sets(entries)
     rows = [
@@ -79,8 +78,8 @@ def _print_differences(entries: Sequence[Mapping[str, Any]]) -> None:
             *([entry["dataset"]] if data else []),
             entry["attack"],
             budget(entry),
-            points(entry["mean_difference"], entry["mean_difference_ci"]),
-            points(entry["worst_difference"], entry["worst_difference_ci"]),
+            in_points(entry["mean_difference"], entry["mean_difference_ci"]),
+            in_points(entry["worst_difference"], entry["worst_difference_ci"]),
             ", ".join(entry["classes_better"]) or "none",
             ", ".join(entry["classes_worse"]) or "none",
             _compared_images(entry),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -13,7 +14,7 @@ import numpy as np
 
 from cfa.data.augmentation import NO_AUGMENTATION, Augmentation
 from cfa.data.splits import long_tailed_counts
-from cfa.data.storable_names import LONGEST_DATASET, unstorable
+from cfa.data.storable_names import LONGEST_DATASET, as_seen, unstorable
 from cfa.errors import DataError, UnknownName
 from cfa.registry import Registry, instance_of
 from cfa.typed_paths import leads_to_folder, typed_path, whole_path
@@ -74,6 +75,11 @@ class Dataset:
         for name in self.class_names:
             if (problem := unstorable(name)) is not None:
                 raise DataError(f"the class {name!r:.80} of data set {self.name!r} {problem}; rename it")
+        repeated = [name for name, count in Counter(map(as_seen, self.class_names)).items() if count > 1]
+        if repeated:
+            raise DataError(
+                f"data set {self.name!r} has two classes that are both called {repeated[0]!r}; rename one"
+            )
         self._check_part("train", self.train_images, self.train_labels)
         self._check_part("test", self.test_images, self.test_labels)
         if self.train_images.shape[1:] != self.test_images.shape[1:]:

@@ -34,6 +34,11 @@ def unstorable(name: object, longest: int = LONGEST) -> str | None:
     return None
 
 
+def as_seen(name: str) -> str:
+    """Return a name as people see it, for whom spaces in a row are one and composed letters single ones."""
+    return unicodedata.normalize("NFC", " ".join(name.split()))
+
+
 def shown(name: object) -> str:
     """Write a name as it is, or escaped where it cannot be shown."""
     text = str(name)

@@ -4,7 +4,7 @@ import errno
 import os
 import re
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -107,12 +107,18 @@ class Database:
         )
         return [dict(zip(COLUMNS, row, strict=True)) for row in found]
 
-    def mirror(self, row: Mapping[str, Any]) -> None:
+    def mirror(self, connection: sa.Connection, job_id: str) -> None:
         """Copy a row's changing part to the job's folder; call it before the commit, so that order holds.
 
-        Args:
-            row: As :meth:`rows` gives it.
+        Raises:
+            StoreError: The row that was just written is not found: the file is damaged.
         """
+        row = next(iter(self.rows(connection, job_id)), None)
+        if row is None:
+            raise StoreError(
+                f"{self.path} is damaged: it does not find job {job_id}, which it has; remove it: the queue "
+                "is rebuilt from the job folders"
+            )
         folder = JobFolder.of(self.home, row["id"])
         if folder.path.is_symlink():
             return

@@ -102,7 +102,7 @@ class Queue:
             last = connection.execute(sa.select(sa.func.max(JOBS.c.position))).scalar()
             row["position"] = (last or 0.0) + 1
             connection.execute(JOBS.insert(), row)
-            self._database.mirror(self._database.rows(connection, job_id)[0])
+            self._database.mirror(connection, job_id)
         return self.get(job_id)
 
     def jobs(self) -> list[Job]:
@@ -156,7 +156,7 @@ class Queue:
                 return None
             started = {"state": "running", "ran_on": device, "started": now(), "host": socket.gethostname()}
             _update(connection, job.id, {**started, **_FRESH})
-            self._database.mirror(self._database.rows(connection, job.id)[0])
+            self._database.mirror(connection, job.id)
         return self.get(job.id)
 
     @staticmethod
@@ -250,7 +250,7 @@ class Queue:
             order.insert(target, job_id)
             for moved, position in zip(order, sorted(row.position for row in queued), strict=True):
                 _update(connection, moved, {"position": position})
-                self._database.mirror(self._database.rows(connection, moved)[0])
+                self._database.mirror(connection, moved)
         return self.get(job_id)
 
     def set_device(self, job_id: str, device: str | None) -> Job:
@@ -342,7 +342,7 @@ class Queue:
             if unchanged is not None and (row["started"], row["pid"]) != (unchanged.started, unchanged.pid):
                 return False
             _update(connection, job_id, values)
-            self._database.mirror(self._database.rows(connection, job_id)[0])
+            self._database.mirror(connection, job_id)
         return True
 
     def _job(self, row: Mapping[str, Any], states: Mapping[str, Any]) -> Job:

@@ -60,6 +60,8 @@ IMAGES, LABELS = parts()["train_images"], parts()["train_labels"]
         ({"test_labels": LABELS[:3].clamp(min=1)}, "test part .* no image of class 'ant'"),
         ({"train_images": IMAGES[:0], "train_labels": LABELS[:0]}, "no image of class 'ant'"),
         ({"class_names": ("ant",)}, "names 1 classes"),
+        ({"class_names": ("ant", "bee", "ant")}, "two classes that are both called 'ant'; rename one"),
+        ({"class_names": ("an ant", "bee", "an  ant")}, "two classes that are both called 'an ant'"),
         ({"class_names": ("ant", "bee", 3)}, "the class 3 of data set .* is no text but int"),
         ({"class_names": ("ant", "bee", "c" * 301)}, "has 301 characters, and 300 at most are stored"),
         ({"name": None}, "the data set's name None is no text but NoneType"),

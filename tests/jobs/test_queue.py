@@ -1,4 +1,5 @@
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -341,6 +342,29 @@ def test_a_run_is_told_what_becomes_of_its_training(queue: Queue, home: Path):
     run.write_status("finished", 3)
     queue.resume(job)
     assert run.status.state == "finished"
+
+
+def lose_the_index(file: Path) -> None:
+    """Empty the index of ids, as a bad block may: rows are listed, and none is found by its id."""
+    with sqlite3.connect(file) as connection:
+        (size,) = connection.execute("PRAGMA page_size").fetchone()
+        root = "SELECT rootpage FROM sqlite_master WHERE name = 'sqlite_autoindex_jobs_1'"
+        (page,) = connection.execute(root).fetchone()
+    leaf_without_cells = bytes([0x0A, 0, 0, 0, 0]) + size.to_bytes(2) + b"\0"
+    with file.open("r+b") as opened:
+        opened.seek((page - 1) * size)
+        opened.write(leaf_without_cells)
+
+
+def test_a_queue_that_does_not_find_what_it_lists_says_so(queue: Queue, home: Path):
+    submit(queue, "job")
+    lose_the_index(home / "queue.sqlite")
+    with pytest.raises(StoreError, match=r"queue\.sqlite is damaged: .*; remove it: the queue is rebuilt"):
+        queue.claim("cpu")
+    (home / "queue.sqlite").unlink()
+    claimed = queue.claim("cpu")
+    assert claimed is not None
+    assert claimed.title == "job"
 
 
 def test_reading_what_is_not_there(home: Path):

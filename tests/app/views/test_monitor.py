@@ -70,3 +70,11 @@ def test_a_refused_action_is_one_sentence(empty_home):
     next(item for item in app.button if item.key == f"pause_{job.id}").click().run()
     assert not app.exception
     assert job.id in errors(app)[0]
+
+
+def test_what_a_card_says_of_a_knob_is_shown_as_it_is_written(example_home):
+    app = open_page("monitor", run=next(r.name for r in snapshots.runs() if r.method == "trades-cfa"))
+    said = [item.value.replace("\\", "", 1) for item in app.caption if "A larger value" in item.value]
+    assert said
+    for item in app.caption:
+        assert "\\\\" not in item.value  # escaped once, and not again
