@@ -68,6 +68,14 @@ class Member:
         """Tell whether it asks for gradients; Square asks for logits alone."""
         return self.name != "square"
 
+    @property
+    def one_gradient_a_pass(self) -> bool:
+        """Tell whether it takes one gradient at most of a pass, before the next; FAB takes one a class.
+
+        The lean FAB-T goes on with passes of before.
+        """
+        return self.name != "fab" and not (self.name == "fab-t" and self.fast)
+
     def __call__(
         self,
         model: Model,

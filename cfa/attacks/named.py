@@ -226,6 +226,11 @@ def follows_gradients(attack: Attack | None) -> bool:
     return bool(getattr(attack, "follows_gradients", False))
 
 
+def one_gradient_a_pass(attack: Attack) -> bool:
+    """Tell whether an attack says that it takes one gradient at most of a pass, before the next pass."""
+    return bool(getattr(attack, "one_gradient_a_pass", False))
+
+
 def passes_of(attack: Attack | None, num_classes: int) -> int:
     """Return the forward passes that an image takes at most; a guess for attacks that do not say."""
     if attack is None:

@@ -45,6 +45,7 @@ class PGD:
 
     starts_per_image = True
     follows_gradients = True
+    one_gradient_a_pass = True
 
     def __post_init__(self) -> None:
         """Refuse a loss that is none."""

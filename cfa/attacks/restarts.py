@@ -27,6 +27,7 @@ class Restarts:
     survivors_only = True
     starts_per_image = True
     follows_gradients = True
+    one_gradient_a_pass = True
 
     def __call__(
         self,

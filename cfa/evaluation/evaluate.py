@@ -15,7 +15,7 @@ from torch import nn
 
 from cfa.data import Dataset, Images, to_float
 from cfa.errors import CheckpointError, ConfigError
-from cfa.evaluation.admission import LOOKED_AT, weights_as_needed
+from cfa.evaluation.admission import LOOKED_AT, WeightsTypes, weights_as_needed
 from cfa.evaluation.adversarial import save_outcomes
 from cfa.evaluation.class_order import class_names_finding
 from cfa.evaluation.conditions import ARITHMETIC, reported
@@ -27,6 +27,7 @@ from cfa.evaluation.reported_weights import default_weights
 from cfa.evaluation.runner import Runner
 from cfa.evaluation.sanity import is_checklist, verdicts
 from cfa.models import NormalisedModel, OnCopies, as_network
+from cfa.models.replayed_network import replayed
 from cfa.progress import Observer
 from cfa.runs.evaluations import Evaluation, new_id, parts_folder
 from cfa.runs.folder import RunFolder, now
@@ -44,6 +45,7 @@ def attack_images(
     *,
     identity: str = "",
     transfer: nn.Module | None = None,
+    replays: bool = False,
 ) -> Outcomes:
     """Attack the plan's test images and predict every one of them.
 
@@ -56,13 +58,13 @@ def attack_images(
         scratch: A folder that remembers finished batches, so that the same plan goes on where it stopped.
         identity: What, besides plan and data, has to be the same to go on: whose weights.
         transfer: The model that makes the adversarial images of ``transfer``.
+        replays: Its passes depend on images alone, so that a GPU may repeat them as captured graphs.
 
     Raises:
         Stopped: The observer asked for it; finished batches are remembered.
         CheckpointError: The answers are no finite logits of so many classes, are never right, or have no
             gradient for the plan's attacks.
-        ConfigError: An attack does not exist for such images, or for so few classes, or ``model`` is no
-            network.
+        ConfigError: An attack does not exist for such images or classes, or ``model`` is no network.
     """
     network = _guarded(model)
     chosen = chosen_images(dataset.test_labels, dataset.num_classes, plan.limit)
@@ -70,6 +72,7 @@ def attack_images(
     plan.check_images(dataset.channels, dataset.image_size, dataset.num_classes)
     others = None if transfer is None else _guarded(transfer)
     few = to_float(images.images[:LOOKED_AT])
+    carried = replayed(network, device, plan.batch_size, observer.log) if replays else None
     with ExitStack() as stack:
         stack.enter_context(reported(device, network, others))
         types = stack.enter_context(weights_as_needed(network, few))
@@ -85,14 +88,18 @@ def attack_images(
             scratch=scratch,
             identity=f"{dataset.fingerprint} {identity}",
             transfer=others,
+            replayed=carried,
         )
         outcomes = runner.run()
     observer.log(
         f"{outcomes.made} forward passes of an image each, {outcomes.passes - outcomes.made} remembered"
     )
+    return dataclasses.replace(outcomes, findings=(*_said_of(types), *outcomes.findings))
+
+
+def _said_of(types: WeightsTypes) -> list[str]:
     said = [came_as_finding(types.came_as)] if types.came_as else []
-    said += [own_type_finding(types.own)] if types.own else []
-    return dataclasses.replace(outcomes, findings=(*said, *outcomes.findings))
+    return said + ([own_type_finding(types.own)] if types.own else [])
 
 
 def _guarded(model: object) -> nn.Module:
@@ -144,6 +151,7 @@ def evaluate_weights(
         scratch,
         identity=_identity(weights, checkpoint, loaded, transfer),
         transfer=transfer.model if transfer else None,
+        replays=loaded.ours,
     )
     evaluation = summarise(
         outcomes,

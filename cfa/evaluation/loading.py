@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from cfa.errors import StoreError
-from cfa.models import ModelSpec, build_model, in_eval_mode, load_into, read_weights, weights_hash
+from cfa.models import MODELS, ModelSpec, build_model, in_eval_mode, load_into, read_weights, weights_hash
 from cfa.runs.folder import RunFolder, require_weights
 from cfa.stored import convert
 from cfa.weights_identity import CAME_AS, WeightsIdentity, epoch_of
@@ -30,12 +30,14 @@ def model_spec(run: RunFolder) -> ModelSpec:
 class LoadedWeights:
     """A model that maps images in [0, 1] to logits, in eval mode, and whose weights it has.
 
-    ``came_as`` names the type that someone else's weights had, where they are float32 instead.
+    ``came_as`` names the type that someone else's weights had, where they are float32 instead; of a network
+    of ``ours`` it is known that an answer depends on the image alone.
     """
 
     model: nn.Module
     identity: WeightsIdentity
     came_as: str = ""
+    ours: bool = False
 
 
 def load_kept(
@@ -54,7 +56,8 @@ def load_kept(
     identity = WeightsIdentity(weights_hash(tensors), epoch_of(metadata))
     came_as = metadata.get(CAME_AS, "")
     model = model.to(device)
-    return LoadedWeights(in_eval_mode(model.float() if came_as else model), identity, came_as)
+    ready = in_eval_mode(model.float() if came_as else model)
+    return LoadedWeights(ready, identity, came_as, ours=run.config.model in MODELS)
 
 
 def load_model(

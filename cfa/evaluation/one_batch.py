@@ -4,7 +4,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from cfa.attacks import Attack, ImageNoise, Member, finds_minimum, starts_per_image
+from cfa.attacks import (
+    Attack,
+    ImageNoise,
+    Member,
+    finds_minimum,
+    one_gradient_a_pass,
+    starts_per_image,
+)
 from cfa.data import Images, to_float
 from cfa.evaluation import findings as said
 from cfa.evaluation.judge import Judgement, judge, largest_length
@@ -13,6 +20,7 @@ from cfa.evaluation.meter import Meter
 from cfa.evaluation.plan import EvaluationPlan
 from cfa.evaluation.scratch import Part
 from cfa.models import require_finite
+from cfa.models.replayed_network import ReplayedNetwork
 
 
 class Batches:
@@ -98,6 +106,23 @@ class Batches:
         return self._images.subset(torch.from_numpy(members))
 
     def _perturbed(
+        self,
+        attack: Attack,
+        x: Tensor,
+        y: Tensor,
+        eps: float,
+        batch: int,
+        members: np.ndarray,
+        heard: said.WarningListener,
+    ) -> Tensor:
+        """Attack one batch, by replays of the model's passes where it has any and the attack allows them."""
+        model = self._meter.model
+        if not isinstance(model, ReplayedNetwork):
+            return self._started(attack, x, y, eps, batch, members, heard)
+        with model.replaying(one_gradient_a_pass(attack)):
+            return self._started(attack, x, y, eps, batch, members, heard)
+
+    def _started(
         self,
         attack: Attack,
         x: Tensor,

@@ -15,6 +15,7 @@ from cfa.evaluation.loading import load_kept
 from cfa.evaluation.outcomes import AdversarialImages
 from cfa.evaluation.plan import EvaluationPlan
 from cfa.evaluation.runner import Runner
+from cfa.models.replayed_network import replayed
 from cfa.progress import Observer
 from cfa.runs.evaluations import Evaluation
 from cfa.runs.folder import RunFolder
@@ -86,6 +87,7 @@ def reproduce(
         dataset.num_classes,
         observer,
         transfer=transfer.model if transfer else None,
+        replayed=replayed(loaded.model, device, plan.batch_size, observer.log) if loaded.ours else None,
     )
     found = np.zeros((len(images), *data.images.shape[1:]), np.float32)
     predicted = np.zeros(len(images), np.int16)

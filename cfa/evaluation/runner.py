@@ -24,6 +24,7 @@ from cfa.evaluation.probe import PROBED, Probe, close, probe
 from cfa.evaluation.scratch import Part, Partition, Scratch
 from cfa.evaluation.trials import CLEAN_COLUMN, Trial, TrialStep, columns_of, trials
 from cfa.models import admit
+from cfa.models.replayed_network import ReplayedNetwork
 from cfa.progress import Observer
 from cfa.runs.columns import Column
 
@@ -55,6 +56,7 @@ class Runner:
         scratch: Path | None = None,
         identity: str = "",
         transfer: nn.Module | None = None,
+        replayed: ReplayedNetwork | None = None,
     ) -> None:
         """Unfold the plan.
 
@@ -68,13 +70,14 @@ class Runner:
             scratch: Where finished batches are remembered.
             identity: What else has to be the same for batches to be taken up again.
             transfer: The model that makes the images of ``transfer``.
+            replayed: The model as attacks may call it where its passes can be replayed.
         """
         self._raw, self._images, self._positions = model, images, positions
         self._plan, self._classes, self._observer = plan, num_classes, observer
         self._transfer = transfer
         self._trials = trials(plan, num_classes, transfer)
         self._columns = columns_of(self._trials)
-        self._meter = Meter(model, observer)
+        self._meter = Meter(replayed or model, observer)
         self._batches = Batches(model, self._meter, images, positions, plan)
         self._scratch = Scratch(scratch, _identity(plan, identity))
         self._label = images.labels.cpu().numpy()

@@ -25,10 +25,10 @@ from cfa.evaluation import (
     load_adversarial,
     load_model,
     remake,
-    reproduce,
     sanity_plan,
     verdicts,
 )
+from cfa.evaluation.reproduce import reproduce
 from cfa.models import load_weights, save_weights
 from cfa.progress import Observer
 from cfa.runs.evaluations import read_evaluations, read_outcomes

@@ -114,6 +114,6 @@ class CpuRecorder:
         finally:
             with torch.no_grad():
                 for tensor, content in notes.before.values():
-                    tensor.copy_(content)
+                    tensor.data.copy_(content)  # unnoticed: a gradient of what was captured is taken later
         self.captures += 1
         return Recorded(notes.operators, noise)
