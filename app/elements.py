@@ -1,5 +1,6 @@
 """Parts that pages share: errors in one sentence, charts, states of jobs and runs, progress."""
 
+import zlib
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ import streamlit as st
 
 from app import access, chart_tables, charts, texts, wording
 from app.engine import dataset_downloads, downloadable, errors, evaluated, job_queue, outside, snapshots
-from app.live_chart import live_chart
+from app.live_chart import clicked_point, live_chart
 
 CHART_CONFIG = {"displaylogo": False, "modeBarButtonsToRemove": ["lasso2d", "select2d", "autoScale2d"]}
 LIVE_SECONDS = 2  # between refreshes while something runs
@@ -111,6 +112,11 @@ class Card:
         return charts.harmless(self.figure).to_json() if self.figure is not None else ""
 
     @property
+    def fingerprint(self) -> str:
+        """Tell the figure from another one."""
+        return f"{zlib.crc32(self.spec.encode()):08x}"
+
+    @property
     def description(self) -> str:
         """Name the chart for screen readers."""
         return texts.readable(f"{self.title}. {self.says}")
@@ -121,8 +127,8 @@ def show_card(card: Card, view: str | None = None, on_click: Callable[[], None] 
 
     Args:
         card: The chart.
-        view: Of a chart that changes while somebody looks: what zoom and hidden lines are kept for.
-        on_click: What a click on a point does; not for charts with ``view``.
+        view: What zoom and hidden lines are kept for while data arrive; by default for the data as they are.
+        on_click: What a click on a point does; :func:`clicked` says which it was.
     """
     if card.figure is None:
         st.caption(f"**{texts.plain(card.title)}**: {texts.plain(card.empty or 'nothing to show yet.')}")
@@ -130,7 +136,7 @@ def show_card(card: Card, view: str | None = None, on_click: Callable[[], None] 
     st.markdown(f"**{texts.plain(card.title)}**")
     st.caption(texts.plain(card.says))
     height = card.figure.layout.height
-    if view is None or not live_chart(card.spec, height, card.key, card.description, view):
+    if not live_chart(card.spec, height, card.key, card.description, view or card.fingerprint, on_click):
         st.plotly_chart(
             charts.harmless(card.figure),
             key=card.key,
@@ -142,6 +148,14 @@ def show_card(card: Card, view: str | None = None, on_click: Callable[[], None] 
         )
     if not card.own_table:
         show_numbers(card)
+
+
+def clicked(key: str) -> tuple[float, float] | None:
+    """Return x and y of the point that was just clicked; ``None`` where the choice was taken back."""
+    if "selection" not in st.session_state[key]:
+        return clicked_point(key)
+    points = st.session_state[key]["selection"]["points"]
+    return (points[0]["x"], points[0]["y"]) if points else None
 
 
 def show_numbers(card: Card) -> None:

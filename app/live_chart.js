@@ -61,8 +61,16 @@ function draw(box) {
       const { data, layout } = JSON.parse(figure)
       delete layout.height // the box has it
       await Plotly.react(box, data, themed({ ...layout, uirevision: view, autosize: true }, box), CONFIG)
+      tellClicks(box)
     })
     .catch((error) => console.error(error)) // the next chart has its turn all the same
+}
+
+// Once for a chart: plotly keeps what listens while it takes new data.
+function tellClicks(box) {
+  if (box.cfa.tellsClicks) return
+  box.cfa.tellsClicks = true
+  box.on("plotly_click", ({ points: [{ x, y }] }) => box.cfa.tell("clicked", { x, y }))
 }
 
 // A chart that is out of sight is drawn when it comes near: eight of them, every two seconds, keep a laptop busy.
@@ -85,7 +93,7 @@ function watch(box) {
   }
 }
 
-export default function ({ data, parentElement }) {
+export default function ({ data, parentElement, setTriggerValue }) {
   const box = parentElement.querySelector(".cfa-live-chart")
   box.style.height = `${data.height}px`
   box.setAttribute("role", "figure")
@@ -93,7 +101,7 @@ export default function ({ data, parentElement }) {
   const theme = getComputedStyle(box).getPropertyValue("--st-background-color")
   box.style.backgroundColor = theme // in full screen there is nothing behind it
   const first = !box.cfa
-  box.cfa = { ...box.cfa, ...data, theme, drawn: box.cfa?.theme === theme ? box.cfa.drawn : null }
+  box.cfa = { ...box.cfa, ...data, theme, tell: setTriggerValue, drawn: box.cfa?.theme === theme ? box.cfa.drawn : null }
   if (first) box.cfa.stop = watch(box)
   else if (box.cfa.near) draw(box)
   return () => box.cfa.stop()

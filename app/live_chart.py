@@ -1,20 +1,16 @@
 """A plotly chart that takes new data in place: zoom, hidden lines and scroll survive, nothing flickers.
 
 Streamlit makes a new chart whenever the data change, and with it the view starts anew. This one hands them to
-plotly's `react`. The library is the one inside of the plotly package, served from the dashboard's own
-`static/` folder (which is not part of the project): no request leaves the machine.
+plotly's `react`. All charts are drawn so: no browser loads Streamlit's own copy of plotly, 5 MB, as well.
 """
 
-import os
-import shutil
-import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
-import plotly
 import streamlit as st
 
-LIBRARY = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
-STATIC = Path(__file__).with_name("static")
+from app.plotly_library import library_address
+
 SCRIPT = Path(__file__).with_name("live_chart.js")
 
 _component = st.components.v2.component(
@@ -25,7 +21,9 @@ _component = st.components.v2.component(
 )
 
 
-def live_chart(spec: str, height: int, key: str, says: str, view: str) -> bool:
+def live_chart(
+    spec: str, height: int, key: str, says: str, view: str, on_click: Callable[[], None] | None = None
+) -> bool:
     """Draw a figure that may change while somebody looks at it.
 
     Args:
@@ -34,6 +32,7 @@ def live_chart(spec: str, height: int, key: str, says: str, view: str) -> bool:
         key: By which it is the same chart on the next drawing.
         says: Its name for screen readers.
         view: When this changes, zoom and hidden lines start anew: another run, say.
+        on_click: What a click on a point does; :func:`clicked_point` says which it was.
 
     Returns:
         Whether it was drawn; not where the library cannot be put into ``static/`` (a read-only installation).
@@ -42,29 +41,14 @@ def live_chart(spec: str, height: int, key: str, says: str, view: str) -> bool:
     if address is None:
         return False
     content = {"figure": spec, "height": height, "view": view, "says": says, "library": address}
-    _component(key=key, data=content)
+    if on_click is None:
+        _component(key=key, data=content)
+    else:
+        _component(key=key, data=content, on_clicked_change=on_click)
     return True
 
 
-def library_address() -> str | None:
-    """Say where plotly's library is served; ``None`` where it could not be put into ``static/``."""
-    served = _served()
-    return f"app/static/{served.name}" if served.is_file() else None
-
-
-def put_library_in_place() -> None:
-    """Put plotly's library where Streamlit serves files from, once for each version."""
-    served = _served()
-    if served.is_file() and served.stat().st_size == LIBRARY.stat().st_size:
-        return
-    try:
-        STATIC.mkdir(exist_ok=True)
-        # Another dashboard may do the same at this moment: each writes a file of its own and renames it.
-        with tempfile.TemporaryDirectory(dir=STATIC) as scratch:
-            os.replace(shutil.copyfile(LIBRARY, Path(scratch) / served.name), served)
-    except OSError:  # a read-only installation: charts are drawn anew instead
-        return
-
-
-def _served() -> Path:
-    return STATIC / f"plotly-{plotly.__version__}.min.js"
+def clicked_point(key: str) -> tuple[float, float] | None:
+    """Return x and y of the point of a chart that was clicked, where somebody clicked on one."""
+    point = st.session_state[key].get("clicked")
+    return None if point is None else (point["x"], point["y"])

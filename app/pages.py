@@ -4,7 +4,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from app import access, elements
+from app import access, elements, supervision
 
 st.set_page_config(
     page_title="CFA Studio", page_icon=str(Path(__file__).with_name("icon.svg")), layout="wide"
@@ -31,3 +31,4 @@ with elements.explained_errors():
     access.require_login()
     elements.show_notices()
     page.run()
+    supervision.spare_torch()

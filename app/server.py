@@ -23,12 +23,16 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from streamlit import config
 from streamlit.proto.BackMsg_pb2 import BackMsg
 
+from app.plotly_library import library_address
 from app.uploads import may_upload
 
 if TYPE_CHECKING:
     from cfa.jobs.supervisor import Supervisors
 
 logger = logging.getLogger(__name__)
+
+WITH_CHARTS = ("", "monitor", "classes", "sweep", "compare", "leaderboard")
+"""Pages that are nothing without charts, as their addresses end."""
 
 HEADERS = {
     "X-Frame-Options": "DENY",
@@ -94,7 +98,8 @@ class Guard:
 
         async def send_with_policy(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(policy)
+                headers = MutableHeaders(scope=message)
+                headers.update(policy | _needed_soon(scope["path"], headers.get("content-type", "")))
             await send(message)
 
         if is_closed(scope["path"]):
@@ -120,6 +125,14 @@ class Guard:
             "worker-src 'self' blob:; media-src 'self' blob:; object-src 'none'; frame-src 'none'; "
             "base-uri 'self'; form-action 'self'; frame-ancestors 'none'"
         )
+
+
+def _needed_soon(path: str, kind: str) -> dict[str, str]:
+    """Have the browser fetch and compile what draws charts while Streamlit's own program still starts."""
+    library = library_address()
+    if library is None or not kind.startswith("text/html") or path.rpartition("/")[2] not in WITH_CHARTS:
+        return {}
+    return {"Link": f"<{library}>; rel=modulepreload"}
 
 
 ASKED_BY_PAGES = ("rerun_script", "stop_script", "app_heartbeat", "file_urls_request")

@@ -65,9 +65,8 @@ def show_matrix(
 
 def take_click() -> None:
     """Choose the cell that was clicked; a second click on it, which plotly takes as taking back, as well."""
-    points = st.session_state["classes_confusion"]["selection"]["points"]
-    if points:
-        st.session_state["classes_clicked"] = points[0]["y"], points[0]["x"]
+    if point := elements.clicked("classes_confusion"):
+        st.session_state["classes_clicked"] = point[1], point[0]
     for key, index in zip(CELL, st.session_state.get("classes_clicked", ()), strict=False):
         name = st.session_state["classes_names"][int(index)]
         st.session_state[f"classes_{key}"] = st.query_params[key] = name

@@ -5,7 +5,7 @@ import shutil
 import pytest
 import streamlit as st
 
-from app.live_chart import put_library_in_place
+from app.plotly_library import put_library_in_place
 from cfa.runs.store import Store
 from tests.app.example_store import fill
 

@@ -12,6 +12,7 @@ from starlette.routing import Route
 from streamlit.web.server.app_discovery import discover_asgi_app
 
 from app import server, supervision
+from app.plotly_library import library_address
 from cfa.errors import StoreError
 from tests.app.test_setup import APP
 
@@ -28,6 +29,30 @@ def ask(monkeypatch):
             return await client.get(path)
 
     return lambda path="/", host="127.0.0.1:8501": asyncio.run(answer(path, host))
+
+
+@pytest.mark.parametrize(
+    ("path", "kind", "asked_for"),
+    [
+        ("/", "text/html; charset=utf-8", True),
+        ("/monitor", "text/html; charset=utf-8", True),
+        ("/cfa/compare", "text/html; charset=utf-8", True),
+        ("/train", "text/html; charset=utf-8", False),
+        ("/", "text/plain", False),
+    ],
+)
+def test_browsers_get_plotly_while_a_page_with_charts_starts(monkeypatch, path, kind, asked_for):
+    monkeypatch.setattr(server.config, "get_option", {"server.allowedHosts": []}.__getitem__)
+    inside = Route(path, lambda request: PlainTextResponse("inside", headers={"content-type": kind}))
+    transport = httpx.ASGITransport(Starlette(routes=[inside], middleware=server.MIDDLEWARE))
+
+    async def answer():
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+            return await client.get(path)
+
+    links = asyncio.run(answer()).links
+    assert [link["url"] for link in links.values()] == [library_address()] * asked_for
+    assert all(link["rel"] == "modulepreload" for link in links.values())
 
 
 def test_streamlit_finds_the_server_in_the_main_file():

@@ -166,6 +166,7 @@ class Tab:
         """Click with the mouse where a chart has these coordinates."""
         self.settle()
         self.page.locator(f".st-key-{chart}").scroll_into_view_if_needed()
+        self.settle()  # it is drawn when it comes near
         place = self.page.evaluate(PLACE, [chart, x, y])
         self.page.mouse.move(*place)  # plotly clicks what it hovers over
         self.page.mouse.click(*place)
@@ -201,6 +202,12 @@ class Tab:
             "key => document.querySelector(`.st-key-${key} .js-plotly-plot`)?.data ?? []", key
         )
         return traces
+
+    def drawn_figure(self, key: str) -> list[dict[str, Any]]:
+        """Scroll to the chart with this key and return its traces once it is drawn."""
+        self.figure(key)
+        self.settle()
+        return self.figure(key)
 
     def x_range(self, key: str) -> list[float]:
         """Return the part of its x axis that the chart with this key shows."""

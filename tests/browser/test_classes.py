@@ -80,7 +80,7 @@ def shown(tab: Tab) -> list[int]:
 @pytest.mark.parametrize("tab", [1280, 400], indirect=True)
 def test_a_click_on_a_cell_shows_its_images(tab: Tab, run, table):
     tab.visit(f"classes?run={run.name}&evaluation={evaluation_of(run)}&attack=pgd-20")
-    (cells,) = [trace for trace in tab.figure("classes_confusion") if trace["type"] == "scatter"]
+    (cells,) = [trace for trace in tab.drawn_figure("classes_confusion") if trace["type"] == "scatter"]
     counts = {(true, predicted): count for true, predicted, count, _ in cells["customdata"]}
     for true, predicted in ((COAT, SHIRT), (SHIRT, COAT), (TROUSER, TROUSER)):
         tab.click_point("classes_confusion", predicted, true)

@@ -94,7 +94,7 @@ def table_of(home: Path) -> pd.DataFrame:
 def check_charts(tab: Tab, table: pd.DataFrame) -> None:
     attacked = table[table["attack"] == "pgd-20"]
     for weights in ("online", "fawa"):
-        drawn = {trace["name"]: trace for trace in tab.figure(f"compare_bars_{weights}")}
+        drawn = {trace["name"]: trace for trace in tab.drawn_figure(f"compare_bars_{weights}")}
         assert len(drawn) == 4
         for trace in drawn.values():
             assert len(trace["x"]) == 10
@@ -102,7 +102,7 @@ def check_charts(tab: Tab, table: pd.DataFrame) -> None:
         name = "TRADES + CFA" if weights == "fawa" else "TRADES + CCM + CCR"
         assert drawn[name]["x"] == stored["class_name"].tolist()
         np.testing.assert_allclose(drawn[name]["y"], stored["correct"] / stored["total"])
-    assert len(tab.figure("compare_scatter")) == 4 * 3  # methods × online, EMA, FAWA
+    assert len(tab.drawn_figure("compare_scatter")) == 4 * 3  # methods × online, EMA, FAWA
 
 
 def check_per_class(tab: Tab, table: pd.DataFrame) -> None:

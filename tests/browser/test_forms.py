@@ -199,7 +199,7 @@ def check_drawn(tab: Tab, scores: pd.DataFrame) -> None:
 
     # The page redraws after the choice; until it does, the chart of the closing evaluation is still there.
     def redrawn() -> list[dict[str, Any]]:
-        return [bars for bars in tab.figure(f"evaluate_bars_{weights}") if bars["y"] == expected]
+        return [bars for bars in tab.drawn_figure(f"evaluate_bars_{weights}") if bars["y"] == expected]
 
     (bars,) = wait_for(redrawn, f"bars at {expected}")
     low, high = wilson(scores["correct"].to_numpy(), scores["total"].to_numpy())

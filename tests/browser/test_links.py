@@ -39,8 +39,8 @@ def test_a_comparison_is_shared_with_baseline_weights_and_measurement(browser: B
     other = shared(browser, dashboard, tab)
     for one in (tab, other):
         expect(one.page.get_by_text("EMA: accuracy per class")).to_be_visible()
-    assert {trace["name"] for trace in other.figure("compare_scatter")} == {
-        trace["name"] for trace in tab.figure("compare_scatter")
+    assert {trace["name"] for trace in other.drawn_figure("compare_scatter")} == {
+        trace["name"] for trace in tab.drawn_figure("compare_scatter")
     }
     tab.close()
     other.close()

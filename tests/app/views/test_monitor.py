@@ -2,7 +2,7 @@
 
 import re
 
-from app import live_chart
+from app import plotly_library
 from app.engine import job_queue, snapshots
 from app.process import opened
 from cfa.jobs.kinds.train_run import TrainRun
@@ -25,8 +25,8 @@ def test_monitor_draws_one_run_class_by_class(example_home):
 
 def test_monitor_draws_where_nothing_can_be_written_beside_the_program(example_home, tmp_path, monkeypatch):
     (tmp_path / "file").touch()
-    monkeypatch.setattr(live_chart, "STATIC", tmp_path / "file" / "static")
-    live_chart.put_library_in_place()
+    monkeypatch.setattr(plotly_library, "STATIC", tmp_path / "file" / "static")
+    plotly_library.put_library_in_place()
     app = open_page("monitor", run="hundred-classes")
     assert not app.get("bidi_component")
     assert len(app.get("plotly_chart")) == 5  # its knobs are the same for all classes
