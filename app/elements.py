@@ -49,15 +49,25 @@ def sentence(message: object) -> str:
     return texts.plain(text if text.endswith((".", "!", "?")) else f"{text}.")
 
 
-def attempt(action: Callable[..., Any], *arguments: Any, done: str = "") -> None:
-    """Run a button's action; a refusal, or ``done`` (Markdown), is shown on the next drawing of the page."""
+def attempted(action: Callable[..., Any], *arguments: Any, done: str = "") -> bool:
+    """Run a button's action; a refusal, or ``done`` (Markdown), is shown on the next drawing of the page.
+
+    Returns:
+        Whether it was done, and not refused.
+    """
     try:
         action(*arguments)
     except errors.CfaError as error:
         st.session_state["notice"] = ("error", sentence(error))
-    else:
-        if done:
-            st.session_state["notice"] = ("success", done)
+        return False
+    if done:
+        st.session_state["notice"] = ("success", done)
+    return True
+
+
+def attempt(action: Callable[..., Any], *arguments: Any, done: str = "") -> None:
+    """Run a button's action as :func:`attempted` does, for those who need not know whether it was done."""
+    attempted(action, *arguments, done=done)
 
 
 def show_notices() -> None:

@@ -111,18 +111,28 @@ def images_in_words(summary: pd.DataFrame) -> str:
 
 
 def edit_label(run: snapshots.Run) -> None:
-    """Let people change its name, tags and notes."""
+    """Let people change its name, tags and notes; only what they changed is written."""
+    now = {"name": run.shared_name or run.name, "tags": ", ".join(run.tags), "notes": run.notes}
+    keys = {field: f"label_{field}_{run.id}" for field in now}
+    drawn = st.session_state.get(f"label_drawn_{run.id}", {})
+    if not drawn or all(st.session_state.get(key) in (drawn[field], None) for field, key in keys.items()):
+        drawn = st.session_state[f"label_drawn_{run.id}"] = now  # nothing is typed: what is stored is shown
+        st.session_state.update({keys[field]: value for field, value in now.items()})
     with st.form(f"label_{run.id}", border=False):
-        name = st.text_input("Name", run.shared_name or run.name, disabled=run.read_only, max_chars=80)
-        tags = st.text_input("Tags", ", ".join(run.tags), disabled=run.read_only, help="Separated by commas.")
-        notes = st.text_area("Notes", run.notes, disabled=run.read_only)
+        st.text_input("Name", disabled=run.read_only, max_chars=80, key=keys["name"])
+        st.text_input("Tags", disabled=run.read_only, help="Separated by commas.", key=keys["tags"])
+        st.text_area("Notes", disabled=run.read_only, key=keys["notes"])
         saved = st.form_submit_button("Save", icon=":material/save:", disabled=run.read_only)
     if run.read_only:
         st.caption("Runs that ship with CFA Studio cannot be changed.")
     if saved:
-        chosen_tags = [tag.strip() for tag in tags.split(",") if tag.strip()]
-        elements.attempt(run_folders.relabel, run, name, chosen_tags, notes, done="Saved.")
-        st.session_state["show_next"] = name.strip()
+        typed = {field: str(st.session_state[key]) for field, key in keys.items()}
+        changed = {field: value for field, value in typed.items() if value != drawn[field]}
+        wanted = now | changed
+        tags = [tag.strip() for tag in wanted["tags"].split(",") if tag.strip()]
+        if elements.attempted(run_folders.relabel, run, wanted["name"], tags, wanted["notes"], done="Saved."):
+            del st.session_state[f"label_drawn_{run.id}"]
+            st.session_state["show_next"] = wanted["name"].strip()
         st.rerun()
 
 

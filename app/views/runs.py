@@ -177,6 +177,9 @@ everything = list(reversed(snapshots.runs()))
 if not everything:
     st.info("There is no run yet. Start one on Train, or the demo on Home.", icon=":material/inbox:")
     st.stop()
+names = {run.id: run.name for run in everything}
+if st.session_state.get("show") not in (None, *names.values()) and st.session_state.get("shown") in names:
+    st.session_state["show"] = names[st.session_state["shown"]]  # somebody gave it another name
 listed = filtered(everything)
 if listed:
     run_actions.act_on(show_list(listed))
@@ -192,5 +195,6 @@ shown = st.selectbox(
     bind="query-params",
 )
 found = snapshots.find_run(shown) if shown else None
+st.session_state["shown"] = found.id if found is not None else None
 if found is not None:
     one_run.show_run(found)

@@ -1,7 +1,9 @@
 """Runs: the list, and one run in full."""
 
+import pytest
+
 from app.engine import snapshots
-from tests.app.pages import assert_sound, button, figures, open_page, words
+from tests.app.pages import assert_sound, button, errors, figures, open_page, words
 
 
 def test_runs_lists_and_filters(example_home):
@@ -38,6 +40,38 @@ def test_a_run_is_renamed_and_noted(own_home):
     run = snapshots.find_run("renamed")
     assert (run.tags, run.notes) == (("x", "y"), "a note")
     assert app.selectbox(key="show").value == "renamed"
+
+
+def field(app, label):
+    return next(item for item in [*app.text_input, *app.text_area] if item.label == label)
+
+
+@pytest.mark.parametrize("name", ["trades-fashion-mnist-mini-s0", "<b>x", "", "."])
+def test_a_name_that_is_refused_leaves_the_page_and_what_was_typed(own_home, name):
+    """Else the next Save, or Delete, would act on another run."""
+    app = open_page("runs", show="hundred-classes")
+    field(app, "Name").set_value(name)
+    field(app, "Notes").set_value("a note")
+    button(app, "Save").click().run()
+    assert len(errors(app)) == 1
+    assert app.selectbox(key="show").value == "hundred-classes"
+    assert (field(app, "Name").value, field(app, "Notes").value) == (name, "a note")
+    field(app, "Name").set_value("free")
+    button(app, "Save").click().run()
+    assert_sound(app)
+    assert snapshots.find_run("free").notes == "a note"
+    assert snapshots.find_run("trades-fashion-mnist-mini-s0").notes == ""
+
+
+def test_two_people_label_one_run_and_neither_undoes_the_other(own_home):
+    one, other = (open_page("runs", show="hundred-classes") for _ in range(2))
+    field(one, "Name").set_value("renamed")
+    button(one, "Save").click().run()
+    field(other, "Notes").set_value("a note")
+    button(other, "Save").click().run()
+    assert_sound(other)
+    assert snapshots.find_run("renamed").notes == "a note"
+    assert other.selectbox(key="show").value == "renamed"
 
 
 def test_the_list_of_runs_says_what_was_measured(example_home):
