@@ -85,7 +85,7 @@ def say_what_is_not_here(parameter: str, known: Collection[str]) -> None:
         named = ", ".join(absent[:5]) + (f" and {len(absent) - 5} more" if len(absent) > 5 else "")
         st.warning(
             f"The address of this page names what is not here: {texts.plain(named)}. "
-            "Something else is shown.",
+            "What is shown was not asked for.",
             icon=":material/link_off:",
         )
 

@@ -106,6 +106,7 @@ def choose(available: list[snapshots.Run]) -> Compared | None:
         key="baseline",
         bind="query-params",
     )
+    elements.say_what_is_not_here("measured", [one.title for one in found])
     condition = second.selectbox(
         "Measured", found, format_func=lambda c: c.title, key="measured", bind="query-params"
     )

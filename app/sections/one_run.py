@@ -78,6 +78,7 @@ def show_results(run: snapshots.Run) -> None:
     if not found:
         st.caption("No test results yet: a training ends with a test evaluation, and Evaluate adds more.")
         return
+    elements.say_what_is_not_here("results_condition", [one.title for one in found])
     condition = st.selectbox(
         "Measured", found, format_func=lambda c: c.title, key="results_condition", bind="query-params"
     )

@@ -22,8 +22,14 @@ def choose_run() -> snapshots.Run | None:
         return None
     names = [run.name for run in available]
     elements.say_what_is_not_here("run", names)
-    name = st.selectbox("Run", names, key="run", bind="query-params")
+    name = st.selectbox("Run", names, key="run", bind="query-params", on_change=forget_evaluation)
     return snapshots.find_run(name)
+
+
+def forget_evaluation() -> None:
+    """Another run has other evaluations: the address does not go on naming one of the run before."""
+    for name in ("evaluation", "attack"):
+        st.query_params.pop(name, None)
 
 
 def choose_evaluation(run: snapshots.Run) -> evaluated.Evaluation:
@@ -36,6 +42,7 @@ def choose_evaluation(run: snapshots.Run) -> evaluated.Evaluation:
     ids = [evaluation.id for evaluation in found]
     old = evaluated.of_old_weights(run)
     titles = dict(zip(ids, elements.evaluation_titles(found, old), strict=True))
+    elements.say_what_is_not_here("evaluation", ids)
     asked = st.query_params.get("evaluation")
     key = f"classes_evaluation_{run.id}"
     chosen = st.selectbox(
@@ -58,11 +65,13 @@ def first_choice(found: list[evaluated.Evaluation], old: frozenset[str]) -> int:
 
 def follow(key: str) -> None:
     st.query_params["evaluation"] = st.session_state[key]
+    st.query_params.pop("attack", None)
 
 
 def choose_column(found: image_outcomes.ImageOutcomes) -> attacked_images.ShownColumn:
     titles = {column.name: found.title(column) for column in found.columns}
     names = list(titles)
+    elements.say_what_is_not_here("attack", names)
     asked = st.query_params.get("attack")
     first = attacked_images.first_to_show(found.columns).name
     key = f"classes_column_{found.evaluation.id}"

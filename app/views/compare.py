@@ -40,9 +40,11 @@ def averaging_section(comparison: comparison_choice.Compared) -> None:
 
 def class_section(comparison: comparison_choice.Compared) -> None:
     st.subheader("Class by class")
+    there = [kind for kind in KINDS if kind in set(comparison.scores["weights"])]
+    elements.say_what_is_not_here("compare_weights", [KINDS[kind] for kind in there])
     kinds = st.pills(
         "Weights",
-        [kind for kind in KINDS if kind in set(comparison.scores["weights"])],
+        there,
         selection_mode="multi",
         default=[kind for kind in ("online", "fawa") if kind in set(comparison.scores["weights"])],
         format_func=KINDS.__getitem__,

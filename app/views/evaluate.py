@@ -135,6 +135,7 @@ def show_results(chosen: list[snapshots.Run]) -> None:
         if not any(map(evaluated.evaluations, readable)):
             st.caption("These runs have no test results yet; start an evaluation above.")
         return
+    elements.say_what_is_not_here("evaluate_condition", [one.title for one in found])
     condition = st.selectbox(
         "Measured", found, format_func=lambda c: c.title, key="evaluate_condition", bind="query-params"
     )

@@ -13,33 +13,39 @@ def choose(board: pd.DataFrame) -> pd.DataFrame:
     """Filter by what makes results comparable: data set, network, threat model and attack."""
     first, second, third = st.columns(3)
     datasets = list(board["dataset"].value_counts().index)
+    elements.say_what_is_not_here("board_dataset", datasets)
     dataset = first.selectbox("Data set", datasets, key="board_dataset", bind="query-params")
     board = board[board["dataset"] == dataset]
     threats = [wording.budget(*row) for row in board[["norm", "eps"]].to_numpy()]
     board = board.assign(threat=threats)
+    found = list(board["threat"].value_counts().index)
+    elements.say_what_is_not_here(key := f"board_threat_{dataset}", found)
     threat = second.selectbox(
         "Threat model",
-        list(board["threat"].value_counts().index),
-        key=f"board_threat_{dataset}",
+        found,
+        key=key,
         bind="query-params",
         help="Results under different budgets are not comparable.",
     )
     board = board[board["threat"] == threat]
     attacks = list(board["attack"].value_counts().index)
+    elements.say_what_is_not_here(
+        key := f"board_attack_{dataset}_{threat}", list(map(wording.attack_title, attacks))
+    )
     attack = third.selectbox(
         "Attack",
         attacks,
         index=attacks.index("autoattack") if "autoattack" in attacks else 0,
         format_func=wording.attack_title,
-        key=f"board_attack_{dataset}_{threat}",
+        key=key,
         bind="query-params",
     )
     board = board[board["attack"] == attack]
     models, whose = st.columns([3, 2])
     names = list(board["model"].value_counts().index)
-    chosen = models.multiselect(
-        "Networks", names, default=names, key=f"board_models_{dataset}_{threat}_{attack}", bind="query-params"
-    )
+    elements.say_what_is_not_here(key := f"board_models_{dataset}_{threat}_{attack}", names)
+    chosen = models.multiselect("Networks", names, default=names, key=key, bind="query-params")
+    elements.say_what_is_not_here("board_whose", list(WHOSE.values()))
     side = whose.pills(
         "Whose",
         list(WHOSE),

@@ -169,6 +169,7 @@ def run_section() -> None:
     elements.say_what_is_not_here("run", [CURRENT, *names])
     choose, kind, follow = st.columns([4, 3, 2], vertical_alignment="bottom")
     chosen = choose.selectbox("Run", [CURRENT, *names], key="run", bind="query-params")
+    elements.say_what_is_not_here("monitor_weights", list(charts.WEIGHTS_TITLES.values()))
     weights = kind.segmented_control(
         "Weights in the class charts",
         ["online", "ema", "fawa"],

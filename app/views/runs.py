@@ -54,15 +54,15 @@ def filtered(runs: list[snapshots.Run]) -> list[snapshots.Run]:
         )
         or ""
     ).lower()
-    chosen_methods = methods.multiselect(
-        "Method", sorted({run.method for run in runs}), key="filter_method", bind="query-params"
-    )
-    chosen_states = states.multiselect(
-        "State", sorted({run.state for run in runs}), key="filter_state", bind="query-params"
-    )
-    chosen_tags = tags.multiselect(
-        "Tag", sorted({tag for run in runs for tag in run.tags}), key="filter_tag", bind="query-params"
-    )
+    names = sorted({run.method for run in runs})
+    elements.say_what_is_not_here("filter_method", names)
+    chosen_methods = methods.multiselect("Method", names, key="filter_method", bind="query-params")
+    known_states = sorted({run.state for run in runs})
+    elements.say_what_is_not_here("filter_state", known_states)
+    chosen_states = states.multiselect("State", known_states, key="filter_state", bind="query-params")
+    known_tags = sorted({tag for run in runs for tag in run.tags})
+    elements.say_what_is_not_here("filter_tag", known_tags)
+    chosen_tags = tags.multiselect("Tag", known_tags, key="filter_tag", bind="query-params")
     return [
         run
         for run in runs

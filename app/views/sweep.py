@@ -60,12 +60,18 @@ def choose_runs() -> list[snapshots.Run]:
         default=[available[0].name],
         key="runs",
         bind="query-params",
+        on_change=forget_evaluation,
         help="Runs with a sweep, or with smallest perturbations.",
     )
     chosen = [run for name in names if (run := snapshots.find_run(name))]
     if not chosen:
         st.info("Choose at least one run.")
     return chosen
+
+
+def forget_evaluation() -> None:
+    """Other runs have other evaluations: the address does not go on naming one of those before."""
+    st.query_params.pop("evaluation", None)
 
 
 def choose_evaluations(runs: list[snapshots.Run]) -> list[Swept]:
@@ -85,6 +91,7 @@ def choose_evaluations(runs: list[snapshots.Run]) -> list[Swept]:
     evaluations = [swept.evaluation for swept in found]
     titles = elements.evaluation_titles(evaluations, evaluated.of_old_weights(runs[0]))
     titles = [*(["what counts"] if counting else []), *titles]
+    elements.say_what_is_not_here("evaluation", ids)
     asked = st.query_params.get("evaluation", "")
     key = f"sweep_evaluation_{runs[0].id}"
     chosen = st.selectbox(
@@ -162,6 +169,7 @@ def of_one_data_set(found: list[Swept], key: str) -> list[Swept]:
     """Let the data set be chosen where there are several: curves of two are never in one chart."""
     names = list(dict.fromkeys(swept.evaluation.dataset for swept in found))
     if len(names) > 1:
+        elements.say_what_is_not_here(key, names)
         chosen = st.selectbox("Data set", names, key=key, bind="query-params")
         return [swept for swept in found if swept.evaluation.dataset == chosen]
     return found
@@ -176,12 +184,10 @@ def choose_attack(sweeps: list[Swept]) -> tuple[str, str]:
     options = list(dict.fromkeys(pair for swept in sweeps for pair in attacks_of(swept)))
     if len(options) == 1:
         return options[0]
+    titles = {pair: f"{wording.attack_title(pair[0])} ({wording.norm_title(pair[1])})" for pair in options}
+    elements.say_what_is_not_here("sweep_attack", list(titles.values()))
     return st.selectbox(
-        "Attack",
-        options,
-        format_func=lambda pair: f"{wording.attack_title(pair[0])} ({wording.norm_title(pair[1])})",
-        key="sweep_attack",
-        bind="query-params",
+        "Attack", options, format_func=titles.__getitem__, key="sweep_attack", bind="query-params"
     )
 
 
