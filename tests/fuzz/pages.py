@@ -40,7 +40,7 @@ OF_A_RUN: tuple[Callable[[snapshots.Run], object], ...] = (
 
 def read_list(place: Place) -> None:
     """Read the list of runs."""
-    if "beta" not in {run.name for run in snapshots.runs()}:
+    if "beta" not in {run.shared_name or run.name for run in snapshots.runs()}:
         place.problems.append("the dashboard does not list the neighbour")
 
 
@@ -76,7 +76,7 @@ def read_tables(place: Place) -> None:
 
 def _read_images(place: Place, run: snapshots.Run, evaluation: evaluated.Evaluation) -> None:
     budgets.is_sweep(evaluation)
-    budgets.finds_minimum(evaluation)
+    budgets.finds_minimum(run, evaluation)
     found = place.call(image_outcomes.outcomes, run, evaluation)
     if found is None:
         return
