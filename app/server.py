@@ -5,6 +5,7 @@
 
 import asyncio
 import base64
+import gc
 import hashlib
 import logging
 import re
@@ -61,6 +62,7 @@ async def lifespan(_server: object) -> AsyncIterator[None]:
 
 
 def _start_work() -> "Supervisors | None":
+    gc.disable()  # nothing of what is imported is garbage: looking for some takes a tenth of the time
     try:
         from app.supervision import start_work
 
@@ -68,6 +70,8 @@ def _start_work() -> "Supervisors | None":
     except Exception:  # nobody waits for this thread: whoever reads the log must see it
         logger.exception("No job will be started")
         return None
+    finally:
+        gc.enable()
 
 
 # --- names, and headers ---------------------------------------------------------------------------

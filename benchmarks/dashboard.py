@@ -1,6 +1,6 @@
 """How soon pages show something, how long a refresh takes, and whether memory grows, on a store of 120 runs.
 
-python benchmarks/dashboard.py [--repeats 5] [--refreshes 500] [--mlflow PYTHON]
+python benchmarks/dashboard.py [--repeats 5] [--refreshes 500] [--mlflow PYTHON] [--before FOLDER]
 
 The store is made up: 100 runs of 200 epochs and 10 classes, 20 of 200 epochs and 100 classes, one more that
 is going on. Every page is opened in headless Chromium; three browsers then watch the running one while epochs
@@ -28,7 +28,7 @@ import numpy as np
 import psutil
 from filelock import FileLock
 from machine import describe_machine, write_result
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, Playwright, sync_playwright
 
 PROJECT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(PROJECT))
@@ -90,12 +90,16 @@ def main() -> None:
     parser.add_argument("--few", type=int, default=100, help="runs with 10 classes")
     parser.add_argument("--wide", type=int, default=20, help="runs with 100 classes")
     parser.add_argument("--mlflow", metavar="PYTHON", help="of an environment with the whole of mlflow")
+    parser.add_argument("--before", type=Path, help="pages alone, in turn with those of another checkout")
     settings = parser.parse_args()
     machine = describe_machine()
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         store = Store.open(Path(folder) / "home", shipped=None)
         going = fill(store, settings.few, settings.wide)
+        if settings.before is not None:
+            compare_pages(playwright, store, Path(folder), settings, machine)
+            return
         browser = playwright.chromium.launch(executable_path=chromium, args=list(FLAGS))
         (Path(folder) / "elsewhere").mkdir()
         dashboard = Dashboard(store.home, Path(folder) / "elsewhere", os.environ)
@@ -117,6 +121,51 @@ def main() -> None:
             "pages": pages,
             "watching": watching,
             "others": others,
+            "machine": machine,
+        },
+    )
+
+
+def compare_pages(
+    playwright: Playwright, store: Store, folder: Path, settings: argparse.Namespace, machine: dict[str, Any]
+) -> None:
+    """Time pages of this checkout and of another one, round by round in turn, on the same store."""
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    browser = playwright.chromium.launch(executable_path=chromium, args=list(FLAGS))
+    checkouts = {"now": PROJECT, "before": settings.before.resolve()}
+    dashboards = {}
+    for name, checkout in checkouts.items():
+        (folder / name).mkdir()
+        python, main = str(checkout / ".venv/bin/python"), checkout / "app/main.py"
+        dashboards[name] = Dashboard(store.home, folder / name, os.environ, main, python)
+    seconds: dict[str, dict[str, dict[str, list[float]]]] = {name: {} for name in checkouts}
+    try:
+        for _ in range(settings.repeats):
+            for name, dashboard in dashboards.items():
+                for page, found in visit_pages(browser, dashboard).items():
+                    for how, value in found.items():
+                        seconds[name].setdefault(page, {}).setdefault(how, []).append(value)
+        memory = {
+            name: round(psutil.Process(dashboard.process.pid).memory_info().rss / 2**20)
+            for name, dashboard in dashboards.items()
+        }
+    finally:
+        for dashboard in dashboards.values():
+            dashboard.stop()
+    write_result(
+        "dashboard_pages",
+        {
+            "what": "as in dashboard.json, pages alone, two commits in turn; medians, and megabytes of the "
+            "server after all of it (torch is loaded, since Train and Evaluate are among the pages)",
+            "repeats": settings.repeats,
+            "pages": {
+                name: {
+                    page: {how: round(statistics.median(values), 2) for how, values in found.items()}
+                    for page, found in pages.items()
+                }
+                for name, pages in seconds.items()
+            },
+            "megabytes": memory,
             "machine": machine,
         },
     )
@@ -145,24 +194,30 @@ def time_pages(browser: Browser, dashboard: Dashboard, repeats: int) -> dict[str
     for page, (address, result) in PAGES.items():  # what the first visitor after the start waits for
         seconds[page]["first_visitor"] = [opened(browser, f"{dashboard.address}/{address}", result)]
     for _ in range(repeats):
-        returning = Tab.open(browser, dashboard.address)
-        returning.visit("monitor")  # fills the cache with what all pages share
-        for page, (address, result) in PAGES.items():
-            found = seconds[page]
-            found.setdefault("without_cache", []).append(
-                opened(browser, f"{dashboard.address}/{address}", result)
-            )
-            found.setdefault("with_cache", []).append(
-                until(returning.page, f"{dashboard.address}/{address}", result)
-            )
-            returning.check()
-            if page.capitalize() in HEADINGS:
-                found.setdefault("from_another_page", []).append(walked(returning, page.capitalize()))
-        returning.close()
+        for page, found in visit_pages(browser, dashboard).items():
+            for how, value in found.items():
+                seconds[page].setdefault(how, []).append(value)
     return {
         page: {how: round(statistics.median(values), 2) for how, values in found.items()}
         for page, found in seconds.items()
     }
+
+
+def visit_pages(browser: Browser, dashboard: Dashboard) -> dict[str, dict[str, float]]:
+    """Open every page once in each way."""
+    returning = Tab.open(browser, dashboard.address)
+    returning.visit("monitor")  # fills the cache with what all pages share
+    seconds: dict[str, dict[str, float]] = {}
+    for page, (address, result) in PAGES.items():
+        seconds[page] = {
+            "without_cache": opened(browser, f"{dashboard.address}/{address}", result),
+            "with_cache": until(returning.page, f"{dashboard.address}/{address}", result),
+        }
+        returning.check()
+        if page.capitalize() in HEADINGS:
+            seconds[page]["from_another_page"] = walked(returning, page.capitalize())
+    returning.close()
+    return seconds
 
 
 def opened(browser: Browser, address: str, result: str) -> float:

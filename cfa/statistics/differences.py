@@ -5,6 +5,7 @@ import scipy  # imports `stats`, which takes a second, where it is first used
 from numpy.typing import ArrayLike, NDArray
 
 from cfa.statistics.intervals import differ, worst_class_interval
+from cfa.statistics.quantiles import normal_isf
 
 CONFIDENCE = 0.95
 Counts = NDArray[np.float64]
@@ -67,7 +68,7 @@ def mean_difference(
     for correct, total in (run, baseline):
         p = (correct + 1) / (total + 2)
         variance += float(np.sum(p * (1 - p) / (total + 2))) / len(total) ** 2
-    half = float(scipy.stats.norm.isf((1 - confidence) / 2)) * variance**0.5
+    half = normal_isf((1 - confidence) / 2) * variance**0.5
     return value, (max(value - half, -1.0), min(value + half, 1.0))
 
 

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 
 import numpy as np
-import scipy  # imports `stats`, which takes a second, where it is first used
 from numpy.typing import ArrayLike, NDArray
+
+from cfa.statistics.quantiles import normal_isf, student_isf
 
 Array = NDArray[np.float64]
 
@@ -21,7 +22,7 @@ def wilson(correct: ArrayLike, total: ArrayLike, confidence: float = 0.95) -> tu
         Lower and upper ends in [0, 1], shaped like ``correct``.
     """
     k, n = np.broadcast_arrays(np.asarray(correct, dtype=float), np.asarray(total, dtype=float))
-    z2 = scipy.stats.norm.isf((1 - confidence) / 2) ** 2
+    z2 = normal_isf((1 - confidence) / 2) ** 2
     with np.errstate(divide="ignore", invalid="ignore"):
         p = k / n
         centre = (p + z2 / (2 * n)) / (1 + z2 / n)
@@ -74,7 +75,7 @@ def over_seeds(values: ArrayLike, confidence: float = 0.95) -> SeedsInterval:
     deviation = float(found.std(ddof=1))
     if not differ(found):
         return SeedsInterval(mean, 0.0, None, None, len(found))
-    half = float(scipy.stats.t.isf((1 - confidence) / 2, len(found) - 1)) * deviation / len(found) ** 0.5
+    half = student_isf((1 - confidence) / 2, len(found) - 1) * deviation / len(found) ** 0.5
     return SeedsInterval(mean, deviation, mean - half, mean + half, len(found))
 
 
@@ -97,7 +98,7 @@ def class_mean_interval(
         return low, high
     p = (k + 1) / (n + 2)
     variance = np.sum(p * (1 - p) / np.maximum(n - 1, 1)) / len(n) ** 2
-    half = float(scipy.stats.norm.isf((1 - confidence) / 2) * np.sqrt(variance))
+    half = normal_isf((1 - confidence) / 2) * float(np.sqrt(variance))
     return max(0.0, min(low, mean - half)), min(1.0, max(high, mean + half))
 
 

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from cfa.statistics.differences import CONFIDENCE, Interval, holm
 from cfa.statistics.intervals import Array, wilson
+from cfa.statistics.quantiles import normal_isf
 
 Number = TypeVar("Number", float, Array)
 
@@ -91,14 +92,14 @@ def paired_mean_difference(counts: PairedCounts, confidence: float = CONFIDENCE)
     if n.min() < n.max():
         samples = _adjusted(counts)[1] * (n + 2) / np.maximum(n - 1, 1)
         variance = max(variance, float(samples.sum()) / classes**2)
-    half = float(scipy.stats.norm.isf((1 - confidence) / 2)) * variance**0.5
+    half = normal_isf((1 - confidence) / 2) * variance**0.5
     return value, (max(min(middle - half, value), -1.0), min(max(middle + half, value), 1.0))
 
 
 def paired_class_differences(counts: PairedCounts, confidence: float = CONFIDENCE) -> tuple[Array, Array]:
     """Return Agresti and Min's interval of each class's difference: lower and upper ends."""
     centre, variance = _adjusted(counts)
-    half = scipy.stats.norm.isf((1 - confidence) / 2) * np.sqrt(variance)
+    half = normal_isf((1 - confidence) / 2) * np.sqrt(variance)
     return np.maximum(centre - half, -1.0), np.minimum(centre + half, 1.0)
 
 

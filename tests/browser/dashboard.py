@@ -35,7 +35,12 @@ class Dashboard:
     """A Streamlit server on a home of its own, started from a folder outside the project."""
 
     def __init__(
-        self, home: Path, folder: Path, environment: Mapping[str, str] | None = None, main: Path = MAIN
+        self,
+        home: Path,
+        folder: Path,
+        environment: Mapping[str, str] | None = None,
+        main: Path = MAIN,
+        python: str = sys.executable,
     ) -> None:
         """Start the server and wait until it answers.
 
@@ -44,6 +49,7 @@ class Dashboard:
             folder: Where it is started; what lies there can be imported by jobs submitted on its pages.
             environment: Further variables.
             main: What is served.
+            python: What serves it.
         """
         self.home = home
         self.port = free_port()
@@ -53,7 +59,7 @@ class Dashboard:
         inherited = {name: value for name, value in unmeasured.environment().items() if name != "PYTHONPATH"}
         with self.log_file.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "streamlit", "run", str(main), "--server.port", str(self.port)],
+                [python, "-m", "streamlit", "run", str(main), "--server.port", str(self.port)],
                 cwd=folder,
                 env=inherited | {"CFA_HOME": str(home)} | dict(environment or {}),
                 stdin=subprocess.DEVNULL,
