@@ -47,7 +47,7 @@ def train(
     name: str | None = None,
     device: str | None = None,
     test: bool = True,
-    home: Path | None = None,
+    home: str | Path | None = None,
 ) -> RunFolder: ...
 
 
@@ -66,7 +66,7 @@ def train(
     name: str | None = None,
     device: str | None = None,
     test: bool = True,
-    home: Path | None = None,
+    home: str | Path | None = None,
 ) -> RunFolder: ...
 
 
@@ -83,7 +83,7 @@ def train(
     name: str | None = None,
     device: str | None = None,
     test: bool = True,
-    home: Path | None = None,
+    home: str | Path | None = None,
 ) -> RunFolder:
     """Train a run here and now, as ``cfa train`` does, and return its folder.
 
@@ -107,14 +107,17 @@ def train(
         ConfigError: A setting cannot be what it is given, or stands beside a whole configuration.
         CfaError: Training failed or was stopped; the message says why.
     """
+    _require("config", config, (RunConfig, str), "a method's name, or a configuration")
+    texts = {"dataset": dataset, "model": model, "preset": preset, "init": init}
+    _require_texts(texts | {"name": name, "device": device})
     store = Store.open(home)
     queue = Queue(store.home)
     chosen = check_device(device, queued=False)
     if isinstance(config, str):
         config = _named(config, dataset, model, preset, epochs, seed, init, settings)
     else:
-        beside = {"dataset": dataset, "model": model, "preset": preset, "epochs": epochs, "seed": seed}
-        _refuse(beside | {"init": init, "settings": settings}, "a configuration", "cfa.methods.configure")
+        beside = texts | {"epochs": epochs, "seed": seed, "settings": settings}
+        _refuse(beside, "a configuration", "cfa.methods.configure")
     with trust.allowing(code_of(config)):  # whoever calls this from their code has named it there
         run, (job,) = submit_training(
             store, queue, config, name=name, device=chosen, test=test, foreground=True
@@ -133,7 +136,7 @@ def evaluate(
     *,
     log_as: str | None = None,
     device: str | None = None,
-    home: Path | None = None,
+    home: str | Path | None = None,
 ) -> Evaluation: ...
 
 
@@ -149,7 +152,7 @@ def evaluate(
     seed: int | None = None,
     log_as: str | None = None,
     device: str | None = None,
-    home: Path | None = None,
+    home: str | Path | None = None,
 ) -> Evaluation: ...
 
 
@@ -164,7 +167,7 @@ def evaluate(
     seed: int | None = None,
     log_as: str | None = None,
     device: str | None = None,
-    home: Path | None = None,
+    home: str | Path | None = None,
 ) -> Evaluation:
     """Attack any model that maps images in [0, 1] to logits.
 
@@ -190,7 +193,7 @@ def evaluate(
         CfaError: The data or the model cannot be used; the message says why.
     """
     _require("data", data, (Dataset, str), "a data set's name, or a cfa.data.Dataset")
-    _require("log_as", log_as, (str, type(None)), "a name")
+    _require_texts({"log_as": log_as, "device": device})
     chosen = torch.device(check_device(device or _device_of(model), queued=False) or "cpu")
     typed: tuple[str, ...] = ()  # what stands in a whole plan was typed elsewhere
     if isinstance(plan, EvaluationPlan):
@@ -219,7 +222,7 @@ def load(
     checkpoint: str = "best",
     *,
     device: str = "cpu",
-    home: Path | None = None,
+    home: str | Path | None = None,
     trust_code: bool = False,
 ) -> nn.Module:
     """Load a run's weights as a model that maps images in [0, 1] to logits, in eval mode.
@@ -236,6 +239,8 @@ def load(
     Raises:
         Untrusted: The run comes from elsewhere and names somebody's code.
     """
+    for word, value in {"run": run, "weights": weights, "checkpoint": checkpoint, "device": device}.items():
+        _require(word, value, (str,), "a text")
     chosen = check_device(device, queued=False) or "cpu"
     store = Store.open(home)
     folder = store.find(run)
@@ -256,7 +261,13 @@ def _named(
 ) -> RunConfig:
     if dataset is None:
         raise ConfigError(f"no data set is named to train {method!r} on; name one, such as 'cifar10'")
-    overrides = dict(settings or {}) | ({"train.epochs": epochs} if epochs is not None else {})
+    overrides = dict(settings or {})
+    if epochs is not None:
+        if "train.epochs" in overrides:
+            raise ConfigError(
+                f"epochs={epochs} stands beside settings that give train.epochs; keep one of them"
+            )
+        overrides["train.epochs"] = epochs
     with trust.allowing([method]):
         return configure(
             method, dataset, model=model, preset=preset, seed=seed or 0, init=init, overrides=overrides
@@ -279,6 +290,11 @@ def _require(name: str, value: object, kinds: tuple[type, ...], wanted: str) -> 
         raise ConfigError(f"{name} is of type {type(value).__name__}; give {wanted}")
 
 
+def _require_texts(given: Mapping[str, object]) -> None:
+    for name, value in given.items():
+        _require(name, value, (str, type(None)), "a text")
+
+
 def _refuse(given: Mapping[str, object], whole: str, maker: str) -> None:
     """Refuse what is given beside something that says it already."""
     names = [name for name, value in given.items() if value is not None]
@@ -286,7 +302,7 @@ def _refuse(given: Mapping[str, object], whole: str, maker: str) -> None:
         raise ConfigError(f"{', '.join(names)} cannot stand beside {whole}; give it to {maker}")
 
 
-def _loaded(name: str, home: Path | None) -> Dataset:
+def _loaded(name: str, home: str | Path | None) -> Dataset:
     store = Store.open(home)
     with trust.allowing([name]):
         fetch_missing(store, Queue(store.home), name, lambda queue, job: run_job(queue.home, job.id))
@@ -300,7 +316,7 @@ def _device_of(model: nn.Module) -> str | None:
 
 
 def _logged(
-    evaluation: Evaluation, outcomes: Outcomes, name: str, model: str, data: Dataset, home: Path | None
+    evaluation: Evaluation, outcomes: Outcomes, name: str, model: str, data: Dataset, home: str | Path | None
 ) -> Evaluation:
     store = Store.open(home)
     run = store.named(name) or register_model(store, model, data, name)

@@ -57,6 +57,10 @@ def hold(lock_file: Path, busy: str, timeout: float = 10) -> Iterator[None]:
     except Timeout as error:
         raise StoreError(busy) from error
     except OSError as error:
+        if error.errno == errno.EROFS:
+            raise StoreError(
+                f"cannot open {lock_file} ({error.strerror}); set CFA_HOME to a folder that you may write to"
+            ) from error
         raise _cannot_open(lock_file, error.strerror or str(error)) from error
     try:
         yield

@@ -237,6 +237,32 @@ def test_what_cannot_be_evaluated_is_one_sentence(home: Path, data, plan, given,
     assert Store.open(home).runs() == []
 
 
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (lambda: package.train(5), "config is of type int; give a method's name, or a configuration"),
+        (lambda: package.train("pgd-at", 5), "dataset is of type int; give a text"),
+        (lambda: package.train("pgd-at", "fashion-mnist-mini", name=5), "name is of type int"),
+        (lambda: package.train("pgd-at", "fashion-mnist-mini", device=0), "device is of type int"),
+        (
+            lambda: package.train("pgd-at", "fashion-mnist-mini", epochs=1, settings={"train.epochs": 2}),
+            "epochs=1 stands beside settings that give train.epochs",
+        ),
+        (lambda: package.load(5), "run is of type int; give a text"),
+        (lambda: package.load("a", device=0), "device is of type int; give a text"),
+    ],
+)
+def test_what_is_of_another_kind_is_a_sentence(home: Path, call: Any, says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        call()
+    assert Store.open(home).runs() == []
+
+
+def test_a_home_may_be_a_text(home: Path, tiny: str) -> None:
+    run = package.train("pgd-at", tiny, epochs=1, settings=SETTINGS, test=False, home=str(home), **NAMES)
+    assert Store.open(home).find(run.name).id == run.id
+
+
 def test_what_is_raised_can_be_caught_by_the_name_that_the_documentation_gives() -> None:
     with pytest.raises(package.CfaError, match="unknown method 'nothing'"):
         package.train("nothing", "fashion-mnist-mini", epochs=1)

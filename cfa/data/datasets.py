@@ -387,7 +387,12 @@ def _describe(name: str, source: DatasetSource, folder: Path) -> DatasetInfo:
 
 
 def _loaded(name: str, source: DatasetSource, folder: Path) -> Dataset:
-    loaded: object = source(folder)
+    try:
+        loaded: object = source(folder)
+    except SystemExit as error:  # of somebody's own code: it would end the program, and look like success
+        raise DataError(
+            f"the data set loader {name!r} ends the program (sys.exit({error.code!r})); let it raise an error"
+        ) from error
     if not isinstance(loaded, Dataset):
         raise DataError(
             f"the data set loader {name!r} returned {type(loaded).__name__}; it must return cfa.data.Dataset"

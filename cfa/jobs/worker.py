@@ -81,6 +81,9 @@ def _outcome(queue: Queue, job: Job, task: Task, stop: StopSignal) -> tuple[EndS
         message = f"stopped by {stop.received}" if stop.received else ""
         observer.log(f"{state} {message}".strip())
         return state, message
+    except SystemExit as error:
+        observer.log(traceback.format_exc())
+        return "failed", f"code that it calls ended the program (sys.exit({error.code!r})); mend that code"
     # The worker's outermost frame: whatever happened, the queue has to hear of it and go on.
     except Exception as error:
         message = _sentence(error)

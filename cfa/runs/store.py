@@ -32,9 +32,9 @@ class Store:
     shipped: Path | None = SHIPPED_RUNS
 
     @classmethod
-    def open(cls, home: Path | None = None, shipped: Path | None = SHIPPED_RUNS) -> "Store":
+    def open(cls, home: str | Path | None = None, shipped: Path | None = SHIPPED_RUNS) -> "Store":
         """Open the store at ``home`` (default: ``CFA_HOME``), making its folders."""
-        store = cls(home or default_home(), shipped)
+        store = cls(Path(home) if home else default_home(), shipped)
         try:
             for folder in (store.runs_folder, store.data_folder, store.locks_folder):
                 folder.mkdir(parents=True, exist_ok=True)

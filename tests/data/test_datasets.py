@@ -116,8 +116,9 @@ def user_module(monkeypatch: pytest.MonkeyPatch) -> Iterator[types.ModuleType]:
     module.tiny = DatasetSource(lambda folder: Dataset(**parts()))
     module.wrong = DatasetSource(lambda folder: parts())
     module.plain = lambda folder: Dataset(**parts())
+    module.exits = DatasetSource(lambda folder: sys.exit(0))
     monkeypatch.setitem(sys.modules, "my_sets", module)
-    with allowing(["my_sets:tiny", "my_sets:wrong", "my_sets:plain"]):
+    with allowing(["my_sets:tiny", "my_sets:wrong", "my_sets:plain", "my_sets:exits"]):
         yield module
 
 
@@ -153,3 +154,10 @@ def test_every_registered_data_set_describes_itself_cheaply(tmp_path: Path) -> N
 def test_what_needs_no_download_is_left_alone(tmp_path: Path) -> None:
     download_dataset("fashion-mnist-mini", tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.usefixtures("user_module")
+def test_a_loader_that_ends_the_program_is_an_error(tmp_path: Path) -> None:
+    """With exit code 0 a command would have looked as if it had done something."""
+    with pytest.raises(DataError, match=r"'my_sets:exits' ends the program \(sys\.exit\(0\)\)"):
+        load_dataset("my_sets:exits", tmp_path)
