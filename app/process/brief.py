@@ -37,6 +37,8 @@ def kept_for(seconds: float, **options: Any) -> Callable[[Callable[P, T]], Kept[
                 return kept(*args, **kwargs)
             except KeyError:
                 return kept(*args, **kwargs)
+            except UnicodeEncodeError:  # half of a sign, of which Streamlit can make no key
+                return make(*args, **kwargs)
 
         ask.clear = kept.clear  # type: ignore[attr-defined]
         return ask  # type: ignore[return-value]
