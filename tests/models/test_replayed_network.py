@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from cfa.attacks import one_gradient_a_pass
 from cfa.attacks.autoattack import Member, autoattack
 from cfa.attacks.named import named_attack
+from cfa.models import ModelSpec, build_model, ieee_float32, repeatable
 from cfa.models.replay import FIRST_EAGER
 from cfa.models.replayed_network import ReplayedNetwork, replayed
 from tests.support.recorded import CpuRecorder
@@ -50,7 +51,7 @@ def answered(model: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
     with torch.enable_grad():
         x = x.clone().requires_grad_()
         logits = model(x)
-        weights = torch.linspace(1, 2, logits.numel()).double().view_as(logits)
+        weights = torch.linspace(1, 2, logits.numel()).to(logits).view_as(logits)
         (gradient,) = torch.autograd.grad((logits * weights).sum(), x)
     return logits.detach(), gradient
 
@@ -195,3 +196,24 @@ def test_what_cannot_be_captured_answers_itself_and_says_so_once() -> None:
 
 def test_on_the_cpu_nothing_is_replayed() -> None:
     assert replayed(network(), CPU, LARGEST, print) is None
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", ["small-cnn", "preact-resnet18"])
+def test_on_a_gpu_replays_answer_as_the_network_does(name: str) -> None:
+    """Filled-up batches may take other algorithms, so to float32's digits; whole ones bit for bit."""
+    device = torch.device("cuda")
+    model = build_model(name, ModelSpec(3, 10, 32, (0.5,) * 3, (0.25,) * 3), 0).to(device).eval()
+    model.requires_grad_(False)
+    said: list[str] = []
+    carried = replayed(model, device, 64, said.append)
+    assert carried is not None
+    noise = torch.Generator().manual_seed(0)
+    with repeatable(), ieee_float32(device), carried.replaying(True):
+        for size in [64, 64, 64, 64, 64, 41, 41, 41, 41, 41, 3, 64, 41]:
+            x = torch.rand(size, 3, 32, 32, generator=noise).to(device)
+            for found, expected in zip(answered(carried, x), answered(model, x), strict=True):
+                largest = float(expected.abs().amax())
+                assert float((found - expected).abs().amax()) <= (0 if size == 64 else 2e-5 * largest)
+    assert carried.replayed > 0
+    assert said == []
