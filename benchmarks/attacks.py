@@ -13,7 +13,9 @@ import logging
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -217,11 +219,13 @@ def compare_autoattack(model: nn.Module, data: Dataset, settings: argparse.Names
     }
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     predicted: dict[str, Tensor] = {}
+    passes: dict[str, Passes] = {}
     for _ in range(settings.repeats):
         for name, run in runs.items():
-            begun = time.perf_counter()
-            predicted[name] = run()
-            seconds[name].append(time.perf_counter() - begun)
+            with Passes.counted(model) as passes[name]:
+                begun = time.perf_counter()
+                predicted[name] = run()
+                seconds[name].append(time.perf_counter() - begun)
     y = data.test_labels[: settings.images]
     median = {name: round(statistics.median(values), 2) for name, values in seconds.items()}
     theirs = predicted["pyautoattack"]
@@ -236,7 +240,47 @@ def compare_autoattack(model: nn.Module, data: Dataset, settings: argparse.Names
         "images_that_came_out_differently": {
             name: int(((found == y) != (theirs == y)).sum()) for name, found in predicted.items()
         },
+        "passes_of_an_image": {name: vars(counted) for name, counted in passes.items()},
+        "times_as_fast_if_passes_were_all": {
+            name: round(passes["pyautoattack"].cost / counted.cost, 2) for name, counted in passes.items()
+        },
     }
+
+
+@dataclass
+class Passes:
+    """Passes of an image through a model; replays, which Python does not see, are not among them.
+
+    Attributes:
+        with_gradient: Those that the image's gradient was taken of, or could have been.
+        without: The others.
+    """
+
+    with_gradient: int = 0
+    without: int = 0
+
+    @property
+    def cost(self) -> int:
+        """In passes: the gradient of an image costs as much again as the pass."""
+        return 2 * self.with_gradient + self.without
+
+    @classmethod
+    @contextmanager
+    def counted(cls, model: nn.Module) -> "Iterator[Passes]":
+        """Count those of a model for a while."""
+        found = cls()
+
+        def count(module: nn.Module, given: tuple[Tensor, ...]) -> None:
+            if torch.is_grad_enabled() and given[0].requires_grad:
+                found.with_gradient += len(given[0])
+            else:
+                found.without += len(given[0])
+
+        hook = model.register_forward_pre_hook(count)
+        try:
+            yield found
+        finally:
+            hook.remove()
 
 
 def package_run(model: nn.Module, data: Dataset, settings: argparse.Namespace) -> Tensor:

@@ -1,5 +1,7 @@
 """One batch of an evaluation: predicted as it is, or attacked and judged."""
 
+from contextlib import AbstractContextManager, nullcontext
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -115,34 +117,25 @@ class Batches:
         members: np.ndarray,
         heard: said.WarningListener,
     ) -> Tensor:
-        """Attack one batch, by replays of the model's passes where it has any and the attack allows them."""
-        model = self._meter.model
-        if not isinstance(model, ReplayedNetwork):
-            return self._started(attack, x, y, eps, batch, members, heard)
-        with model.replaying(one_gradient_a_pass(attack)):
-            return self._started(attack, x, y, eps, batch, members, heard)
-
-    def _started(
-        self,
-        attack: Attack,
-        x: Tensor,
-        y: Tensor,
-        eps: float,
-        batch: int,
-        members: np.ndarray,
-        heard: said.WarningListener,
-    ) -> Tensor:
         """Attack one batch; an image's start depends on the plan's seed and on its place in the test part."""
         seed = self._plan.seed * 1_000_003
-        if self._plan.starts == "image" and starts_per_image(attack):
-            seeds = [seed + place for place in self._positions[members].tolist()]
-            return attack(self._meter, x, y, eps, generator=ImageNoise.seeded(seeds))
         noise = torch.Generator(device=x.device)
-        if isinstance(attack, Member):
-            noise.manual_seed(self._plan.seed)  # pyautoattack seeds every batch alike
-            return attack(self._meter, x, y, eps, generator=noise, logger=heard)
-        noise.manual_seed(seed + batch)
-        return attack(self._meter, x, y, eps, generator=noise)
+        with self._replaying(attack):
+            if self._plan.starts == "image" and starts_per_image(attack):
+                seeds = [seed + place for place in self._positions[members].tolist()]
+                return attack(self._meter, x, y, eps, generator=ImageNoise.seeded(seeds))
+            if isinstance(attack, Member):
+                noise.manual_seed(self._plan.seed)  # pyautoattack seeds every batch alike
+                return attack(self._meter, x, y, eps, generator=noise, logger=heard)
+            noise.manual_seed(seed + batch)
+            return attack(self._meter, x, y, eps, generator=noise)
+
+    def _replaying(self, attack: Attack) -> AbstractContextManager[None]:
+        """Let the model's passes be replayed where it can do that and the attack allows it."""
+        model = self._meter.model
+        if isinstance(model, ReplayedNetwork):
+            return model.replaying(one_gradient_a_pass(attack))
+        return nullcontext()
 
     def _judged(
         self, attack: Attack, eps: float, x: Tensor, x_adv: Tensor, y: Tensor
