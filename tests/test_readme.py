@@ -83,7 +83,9 @@ def test_compare_states_the_same_differences(demo: Demo, plain: str) -> None:
     kinds = {"online": "online", "ema": "EMA", "fawa": "FAWA"}
     for attack in ("clean", "pgd-20"):
         for kind, title in kinds.items():
-            (found,) = [s for s in said if (s.attack, s.weights) == (attack, f"{title} weights of both")]
+            (found,) = [
+                s for s in said if (s.heading.attack, s.weights) == (attack, f"{title} weights of both")
+            ]
             assert found.basis == "3 and 3 seeds, Welch's t"
             for name, measure in (("mean", "mean"), ("worst class", "worst")):
                 value, ends = demo.difference(f"{plain}-cfa", plain, (kind, kind), attack, measure)

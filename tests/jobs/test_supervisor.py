@@ -217,11 +217,11 @@ def test_a_supervisor_survives_a_disk_that_is_full_for_a_while(queue: Queue, sup
 
     real, failures = Database.mirror, []
 
-    def full(self, row):
+    def full(self, connection, job_id):
         if len(failures) < 2:
-            failures.append(row)
+            failures.append(job_id)
             raise StoreError("cannot write state.json (No space left on device); free disk space and retry")
-        real(self, row)
+        real(self, connection, job_id)
 
     job = submit(queue, DONE)
     monkeypatch.setattr(Database, "mirror", full)
