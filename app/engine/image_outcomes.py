@@ -196,9 +196,9 @@ def test_images(found: ImageOutcomes, images: Sequence[int]) -> np.ndarray:
     dataset, tested = found.evaluation.dataset_to_load, found.evaluation.test_fingerprint
     with _open(found):
         stored, labels, seen = _test_part(dataset)
-        if tested and tested != seen:  # a folder may have changed since it was read
-            _test_part.clear(dataset)
-            stored, labels, seen = _test_part(dataset)
+    if tested and tested != seen:  # it may have changed since it was read: next time it is read anew
+        _test_part.clear(dataset)
+        _opened(str(default_home())).difference_update((found.run.id, name) for name in _outside_of(found))
     table = found.index.outcomes
     rows = np.searchsorted(table["image"], images)
     known = len(images) == 0 or max(images) < len(labels)

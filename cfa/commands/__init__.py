@@ -64,7 +64,7 @@ COMMANDS: Mapping[str, Listed] = {
     ),
     "runs": Listed("listing", "List all runs."),
     "jobs": Listed("listing", "List all jobs, in the order of the queue."),
-    "methods": Listed("catalogue", "List the training methods."),
+    "methods": Listed("catalogue", "List the training methods, or say what one is and can be set to."),
     "datasets": Listed(
         "catalogue", "List the data sets, whether they are here, and what is taken for what in a folder."
     ),

@@ -72,7 +72,7 @@ def test_the_python_calls_say_it_as_well(monkeypatch, home: Path):
     for call in (
         lambda: api.train(configure("trades", "fashion-mnist-mini"), device="cuda", home=home),
         lambda: api.load("any", device="cuda:0", home=home),
-        lambda: api.evaluate(torch.nn.Identity(), None, EvaluationPlan(attacks=()), device="cuda:1"),
+        lambda: api.evaluate(torch.nn.Identity(), "tiny", EvaluationPlan(attacks=()), device="cuda:1"),
     ):
         with pytest.raises(ConfigError, match="PyTorch sees no NVIDIA or AMD GPU"):
             call()

@@ -17,9 +17,9 @@ from cfa.evaluation import (
     attack_images,
     estimate_evaluation_seconds,
     evaluate_weights,
-    reproduce,
 )
 from cfa.evaluation.judge import judge
+from cfa.evaluation.reproduce import reproduce
 from cfa.models import ModelSpec, SmallCNN, build_model, ieee_float32
 from cfa.progress import Observer
 from cfa.runs.evaluations import read_evaluations
