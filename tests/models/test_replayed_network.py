@@ -88,7 +88,7 @@ ATTACKS = {
     "pgd-5": named_attack("pgd-5", "linf"),
     "kl-5": named_attack("kl-5", "linf"),
     "pgd-5 in l2": named_attack("pgd-5", "l2"),
-    "pgd-5-best": named_attack("pgd-5-best", "linf"),
+    "pgd-20-best": named_attack("pgd-20-best", "linf"),
     "pgd-4-best-r3": named_attack("pgd-4-best-r3", "linf"),
     "pgd-4-r3": named_attack("pgd-4-r3", "linf"),
     **{
