@@ -28,7 +28,8 @@ from cfa.jobs.submit import submit_training
 from cfa.jobs.supervisor import Supervisor
 from cfa.jobs.worker import run_job
 from cfa.locks import hold
-from cfa.runs.folder import RunFolder
+from cfa.runs.choice import weights_now
+from cfa.runs.folder import RunFolder, require_weights
 from cfa.runs.rows import Epoch, append_rows
 from cfa.runs.store import Store
 from tests.support.jobs import AsStored
@@ -409,3 +410,31 @@ def test_a_run_to_transfer_from_is_no_path(store: Store, data: Dataset, text: st
     plan = EvaluationPlan(attacks=("clean", "transfer"), transfer_from=text)
     with pytest.raises(StoreError, match="is no id of a run"):
         transfer_source(store.find("mine"), plan, torch.device("cpu"))
+
+
+@pytest.mark.parametrize("what", ["the file", "its folder"])
+def test_weights_that_are_a_link_are_not_read(
+    store: Store, data: Dataset, tmp_path: Path, cfa, what: str
+) -> None:
+    """What stands behind it may be anything of anybody's: not even whether it is a weights file is told."""
+    engine.evaluate(Net(), dataclasses.replace(data, name="fashion-mnist-mini"), PLAN, log_as="mine")
+    run = store.find("mine")
+    secret = tmp_path / "secret"
+    secret.mkdir()
+    file = run.weights_file("online", "best")
+    (secret / file.name).write_text("not to be carried away")
+    if what == "the file":
+        file.parent.mkdir(exist_ok=True)
+        file.symlink_to(secret / file.name)
+    else:
+        shutil.rmtree(file.parent, ignore_errors=True)
+        file.parent.symlink_to(secret)
+    for call in (
+        lambda: engine.load("mine", "online", home=store.home),
+        lambda: require_weights(run, "online", "best"),
+    ):
+        with pytest.raises(StoreError, match="are a link; copy the file itself there"):
+            call()
+    assert weights_now(run, "online", "best") is None
+    said = cfa("evaluate", "mine", "--attack", "clean", "--weights", "online", code=1).stderr
+    assert "are a link" in said

@@ -14,7 +14,7 @@ from typing import Any
 
 from cfa.notation import CLEAN
 from cfa.runs.evaluations import Evaluation, read_evaluations, settings_of
-from cfa.runs.folder import RunFolder
+from cfa.runs.folder import RunFolder, is_linked
 from cfa.runs.rows import Scores
 from cfa.weights_identity import WeightsIdentity, read_identity
 
@@ -128,7 +128,7 @@ def of_present_weights(run: RunFolder, evaluations: Sequence[Evaluation]) -> lis
 
 def weights_now(run: RunFolder, weights: str, checkpoint: str) -> WeightsIdentity | None:
     """Identify the weights that a run keeps of a kind; ``None`` where it keeps none that can be read."""
-    if (weights, checkpoint) not in run.kept_weights():
+    if (weights, checkpoint) not in run.kept_weights() or is_linked(run.weights_file(weights, checkpoint)):
         return None
     try:
         return read_identity(run.weights_file(weights, checkpoint))

@@ -341,9 +341,23 @@ def bytes_below(folder: Path) -> int:
     return total
 
 
+def is_linked(weights_file: Path) -> bool:
+    """Tell whether a run's weights, or the folder that they are in, are a link to something elsewhere."""
+    return weights_file.is_symlink() or weights_file.parent.is_symlink()
+
+
 def require_weights(run: RunFolder, weights: str, checkpoint: str) -> Path:
-    """Return the file of the weights asked for; an UnknownName lists what the run kept."""
+    """Return the file of the weights asked for.
+
+    Raises:
+        UnknownName: With a list of what the run kept.
+        StoreError: It is a link, which may lead to anything of anybody's.
+    """
     file = run.weights_file(weights, checkpoint)
+    if is_linked(file):
+        raise StoreError(
+            f"the {checkpoint} {weights} weights of run {run.name!r} are a link; copy the file itself there"
+        )
     if not os.path.isfile(file):  # no pipe, which would keep its reader waiting
         kept = ", ".join(f"{w} ({c})" for w, c in run.kept_weights()) or "none"
         raise UnknownName(f"run {run.name!r} kept no {checkpoint} {weights} weights; it has: {kept}")
