@@ -247,13 +247,17 @@ def metrics(report: Any) -> pd.DataFrame:
 
 def _measured_as(report: Any, frame: pd.DataFrame) -> list[str]:
     """Say of each row what it was measured on and with."""
+    several = _several_data_sets(report)
     rows = frame[["dataset", "attack", "norm", "eps"]].itertuples(index=False, name=None)
-    return [_heading(report, *row) for row in rows]
+    return [_heading(several, *row) for row in rows]
 
 
-def _heading(report: Any, dataset: str, attack: str, norm: str, eps: float) -> str:
+def _several_data_sets(report: Any) -> bool:
+    return bool(report.comparison.summary["dataset"].nunique() > 1)
+
+
+def _heading(several: bool, dataset: str, attack: str, norm: str, eps: float) -> str:
     """Say what was measured; on which data set only where the report has several."""
-    several = report.comparison.summary["dataset"].nunique() > 1
     return wording.condition(attack, norm, eps) + (f" on {dataset}" if several else "")
 
 
@@ -265,8 +269,9 @@ def _run_names(frame: pd.DataFrame) -> list[str]:
 
 
 def _statements(report: Any) -> str:
+    several = _several_data_sets(report)
     lines = [
-        f"<li><b>{_text(label)}</b>, {_text(_heading(report, *dataclasses.astuple(s.heading)))}, "
+        f"<li><b>{_text(label)}</b>, {_text(_heading(several, *dataclasses.astuple(s.heading)))}, "
         f"{_text(s.weights)}: {_text(s.words)} ({_text(s.basis)})</li>"
         for label, found in report.statements.items()
         for s in found

@@ -9,6 +9,7 @@ import pandas as pd
 
 from app.engine.snapshots import Run
 from app.process.rights import looks
+from cfa.runs.folder import is_linked
 from cfa.runs.regular_files import open_regular
 from cfa.tables.exports import csv_text, export_runs
 
@@ -37,10 +38,8 @@ def weights_bytes(run: Run, weights: str, checkpoint: str) -> bytes:
 @looks
 def is_link(run: Run, weights: str = "", checkpoint: str = "") -> bool:
     """Tell whether a run, or a weights file of it, is a link, which downloads do not follow."""
-    if not weights:
-        return run.folder.path.is_symlink()
-    file = run.folder.weights_file(weights, checkpoint)
-    return any(path.is_symlink() for path in (run.folder.path, file, file.parent))
+    linked = run.folder.path.is_symlink()
+    return linked or (bool(weights) and is_linked(run.folder.weights_file(weights, checkpoint)))
 
 
 @looks

@@ -90,6 +90,12 @@ class Recorder(Protocol):
         ...
 
 
+def not_captured(what: str, error: RuntimeError) -> str:
+    """Say for people that a step or a network cannot be captured, and why."""
+    reason = " ".join(str(error).split())[:200]
+    return f"this {what} cannot be captured as a graph, so the GPU is handed its kernels one by one: {reason}"
+
+
 @dataclass
 class _Shape:
     """One function on tensors of one shape."""
@@ -169,10 +175,7 @@ class Replaying:
             shape.eager_for_good = True
             for parameter, gradient in zip(parameters, before, strict=True):
                 parameter.grad = gradient
-            self.say(
-                "this step cannot be captured as a graph, so the GPU is handed its kernels one by one: "
-                + " ".join(str(error).split())[:200]
-            )
+            self.say(not_captured("step", error))
             return
         self._graphs += 1
         gradients = [(parameter, parameter.grad) for parameter in parameters]

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from cfa.models.replay import FIRST_EAGER, CudaRecorder, Recorder, Recording
+from cfa.models.replay import FIRST_EAGER, CudaRecorder, Recorder, Recording, not_captured
 
 SIZES = 8
 """Batch sizes that are captured, in equal steps up to the largest: on average a sixteenth is filled up."""
@@ -130,10 +130,7 @@ class ReplayedNetwork(nn.Module):
             backward = self._recorder.captured(back) if with_gradient else None
         except RuntimeError as error:
             self._refused = True
-            self._say(
-                "this network cannot be captured as a graph, so the GPU is handed its kernels one by one: "
-                + " ".join(str(error).split())[:200]
-            )
+            self._say(not_captured("network", error))
             return None
         memory = (x.detach(), made["logits"].detach(), made["of_logits"], made.get("of_x"))
         self._passes[key] = _Pass(forward, backward, *memory)

@@ -212,13 +212,14 @@ def table(report: Report) -> list[tuple[str, list[Cell | None]]]:
     """Return a label per experiment and kind of weights, with a cell per condition."""
     summary = report.seeds.kept
     summary = summary[summary["checkpoint"] != "last"]
+    heads = headings(report)
     rows = []
     for experiment in report.experiments:
         ids = [run.id for run in experiment.runs]
         own = summary[summary["run_id"].isin(ids)]
         for weights in own["weights"].unique():
             kind = own[own["weights"] == weights]
-            cells = [_cell(heading.of(kind)) for heading in headings(report)]
+            cells = [_cell(heading.of(kind)) for heading in heads]
             rows.append((_row_label(report, experiment, weights), cells))
     return rows
 
@@ -280,9 +281,9 @@ def markdown(report: Report) -> str:
         texts = (_plain(cell, several) for cell, several in zip(cells, mixed, strict=True))
         lines.append([markdown_text(label), *(text for pair in texts for text in pair)])
     body = "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    found_under = headings(report)
     said = "\n".join(
-        "- "
-        + markdown_text(f"{label}, {s.heading.title(headings(report))}, {s.weights}: {s.words} ({s.basis})")
+        "- " + markdown_text(f"{label}, {s.heading.title(found_under)}, {s.weights}: {s.words} ({s.basis})")
         for label, found in report.statements.items()
         for s in found
     )
