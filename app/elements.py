@@ -1,7 +1,7 @@
 """Parts that pages share: errors in one sentence, charts, states of jobs and runs, progress."""
 
 import zlib
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,7 +11,7 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
-from app import access, chart_tables, charts, texts, wording
+from app import access, chart_tables, charts, fields, tables, texts, wording
 from app.engine import dataset_downloads, downloadable, errors, evaluated, job_queue, outside, snapshots
 from app.live_chart import clicked_point, live_chart
 
@@ -79,15 +79,25 @@ def show_notices() -> None:
         st.success(text, icon=":material/check_circle:")
 
 
-def say_what_is_not_here(parameter: str, known: Collection[str]) -> None:
-    """Say which names in the page's address are none of ``known``; before the field that they would fill."""
-    if absent := [name for name in st.query_params.get_all(parameter) if name not in known]:
-        named = ", ".join(absent[:5]) + (f" and {len(absent) - 5} more" if len(absent) > 5 else "")
-        st.warning(
-            f"The address of this page names what is not here: {texts.plain(named)}. "
-            "What is shown was not asked for.",
-            icon=":material/link_off:",
-        )
+def run_names(runs: Iterable[snapshots.Run]) -> dict[str, str]:
+    """Name runs by their ids, for a field; those that share a name with their id behind it."""
+    return {run.id: f"{run.shared_name} · {run.id}" if run.shared_name else run.name for run in runs}
+
+
+def choose_condition(
+    found: Sequence[tables.Condition], *, key: str = "measured", was: str = "", place: Any = st
+) -> tables.Condition:
+    """Let one of several measurements be chosen.
+
+    Args:
+        found: What was measured.
+        key: Of the field.
+        was: What its parameter was called in old addresses.
+        place: Where it is drawn.
+    """
+    by_key = {one.key: one for one in found}
+    titles = {one.key: one.title for one in found}
+    return by_key[fields.selectbox("Measured", titles, name="measured", was=was, key=key, place=place)]
 
 
 def heading(title: str, says: str) -> None:

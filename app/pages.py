@@ -4,7 +4,8 @@ from pathlib import Path
 
 import streamlit as st
 
-from app import access, elements, supervision
+from app import access, addresses, elements, supervision
+from app.sections import page_tools
 
 st.set_page_config(
     page_title="CFA Studio", page_icon=str(Path(__file__).with_name("icon.svg")), layout="wide"
@@ -30,5 +31,7 @@ page = st.navigation(
 with elements.explained_errors():
     access.require_login()
     elements.show_notices()
-    page.run()
+    page_tools.show_tools()
+    with addresses.of(page.url_path):
+        page.run()
     supervision.spare_torch()

@@ -54,6 +54,11 @@ class Condition:
     eps: float
 
     @property
+    def key(self) -> str:
+        """Say it as addresses do."""
+        return f"{self.attack} {self.norm} {self.eps:.6g} {self.checkpoint} {self.dataset}"
+
+    @property
     def title(self) -> str:
         """Say it in a few words."""
         attacked = wording.condition(self.attack, self.norm, self.eps)

@@ -14,6 +14,7 @@ from cfa.errors import ConfigError, StoreError, UnknownName
 from cfa.evaluation import EvaluationPlan
 from cfa.runs.evaluations import read_evaluations
 from cfa.runs.folder import Label, RunFolder
+from cfa.runs.run_names import normal
 from cfa.runs.store import Store
 
 pytestmark = pytest.mark.usefixtures("no_shipped_runs")
@@ -24,15 +25,21 @@ USABLE = [
     "a",
     "base x",
     "TRADES + CFA (seed 0)",
-    "x.y_z-1:2",
-    "8:255",
+    "x.y_z-1",
     "ümlaut",
+    "हिन्दी",
     "базовый",
     "μοντέλο 2",
     "训练-A",
     "ベースライン 漢字 TRADES",
     "기준 모델",
     "v1.2",
+    "(eps 8) [a, b] & c; 50 % × 2 → #1 'best' of ~10 @lab!",
+    "bestof auto",
+    "console com 1",
+    "r1234567",
+    "x" * 100,
+    "🐈 cats",
 ]
 REFUSED = {
     "a blank at the end": ("base ", "spaces at its end"),
@@ -44,20 +51,43 @@ REFUSED = {
     "a ligature": ("\ufb01ne", "another way of writing 'fine'"),
     "a small number": ("x\u00b2", "another way of writing 'x2'"),
     "digits of another script": ("seed \u0661", "not 0 to 9"),
-    "no width": ("ba\u200bse", "take up to 80 letters"),
-    "a soft hyphen": ("ba\u00adse", "take up to 80 letters"),
-    "a mark above": ("base\u0301", "take up to 80 letters"),
-    "a mark of direction": ("ba\u202ese", "take up to 80 letters"),
-    "a wide blank": ("ba\u3000se", "take up to 80 letters"),
-    "a blank that does not break": ("ba\u00a0se", "take up to 80 letters"),
-    "code": ("mine.models:make", "reads like package.module:name"),
-    "code in one module": ("mine:make", "reads like package.module:name"),
-    "a network of timm": ("timm:resnet18", "reads like package.module:name"),
-    "a folder": ("folder:pictures", "reads like package.module:name"),
-    "an option": ("--help", "take up to 80 letters"),
-    "a path": ("runs/base", "take up to 80 letters"),
+    "no width": ("ba\u200bse", "are not seen"),
+    "a soft hyphen": ("ba\u00adse", "are not seen"),
+    "a mark of direction": ("ba\u202ese", "are not seen"),
+    "a wide blank": ("ba\u3000se", "are not seen"),
+    "a blank that does not break": ("ba\u00a0se", "are not seen"),
+    "a filler": ("ba\u3164se", "are not seen"),
+    "a sign that chooses a form": ("base\ufe0f", "are not seen"),
+    "an empty pattern of dots": ("ba\u2800se", "are not seen"),
+    "a line break": ("ba\nse", "are not seen"),
+    "a minus that is no hyphen": ("a\u2212b", "looks like a sign of the keyboard"),
+    "a dash": ("a\u2013b", "looks like a sign of the keyboard"),
+    "a slash of fractions": ("a\u2044b", "looks like a sign of the keyboard"),
+    "a sign of ratios": ("a\u2236b", "looks like a sign of the keyboard"),
+    "a curled quote": ("a\u2019b", "looks like a sign of the keyboard"),
+    "too much": ("x" * 101, "take 1 to 100"),
+    **{f"with {sign}": (f"a{sign}b", f"{sign} stands in no name") for sign in '/\\*?"<>|'},
+    **{f"first {sign}": (f"{sign}a", f"begins with {sign}") for sign in "-.=+@"},
+    "a blank first": (" a", "begins with a space"),
+    "code": ("mine.models:make", ": stands in no name"),
+    "code in one module": ("mine:make", ": stands in no name"),
+    "a network of timm": ("timm:resnet18", ": stands in no name"),
+    "a folder": ("folder:pictures", ": stands in no name"),
+    "an option": ("--help", "begins with -"),
+    "a path": ("runs/base", "/ stands in no name"),
     "a file": ("best.pt", "reads like a file"),
     "another file": ("Best.SafeTensors", "reads like a file"),
+}
+REFUSED_SINCE = {
+    "a time": ("8:255", ": stands in no name"),
+    "a dot last": ("a.", "ends in a dot"),
+    "a device": ("CON", "a device on Windows"),
+    "a device with an ending": ("nul.txt", "a device on Windows"),
+    "a numbered device": ("Com1", "a device on Windows"),
+    "a checkpoint": ("Best", "a word of commands"),
+    "a kind of weights": ("auto", "a word of commands"),
+    "an id of a run": ("r0123abcd", "could be an id"),
+    "an id of a job": ("J0123ABCD", "could be an id"),
 }
 
 
@@ -67,7 +97,9 @@ def test_useful_names_are_taken(store: Store, name: str) -> None:
     assert (run.name, store.find(name).id) == (name, run.id)
 
 
-@pytest.mark.parametrize(("name", "why"), REFUSED.values(), ids=REFUSED)
+@pytest.mark.parametrize(
+    ("name", "why"), [*REFUSED.values(), *REFUSED_SINCE.values()], ids=[*REFUSED, *REFUSED_SINCE]
+)
 def test_a_name_that_could_mislead_is_refused(store: Store, name: str, why: str) -> None:
     run = store.create(CONFIG, "base")
     for refused in (lambda: store.create(CONFIG, name), lambda: store.relabel(run, Label(name))):
@@ -93,11 +125,53 @@ def test_a_name_that_was_copied_and_misleads_is_shown_as_the_id(
         assert f"run {foreign.id} is not usable; write its id" in cfa("compare", name, "base", code=2).stderr
 
 
+@pytest.mark.parametrize("name", [name for name, _ in REFUSED_SINCE.values()])
+def test_a_name_of_before_is_read_used_and_kept(store: Store, tmp_path: Path, name: str) -> None:
+    from cfa.runs.imports import import_runs
+
+    run = store.create(CONFIG, "base")
+    (run.path / "label.json").write_text(json.dumps({"name": name, "tags": ["suite:x"], "notes": ""}))
+    assert (run.name, store.find(name).id) == (name, run.id)
+    store.relabel(run, Label(name, ("suite:x", "more"), "a note"))
+    assert run.label == Label(name, ("suite:x", "more"), "a note")
+    other = Store.open(tmp_path / "other", shipped=None)
+    assert [found.name for found in import_runs(other, store.home).runs] == [name]
+
+
+def test_a_name_is_stored_in_one_way_of_writing_and_found_by_each(store: Store) -> None:
+    run = store.create(CONFIG, "base\u0301")
+    assert run.name == "bas\u00e9"
+    assert store.find("bas\u00e9").id == store.find("base\u0301").id == run.id
+    copied = store.create(CONFIG, "foreign")
+    (copied.path / "label.json").write_text(json.dumps({"name": "base\u0301"}))
+    assert copied.name == copied.id  # it would look the same
+
+
+@pytest.mark.parametrize(
+    ("name", "other"), [("Base", "bASE"), ("Straße", "STRASSE"), ("bas\u00e9", "BASE\u0301"), ("б", "Б")]
+)
+def test_names_that_read_the_same_are_one(store: Store, name: str, other: str) -> None:
+    run = store.create(CONFIG, name)
+    with pytest.raises(ConfigError, match="is taken"):
+        store.create(CONFIG, other)
+    assert store.free_name(other) == f"{normal(other)}-2"
+    store.relabel(run, Label(other))  # its own name, written otherwise
+    assert len(store.runs()) == 1
+
+
+@pytest.mark.parametrize("tag", ["a,b", "", "a/b", "-a", "b\u0430se", "x" * 101])
+def test_a_new_tag_follows_the_same_rules(store: Store, tag: str) -> None:
+    run = store.create(CONFIG, "base")
+    with pytest.raises(ConfigError, match="tag "):
+        store.relabel(run, Label("base", (tag,)))
+    assert run.label.tags == ()
+
+
 @pytest.mark.parametrize("length", [4, 6, 9])
 def test_the_beginning_of_an_id_finds_no_other_run(store: Store, length: int) -> None:
     own, foreign = store.create(CONFIG, "base"), store.create(CONFIG, "foreign")
     start = own.id[:length]
-    with pytest.raises(ConfigError, match=rf"name '{start}' is (the beginning of the id {own.id}|taken)"):
+    with pytest.raises(ConfigError, match=rf"name '{start}' is (the beginning of the id|taken|not usable)"):
         store.create(CONFIG, start)
     (foreign.path / "label.json").write_text(json.dumps({"name": start, "tags": [], "notes": ""}))
     if length == len(own.id):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pandas as pd
 import streamlit as st
 
-from app import charts, elements, tables, texts
+from app import charts, elements, fields, tables, texts
 from app.engine import evaluated, snapshots, training_settings
 
 
@@ -36,10 +36,10 @@ def with_results() -> list[snapshots.Run]:
 
 
 def default_choice(available: list[snapshots.Run]) -> list[str]:
-    """Take the newest run of each method, at most four, on the first data set that has two of them."""
+    """Take the newest run of each method, at most four, on the first data set that has two of them; ids."""
     by_dataset: dict[str, dict[str, str]] = {}
     for run in available:
-        by_dataset.setdefault(run.dataset, {}).setdefault(run.method, run.name)
+        by_dataset.setdefault(run.dataset, {}).setdefault(run.method, run.id)
     newest = next((found for found in by_dataset.values() if len(found) > 1), next(iter(by_dataset.values())))
     order = list(training_settings.METHODS)
     ranked = sorted(newest, key=lambda method: order.index(method) if method in order else len(order))
@@ -49,33 +49,31 @@ def default_choice(available: list[snapshots.Run]) -> list[str]:
 def choose_runs(available: list[snapshots.Run]) -> list[snapshots.Run]:
     """Take the runs that are chosen by name, or all that carry one of the chosen tags."""
     known = sorted({tag for run in available for tag in run.tags})
-    elements.say_what_is_not_here("tags", known)
     by_name, by_tag = st.columns([4, 1]) if known else (st.container(), None)
     tags = (
-        by_tag.multiselect(
+        fields.multiselect(
             "Tags",
-            known,
+            {tag: tag for tag in known},
+            name="tags",
             placeholder="Any",
-            key="tags",
-            bind="query-params",
+            place=by_tag,
             help="All runs with one of these tags, instead of runs by name. Runs writes tags.",
         )
         if by_tag
-        else []
+        else fields.selection("tags", [])
     )
-    elements.say_what_is_not_here("runs", [run.name for run in available])
-    names = by_name.multiselect(
+    chosen = fields.multiselect(
         "Runs",
-        [run.name for run in available],
+        elements.run_names(available),
+        name="runs",
         default=default_choice(available),
-        key="runs",
-        bind="query-params",
+        place=by_name,
         disabled=bool(tags),
         help="Runs with test results.",
     )
     if tags:
         return [run for run in available if set(tags) & set(run.tags)]
-    return [run for name in names if (run := snapshots.find_run(name))]
+    return [run for run_id in chosen if (run := snapshots.find_run(run_id))]
 
 
 def choose(available: list[snapshots.Run]) -> Compared | None:
@@ -88,28 +86,29 @@ def choose(available: list[snapshots.Run]) -> Compared | None:
     found = tables.conditions(results.per_class)
     first, second, third = st.columns([3, 3, 2], vertical_alignment="bottom")
     several = len({run.experiment for run in runs}) < len(runs)
-    merge = third.toggle(
+    merge = fields.toggle(
         "Seeds as one",
-        value=True,
+        name="seeds_as_one",
+        default=True,
+        was="merge_seeds",
         key="merge_seeds",
-        bind="query-params",
+        place=third,
         disabled=not several,
         help="Runs that differ only in their seed are shown as one, with mean and standard deviation.",
     )
     groups = tables.make_groups([run.member for run in runs], evaluated.reported_title, merge_seeds=merge)
-    elements.say_what_is_not_here("baseline", [group.title for group in groups])
-    baseline = first.selectbox(
-        "Baseline",
-        groups,
-        index=default_baseline(groups),
-        format_func=lambda group: group.title,
-        key="baseline",
-        bind="query-params",
-    )
-    elements.say_what_is_not_here("measured", [one.title for one in found])
-    condition = second.selectbox(
-        "Measured", found, format_func=lambda c: c.title, key="measured", bind="query-params"
-    )
+    by_run = {group.members[0].run_id: group for group in groups}
+    baseline = by_run[
+        fields.selectbox(
+            "Baseline",
+            {run_id: group.title for run_id, group in by_run.items()},
+            name="baseline",
+            default=list(by_run)[default_baseline(groups)],
+            also={member.run_id: run_id for run_id, group in by_run.items() for member in group.members},
+            place=first,
+        )
+    ]
+    condition = elements.choose_condition(found, place=second)
     say_what_is_not_alike(runs, condition.of(results.summary))
     keys = {member.run_id: group.key for group in groups for member in group.members}
     seeds = evaluated.averaged(condition.of(results.summary), keys)

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app import charts, elements, wording
+from app import charts, elements, fields, wording
 from app.engine import attacked_images, image_outcomes
 
 CELL = {"true": "True class", "predicted": "Predicted class"}
@@ -17,16 +17,22 @@ def choose_cell(found: image_outcomes.ImageOutcomes, counts: np.ndarray) -> tupl
     columns = st.columns(2)
     chosen = []
     for place, (key, title), default in zip(columns, CELL.items(), largest_confusion(counts), strict=True):
-        asked = st.session_state.get(f"classes_{key}", st.query_params.get(key))
-        st.session_state[f"classes_{key}"] = asked if asked in names else names[default]
-        chosen.append(place.selectbox(title, names, key=f"classes_{key}", on_change=follow_cell))
+        chosen.append(
+            fields.selectbox(
+                title,
+                {name: name for name in names},
+                name=key,
+                default=names[default],
+                key=f"classes_{key}",
+                place=place,
+                on_change=frame_anew,
+            )
+        )
     return names.index(chosen[0]), names.index(chosen[1])
 
 
-def follow_cell() -> None:
-    """Let address and frame follow the choice: it was not made in the matrix."""
-    for key in CELL:
-        st.query_params[key] = st.session_state[f"classes_{key}"]
+def frame_anew() -> None:
+    """Let the frame follow the choice: it was not made in the matrix."""
     st.session_state.pop("classes_framed", None)
 
 
@@ -68,8 +74,7 @@ def take_click() -> None:
     if point := elements.clicked("classes_confusion"):
         st.session_state["classes_clicked"] = point[1], point[0]
     for key, index in zip(CELL, st.session_state.get("classes_clicked", ()), strict=False):
-        name = st.session_state["classes_names"][int(index)]
-        st.session_state[f"classes_{key}"] = st.query_params[key] = name
+        fields.choose(key, st.session_state["classes_names"][int(index)], key=f"classes_{key}")
 
 
 def show_largest(found: image_outcomes.ImageOutcomes, counts: np.ndarray) -> None:

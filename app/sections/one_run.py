@@ -59,7 +59,7 @@ def show_run(run: snapshots.Run) -> None:
 LINKS = (  # page, label, icon, and the field of that page which names the run
     ("train", "New run from this one", ":material/content_copy:", "from"),
     ("monitor", "Curves", ":material/monitor_heart:", "run"),
-    ("evaluate", "Evaluate", ":material/shield:", "evaluate"),
+    ("evaluate", "Evaluate", ":material/shield:", "runs"),
     ("classes", "Classes and images", ":material/grid_on:", "run"),
 )
 
@@ -68,7 +68,7 @@ def show_links(run: snapshots.Run) -> None:
     """Lead to the pages that do something with a run."""
     with st.container(horizontal=True):
         for page, label, icon, field in LINKS:
-            st.page_link(f"views/{page}.py", label=label, icon=icon, query_params={field: run.name})
+            st.page_link(f"views/{page}.py", label=label, icon=icon, query_params={field: run.id})
 
 
 def show_results(run: snapshots.Run) -> None:
@@ -78,10 +78,7 @@ def show_results(run: snapshots.Run) -> None:
     if not found:
         st.caption("No test results yet: a training ends with a test evaluation, and Evaluate adds more.")
         return
-    elements.say_what_is_not_here("results_condition", [one.title for one in found])
-    condition = st.selectbox(
-        "Measured", found, format_func=lambda c: c.title, key="results_condition", bind="query-params"
-    )
+    condition = elements.choose_condition(found, key="results_condition", was="results_condition")
     groups = tables.make_groups([run.member], evaluated.reported_title, merge_seeds=False)
     scores = tables.class_scores(condition.of(results.per_class), groups, training_settings.display_name)
     scores = scores.assign(group=scores["weights"])
@@ -120,7 +117,7 @@ def edit_label(run: snapshots.Run) -> None:
         drawn = st.session_state[f"label_drawn_{run.id}"] = now  # nothing is typed: what is stored is shown
         st.session_state.update({keys[field]: value for field, value in now.items()})
     with st.form(f"label_{run.id}", border=False):
-        st.text_input("Name", disabled=run.read_only, max_chars=80, key=keys["name"])
+        st.text_input("Name", disabled=run.read_only, max_chars=100, key=keys["name"])
         st.text_input("Tags", disabled=run.read_only, help="Separated by commas.", key=keys["tags"])
         st.text_area("Notes", disabled=run.read_only, key=keys["notes"])
         saved = st.form_submit_button("Save", icon=":material/save:", disabled=run.read_only)
@@ -133,7 +130,6 @@ def edit_label(run: snapshots.Run) -> None:
         tags = [tag.strip() for tag in wanted["tags"].split(",") if tag.strip()]
         if elements.attempted(run_folders.relabel, run, wanted["name"], tags, wanted["notes"], done="Saved."):
             del st.session_state[f"label_drawn_{run.id}"]
-            st.session_state["show_next"] = wanted["name"].strip()
         st.rerun()
 
 

@@ -42,7 +42,7 @@ def own_model(*, expanded: bool) -> None:
                     )
                 else:
                     run = brought_models.add_model(source, dataset, model, normalize, name)
-                st.session_state["evaluate_next"] = [run.name]
+                st.session_state["evaluate_next"] = [run.id]
                 st.session_state["notice"] = (
                     "success",
                     texts.plain(f"{run.name} is a run now, and chosen below: {run.status.message}."),
@@ -114,5 +114,5 @@ def _ask_for_reading(kind: str) -> tuple[str, str, str, str]:
         help="What happens to an image in [0, 1] before the network sees it: nothing, the data set's mean "
         "and standard deviation, or MEAN/STD such as 0.49,0.48,0.45/0.2,0.2,0.2.",
     )
-    name = second.text_input("Name", placeholder="the file's", key="own_name", max_chars=80)
+    name = second.text_input("Name", placeholder="the file's", key="own_name", max_chars=100)
     return str(dataset or ""), "" if model in (None, USUAL) else str(model), str(normalize or "none"), name

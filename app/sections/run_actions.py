@@ -16,7 +16,7 @@ def act_on(chosen: list[snapshots.Run]) -> None:
                 "views/compare.py",
                 label=f"Compare {wording.count(len(chosen), 'run')}",
                 icon=":material/compare_arrows:",
-                query_params={"runs": [run.name for run in chosen]},
+                query_params={"runs": [run.id for run in chosen]},
             )
         downloads(chosen, "chosen")
         own = [run for run in chosen if not run.read_only]

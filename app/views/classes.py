@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app import elements
+from app import elements, fields
 from app.engine import attacked_images, budgets, downloadable, evaluated, image_outcomes, snapshots
 from app.sections import cell_images, class_accuracy, confusion_cells
 
@@ -20,20 +20,11 @@ def choose_run() -> snapshots.Run | None:
         )
         st.page_link("views/evaluate.py", label="Evaluate", icon=":material/shield:")
         return None
-    names = [run.name for run in available]
-    elements.say_what_is_not_here("run", names)
-    name = st.selectbox("Run", names, key="run", bind="query-params", on_change=forget_evaluation)
-    return snapshots.find_run(name)
-
-
-def forget_evaluation() -> None:
-    """Another run has other evaluations: the address does not go on naming one of the run before."""
-    for name in ("evaluation", "attack"):
-        st.query_params.pop(name, None)
+    return snapshots.find_run(fields.selectbox("Run", elements.run_names(available), name="run"))
 
 
 def choose_evaluation(run: snapshots.Run) -> evaluated.Evaluation:
-    """Offer a run's evaluations, the one that the address names first; the address follows the choice."""
+    """Offer a run's evaluations."""
     found = evaluated.evaluations(run)
     for problem in evaluated.results([run]).problems:
         st.warning(elements.sentence(problem), icon=":material/warning:")
@@ -42,18 +33,8 @@ def choose_evaluation(run: snapshots.Run) -> evaluated.Evaluation:
     ids = [evaluation.id for evaluation in found]
     old = evaluated.of_old_weights(run)
     titles = dict(zip(ids, elements.evaluation_titles(found, old), strict=True))
-    elements.say_what_is_not_here("evaluation", ids)
-    asked = st.query_params.get("evaluation")
-    key = f"classes_evaluation_{run.id}"
-    chosen = st.selectbox(
-        "Evaluation",
-        ids,
-        index=ids.index(asked) if asked in ids else first_choice(found, old),
-        format_func=titles.__getitem__,
-        key=key,
-        on_change=follow,
-        args=(key,),
-    )
+    usual = ids[first_choice(found, old)]
+    chosen = fields.selectbox("Evaluation", titles, name="evaluation", default=usual, subject=run.id)
     return found[ids.index(chosen)]
 
 
@@ -63,33 +44,17 @@ def first_choice(found: list[evaluated.Evaluation], old: frozenset[str]) -> int:
     return ranks.index(max(ranks))
 
 
-def follow(key: str) -> None:
-    st.query_params["evaluation"] = st.session_state[key]
-    st.query_params.pop("attack", None)
-
-
 def choose_column(found: image_outcomes.ImageOutcomes) -> attacked_images.ShownColumn:
     titles = {column.name: found.title(column) for column in found.columns}
-    names = list(titles)
-    elements.say_what_is_not_here("attack", names)
-    asked = st.query_params.get("attack")
-    first = attacked_images.first_to_show(found.columns).name
-    key = f"classes_column_{found.evaluation.id}"
-    chosen = st.selectbox(
+    chosen = fields.selectbox(
         "Attack",
-        names,
-        index=names.index(asked if asked in names else first),
-        format_func=titles.__getitem__,
-        key=key,
-        on_change=follow_attack,
-        args=(key,),
+        titles,
+        name="attack",
+        default=attacked_images.first_to_show(found.columns).name,
+        subject=found.evaluation.id,
         help="Worst case: an image counts as broken when any attack of the plan with this budget breaks it.",
     )
-    return found.columns[names.index(chosen)]
-
-
-def follow_attack(key: str) -> None:
-    st.query_params["attack"] = st.session_state[key]
+    return found.columns[list(titles).index(chosen)]
 
 
 # --- accuracy and confusion -----------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from app import charts, elements, tables, texts, wording
+from app import charts, elements, fields, tables, texts, wording
 from app.engine import calibration, histories
 from app.sections import certainty, comparison_choice, comparison_documents, comparison_numbers
 
@@ -41,15 +41,13 @@ def averaging_section(comparison: comparison_choice.Compared) -> None:
 def class_section(comparison: comparison_choice.Compared) -> None:
     st.subheader("Class by class")
     there = [kind for kind in KINDS if kind in set(comparison.scores["weights"])]
-    elements.say_what_is_not_here("compare_weights", [KINDS[kind] for kind in there])
-    kinds = st.pills(
+    kinds = fields.pills(
         "Weights",
-        there,
-        selection_mode="multi",
-        default=[kind for kind in ("online", "fawa") if kind in set(comparison.scores["weights"])],
-        format_func=KINDS.__getitem__,
+        {kind: KINDS[kind] for kind in there},
+        name="weights",
+        default=[kind for kind in ("online", "fawa") if kind in there],
+        was="compare_weights",
         key="compare_weights",
-        bind="query-params",
     )
     hardest = tables.hardest_classes(comparison.scores, comparison.baseline.key, MOST_CLASSES)
     total = comparison.scores["class_index"].nunique()

@@ -3,7 +3,7 @@
 import pandas as pd
 import streamlit as st
 
-from app import access, charts, elements, tables, texts, wording
+from app import access, charts, elements, fields, tables, texts, wording
 from app.engine import (
     budgets,
     evaluated,
@@ -135,10 +135,7 @@ def show_results(chosen: list[snapshots.Run]) -> None:
         if not any(map(evaluated.evaluations, readable)):
             st.caption("These runs have no test results yet; start an evaluation above.")
         return
-    elements.say_what_is_not_here("evaluate_condition", [one.title for one in found])
-    condition = st.selectbox(
-        "Measured", found, format_func=lambda c: c.title, key="evaluate_condition", bind="query-params"
-    )
+    condition = elements.choose_condition(found, key="evaluate_condition", was="evaluate_condition")
     groups = tables.make_groups([run.member for run in chosen], evaluated.reported_title, merge_seeds=False)
     elements.not_in_tables(results.left_out)
     scores = tables.class_scores(condition.of(results.per_class), groups, training_settings.display_name)
@@ -200,7 +197,7 @@ def show_evaluations(chosen: list[snapshots.Run]) -> None:
                 "views/sweep.py" if budgets.is_sweep(evaluation) else "views/classes.py",
                 label="Sweep" if budgets.is_sweep(evaluation) else "Classes and images",
                 icon=":material/show_chart:" if budgets.is_sweep(evaluation) else ":material/grid_on:",
-                query_params={"runs" if budgets.is_sweep(evaluation) else "run": run.name}
+                query_params={"runs" if budgets.is_sweep(evaluation) else "run": run.id}
                 | {"evaluation": evaluation.id},
             )
         for finding in evaluation.findings:
@@ -242,7 +239,7 @@ def show_checks(evaluation: evaluated.Evaluation) -> None:
 elements.heading("Evaluate", "Attack any model on test images; results are per class, with intervals.")
 added = st.session_state.pop("evaluate_next", None)
 if added is not None:
-    st.session_state["evaluate"] = added
+    fields.choose("runs", added, key="evaluate")
 available = [run for run in snapshots.usable_runs() if run.kept or run.is_external]
 own_model(expanded=not available)
 if not available:
@@ -251,15 +248,15 @@ if not available:
         icon=":material/inbox:",
     )
     st.stop()
-elements.say_what_is_not_here("evaluate", [run.name for run in available])
-names = st.multiselect(
+ids = fields.multiselect(
     "Runs",
-    [run.name for run in available],
-    default=[available[0].name] if added is None else None,  # a value is set already
+    elements.run_names(available),
+    name="runs",
+    default=[available[0].id],
+    was="evaluate",
     key="evaluate",
-    bind="query-params",
 )
-chosen = [run for name in names if (run := snapshots.find_run(name))]
+chosen = [run for run_id in ids if (run := snapshots.find_run(run_id))]
 if not chosen:
     st.info("Choose at least one run.")
     st.stop()

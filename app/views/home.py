@@ -55,15 +55,15 @@ def demo_progress(drawn: tuple[tuple[str, str], ...]) -> None:
 
 def links(chain: list[snapshots.Job]) -> None:
     trained = [job for job in chain if job.trains and job.state == "done"]
-    names = [run.name for job in trained if (run := snapshots.find_run(job.run_id or ""))]
+    runs = [run.id for job in trained if (run := snapshots.find_run(job.run_id or ""))]
     with st.container(horizontal=True):
         st.page_link("views/monitor.py", label="Watch on Monitor", icon=":material/monitor_heart:")
-        if len(names) >= 2:
+        if len(runs) >= 2:
             st.page_link(
                 "views/compare.py",
-                label=f"Compare {wording.count(len(names), 'run')}",
+                label=f"Compare {wording.count(len(runs), 'run')}",
                 icon=":material/compare_arrows:",
-                query_params={"runs": names},
+                query_params={"runs": runs},
             )
 
 
@@ -114,7 +114,7 @@ def shipped_results() -> None:
         "views/compare.py",
         label="Open them in Compare",
         icon=":material/compare_arrows:",
-        query_params={"runs": [run.name for run in alike]},
+        query_params={"runs": [run.id for run in alike]},
     )
 
 

@@ -3,7 +3,7 @@
 import pandas as pd
 import streamlit as st
 
-from app import charts, elements, wording
+from app import charts, elements, fields, wording
 from app.engine import downloadable, evaluated
 
 WHOSE = {"ours": "Ours", "published": "Published"}
@@ -13,47 +13,58 @@ def choose(board: pd.DataFrame) -> pd.DataFrame:
     """Filter by what makes results comparable: data set, network, threat model and attack."""
     first, second, third = st.columns(3)
     datasets = list(board["dataset"].value_counts().index)
-    elements.say_what_is_not_here("board_dataset", datasets)
-    dataset = first.selectbox("Data set", datasets, key="board_dataset", bind="query-params")
+    dataset = fields.selectbox(
+        "Data set",
+        {name: name for name in datasets},
+        name="dataset",
+        was="board_dataset",
+        key="board_dataset",
+        place=first,
+    )
     board = board[board["dataset"] == dataset]
     threats = [wording.budget(*row) for row in board[["norm", "eps"]].to_numpy()]
     board = board.assign(threat=threats)
     found = list(board["threat"].value_counts().index)
-    elements.say_what_is_not_here(key := f"board_threat_{dataset}", found)
-    threat = second.selectbox(
+    threat = fields.selectbox(
         "Threat model",
-        found,
-        key=key,
-        bind="query-params",
+        {budget: budget for budget in found},
+        name="threat",
+        was=f"board_threat_{dataset}",
+        subject=dataset,
+        place=second,
         help="Results under different budgets are not comparable.",
     )
     board = board[board["threat"] == threat]
     attacks = list(board["attack"].value_counts().index)
-    elements.say_what_is_not_here(
-        key := f"board_attack_{dataset}_{threat}", list(map(wording.attack_title, attacks))
-    )
-    attack = third.selectbox(
+    attack = fields.selectbox(
         "Attack",
-        attacks,
-        index=attacks.index("autoattack") if "autoattack" in attacks else 0,
-        format_func=wording.attack_title,
-        key=key,
-        bind="query-params",
+        {name: wording.attack_title(name) for name in attacks},
+        name="attack",
+        default="autoattack",
+        was=f"board_attack_{dataset}_{threat}",
+        subject=f"{dataset} {threat}",
+        place=third,
     )
     board = board[board["attack"] == attack]
     models, whose = st.columns([3, 2])
     names = list(board["model"].value_counts().index)
-    elements.say_what_is_not_here(key := f"board_models_{dataset}_{threat}_{attack}", names)
-    chosen = models.multiselect("Networks", names, default=names, key=key, bind="query-params")
-    elements.say_what_is_not_here("board_whose", list(WHOSE.values()))
-    side = whose.pills(
+    chosen = fields.multiselect(
+        "Networks",
+        {name: name for name in names},
+        name="models",
+        default=names,
+        was=f"board_models_{dataset}_{threat}_{attack}",
+        subject=f"{dataset} {threat} {attack}",
+        place=models,
+    )
+    side = fields.pills(
         "Whose",
-        list(WHOSE),
-        selection_mode="multi",
+        WHOSE,
+        name="whose",
         default=list(WHOSE),
-        format_func=WHOSE.__getitem__,
+        was="board_whose",
         key="board_whose",
-        bind="query-params",
+        place=whose,
     )
     return board[board["model"].isin(chosen) & board["whose"].isin(side)]
 

@@ -5,7 +5,7 @@ import re
 import pandas as pd
 import streamlit as st
 
-from app import charts, elements, tables, texts, wording
+from app import charts, elements, fields, tables, texts, wording
 from app.engine import calibration, histories, job_queue, run_folders, snapshots
 
 CURRENT = "whatever is running, else the newest"
@@ -165,29 +165,23 @@ def run_section() -> None:
             "There is no run yet. Start one on Train, or the demo on Home; its curves appear here as it runs."
         )
         return
-    names = [run.name for run in available]
-    elements.say_what_is_not_here("run", [CURRENT, *names])
     choose, kind, follow = st.columns([4, 3, 2], vertical_alignment="bottom")
-    chosen = choose.selectbox("Run", [CURRENT, *names], key="run", bind="query-params")
-    elements.say_what_is_not_here("monitor_weights", list(charts.WEIGHTS_TITLES.values()))
-    weights = kind.segmented_control(
+    names = {"current": CURRENT} | elements.run_names(available)
+    chosen = fields.selectbox("Run", names, name="run", place=choose)
+    weights = fields.segmented_control(
         "Weights in the class charts",
-        ["online", "ema", "fawa"],
-        default="online",
-        required=True,
-        format_func=charts.WEIGHTS_TITLES.__getitem__,
+        {kind: charts.WEIGHTS_TITLES[kind] for kind in ("online", "ema", "fawa")},
+        name="weights",
+        was="monitor_weights",
         key="monitor_weights",
-        bind="query-params",
+        place=kind,
     )
-    shown = current_run(available) if chosen == CURRENT else snapshots.find_run(chosen)
-    if shown is None:
-        st.info(texts.plain(f"Run {chosen!r} is gone; choose another."))
-        return
+    shown = next((run for run in available if run.id == chosen), current_run(available))
     live = shown.state == "running" and follow.toggle(
         "Live", value=True, key="monitor_live", help="Off holds everything still; zoom is kept either way."
     )
     every = elements.LIVE_SECONDS if live else None
-    st.fragment(live_run, run_every=every)(shown.id, weights or "online", elements.states_signature())
+    st.fragment(live_run, run_every=every)(shown.id, weights, elements.states_signature())
 
 
 @elements.explained_errors()

@@ -1,11 +1,12 @@
 """Runs: find one, look at how it was made, take its weights along, or start a new one like it."""
 
 import zlib
+from typing import Any
 
 import pandas as pd
 import streamlit as st
 
-from app import charts, elements, tables, wording
+from app import charts, elements, fields, tables, wording
 from app.engine import evaluated, run_folders, snapshots
 from app.sections import one_run, run_actions
 
@@ -48,21 +49,12 @@ SHOWN = (
 
 def filtered(runs: list[snapshots.Run]) -> list[snapshots.Run]:
     text, methods, states, tags = st.columns([3, 2, 2, 2])
-    wanted = (
-        text.text_input(
-            "Search", placeholder="name, method, data set, tag, note", key="search", bind="query-params"
-        )
-        or ""
+    wanted = fields.text_input(
+        "Search", name="search", placeholder="name, method, data set, tag, note", place=text
     ).lower()
-    names = sorted({run.method for run in runs})
-    elements.say_what_is_not_here("filter_method", names)
-    chosen_methods = methods.multiselect("Method", names, key="filter_method", bind="query-params")
-    known_states = sorted({run.state for run in runs})
-    elements.say_what_is_not_here("filter_state", known_states)
-    chosen_states = states.multiselect("State", known_states, key="filter_state", bind="query-params")
-    known_tags = sorted({tag for run in runs for tag in run.tags})
-    elements.say_what_is_not_here("filter_tag", known_tags)
-    chosen_tags = tags.multiselect("Tag", known_tags, key="filter_tag", bind="query-params")
+    chosen_methods = one_filter("Method", {run.method for run in runs}, "method", methods)
+    chosen_states = one_filter("State", {run.state for run in runs}, "state", states)
+    chosen_tags = one_filter("Tag", {tag for run in runs for tag in run.tags}, "tag", tags)
     return [
         run
         for run in runs
@@ -71,6 +63,12 @@ def filtered(runs: list[snapshots.Run]) -> list[snapshots.Run]:
         and (not chosen_states or run.state in chosen_states)
         and (not chosen_tags or set(chosen_tags) & set(run.tags))
     ]
+
+
+def one_filter(label: str, values: set[str], name: str, place: Any) -> list[str]:
+    options = {value: value for value in sorted(values)}
+    key = f"filter_{name}"
+    return fields.multiselect(label, options, name=name, was=key, key=key, place=place)
 
 
 def runs_table(runs: list[snapshots.Run]) -> pd.DataFrame:
@@ -164,37 +162,30 @@ def remember_ticks(key: str, listed: list[snapshots.Run]) -> None:
     chosen = [listed[row] for row in st.session_state[key]["selection"]["rows"] if row < len(listed)]
     st.session_state["runs_ticked"] = [run.id for run in chosen]
     if chosen:
-        st.session_state["show"] = chosen[-1].name
+        fields.choose("run", chosen[-1].id)
 
 
 # --- one run --------------------------------------------------------------------------------------
 
 
 elements.heading("Runs", "Everything that was trained here, and what ships with CFA Studio.")
-if "show_next" in st.session_state:
-    st.session_state["show"] = st.session_state.pop("show_next")
 everything = list(reversed(snapshots.runs()))
 if not everything:
     st.info("There is no run yet. Start one on Train, or the demo on Home.", icon=":material/inbox:")
     st.stop()
-names = {run.id: run.name for run in everything}
-if st.session_state.get("show") not in (None, *names.values()) and st.session_state.get("shown") in names:
-    st.session_state["show"] = names[st.session_state["shown"]]  # somebody gave it another name
 listed = filtered(everything)
 if listed:
     run_actions.act_on(show_list(listed))
 else:
     st.caption("No run matches these filters.")
-elements.say_what_is_not_here("show", [run.name for run in everything])
-shown = st.selectbox(
+shown = fields.selectbox(
     "Run",
-    [run.name for run in everything],
-    index=None,
+    elements.run_names(everything),
+    name="run",
+    clearable=True,
+    was="show",
     placeholder="Tick a row above, or choose a run here",
-    key="show",
-    bind="query-params",
 )
 found = snapshots.find_run(shown) if shown else None
-st.session_state["shown"] = found.id if found is not None else None
 if found is not None:
     one_run.show_run(found)

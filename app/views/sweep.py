@@ -6,11 +6,12 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app import charts, elements, texts, wording
+from app import charts, elements, fields, texts, wording
 from app.engine import budgets, downloadable, evaluated, image_outcomes, snapshots
 
 MOST_CLASSES = 20
 GRID_POINTS = 61
+WHAT_COUNTS = "what-counts"  # of a run's evaluations, as addresses say it
 CUMULATIVE = "An image that is broken at a smaller eps counts as broken at every larger one."
 
 
@@ -53,25 +54,17 @@ def choose_runs() -> list[snapshots.Run]:
         )
         st.page_link("views/evaluate.py", label="Start one on Evaluate", icon=":material/shield:")
         return []
-    elements.say_what_is_not_here("runs", [run.name for run in available])
-    names = st.multiselect(
+    ids = fields.multiselect(
         "Runs",
-        [run.name for run in available],
-        default=[available[0].name],
-        key="runs",
-        bind="query-params",
-        on_change=forget_evaluation,
+        elements.run_names(available),
+        name="runs",
+        default=[available[0].id],
         help="Runs with a sweep, or with smallest perturbations.",
     )
-    chosen = [run for name in names if (run := snapshots.find_run(name))]
+    chosen = [run for run_id in ids if (run := snapshots.find_run(run_id))]
     if not chosen:
         st.info("Choose at least one run.")
     return chosen
-
-
-def forget_evaluation() -> None:
-    """Other runs have other evaluations: the address does not go on naming one of those before."""
-    st.query_params.pop("evaluation", None)
 
 
 def choose_evaluations(runs: list[snapshots.Run]) -> list[Swept]:
@@ -87,27 +80,12 @@ def choose_evaluations(runs: list[snapshots.Run]) -> list[Swept]:
         return counting
     if len(found) < 2:
         return found  # of old weights it says so
-    ids = [*([""] if counting else []), *(swept.evaluation.id for swept in found)]
     evaluations = [swept.evaluation for swept in found]
     titles = elements.evaluation_titles(evaluations, evaluated.of_old_weights(runs[0]))
-    titles = [*(["what counts"] if counting else []), *titles]
-    elements.say_what_is_not_here("evaluation", ids)
-    asked = st.query_params.get("evaluation", "")
-    key = f"sweep_evaluation_{runs[0].id}"
-    chosen = st.selectbox(
-        "Evaluation",
-        ids,
-        index=ids.index(asked) if asked in ids else 0,
-        format_func=dict(zip(ids, titles, strict=True)).__getitem__,
-        key=key,
-        on_change=follow,
-        args=(key,),
-    )
-    return [swept for swept in found if swept.evaluation.id == chosen] if chosen else counting
-
-
-def follow(key: str) -> None:
-    st.query_params["evaluation"] = st.session_state[key]
+    options = {WHAT_COUNTS: "what counts"} if counting else {}
+    options |= {one.id: title for one, title in zip(evaluations, titles, strict=True)}
+    chosen = fields.selectbox("Evaluation", options, name="evaluation", subject=runs[0].id)
+    return counting if chosen == WHAT_COUNTS else [one for one in found if one.evaluation.id == chosen]
 
 
 def that_counts(found: list[Swept]) -> list[Swept]:
@@ -169,8 +147,8 @@ def of_one_data_set(found: list[Swept], key: str) -> list[Swept]:
     """Let the data set be chosen where there are several: curves of two are never in one chart."""
     names = list(dict.fromkeys(swept.evaluation.dataset for swept in found))
     if len(names) > 1:
-        elements.say_what_is_not_here(key, names)
-        chosen = st.selectbox("Data set", names, key=key, bind="query-params")
+        options = {name: name for name in names}
+        chosen = fields.selectbox("Data set", options, name="dataset", was=key, key=key)
         return [swept for swept in found if swept.evaluation.dataset == chosen]
     return found
 
@@ -184,11 +162,12 @@ def choose_attack(sweeps: list[Swept]) -> tuple[str, str]:
     options = list(dict.fromkeys(pair for swept in sweeps for pair in attacks_of(swept)))
     if len(options) == 1:
         return options[0]
-    titles = {pair: f"{wording.attack_title(pair[0])} ({wording.norm_title(pair[1])})" for pair in options}
-    elements.say_what_is_not_here("sweep_attack", list(titles.values()))
-    return st.selectbox(
-        "Attack", options, format_func=titles.__getitem__, key="sweep_attack", bind="query-params"
-    )
+    pairs = {f"{attack} {norm}": (attack, norm) for attack, norm in options}
+    titles = {
+        name: f"{wording.attack_title(attack)} ({wording.norm_title(norm)})"
+        for name, (attack, norm) in pairs.items()
+    }
+    return pairs[fields.selectbox("Attack", titles, name="attack", was="sweep_attack", key="sweep_attack")]
 
 
 def with_group(frame: pd.DataFrame, found: list[Swept]) -> pd.DataFrame:

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from app import access, drafts, elements, texts, wording
+from app import access, addresses, drafts, elements, texts, wording
 from app.engine import brought_models, job_queue, outside, snapshots, training_jobs, training_settings
 
 MANY_RUNS = 40
@@ -14,11 +14,9 @@ BLANK = "–"
 
 def prefill() -> None:
     """Fill the form from a run ("New run from this one"), once per visit."""
-    reference = st.query_params.get("from")
-    filled = "train_methods" in st.session_state and st.session_state.get("train_prefilled") == reference
-    if reference is None or filled:
+    reference = addresses.asked("from")
+    if not reference:
         return
-    st.session_state["train_prefilled"] = reference
     st.session_state["train_code"] = ()
     run = snapshots.find_run(reference)
     if run is None or run.problem or run.method not in training_settings.METHODS:
@@ -239,7 +237,7 @@ def start_section(draft: drafts.Draft, name: str, device: str | None) -> None:
         )
     if started:
         begun = training_jobs.start_training(configs, name, device)
-        st.switch_page("views/monitor.py", query_params={"run": begun[0].name})
+        st.switch_page("views/monitor.py", query_params={"run": begun[0].id})
 
 
 def named_in(configs: list[training_settings.RunConfig]) -> set[str]:

@@ -19,9 +19,17 @@ from cfa.home import SHIPPED_RUNS, default_home
 from cfa.locks import hold
 from cfa.registry import unknown
 from cfa.runs.folder import FILES, Label, RunFolder
-from cfa.runs.run_names import Taken, begins, is_usable_name, usable_name
+from cfa.runs.run_names import (
+    LONGEST,
+    Taken,
+    begins,
+    is_usable_name,
+    normal,
+    tag_refusal,
+    usable_name,
+)
 
-MOST_TAGS, LONGEST_TAG, LONGEST_NOTES = 100, 80, 100_000
+MOST_TAGS, LONGEST_TAG, LONGEST_NOTES = 100, LONGEST, 100_000
 
 
 @dataclass(frozen=True)
@@ -74,7 +82,8 @@ class Store:
         runs = self.runs()
         exact = [run for run in runs if run.id == reference]
         # Folders that were copied here may bring a name that is already there, or the start of another's id.
-        found = [run for run in runs if run.name == reference or begins(reference, run.id)]
+        named = normal(reference)
+        found = [run for run in runs if named == normal(run.name) or begins(reference, run.id)]
         if (run := _only(exact or found, reference)) is not None:
             return run
         if called := [run.id for run in runs if run.given_name == reference]:
@@ -83,7 +92,7 @@ class Store:
 
     def named(self, name: str) -> RunFolder | None:
         """Find a run by its name alone; an UnknownName where several carry it."""
-        return _only([run for run in self.runs() if run.name == name], name)
+        return _only([run for run in self.runs() if normal(run.name) == normal(name)], name)
 
     def create(self, config: RunConfig, name: str | None = None, tags: tuple[str, ...] = ()) -> RunFolder:
         """Make a run folder, state ``queued``; a taken name is refused, without one a free one is found."""
@@ -116,15 +125,20 @@ class Store:
             if taken.has(wanted):
                 raise ConfigError(f"name {wanted!r} is taken; choose another than {name!r} for {count} runs")
             _checked(wanted, taken)
-        return list(names)
+        return list(map(normal, names))
 
     def relabel(self, run: RunFolder, label: Label) -> None:
         """Change a run's name, tags and notes; a taken name is refused."""
         check_texts(label)
+        before = run.label
+        for tag in label.tags:
+            if tag not in before.tags and (why := tag_refusal(tag)):
+                raise ConfigError(f"tag {tag!a} is not usable{why}")
         with self._names() as taken:
-            if label.name != run.name:
-                _checked(label.name, taken)
-            run.write_label(label)
+            name = label.name
+            if name != run.name:
+                name = _checked(name, taken.without(run.name))
+            run.write_label(replace(label, name=name, tags=tuple(map(normal, label.tags))))
 
     def adopt(self, folder: Path, label: Label) -> RunFolder:
         """Move a whole run folder into the store, where it keeps its id.
@@ -216,4 +230,4 @@ def check_texts(label: Label) -> None:
 def _checked(name: str, taken: Taken) -> str:
     if why := taken.refusal(name):
         raise ConfigError(f"name {name!a} {why}")
-    return name
+    return normal(name)

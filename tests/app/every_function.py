@@ -36,6 +36,7 @@ from app.engine import (
     job_queue,
     run_folders,
     sample_sizes,
+    saved_views,
     snapshots,
     training_jobs,
     training_settings,
@@ -325,6 +326,10 @@ def _of_nothing() -> dict[str, list[Callable[[], object]]]:
         "has_browser",
     )
     found = {kind: [called[kind]] for kind in kinds}
+    found["saved_views"] = [saved_views.saved_views]
+    found["save_view"] = [lambda: saved_views.save_view("mine", "runs", {"run": [CANARY]})]
+    found["rename_view"] = [lambda: saved_views.rename_view("saved", "other")]
+    found["delete_view"] = [lambda: saved_views.delete_view("saved")]
     found["csv"] = [lambda: downloadable.csv(pd.DataFrame({"a": [1]}))]
     found["preset_images"] = [lambda: evaluation_jobs.preset_images("quick")]
     found["settings_of"] = [lambda: training_settings.settings_of(["trades"])]

@@ -59,8 +59,12 @@ def assert_sound(app):
 
 
 def figures(app):
-    live = [json.loads(json.loads(chart.proto.json)["figure"]) for chart in app.get("bidi_component")]
+    live = [json.loads(json.loads(chart.proto.json)["figure"]) for chart in live_charts(app)]
     return [json.loads(chart.proto.spec) for chart in app.get("plotly_chart")] + live
+
+
+def live_charts(app):
+    return [part for part in app.get("bidi_component") if part.proto.component_name == "cfa_live_chart"]
 
 
 def as_read(markdown):

@@ -71,7 +71,7 @@ def test_where_it_is_listed_it_says_of_which_epoch(dashboard, resumed_home):
     dashboard(resumed_home)
     run = snapshots.find_run("resumed")
     (old,) = evaluated.of_old_weights(run)
-    options = open_page("classes", run="resumed").selectbox(key=f"classes_evaluation_{run.id}").options
+    options = open_page("classes", run="resumed").selectbox(key="evaluation").options
     assert [("of epoch 3, in no table" in option, "10,000 images" in option) for option in options] == [
         (False, False),
         (True, True),

@@ -1,11 +1,16 @@
 """A link is the page with its selection: another browser that opens it sees the same."""
 
+import shutil
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from playwright.sync_api import Browser, expect
 
+from cfa.runs.folder import Label, RunFolder
+from cfa.runs.store import Store
 from tests.app.example_store import fill
+from tests.browser.dashboard import wait_for
 from tests.browser.tab import Tab
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser-2")]
@@ -77,3 +82,112 @@ def test_ticks_belong_to_runs_and_not_to_the_rows_they_stand_in(browser: Browser
     tab.sees("No run matches these filters.")
     expect(delete).to_have_count(0)
     tab.close()
+
+
+@pytest.fixture
+def tab(browser: Browser, dashboard):
+    tab = Tab.open(browser, dashboard.address)
+    yield tab
+    tab.close()
+
+
+def address(tab: Tab) -> tuple[str, dict[str, list[str]]]:
+    """Return the page and the parameters of a tab's address."""
+    parts = urlsplit(tab.page.url)
+    return parts.path.strip("/"), parse_qs(parts.query, keep_blank_values=True)
+
+
+def parameters(tab: Tab) -> dict[str, list[str]]:
+    tab.settle()
+    return address(tab)[1]
+
+
+def ids(dashboard) -> dict[str, str]:
+    return {run.name: run.id for run in Store.open(dashboard.home, shipped=None).runs()}
+
+
+def test_a_link_without_a_choice_shows_the_same_after_the_next_training(
+    browser: Browser, dashboard, tab: Tab
+):
+    """What equals the default stands in the address as well: the default is another one tomorrow."""
+    pages = {
+        "classes": {"run", "evaluation", "attack", "true", "predicted"},
+        "compare": {"runs", "baseline", "measured", "weights", "seeds_as_one"},
+        "evaluate": {"runs", "measured"},
+        "sweep": {"runs"},
+        "leaderboard": {"dataset", "threat", "attack", "models", "whose"},
+        "monitor": {"run", "weights"},
+    }
+    sent = {}
+    for page, names in pages.items():
+        tab.visit(page)
+        sent[page] = parameters(tab)
+        assert names <= set(sent[page])
+        assert all(run in ids(dashboard).values() for run in sent[page].get("runs", []))
+    latest = Store.open(dashboard.home, shipped=None).runs()[-1]
+    later = shutil.copytree(latest.path, latest.path.with_name("rfffffff1"))
+    RunFolder(later).write_label(Label("made later"))
+    try:
+        for page, asked in sent.items():
+            query = "&".join(f"{name}={value}" for name, values in asked.items() for value in values)
+            other = Tab.open(browser, dashboard.address)
+            other.visit(f"{page}?{query}")
+            assert parameters(other) == asked
+            other.check()
+            other.close()
+    finally:
+        shutil.rmtree(later)
+
+
+def test_a_link_to_a_run_keeps_it_at_the_first_click(dashboard, tab: Tab):
+    run = ids(dashboard)["pgd-at-cfa-fashion-mnist-mini-s0"]
+    tab.visit(f"classes?run={run}")
+    tab.choose("True class", "Trouser")
+    tab.sees("Trouser →")
+    assert parameters(tab)["run"] == [run]
+    assert parameters(tab)["true"] == ["Trouser"]
+    tab.reload()
+    assert parameters(tab)["run"] == [run]
+    tab.sees("Trouser →")
+    tab.check()
+
+
+def test_back_undoes_one_choice_and_then_leaves_the_page(dashboard, tab: Tab):
+    tab.visit("leaderboard")
+    tab.follow("Monitor", "Monitor")
+    whole = parameters(tab)
+    assert set(whole) == {"run", "weights"}  # nothing of the page before
+    tab.page.get_by_test_id("stButtonGroup").get_by_text("FAWA", exact=True).click()
+    wait_for(lambda: parameters(tab)["weights"] == ["fawa"], "the choice in the address")
+    tab.page.go_back()
+    wait_for(lambda: parameters(tab) == whole, "the address before")
+    chosen = tab.page.get_by_test_id("stButtonGroup").locator('[data-selected="true"]')
+    expect(chosen).to_have_text("Online")
+    tab.page.go_forward()
+    wait_for(lambda: parameters(tab)["weights"] == ["fawa"], "the address after")
+    expect(chosen).to_have_text("FAWA")
+    tab.page.go_back()
+    wait_for(lambda: parameters(tab) == whole, "the address before")
+    tab.page.go_back()
+    tab.arrive("Leaderboard")
+    tab.check()
+
+
+def test_the_address_is_copied(dashboard, tab: Tab):
+    tab.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    tab.visit("monitor")
+    tab.page.get_by_test_id("stButtonGroup").get_by_text("EMA", exact=True).click()
+    wait_for(lambda: parameters(tab)["weights"] == ["ema"], "the choice in the address")
+    tab.press("Copy link")
+    tab.sees("Copied")
+    assert tab.page.evaluate("navigator.clipboard.readText()") == tab.page.url
+    tab.check()
+
+
+def test_clicks_in_a_row_are_all_kept(dashboard, tab: Tab):
+    """Each is told with the address before it, or the one before that."""
+    tab.visit("compare")
+    for name in ("EMA", "FAWA", "Online"):
+        tab.page.get_by_test_id("stButtonGroup").get_by_text(name, exact=True).click()
+    wait_for(lambda: parameters(tab)["weights"] == ["ema"], "all three choices in the address")
+    tab.check()

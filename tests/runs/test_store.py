@@ -16,7 +16,7 @@ from tests.support.tiny import tiny_config, tiny_store
 CONFIG = tiny_config("pgd-at")
 
 
-@pytest.mark.parametrize("name", ["a", "TRADES + CFA (seed 0)", "x.y_z-1:2", "ümlaut", "7", "n" * 80])
+@pytest.mark.parametrize("name", ["a", "TRADES + CFA (seed 0)", "x.y_z-1", "ümlaut", "7", "n" * 100])
 def test_names_that_are_usable(tmp_path: Path, name: str) -> None:
     store = tiny_store(tmp_path)
     assert store.create(CONFIG, name).name == name
@@ -24,11 +24,11 @@ def test_names_that_are_usable(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", [" a", "-a", ".hidden", "a/b", "a\nb", "a\n", "..", "n" * 81, "a,b", 'a"b', "a\tb", "<b>"]
+    "name", [" a", "-a", ".hidden", "a/b", "a\nb", "a\n", "..", "n" * 101, "a:b", 'a"b', "a\tb", "<b>"]
 )
 def test_names_that_are_not(tmp_path: Path, name: str) -> None:
     store = tiny_store(tmp_path)
-    with pytest.raises(ConfigError, match="is not usable; take up to 80 letters"):
+    with pytest.raises(ConfigError, match="is not usable"):
         store.create(CONFIG, name)
     run = store.create(CONFIG, "fine")
     with pytest.raises(ConfigError, match="is not usable"):
@@ -42,7 +42,7 @@ def test_a_taken_name_is_refused_with_a_free_one(tmp_path: Path) -> None:
     store.create(CONFIG, "mine-2")
     with pytest.raises(ConfigError, match=r"name 'mine' is taken; choose another, for example 'mine-3'"):
         store.create(CONFIG, "mine")
-    with pytest.raises(ConfigError, match="is taken"):
+    with pytest.raises(ConfigError, match="could be an id"):
         store.create(CONFIG, first.id)
     with pytest.raises(ConfigError, match="name 'mine-2' is taken"):
         store.relabel(first, Label("mine-2"))
@@ -80,7 +80,7 @@ def test_runs_that_are_asked_for_at_once_are_numbered(tmp_path: Path, name, coun
     ("name", "count", "says"),
     [
         ("mine", 3, r"name 'mine-2' is taken; choose another than 'mine' for 3 runs"),
-        ("n" * 78, 10, r"name 'n{78}-10' is not usable"),
+        ("n" * 98, 10, r"name 'n{98}-10' is not usable"),
     ],
 )
 def test_numbered_names_are_refused_before_the_first_run_is_made(tmp_path: Path, name, count, says) -> None:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from app.engine import brought_models
+from app.engine import brought_models, snapshots
 from cfa.errors import CheckpointError
 from cfa.models import ModelSpec, build_model
 from tests.app.pages import start, words
@@ -34,7 +34,7 @@ def test_a_branch_of_a_file_is_chosen_and_said(own_home, two, key, name, says):
     app.selectbox(key="own_dataset").set_value("fashion-mnist-mini")
     next(item for item in app.button if item.label == "Add this model").click().run()
     assert not app.exception
-    assert app.multiselect(key="evaluate").value == [name]
+    assert app.multiselect(key="evaluate").value == [snapshots.find_run(name).id]
     assert words(app).count(says) == 2  # when it is added, and beside the choice
 
 

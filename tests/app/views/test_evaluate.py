@@ -160,7 +160,7 @@ def test_a_model_of_ones_own_becomes_a_run_that_is_chosen(own_home, tmp_path, mo
     app.text_input(key="own_factory").set_value("brought:make")
     button(app, "Add this model").click().run()
     assert_sound(app)
-    assert app.multiselect(key="evaluate").value == ["brought.make"]
+    assert app.multiselect(key="evaluate").value == [snapshots.find_run("brought.make").id]
     assert snapshots.find_run("brought.make").kept == (("file", "file"),)
     assert "brought.make is a run now" in words(app)
     assert next(item for item in app.button if item.key == "start_evaluation").label == "Start 1 evaluation"

@@ -6,7 +6,16 @@ from app import plotly_library
 from app.engine import job_queue, snapshots
 from app.process import opened
 from cfa.jobs.kinds.train_run import TrainRun
-from tests.app.pages import as_read, assert_sound, errors, figures, open_page, start, words
+from tests.app.pages import (
+    as_read,
+    assert_sound,
+    errors,
+    figures,
+    live_charts,
+    open_page,
+    start,
+    words,
+)
 
 
 def test_monitor_draws_one_run_class_by_class(example_home):
@@ -28,7 +37,7 @@ def test_monitor_draws_where_nothing_can_be_written_beside_the_program(example_h
     monkeypatch.setattr(plotly_library, "STATIC", tmp_path / "file" / "static")
     plotly_library.put_library_in_place()
     app = open_page("monitor", run="hundred-classes")
-    assert not app.get("bidi_component")
+    assert not live_charts(app)
     assert len(app.get("plotly_chart")) == 5  # its knobs are the same for all classes
 
 
