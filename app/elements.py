@@ -43,10 +43,15 @@ def explained_errors() -> Iterator[None]:
 
 def sentence(message: object) -> str:
     """Write an error, or its message, as a sentence in Markdown; names such as ``pgd-at`` keep their case."""
+    return texts.plain(plain_sentence(message))
+
+
+def plain_sentence(message: object) -> str:
+    """Write an error, or its message, as a sentence where no Markdown is read: in a table."""
     text = errors.without_places(texts.readable(message))
     if text.partition(" ")[0].isalpha():
         text = text[:1].upper() + text[1:]
-    return texts.plain(text if text.endswith((".", "!", "?")) else f"{text}.")
+    return text if text.endswith((".", "!", "?")) else f"{text}."
 
 
 def attempted(action: Callable[..., Any], *arguments: Any, done: str = "") -> bool:
@@ -362,10 +367,7 @@ def job_progress(job: snapshots.Job, progress: snapshots.JobProgress | None) -> 
 
 def progress_words(job: snapshots.Job, progress: snapshots.JobProgress) -> str:
     """Say in one line of Markdown how far a job is."""
-    words = []
-    if progress.epoch is not None:
-        words.append(f"epoch {progress.epoch} of {progress.epochs}")
-    words.append(progress.phase)
+    words = wording.at_work(progress.phase, progress.epoch, progress.epochs)
     if job.state == "running":
         if progress.rate:
             words.append(wording.rate(progress.rate, progress.unit))

@@ -22,6 +22,32 @@ const CONFIG = {
 // One chart a frame: the first can be read while the others are being drawn.
 let turn = Promise.resolve()
 
+// The charts of this page, and the class that is alone in all of them, if one is.
+const boxes = new Set()
+let alone = null
+
+// Classes are the lines of some charts and the rows of others, which say so (over_epochs.py).
+const classOf = (trace, row) => (trace.type === "heatmap" ? trace.customdata[row]?.[0] : trace.meta)
+
+function withOneAlone({ data, layout }) {
+  if (!layout.meta?.classes || alone === null) return
+  const [first] = data
+  if (first?.type === "heatmap") {
+    const row = first.customdata.findIndex(([name]) => name === alone)
+    if (row >= 0) layout.yaxis = { ...layout.yaxis, autorange: false, range: [row + 0.5, row - 0.5] }
+  } else if (data.some((trace) => trace.meta === alone)) {
+    for (const trace of data) if (trace.meta !== alone) trace.visible = "legendonly"
+  }
+}
+
+function leaveAlone(name) {
+  alone = alone === name ? null : name
+  for (const box of boxes) {
+    box.cfa.drawn = null // drawn anew when it is next near, with the same data
+    if (box.cfa.near) draw(box)
+  }
+}
+
 // The page's own address may lie below the server's: /monitor, or behind a proxy /cfa/monitor.
 async function library(path) {
   if (!globalThis.Plotly) {
@@ -60,7 +86,9 @@ function draw(box) {
       box.cfa.drawn = figure
       const { data, layout } = JSON.parse(figure)
       delete layout.height // the box has it
-      await Plotly.react(box, data, themed({ ...layout, uirevision: view, autosize: true }, box), CONFIG)
+      withOneAlone({ data, layout })
+      const zoom = layout.meta?.classes ? `${view} ${alone ?? ""}` : view // a row that is alone fills its chart
+      await Plotly.react(box, data, themed({ ...layout, uirevision: zoom, autosize: true }, box), CONFIG)
       tellClicks(box)
     })
     .catch((error) => console.error(error)) // the next chart has its turn all the same
@@ -70,7 +98,18 @@ function draw(box) {
 function tellClicks(box) {
   if (box.cfa.tellsClicks) return
   box.cfa.tellsClicks = true
-  box.on("plotly_click", ({ points: [{ x, y }] }) => box.cfa.tell("clicked", { x, y }))
+  const drawsClasses = () => box.layout.meta?.classes
+  box.on("plotly_click", ({ points: [{ x, y, data, pointNumber }] }) => {
+    const name = drawsClasses() && classOf(data, pointNumber?.[0])
+    if (name) leaveAlone(name)
+    else box.cfa.tell("clicked", { x, y })
+  })
+  box.on("plotly_legendclick", ({ curveNumber, data }) => {
+    const name = drawsClasses() && data[curveNumber].meta
+    if (name) leaveAlone(name)
+    return !name // else plotly hides one line, here alone
+  })
+  box.on("plotly_legenddoubleclick", () => !drawsClasses())
 }
 
 // A chart that is out of sight is drawn when it comes near: eight of them, every two seconds, keep a laptop busy.
@@ -86,7 +125,10 @@ function watch(box) {
   const size = new ResizeObserver(() => isDrawn() && box.clientWidth && Plotly.Plots.resize(box))
   near.observe(box)
   size.observe(box)
+  boxes.add(box)
   return () => {
+    boxes.delete(box)
+    if (boxes.size === 0) alone = null
     near.disconnect()
     size.disconnect()
     if (isDrawn()) Plotly.purge(box)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from app import access, addresses, elements, supervision
+from app import access, addresses, elements, pressed, supervision
 from app.sections import page_tools
 
 st.set_page_config(
@@ -12,6 +12,7 @@ st.set_page_config(
 )
 
 st.html(Path(__file__).with_name("style.css"))
+pressed.hear_each_press_once()
 
 page = st.navigation(
     [

@@ -106,6 +106,11 @@ def rate(per_second: float, unit: str) -> str:
     return f"{1 / per_second:.1f}\u00a0s per {unit.removesuffix('s')}"
 
 
+def at_work(phase: str, epoch: int | None, epochs: int | None) -> list[str]:
+    """Say what a job is at: ``epoch 3 of 20``, and what it does in it."""
+    return [*([f"epoch {epoch} of {epochs}"] if epoch is not None else []), phase]
+
+
 def file_size(count: float) -> str:
     """Write a number of bytes with a fitting unit."""
     for unit in ("B", "kB", "MB", "GB"):

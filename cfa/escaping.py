@@ -71,6 +71,19 @@ def markdown_text(text: str) -> str:
     return escaped if start is None else f"{escaped[: start.end() - 1]}\\{escaped[start.end() - 1 :]}"
 
 
+_ROOM_ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
+_JOINER = "\N{WORD JOINER}"  # takes no room, and keeps apart what would be a mention or a link
+
+
+def chat_text(text: str) -> str:
+    """Write a text in one line into a message of a chat room (Slack, Mattermost and their like), as it is.
+
+    Nobody is called by it, and it links to nothing.
+    """
+    escaped = "".join(_ROOM_ENTITIES.get(sign, sign) for sign in printable(text).strip())
+    return re.sub(r"(?<=[@!#`*_~\[\]])|(?<=:)(?=//)|(?<=[wW]{3})(?=\.)", _JOINER, escaped)
+
+
 def fenced(text: str) -> str:
     """Write lines into Markdown as a block of code that ends where they do."""
     longest = max((len(run) for run in re.findall(r"`+", text)), default=0)

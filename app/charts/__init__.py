@@ -6,9 +6,19 @@ an empty chart says nothing that a sentence does not say better.
 
 from app.charts.as_written import harmless
 from app.charts.confusion_matrix import confusion
+from app.charts.curves import curves
 from app.charts.figure import BETA, EPS, PERCENT, Unit
 from app.charts.over_budgets import accuracy_over_eps, mean_and_worst_over_eps, smallest_perturbations
-from app.charts.over_epochs import accuracy_over_epochs, class_heatmap, class_lines, eps_range, gate, speed
+from app.charts.over_epochs import (
+    accuracy_over_epochs,
+    class_heatmap,
+    class_lines,
+    class_ranks,
+    eps_range,
+    gate,
+    robust_overfitting,
+    speed,
+)
 from app.charts.palette import (
     CLASS_COLOURS,
     POINT_COLOURS,
@@ -35,13 +45,16 @@ __all__ = [
     "class_differences",
     "class_heatmap",
     "class_lines",
+    "class_ranks",
     "confusion",
+    "curves",
     "eps_range",
     "gate",
     "group_colours",
     "harmless",
     "mean_against_worst",
     "mean_and_worst_over_eps",
+    "robust_overfitting",
     "smallest_perturbations",
     "speed",
     "trade_off",

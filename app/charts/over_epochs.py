@@ -57,9 +57,17 @@ def accuracy_over_epochs(summary: pd.DataFrame) -> go.Figure:
 
 
 def class_lines(
-    frame: pd.DataFrame, column: str, unit: Unit, y_range: tuple[float, float] | None = None
+    frame: pd.DataFrame,
+    column: str,
+    unit: Unit,
+    y_range: tuple[float, float] | None = None,
+    *,
+    from_zero: bool = True,
+    ranked_by: str = "",
 ) -> go.Figure:
     """Draw one line per class over epochs; with more than ten classes, coloured by where they end.
+
+    A click on a class leaves it alone, here and in all charts of the page that draw classes (live_chart.js).
 
     Of more than a hundred classes those lines are drawn that end lowest, and the highest; the others are a
     band, since nobody can read two hundred lines and a browser takes seconds for them.
@@ -69,12 +77,16 @@ def class_lines(
         column: What is drawn.
         unit: How it is drawn.
         y_range: Common range, in the drawn unit, of charts that stand side by side.
+        from_zero: Whether the axis begins at 0; else it is fitted to the lines.
+        ranked_by: The column by whose last value classes are coloured where they are many; by default the
+            one that is drawn.
     """
     figure = new_figure("epoch", unit)
+    _alone_at_a_click(figure)
     blocks = split_by(frame.dropna(subset=[column]), "class_index")
     named = len(blocks) <= len(CLASS_COLOURS)
     figure.update_layout(height=HEIGHT + 60 if named else TALL)
-    last = {index: block[column].iloc[-1] for index, block in blocks}
+    last = {index: block[ranked_by or column].iloc[-1] for index, block in blocks}
     styles = class_styles(last)
     if len(blocks) > MOST_LINES:
         ranked = sorted(last, key=lambda index: last[index])
@@ -97,8 +109,27 @@ def class_lines(
             hovertemplate=f"%{{meta}}: %{{y:{unit.hover}}}, epoch %{{x}}<extra></extra>",
         )
     count_epochs(figure, frame["epoch"])
-    figure.update_yaxes(range=y_range, rangemode="normal" if y_range else "tozero")
+    figure.update_yaxes(range=y_range, rangemode="normal" if y_range or not from_zero else "tozero")
     return figure
+
+
+def class_ranks(frame: pd.DataFrame) -> go.Figure:
+    """Draw the rank of every class over epochs, the best on top; classes that tie share the better rank.
+
+    Args:
+        frame: Columns ``epoch, class_index, class_name, accuracy``.
+    """
+    ranks = frame.groupby("epoch")["accuracy"].rank(ascending=False, method="min")
+    unit = Unit("rank", ticks="d", hover=".0f")
+    figure = class_lines(frame.assign(rank=ranks), "rank", unit, from_zero=False, ranked_by="accuracy")
+    few = frame["class_index"].nunique() <= 12
+    figure.update_yaxes(autorange="reversed", dtick=1 if few else None)
+    return figure
+
+
+def _alone_at_a_click(figure: go.Figure) -> None:
+    """Mark a figure whose lines (or rows) are classes, by which a click finds them in all charts."""
+    figure.update_layout(meta={**figure.layout.meta, "classes": True})
 
 
 def _add_band(figure: go.Figure, frame: pd.DataFrame, column: str, unit: Unit, classes: int) -> None:
@@ -136,6 +167,7 @@ def class_heatmap(frame: pd.DataFrame, column: str) -> go.Figure:
         grid = grid.sort_values(grid.columns[-1])
     names = [str(name) for _, name in grid.index]
     figure = new_figure("epoch", Unit(""), height=HEIGHT + 60 if len(grid) <= 20 else TALL, told=("class",))
+    _alone_at_a_click(figure)
     figure.add_heatmap(
         name="accuracy",
         x=[int(epoch) for epoch in grid.columns],
@@ -157,6 +189,53 @@ def class_heatmap(frame: pd.DataFrame, column: str) -> go.Figure:
         ticktext=list(map(short_name, names[::step])),
     )
     return figure
+
+
+def robust_overfitting(lines: pd.DataFrame, drops: Sequence[int], best: int | None) -> go.Figure:
+    """Draw robust accuracy on training, validation and test images, and how far training is ahead.
+
+    Args:
+        lines: Columns ``split, epoch, value``; ``split`` is ``train``, ``val``, ``test`` or ``gap``.
+        drops: Epochs that begin with a lower learning rate than the one before.
+        best: The epoch whose weights were kept as the best.
+    """
+    figure = new_figure("epoch", PERCENT)
+    for split, block in split_by(lines, "split"):
+        name, colour, dash = _OVERFITTING[str(split)]
+        figure.add_scatter(
+            x=block["epoch"].tolist(),
+            y=block["value"].tolist(),
+            name=name,
+            mode=line_mode(len(block)),
+            line={"color": colour, "dash": dash, "width": 2},
+            marker={"size": 5},
+            hovertemplate="epoch %{x}: %{y:.1%}<extra>%{fullData.name}</extra>",
+        )
+    for epoch in drops:
+        _mark_epoch(figure, epoch - 0.5, "learning rate drops", "dash", "bottom")
+    if best is not None:
+        _mark_epoch(figure, best, f"best, epoch {best}", "dot", "top")
+    count_epochs(figure, lines["epoch"])
+    figure.update_yaxes(rangemode="tozero")
+    return figure
+
+
+_OVERFITTING = {
+    "train": ("training", NEUTRAL, "solid"),
+    "val": ("validation", "#005AD2", "solid"),
+    "test": ("test", "#C30F78", "solid"),
+    "gap": ("ahead on training images", "#C3875A", "dot"),
+}
+
+
+def _mark_epoch(figure: go.Figure, epoch: float, says: str, dash: str, side: str) -> None:
+    """Draw an upright line at an epoch, with a word on it."""
+    figure.add_vline(
+        x=epoch,
+        line={"color": NEUTRAL, "dash": dash, "width": 1.2},
+        annotation={"text": says, "textangle": -90, "font": {"size": 11}, "xanchor": "right"},
+        annotation_position=f"{side} left",
+    )
 
 
 def gate(epochs: pd.DataFrame, statistic: str, start_epoch: int = 1) -> go.Figure:

@@ -2,9 +2,11 @@
 
 import os
 
+from app.engine.job_queue import End, act_on, end_of
 from app.engine.snapshots import forget_snapshots, jobs, runs
 from app.process.opened import queue, store
 from app.process.rights import acts, looks
+from cfa.jobs.job import ENDED
 from cfa.jobs.queue import Job
 from cfa.methods import display_name_of_method
 from cfa.suites.demo import DEMO_TAG, demo_suite, submit_demo
@@ -39,3 +41,15 @@ def demo_jobs() -> list[Job]:
         if chain and all(earlier.trains and earlier.run_id in demo_runs for earlier in chain):
             return [*chain, job]
     return []
+
+
+@acts
+def stop_demo() -> None:
+    """Cancel what is left of the newest demo, its comparison first; what was trained so far is kept."""
+    act_on("cancel", [job.id for job in demo_jobs() if job.state not in ENDED])
+
+
+@looks
+def end_of_demo() -> End:
+    """Say when the newest demo ends, as far as jobs like those that are left were measured."""
+    return end_of({job.id for job in demo_jobs()})

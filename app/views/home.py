@@ -2,8 +2,10 @@
 
 import streamlit as st
 
-from app import access, charts, elements, tables, wording
+from app import access, charts, elements, tables, texts, wording
 from app.engine import demo, evaluated, snapshots, training_settings
+from app.job_news import tell_ends
+from app.sections import queue_table
 
 WHAT_THIS_IS = (
     "Adversarially trained classifiers look fine on average and fail on their hardest class. "
@@ -24,20 +26,27 @@ def demo_card() -> None:
         st.write(DEMO.format(methods=f"{', '.join(others)} and {last}"))
         chain = demo.demo_jobs()
         under_way = any(job.state in ("queued", "running") and not job.blocked_by for job in chain)
-        st.button(
-            "Run the demo comparison",
-            type="primary",
-            icon=":material/play_arrow:",
-            disabled=under_way or not access.may_start(),
-            key="run_demo",
-            on_click=elements.attempt,
-            args=(demo.start_demo,),
-            help="A demo is already under way; it can be cancelled on Monitor." if under_way else None,
-        )
-        if under_way:
-            st.caption(
-                "A demo is under way: the button is back when it has ended or was cancelled on Monitor."
+        with st.container(horizontal=True):
+            st.button(
+                "Run the demo comparison",
+                type="primary",
+                icon=":material/play_arrow:",
+                disabled=under_way or not access.may_start(),
+                key="run_demo",
+                on_click=elements.attempt,
+                args=(demo.start_demo,),
+                help="A demo is already under way; stop it first." if under_way else None,
             )
+            if under_way:
+                st.button(
+                    "Stop the demo",
+                    icon=":material/stop:",
+                    disabled=not access.may_start(),
+                    key="stop_demo",
+                    on_click=elements.attempt,
+                    args=(demo.stop_demo,),
+                    help="What was trained so far is kept, and can be resumed on Monitor.",
+                )
         if chain:
             every = elements.LIVE_SECONDS if under_way else None
             st.fragment(demo_progress, run_every=every)(elements.states_signature())
@@ -47,6 +56,10 @@ def demo_card() -> None:
 def demo_progress(drawn: tuple[tuple[str, str], ...]) -> None:
     elements.rerun_when_states_change(drawn)
     chain = demo.demo_jobs()
+    if any(job.state in ("queued", "running") for job in chain):
+        said = " · ".join(queue_table.end_words(demo.end_of_demo()))
+        st.caption(f"A demo is under way: {said}." if said else "A demo is under way.")
+    tell_ends((job.id, texts.readable(job.title), job.state) for job in chain)
     for job in chain:
         run = snapshots.find_run(job.run_id) if job.run_id else None
         elements.job_line(job, run.title if run else "Comparison", run.name if run else "")
@@ -97,7 +110,7 @@ def shipped_results() -> None:
     with right:
         shown = elements.percent_columns(models, ["mean", "worst"])[
             ["series", "mean", "worst", "worst_class", "images"]
-        ]
+        ].sort_values("worst", ascending=False)
         st.dataframe(
             shown,
             hide_index=True,

@@ -5,8 +5,10 @@ from collections.abc import Sequence
 from cfa.commands.printing import duration, note, print_jobs, print_list
 from cfa.commands.shared import AsJson, command, command_group, open_store
 from cfa.errors import CfaError
+from cfa.jobs.devices import served_devices
+from cfa.jobs.forecast import Amounts, forecast
 from cfa.jobs.job_folder import read_progress
-from cfa.jobs.queue import Queue, seconds_until_empty
+from cfa.jobs.queue import Queue
 from cfa.jobs.unfinished import without_job
 from cfa.runs.listed import ReadableRun, UnreadableRun, fields_of, list_runs
 
@@ -36,9 +38,11 @@ def jobs(as_json: AsJson = False) -> None:
     _, queue = open_store()
     found = queue.jobs()
     print_jobs(found, as_json)
-    left = seconds_until_empty(found, {job.id: read_progress(queue.home, job.id) for job in found})
-    if left:
-        note(f"the queue is empty in about {duration(left)}")
+    progress = {job.id: read_progress(queue.home, job.id) for job in found if job.state == "running"}
+    left = forecast(found, progress, served_devices(), Amounts(queue.home))
+    beside = f", without {len(left.unknown)} like which none was ever measured" if left.unknown else ""
+    if left.seconds:
+        note(f"the jobs end in about {duration(left.seconds)}{beside}")
 
 
 def _without_job(queue: Queue, found: Sequence[ReadableRun | UnreadableRun]) -> set[str]:

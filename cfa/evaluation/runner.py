@@ -235,7 +235,7 @@ class Runner:
             self._table.lengths[step.norms.name] = np.zeros(len(self._label))
         batch = 0
         while batch < len(batches):
-            self._expect(step, trial, sum(len(members) for members in batches[batch:]))
+            self._expect(step, trial, sum(map(len, batches[batch:])), sum(map(len, batches)))
             part = self._part(step, trial, number, batch, batches[batch], keeper)
             if part is None:
                 batches[batch:] = _halved(batches[batch:])
@@ -316,9 +316,16 @@ class Runner:
                 + ("; this is no longer the reference mode" if reference else "")
             )
 
-    def _expect(self, step: TrialStep, trial: Trial | None, images: int) -> None:
-        """Set what the meter tells: images that can still hold times the passes that they may take."""
-        self._meter.phase = f"{step.column.name}, {images} images"
+    def _expect(self, step: TrialStep, trial: Trial | None, images: int, of: int) -> None:
+        """Set what the meter tells: how many images are done, and what the others may take at most.
+
+        Args:
+            step: What is done.
+            trial: What it belongs to; ``None`` for the clean images.
+            images: How many are left of the step's.
+            of: How many the step has.
+        """
+        self._meter.phase = f"{step.column.name}, {of - images} of {of} images"
         ahead = float(images * step.passes)
         everyone = len(self._label)
         holding = everyone if trial is None else int(self._right(CLEAN).sum())

@@ -97,6 +97,11 @@ class Job:
         return self.run_id is not None and KINDS[self.kind].evaluates
 
     @property
+    def needs_all(self) -> bool:
+        """Tell whether it is nothing without any one of the jobs that it waits for."""
+        return KINDS[self.kind].needs_all
+
+    @property
     def can_be_done(self) -> bool:
         """Tell whether a worker may take it: whether what is stored of it can be read."""
         return KINDS[self.kind].can_be_done

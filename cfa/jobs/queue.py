@@ -2,32 +2,34 @@
 
 States: queued -> running -> done, failed, paused or cancelled; Resume puts a job back. ``interrupted`` is
 never stored: a job is interrupted when it is marked running and nobody holds its locks.
+
+Whoever asks twice for one thing asks once: pausing what is paused, or cancelling what is cancelled, is done
+already and no error. Whoever asks while a job changes is answered by what has become of it.
 """
 
 import os
 import secrets
-import shutil
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
-from typing import Any, Literal
+from functools import wraps
+from typing import Any, Concatenate, Literal, ParamSpec
 
 import sqlalchemy as sa
 
-from cfa.errors import ConfigError, StoreError, UnknownName
-from cfa.jobs.database import JOBS, Database
-from cfa.jobs.forecast import seconds_until_empty
+from cfa.errors import ConfigError, StoreError
+from cfa.jobs.database import JOBS
 from cfa.jobs.job import ENDED, RESUMABLE, EndState, Job, JobState, job_of
-from cfa.jobs.job_folder import JobFolder, JobProgress, read_log, read_progress
+from cfa.jobs.job_folder import JobProgress, read_log, read_progress
+from cfa.jobs.job_list import JobList
+from cfa.jobs.order import Direction, moved
+from cfa.jobs.removed import RemovedJob, discard_folder, keep_in_mind, restore_folder
 from cfa.jobs.work import Work
 from cfa.progress import StopReason
-from cfa.registry import unknown
 from cfa.runs.folder import RunFolder, RunState, now
-from cfa.runs.store import Store
 from cfa.runs.trusted import Trusted
-from cfa.stored import checked_id, distance
+from cfa.stored import checked_id
 
 __all__ = [
     "ENDED",
@@ -40,13 +42,11 @@ __all__ = [
     "Queue",
     "read_log",
     "read_progress",
-    "seconds_until_empty",
 ]
 
-Direction = Literal["up", "down", "top", "bottom"]
+P = ParamSpec("P")
+TRIES = 5  # looks at a job that changes between a look at it and what follows from that
 
-LAUNCH_GRACE = 10.0  # seconds between a claim and the moment when supervisor or worker hold a lock
-RECENT = 300.0  # seconds within which a report from another machine means that its worker lives
 _RUN_STATES: Mapping[str, RunState] = {
     "queued": "queued",
     "paused": "paused",
@@ -55,13 +55,27 @@ _RUN_STATES: Mapping[str, RunState] = {
 }
 
 
-class Queue:
-    """The jobs under one ``CFA_HOME``, shared by every process that opens it."""
+class _JustChanged(StoreError):
+    """Somebody else changed a job between a look at it and what should follow from that."""
 
-    def __init__(self, home: Path) -> None:
-        """Open the queue at ``home``."""
-        self.home = home
-        self._database = Database(home)
+
+def _by_what_it_is_now(
+    act: Callable[Concatenate["Queue", str, P], Job],
+) -> Callable[Concatenate["Queue", str, P], Job]:
+    """Have something done to a job by its newest state, looked at again where it has just changed."""
+
+    @wraps(act)
+    def acted(queue: "Queue", job_id: str, /, *args: P.args, **kwargs: P.kwargs) -> Job:
+        for _ in range(TRIES - 1):
+            with suppress(_JustChanged):
+                return act(queue, job_id, *args, **kwargs)
+        return act(queue, job_id, *args, **kwargs)
+
+    return acted
+
+
+class Queue(JobList):
+    """The jobs under one ``CFA_HOME``, shared by every process that opens it."""
 
     def submit(
         self,
@@ -104,41 +118,6 @@ class Queue:
             connection.execute(JOBS.insert(), row)
             self._database.mirror(connection, job_id)
         return self.get(job_id)
-
-    def jobs(self) -> list[Job]:
-        """List all jobs in the order of the queue, newest last; one that cannot be read says so."""
-        with self._database.reading() as connection:
-            rows = self._database.rows(connection)
-        states = {str(row["id"]): row["state"] for row in rows}
-        return [self._job(row, states) for row in rows]
-
-    def get(self, job_id: str) -> Job:
-        """Return the job with exactly this id."""
-        for job in self.jobs():
-            if job.id == job_id:
-                return job
-        raise unknown("job", job_id, [job.id for job in self.jobs()])
-
-    def find(self, reference: str) -> Job:
-        """Find a job by id, by a unique prefix of it (4 characters or more), or as the newest of a RUN."""
-        jobs = self.jobs()
-        matches = [job for job in jobs if job.id == reference] or [
-            job for job in jobs if len(reference) >= 4 and job.id.startswith(reference)
-        ]
-        if len(matches) == 1:
-            return matches[0]
-        if matches:
-            listed = ", ".join(f"{job.id} ({job.title})" for job in matches)
-            raise UnknownName(f"job {reference!r} is ambiguous; write more of one of {listed}")
-        try:
-            run = Store(self.home).find(reference)
-        except UnknownName as error:
-            names = [job.id for job in jobs] + [run.name for run in Store(self.home).runs()]
-            raise unknown("job or run", reference, names) from error
-        of_run = [job for job in jobs if job.run_id == run.id]
-        if not of_run:
-            raise UnknownName(f"run {run.name!r} has no job here; `cfa jobs` lists those that there are")
-        return max(of_run, key=lambda job: (job.created, job.position))
 
     def claim(self, device: str) -> Job | None:
         """Take the first job that may run on ``device``, marked running; ``None`` when there is none."""
@@ -197,18 +176,24 @@ class Queue:
     def finish(self, job_id: str, state: EndState, message: str = "") -> bool:
         """Mark a running job's end; ``False`` when it was no longer marked running."""
         values = {"state": state, "message": message, "finished": now(), "pid": None, "requested": None}
-        return self._set(job_id, values, only_if="running")
+        finished = self._set(job_id, values, only_if="running")
+        if finished and state == "cancelled":
+            self._cancel_with(job_id)
+        return finished
 
+    @_by_what_it_is_now
     def pause(self, job_id: str) -> Job:
         """Ask a running job to save and stop, or keep a queued one from starting."""
         job = self.get(job_id)
         if job.state == "queued":
             return self._move_to(job, "paused", "paused before it started")
         if job.state == "running":
-            self._request(job, "pause")
-            return self.get(job_id)
+            return self._request(job, "pause")
+        if job.state == "paused":
+            return job
         raise ConfigError(f"job {job.id} is {job.state}; only queued and running jobs can be paused")
 
+    @_by_what_it_is_now
     def cancel(self, job_id: str) -> Job:
         """Ask a running job to stop for good, or take a job that does not run off the queue."""
         job = self.get(job_id)
@@ -216,17 +201,28 @@ class Queue:
             self.remove(job_id)
             return replace(job, state="cancelled", message="it could not be read, and is removed")
         if job.state == "running":
-            self._request(job, "cancel")
-            return self.get(job_id)
+            return self._request(job, "cancel")
+        if job.state == "cancelled":
+            return job
         if job.state in ENDED:
             raise ConfigError(f"job {job.id} is already {job.state}; there is nothing to cancel")
-        return self._move_to(job, "cancelled", "")
+        cancelled = self._move_to(job, "cancelled", "")
+        self._cancel_with(job_id)
+        return cancelled
 
+    @_by_what_it_is_now
     def resume(self, job_id: str, *, foreground: bool = False) -> Job:
-        """Queue a paused, interrupted, failed or cancelled job again, or mark it running in a terminal."""
+        """Queue a paused, interrupted, failed or cancelled job again, or mark it running in a terminal.
+
+        What was cancelled with it comes back as well.
+        """
         job = self.get(job_id)
         if not job.can_be_done:
             raise ConfigError(f"job {job.id} cannot be read, nor resumed; `cfa cancel` removes it")
+        if job.state == "running" and job.requested is not None:
+            raise ConfigError(f"job {job.id} was asked to {job.requested}; resume it once it has stopped")
+        if job.state in ("queued", "running") and not foreground:
+            return job
         may = RESUMABLE + (("queued",) if foreground else ())
         if job.state not in may:
             raise ConfigError(
@@ -234,24 +230,40 @@ class Queue:
             )
         if foreground and job.after and not self._is_ready(job):
             raise ConfigError(f"job {job.id} waits for {', '.join(job.after)}; resume those first")
-        return self._move_to(job, "running" if foreground else "queued", "")
+        resumed = self._move_to(job, "running" if foreground else "queued", "")
+        for other in self.jobs():
+            if job_id in other.after and (other.state, other.message) == ("cancelled", _WITH.format(job_id)):
+                self._move_to(other, "queued", "")
+        return resumed
+
+    @_by_what_it_is_now
+    def put_back(self, job_id: str, state: Literal["queued", "paused"]) -> Job:
+        """Undo that a job was cancelled: it is as it was before, at its place in the queue."""
+        job = self.get(job_id)
+        if job.state == state:
+            return job
+        if job.state != "cancelled":
+            raise ConfigError(f"job {job.id} is {job.state}; only a cancelled job can be put back")
+        return self.resume(job_id) if state == "queued" else self._move_to(job, "paused", "")
 
     def move(self, job_id: str, direction: Direction) -> Job:
         """Move a queued job up, down, to the top or to the bottom of those that are queued."""
         job = self.get(job_id)
         if job.state != "queued":
             raise ConfigError(f"job {job.id} is {job.state}; only queued jobs have a place in the queue")
+        self.move_all([job_id], direction)
+        return self.get(job_id)
+
+    def move_all(self, job_ids: Collection[str], direction: Direction) -> None:
+        """Move queued jobs, which keep their order among themselves; what is not queued has no place."""
         with self._database.writing() as connection:
             waiting = sa.select(JOBS.c.id, JOBS.c.position).where(JOBS.c.state == "queued")
             queued = connection.execute(waiting.order_by(JOBS.c.position)).all()
-            order = [row.id for row in queued if row.id != job_id]
-            place = [row.id for row in queued].index(job_id)
-            target = {"up": max(place - 1, 0), "down": place + 1, "top": 0, "bottom": len(order)}[direction]
-            order.insert(target, job_id)
-            for moved, position in zip(order, sorted(row.position for row in queued), strict=True):
-                _update(connection, moved, {"position": position})
-                self._database.mirror(connection, moved)
-        return self.get(job_id)
+            order = moved([row.id for row in queued], job_ids, direction)
+            for row, job_id in zip(queued, order, strict=True):
+                if row.id != job_id:
+                    _update(connection, job_id, {"position": row.position})
+                    self._database.mirror(connection, job_id)
 
     def set_device(self, job_id: str, device: str | None) -> Job:
         """Choose the device of a job that does not run (``None``: any)."""
@@ -261,8 +273,12 @@ class Queue:
         self._set(job_id, {"device": device})
         return self.get(job_id)
 
-    def remove(self, job_id: str) -> None:
-        """Forget a job that has ended, log included; what it made stays."""
+    def remove(self, job_id: str) -> RemovedJob:
+        """Forget a job that has ended, log included; what it made stays.
+
+        Returns:
+            What :meth:`restore` makes it from again, as long as somebody keeps it.
+        """
         job = self.get(job_id)
         if job.state not in ENDED:
             raise ConfigError(f"job {job.id} is {job.state}; cancel it before removing it")
@@ -270,20 +286,24 @@ class Queue:
         if waiting:
             raise ConfigError(f"job {job.id} is waited for by {', '.join(waiting)}; cancel those first")
         with self._database.writing() as connection:
+            row = next(iter(self._database.rows(connection, job_id)), None)
+            removed = keep_in_mind(self.home, job, row)
             shown = sa.func.substr(sa.cast(JOBS.c.id, sa.String), 1, 80)  # whatever stands there, as listed
             connection.execute(JOBS.delete().where(shown == job_id))
-            self._discard_folder(job)
+            discard_folder(self.home, job)
+        return removed
 
-    def _discard_folder(self, job: Job) -> None:
-        """Delete the folder of a job alone: an id that is a path names none, of a link the link goes."""
-        try:
-            path = JobFolder.of(self.home, job.id).path
-        except StoreError:
-            return
-        if path.is_symlink() or path.is_file():
-            path.unlink(missing_ok=True)
-        else:
-            shutil.rmtree(path, ignore_errors=True)
+    def restore(self, removed: RemovedJob) -> Job:
+        """Bring a job back that was removed, with its log."""
+        if removed.row is None:
+            raise ConfigError(f"job {removed.job_id} could not be read, and cannot be brought back")
+        with self._database.writing() as connection:
+            if next(iter(self._database.rows(connection, removed.job_id)), None) is not None:
+                raise ConfigError(f"job {removed.job_id} is in the queue; there is nothing to bring back")
+            connection.execute(JOBS.insert(), dict(removed.row))
+            self._database.mirror(connection, removed.job_id)
+            restore_folder(self.home, removed)
+        return self.get(removed.job_id)
 
     def tell_run(self, job: Job, state: EndState | Literal["queued"], message: str) -> None:
         """Write what became of a training job into its run, unless the run has finished."""
@@ -302,9 +322,17 @@ class Queue:
         states = {other.id: other.state for other in self.jobs()}
         return all(states.get(earlier, "done") == "done" for earlier in job.after)
 
-    def _request(self, job: Job, reason: StopReason) -> None:
-        if not self._set(job.id, {"requested": reason}, only_if="running"):
-            raise StoreError(f"job {job.id} has just ended; look again")
+    def _cancel_with(self, job_id: str) -> None:
+        """Cancel what is nothing without a job that was cancelled: nobody is left to wait for."""
+        for other in self.jobs():
+            if job_id in other.after and other.state in ("queued", "paused") and other.needs_all:
+                with suppress(_JustChanged):
+                    self._move_to(other, "cancelled", _WITH.format(job_id))
+
+    def _request(self, job: Job, reason: StopReason) -> Job:
+        if job.requested != reason and not self._set(job.id, {"requested": reason}, only_if="running"):
+            raise _JustChanged(f"job {job.id} has just ended; look again")
+        return self.get(job.id)
 
     def _move_to(self, job: Job, state: JobState, message: str) -> Job:
         """Change the state of a job that nobody runs; a StoreError if someone else was faster."""
@@ -321,7 +349,7 @@ class Queue:
             "finished": now() if state == "cancelled" else None,
         }
         if not self._set(job.id, values, only_if=stored, unchanged=job):
-            raise StoreError(f"job {job.id} has just changed; look again")
+            raise _JustChanged(f"job {job.id} has just changed; look again")
         if state in ("queued", "paused", "cancelled"):
             self.tell_run(job, state, message)
         return self.get(job.id)
@@ -345,46 +373,9 @@ class Queue:
             self._database.mirror(connection, job_id)
         return True
 
-    def _job(self, row: Mapping[str, Any], states: Mapping[str, Any]) -> Job:
-        job = job_of(row)
-        if job.state == "queued":
-            blocked = tuple(e for e in job.after if states.get(e) in _PAST)
-            waiting = [e for e in job.after if states.get(e, "done") != "done"]
-            if blocked:
-                what = ", ".join(f"{e}, which {_PAST[states[e]]}" for e in blocked)
-                message = f"waits for {what}; resume that one or cancel this one"
-                return replace(job, blocked_by=blocked, message=message)
-            if waiting:
-                return replace(job, message=f"waits for {', '.join(waiting)}")
-        if job.state == "running":
-            try:
-                if self._is_interrupted(job):
-                    return replace(
-                        job, state="interrupted", message="its worker ended unexpectedly; resume it"
-                    )
-            except StoreError as error:  # nobody can say
-                return replace(job, message=str(error))
-        return job
 
-    def _is_interrupted(self, job: Job) -> bool:
-        """Tell whether nobody runs a job that is marked running."""
-        if job.pid is None and distance(job.started) < LAUNCH_GRACE:
-            return False
-        if JobFolder.of(self.home, job.id).is_alive():
-            return False
-        # Not every shared file system carries locks from machine to machine: believe a recent report too.
-        progress = read_progress(self.home, job.id)
-        elsewhere = job.host not in (None, socket.gethostname())
-        if elsewhere and progress and distance(progress.updated) < RECENT:
-            return False
-        # Its worker may have ended well between the look at the row and the look at the locks.
-        with self._database.reading() as connection:
-            row = next(iter(self._database.rows(connection, job.id)), None)
-        return row is not None and (row["state"], row["pid"]) == ("running", job.pid)
-
-
+_WITH = "cancelled with {}, which it waited for"  # as it is stored, so that both come back together
 _FRESH = {"requested": None, "finished": None, "pid": None, "message": ""}
-_PAST = {"failed": "failed", "cancelled": "was cancelled"}
 
 
 def _update(connection: sa.Connection, job_id: str, values: Mapping[str, Any]) -> None:

@@ -25,6 +25,7 @@ from cfa.home import PROJECT
 from cfa.jobs.devices import device_is_busy, served_devices
 from cfa.jobs.job_folder import JobFolder, device_lock_file, tail
 from cfa.jobs.queue import Job, Queue
+from cfa.jobs.webhook import tell_ended
 from cfa.locks import hold, lock_at
 
 __all__ = ["WORKER_COMMAND", "Supervisors", "device_is_busy", "served_devices", "start_supervisors"]
@@ -162,6 +163,7 @@ class Supervisor(threading.Thread):
         if self.queue.requested(job.id) == "cancel":
             if self.queue.finish(job.id, "cancelled", "its worker did not answer and was ended"):
                 self.queue.tell_run(job, "cancelled", "")
+                tell_ended(job, "cancelled", "", _log.warning)
             return
         if code < 0:
             return
@@ -171,6 +173,7 @@ class Supervisor(threading.Thread):
     def _end(self, job: Job, message: str) -> None:
         if self.queue.finish(job.id, "failed", message):
             self.queue.tell_run(job, "failed", message)
+            tell_ended(job, "failed", message, _log.warning)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,9 @@ import pydantic
 from pydantic import Field
 
 from cfa.errors import ConfigError, StoreError
+from cfa.jobs.amount import Amount
 from cfa.jobs.task import Task
+from cfa.runs.folder import RunFolder
 from cfa.runs.store import Store
 from cfa.stored import decode
 
@@ -25,6 +27,7 @@ class Work(pydantic.BaseModel, ABC):
         trains: Whether it trains its run, whose state is then the job's.
         evaluates: Whether it evaluates its run.
         can_be_done: Whether a worker may take it.
+        needs_all: Whether it is cancelled with any one of the jobs that it waits for, and comes back with it.
     """
 
     # What an older version wrote besides is passed over.
@@ -34,6 +37,7 @@ class Work(pydantic.BaseModel, ABC):
     trains: ClassVar[bool] = False
     evaluates: ClassVar[bool] = False
     can_be_done: ClassVar[bool] = True
+    needs_all: ClassVar[bool] = False
 
     @classmethod
     def read(cls, spec: Mapping[str, Any]) -> Self:
@@ -83,6 +87,14 @@ class Work(pydantic.BaseModel, ABC):
     def same_as(self, other: "Work") -> bool:
         """Tell whether another job of the same run makes this one superfluous."""
         return self == other
+
+    def amount(self, run: RunFolder | None) -> Amount | None:
+        """Say how much there is to do, so that jobs like it tell how long it takes; ``None`` if nothing does.
+
+        Args:
+            run: The run that it is about, if it is about one.
+        """
+        return None
 
     def runs_read(self) -> tuple[str, ...]:
         """Return ids of runs beside its own whose networks it opens."""

@@ -12,6 +12,7 @@ from cfa.jobs.job_folder import JobFolder
 from cfa.jobs.observer import JobObserver, Listener, StopSignal, stop_on_signals
 from cfa.jobs.queue import EndState, Job, Queue
 from cfa.jobs.task import Task
+from cfa.jobs.webhook import tell_ended
 from cfa.locks import hold
 from cfa.progress import Stopped
 from cfa.runs.store import Store
@@ -39,6 +40,7 @@ def run_job(home: Path, job_id: str, listener: Listener | None = None) -> int:
     except StoreError as error:  # nothing of it is begun
         if queue.finish(job_id, "failed", str(error)):
             _tell_run(queue, job, "failed", str(error))
+            tell_ended(job, "failed", str(error), listener.log)
         listener.failed(str(error))
         return 1
     with stop_on_signals() as stop, hold(folder.lock_file, f"job {job_id} already has a worker; wait for it"):
@@ -55,8 +57,10 @@ def run_job(home: Path, job_id: str, listener: Listener | None = None) -> int:
         state, message = _outcome(queue, job, task, stop)
         if state == "failed":
             listener.failed(message)
-        queue.finish(job_id, state, message)
+        ended = queue.finish(job_id, state, message)
         _tell_run(queue, job, state, message)
+    if ended:  # after its locks are free: the next job need not wait for a chat room
+        tell_ended(job, state, message, observer.log)
     return 0 if state == "done" else 1
 
 

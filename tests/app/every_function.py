@@ -158,7 +158,7 @@ def ask_everything() -> dict[str, dict[str, Any]]:
 
 # --- with what they are called --------------------------------------------------------------------
 
-LAST = ("delete_runs", "remove")  # for those who may, so that there is something to ask the others about
+LAST = ("delete_runs", "act_on")  # for those who may, so that there is something to ask the others about
 
 
 def calls() -> dict[str, list[Callable[[], object]]]:
@@ -259,10 +259,13 @@ def _of_jobs() -> dict[str, list[Callable[[], object]]]:
     job = next(job for job in every if job.title == "waits")
     ended = next(job for job in every if job.title == "ended")
     found = {kind: [lambda k=kind: called[k](job)] for kind in ("job_message", "job_log")}
-    found |= {kind: [lambda k=kind: called[k](job.id)] for kind in ("pause", "resume", "cancel")}
-    found["move"] = [lambda: job_queue.move(job.id, "down")]
-    found["set_device"] = [lambda: job_queue.set_device(job.id, "cpu")]
-    found["remove"] = [lambda: job_queue.remove(ended.id)]
+    found["chain_of"] = [lambda: job_queue.chain_of([job.id])]
+    found["end_of"] = [job_queue.end_of, lambda: job_queue.end_of([job.id])]
+    acts: tuple[job_queue.Act, ...] = ("cancel", "resume", "pause", "down")
+    found["act_on"] = [lambda a=act: job_queue.act_on(a, [job.id]) for act in acts]
+    found["act_on"] += [lambda: job_queue.act_on("remove", [ended.id])]
+    found["undo"] = [lambda: job_queue.undo(job_queue.Acted(undo=(job_queue.Cancelled(job.id, "queued"),)))]
+    found["set_device"] = [lambda: job_queue.set_device([job.id], "cpu")]
     return found
 
 
@@ -318,11 +321,12 @@ def _of_nothing() -> dict[str, list[Callable[[], object]]]:
     kinds = ("runs", "usable_runs", "jobs", "progress", "forget_snapshots", "forget_datasets")
     kinds += ("dataset_names", "attack_names", "leaderboard", "evaluated_runs", "swept_runs", "devices")
     kinds += (
-        "seconds_until_queue_empty",
         "anything_active",
         "demo_jobs",
         "demo_methods",
+        "end_of_demo",
         "start_demo",
+        "stop_demo",
         "has_browser",
     )
     found = {kind: [called[kind]] for kind in kinds}

@@ -6,7 +6,8 @@ from typing import Any, Literal
 
 from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Request, expect
 
-from tests.browser.dashboard import PATIENCE
+from cfa.jobs.queue import Job
+from tests.browser.dashboard import PATIENCE, wait_for
 
 MILLISECONDS = 1000 * PATIENCE
 SCREENSHOTS = Path(__file__).with_name("screenshots")
@@ -60,6 +61,12 @@ COUNT_REMOVED = """() => {
     if (node.matches?.(chart) || node.querySelector?.(chart)) window.chartsRemoved += 1
   })).observe(document.body, {childList: true, subtree: true})
 }"""
+
+# The lines of the queue's table, in the order of the screen.
+QUEUE = """() => [...document.querySelectorAll('.st-key-queue_jobs tbody tr')]
+  .map(row => [...row.querySelectorAll('[role="gridcell"]')].map(cell => cell.textContent.trim()))"""
+TICKED = """() => [...document.querySelectorAll('.st-key-queue_jobs tbody tr')]
+  .map(row => row.getAttribute('aria-selected') === 'true')"""
 
 SIDEWAYS = """() => ['html', '[data-testid="stMain"]']
   .map(name => [name, document.querySelector(name)])
@@ -139,6 +146,22 @@ class Tab:
         expect(self.page.get_by_role("heading", level=1, name=heading)).to_be_visible(timeout=MILLISECONDS)
         self.settle()
 
+    def tick(self, *jobs: Job) -> None:
+        """Tick the lines of these jobs in the queue, and no others."""
+        self.settle()
+        table = self.page.locator(".st-key-queue_jobs").get_by_test_id("stDataFrame")
+        wanted = [any(job.title in cells for job in jobs) for cells in self.queue()]
+        for row, (is_wanted, is_ticked) in enumerate(zip(wanted, self.page.evaluate(TICKED), strict=True)):
+            if is_wanted != is_ticked:
+                table.click(position={"x": 15, "y": 35 * (row + 1) + 17})  # below the heads of the columns
+        wait_for(lambda: self.page.evaluate(TICKED) == wanted, "the ticks to be seen")
+        self.settle()
+
+    def act(self, button: str, *jobs: Job) -> None:
+        """Tick jobs in the queue, and press a button for them."""
+        self.tick(*jobs)
+        self.press(button, self.page.locator(".st-key-queue_acts"))
+
     def press(self, button: str, within: Locator | None = None) -> None:
         """Press a button once it can be pressed."""
         (within or self.page).get_by_role("button", name=button, exact=True).click()
@@ -186,14 +209,22 @@ class Tab:
         found = (within or self.page).get_by_text(text).locator("visible=true").first
         expect(found).to_be_visible(timeout=MILLISECONDS)
 
-    def job(self, job_id: str) -> Locator:
-        """Find a job's row in the queue."""
-        return self.page.locator(f".st-key-job_{job_id}")
+    def queue(self) -> list[list[str]]:
+        """Return the lines of the queue's table, as a screen reader has them."""
+        rows: list[list[str]] = self.page.evaluate(QUEUE)
+        return rows
 
-    def sees_job(self, job_id: str, state: str) -> None:
-        """Wait until a job's row shows this state."""
-        badge = self.job(job_id).get_by_text(re.compile(rf"\b{state}$")).first
-        expect(badge).to_be_visible(timeout=MILLISECONDS)
+    def line(self, job: Job) -> list[str]:
+        """Return the cells of a job's line in the queue; none where it is not in sight."""
+        return next((cells for cells in self.queue() if job.title in cells), [])
+
+    def sees_job(self, job: Job, state: str) -> None:
+        """Wait until a job's line shows this state."""
+        wait_for(lambda: state in self.line(job), f"{job.title} to be {state}: {self.queue()}")
+
+    def sees_no_job(self, job: Job) -> None:
+        """Wait until a job has left the queue."""
+        wait_for(lambda: not self.line(job), f"{job.title} to leave the queue")
 
     def figure(self, key: str) -> list[dict[str, Any]]:
         """Scroll to the chart with this key and return its traces; none while it is not drawn."""

@@ -55,14 +55,14 @@ def test_a_worker_outlives_a_killed_dashboard_and_the_next_one_finds_it(workshop
 
         tab = open_tab(open_dashboard(workshop.home))
         tab.visit("monitor")
-        tab.sees_job(job.id, "running")
-        tab.sees_job(after.id, "queued")
+        tab.sees_job(job, "running")
+        tab.sees_job(after, "queued")
         tab.check()
         assert [process.pid for process in workers(workshop.home)] == [worker]
         assert psutil.pid_exists(first.process.pid) is False
         hurry(workshop.home)
-        tab.job(after.id).wait_for(state="detached")  # the next dashboard carries on with the queue
-        tab.job(job.id).wait_for(state="detached")
+        tab.sees_no_job(after)  # the next dashboard carries on with the queue
+        tab.sees_no_job(job)
         tab.visit(f"monitor?run={run.name}")
         tab.sees("finished")
         tab.check()
@@ -79,12 +79,12 @@ def test_two_dashboards_share_the_queue_and_the_device(workshop, open_dashboard,
         _, first = workshop.submit("one")
         _, second = workshop.submit("two", train__epochs="2")
         for tab in tabs:
-            tab.sees_job(first.id, "running")
-            tab.sees_job(second.id, "queued")
+            tab.sees_job(first, "running")
+            tab.sees_job(second, "queued")
         hurry(workshop.home)
         for tab in tabs:
-            tab.job(first.id).wait_for(state="detached")
-            tab.job(second.id).wait_for(state="detached")
+            tab.sees_no_job(first)
+            tab.sees_no_job(second)
             tab.check()
         wait_for(lambda: not workers(workshop.home), "the last worker's end")
     assert [workshop.state(j) for j in (first, second)] == ["done", "done"]

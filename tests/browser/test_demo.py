@@ -68,7 +68,7 @@ def watch(tab: Tab, queue: Queue) -> None:
     running = [job for job in queue.jobs() if job.state == "running"]
     assert [job.kind for job in running] == ["train"]
     assert [job.state for job in queue.jobs()].count("queued") >= 1
-    tab.sees_job(running[0].id, "running")
+    tab.sees_job(running[0], "running")
     tab.check()
 
 

@@ -56,7 +56,7 @@ def test_train_starts_what_the_form_says_and_refuses_a_taken_name(tab: Tab, work
     run = Store.open(workshop.home).find("my first run")
     assert (run.config.method, run.config.train.epochs, run.config.seed) == ("trades-cfa", 1, 0)
     job = workshop.queue.find(run.id)
-    tab.sees_job(job.id, "running")
+    tab.sees_job(job, "running")
     tab.sees("my first run")
     tab.check()
     workshop.queue.cancel(job.id)

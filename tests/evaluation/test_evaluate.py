@@ -154,7 +154,7 @@ def test_an_evaluation_that_was_killed_goes_on_under_its_id(run: RunFolder) -> N
 
     class Killer(Observer):
         def progress(self, progress: Progress) -> None:
-            if progress.phase.startswith("fgsm, 46 images"):  # the third of its four batches
+            if progress.phase.startswith("fgsm, 64 of "):  # the third of its four batches
                 raise Killed
 
     with pytest.raises(Killed):

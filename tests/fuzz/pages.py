@@ -98,7 +98,8 @@ def read_jobs(place: Place) -> None:
     """Read what pages show of the queue."""
     snapshots.forget_snapshots()
     snapshots.progress()
-    job_queue.seconds_until_queue_empty()
+    job_queue.end_of()
+    job_queue.chain_of([job.id for job in snapshots.jobs()])
     demo.demo_jobs()
     dataset_downloads.fetch_job(DATASET)
     for job in snapshots.jobs():

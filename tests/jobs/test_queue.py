@@ -12,10 +12,10 @@ from filelock import FileLock
 
 from cfa.config import RunConfig
 from cfa.errors import ConfigError, StoreError, UnknownName
-from cfa.jobs.forecast import works_on
 from cfa.jobs.job_folder import JobFolder, JobProgress, read_progress, write_progress
+from cfa.jobs.kinds.compare_runs import CompareRuns
 from cfa.jobs.kinds.train_run import TrainRun
-from cfa.jobs.queue import Job, Queue, read_log, seconds_until_empty
+from cfa.jobs.queue import Job, Queue, read_log
 from cfa.runs.store import Store
 
 
@@ -121,12 +121,13 @@ def test_racing_processes_claim_each_job_once(queue: Queue, home: Path):
     assert Counter(claimed) == Counter(jobs)
 
 
-# What may be done in which state, and where it leads; None: refused.
+# What may be done in which state, and where it leads; None: refused. What is so already is no error: whoever
+# presses twice, or sees the screen of a moment ago, asks for what is done.
 MOVES = {
     #               queued       running     paused       interrupted  done    failed    cancelled
-    "pause": ("paused", "running", None, None, None, None, None),
-    "cancel": ("cancelled", "running", "cancelled", "cancelled", None, None, None),
-    "resume": (None, None, "queued", "queued", None, "queued", "queued"),
+    "pause": ("paused", "running", "paused", None, None, None, None),
+    "cancel": ("cancelled", "running", "cancelled", "cancelled", None, None, "cancelled"),
+    "resume": ("queued", "running", "queued", "queued", None, "queued", "queued"),
     "remove": (None, None, None, None, "gone", "gone", "gone"),
 }
 
@@ -155,9 +156,94 @@ def test_every_action_in_every_state(queue: Queue, action: str, state: str, resu
     after = queue.get(job)
     assert after.state == result
     if result == "running":
-        assert after.requested == queue.requested(job) == action
+        wish = None if action == "resume" else action
+        assert after.requested == queue.requested(job) == wish
+    if result != "gone":
+        getattr(queue, action)(job)  # twice is as good as once
+        assert queue.get(job) == after
     if result == "queued":
         assert queue.claim("cpu").id == job
+
+
+def test_a_job_that_is_about_to_pause_is_not_resumed_before_it_has(queue: Queue):
+    job = put(queue, "running")
+    queue.pause(job)
+    with pytest.raises(ConfigError, match="was asked to pause; resume it once it has stopped"):
+        queue.resume(job)
+    queue.finish(job, "paused")
+    assert queue.resume(job).state == "queued"
+
+
+# A job changes between a look at it and what follows: the wish is carried out by what it has become.
+MEANWHILE = {
+    "claimed while it is paused": ("queued", "pause", lambda queue, job: queue.claim("cpu"), "pause"),
+    "claimed while it is cancelled": ("queued", "cancel", lambda queue, job: queue.claim("cpu"), "cancel"),
+    "paused while it is cancelled": (
+        "running",
+        "cancel",
+        lambda queue, job: queue.finish(job, "paused"),
+        "cancelled",
+    ),
+    "resumed while it is resumed": ("paused", "resume", lambda queue, job: queue.resume(job), "queued"),
+}
+
+
+@pytest.mark.parametrize(("before", "wish", "meanwhile", "end"), MEANWHILE.values(), ids=MEANWHILE.keys())
+def test_a_job_that_changes_meanwhile_is_looked_at_again(queue: Queue, before, wish, meanwhile, end):
+    job = put(queue, before)
+    other, seen = Queue(queue.home), queue.get
+
+    def seen_too_early(job_id: str) -> Job:
+        found = seen(job_id)
+        queue.get = seen  # the first look alone is too early
+        meanwhile(other, job_id)
+        return found
+
+    queue.get = seen_too_early
+    getattr(queue, wish)(job)
+    found = queue.get(job)
+    assert (found.requested or found.state) == end
+
+
+def test_a_comparison_is_cancelled_with_any_of_its_runs_and_comes_back_with_it(queue: Queue):
+    runs = [submit(queue, f"run {k}") for k in range(3)]
+    compare = queue.submit(CompareRuns(runs=("a", "b"), baseline="a"), "compare", after=runs).id
+    test = submit(queue, "waits, and can wait", after=(runs[1],))
+    queue.cancel(runs[1])
+    assert queue.get(compare).state == "cancelled"
+    assert queue.get(compare).message == f"cancelled with {runs[1]}, which it waited for"
+    assert (queue.get(test).state, queue.get(test).blocked_by) == ("queued", (runs[1],))
+    assert queue.resume(runs[1]).state == "queued"
+    assert queue.get(compare).state == "queued"
+    queue.claim("cpu")
+    queue.finish(runs[0], "cancelled")  # as its worker says it
+    assert queue.get(compare).state == "cancelled"
+    queue.cancel(compare)
+    queue.resume(runs[0])
+    assert queue.get(compare).state == "queued"
+
+
+def test_what_was_cancelled_or_removed_can_be_brought_back(queue: Queue):
+    first, second, third = (submit(queue, name) for name in ("first", "second", "third"))
+    queue.pause(third)
+    before = queue.jobs()
+    for job in (second, third):
+        queue.cancel(job)
+    queue.put_back(second, "queued")
+    queue.put_back(third, "paused")
+    assert [(job.id, job.state) for job in queue.jobs()] == [(job.id, job.state) for job in before]
+    with pytest.raises(ConfigError, match="is queued; only a cancelled job"):
+        queue.put_back(first, "paused")
+    queue.cancel(first)
+    JobFolder.of(queue.home, first).log_file.write_text("one\ntwo\n")
+    cancelled, removed = queue.get(first), queue.remove(first)
+    assert first not in [job.id for job in queue.jobs()]
+    assert queue.restore(removed) == cancelled
+    assert read_log(queue.home, first) == "one\ntwo"
+    with pytest.raises(ConfigError, match="is in the queue"):
+        queue.restore(removed)
+    (queue.home / "queue.sqlite").unlink()
+    assert queue.get(first) == cancelled
 
 
 def test_a_second_wish_replaces_the_first_and_resume_forgets_it(queue: Queue):
@@ -220,7 +306,7 @@ def test_interrupted_exactly_when_marked_running_and_its_locks_are_free(queue: Q
 
 def test_a_claim_without_a_worker_is_interrupted_after_a_while(queue: Queue, monkeypatch):
     job = put(queue, "running")
-    monkeypatch.setattr("cfa.jobs.queue.LAUNCH_GRACE", 0.0)
+    monkeypatch.setattr("cfa.jobs.job_list.LAUNCH_GRACE", 0.0)
     assert queue.get(job).state == "interrupted"
 
 
@@ -376,81 +462,3 @@ def test_the_end_of_a_log(queue: Queue, home: Path):
     job = submit(queue)
     JobFolder.of(home, job).log_file.write_text("".join(f"line {i}\n" for i in range(500)))
     assert read_log(home, job, 2) == "line 498\nline 499"
-
-
-def job_of(
-    state: str, *, estimate: float | None, device: str | None = None, job_id: str = "j1", **changes
-) -> Job:
-    fields = dict.fromkeys(Job.__dataclass_fields__) | {
-        "id": job_id,
-        "kind": "train",
-        "state": state,
-        "device": device,
-        "ran_on": device,
-        "estimate_seconds": estimate,
-        "after": (),
-        "blocked_by": (),
-    }
-    return Job(**fields | changes)
-
-
-def left(seconds: float) -> JobProgress:
-    return JobProgress(1, 2, "epochs", "training", 1, 2, 1.0, seconds, "")
-
-
-TOOK_40 = {"started": "2026-01-01T00:00:00+00:00", "finished": "2026-01-01T00:00:40+00:00"}
-
-
-@pytest.mark.parametrize(
-    ("jobs", "progress", "seconds"),
-    [
-        ([], {}, 0.0),
-        ([job_of("done", estimate=9)], {}, 0.0),
-        ([job_of("running", estimate=100, device="cpu")], {"j1": left(30)}, 30.0),
-        ([job_of("running", estimate=100, device="cpu")], {}, 100.0),
-        (
-            [job_of("running", estimate=100, device="cpu"), job_of("queued", estimate=5)],
-            {"j1": left(30)},
-            35.0,
-        ),
-        # two devices: the queued one goes where it is free first
-        (
-            [
-                job_of("running", estimate=None, device="cuda:0"),
-                job_of("running", estimate=None, device="cuda:1", job_id="j2"),
-                job_of("queued", estimate=10, job_id="j3"),
-            ],
-            {"j1": left(30), "j2": left(5)},
-            30.0,
-        ),
-        ([job_of("queued", estimate=None)], {}, None),
-        ([job_of("queued", estimate=None), job_of("done", estimate=None, **TOOK_40)], {}, 40.0),
-        ([job_of("queued", estimate=7, blocked_by=("j0",))], {}, 0.0),
-    ],
-)
-def test_seconds_until_empty(jobs, progress, seconds):
-    assert seconds_until_empty(jobs, progress) == seconds
-
-
-def after(state: str, *earlier: str, device: str | None = None) -> Job:
-    return job_of(state, estimate=None, device=device, job_id="last", after=earlier)
-
-
-@pytest.mark.parametrize(
-    ("jobs", "works"),
-    [
-        ([], False),
-        ([job_of("done", estimate=None), job_of("paused", estimate=None, job_id="j2")], False),
-        ([job_of("running", estimate=None, device="elsewhere")], True),
-        ([job_of("queued", estimate=None)], True),
-        ([job_of("queued", estimate=None, device="cpu")], True),
-        ([job_of("queued", estimate=None, device="cuda:7")], False),
-        ([after("queued", "removed")], True),
-        ([job_of("done", estimate=None), after("queued", "j1")], True),
-        ([job_of("paused", estimate=None), after("queued", "j1")], False),
-        ([job_of("interrupted", estimate=None), after("queued", "j1")], False),
-        ([job_of("failed", estimate=None), after("queued", "j1")], False),
-    ],
-)
-def test_whether_a_queue_has_something_left_that_it_can_do(jobs, works):
-    assert works_on(jobs, ["cpu"]) == works

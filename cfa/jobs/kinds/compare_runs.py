@@ -3,8 +3,10 @@
 from typing import ClassVar
 
 from cfa.files import refuse_link, require_own
+from cfa.jobs.amount import Amount
 from cfa.jobs.task import Task
 from cfa.jobs.work import Work
+from cfa.runs.folder import RunFolder
 from cfa.runs.store import Store
 from cfa.stored import Name, Names, checked_id
 
@@ -13,6 +15,7 @@ class CompareRuns(Work):
     """Compare runs, by their ids, with one of them."""
 
     kind: ClassVar[str] = "compare"
+    needs_all: ClassVar[bool] = True
 
     runs: Names
     baseline: Name
@@ -22,6 +25,10 @@ class CompareRuns(Work):
         names = {run_id: store.find(run_id).name for run_id in (*self.runs, self.baseline)}
         others = [name for run_id, name in names.items() if run_id != self.baseline]
         return f"compare {', '.join(others)} with {names[self.baseline]}"
+
+    def amount(self, run: RunFolder | None) -> Amount:
+        """Count its runs."""
+        return Amount(self.kind, len(self.runs))
 
     def run(self, task: Task) -> None:
         """Compare, and write the tables to ``CFA_HOME/comparisons/<job id>/``."""

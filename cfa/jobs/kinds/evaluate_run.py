@@ -5,8 +5,10 @@ import shutil
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from cfa.jobs.amount import Amount
 from cfa.jobs.task import Task
 from cfa.jobs.work import Work
+from cfa.progress import Observer, Progress, StopReason
 from cfa.runs.folder import RunFolder
 from cfa.runs.store import Store
 from cfa.stored import Name, Text
@@ -53,6 +55,16 @@ class EvaluateRun(Work):
         from cfa.evaluation import EvaluationPlan
 
         return f"evaluate {run_name} ({', '.join(EvaluationPlan.of(self.plan).attacks)})"
+
+    def amount(self, run: RunFolder | None) -> Amount | None:
+        """Count images, where the plan limits them: of the same network, under the same attacks."""
+        if run is None:
+            return None
+        plan, limit = self.spec["plan"], self.plan.get("limit")
+        attacks = (*map(str, plan.get("attacks", ())), *map(str, plan.get("eps_sweep", ())))
+        setting = (plan.get("norm"), plan.get("mode"), limit is None)
+        what = (self.kind, run.config.model, self.dataset or run.config.dataset, *attacks, *setting)
+        return Amount(what, float(limit or 1))
 
     def run(self, task: Task) -> None:
         """Evaluate, going on from what an earlier start has measured."""
@@ -115,10 +127,32 @@ def evaluate_each(
             plan,
             dataset,
             torch.device(task.device),
-            task.observer,
+            _OfWeights(task.observer, weights, checkpoint),
             evaluation_id=evaluation_id,
             loaded_as=name,
         )
+
+
+class _OfWeights(Observer):
+    """Says of which weights it is that somebody hears how far they are."""
+
+    def __init__(self, observer: Observer, weights: str, checkpoint: str) -> None:
+        """Pass on to ``observer``."""
+        self._observer = observer
+        self._which = f"{weights} weights" + ("" if checkpoint == "file" else f", {checkpoint}")
+
+    def progress(self, progress: Progress) -> None:
+        """Name the weights before what is done to them."""
+        phase = f"{self._which}: {progress.phase}"
+        self._observer.progress(dataclasses.replace(progress, phase=phase[:300]))
+
+    def log(self, message: str) -> None:
+        """Pass a line on."""
+        self._observer.log(message)
+
+    def stop_requested(self) -> StopReason | None:
+        """Ask whether to stop."""
+        return self._observer.stop_requested()
 
 
 KIND = EvaluateRun

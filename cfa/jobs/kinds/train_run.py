@@ -3,11 +3,13 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar
 
+from cfa.jobs.amount import Amount
 from cfa.jobs.kinds.evaluate_run import evaluate_each
 from cfa.jobs.task import Task
 from cfa.jobs.work import Work
 from cfa.locks import hold
 from cfa.runs.folder import RunFolder
+from cfa.runs.rows import Epoch
 from cfa.runs.store import Store
 
 if TYPE_CHECKING:
@@ -29,6 +31,23 @@ class TrainRun(Work):
     def title(self, store: Store, run_name: str) -> str:
         """Name the run."""
         return f"train {run_name}"
+
+    def amount(self, run: RunFolder | None) -> Amount | None:
+        """Count epochs: one takes as long for a method as for its plain version, whatever the budgets."""
+        if run is None:
+            return None
+        from cfa.methods import METHODS
+
+        config = run.config
+        method = METHODS[config.method].compared_with if config.method in METHODS else config.method
+        what = (
+            *(self.kind, self.test, method, config.dataset, config.model, config.attack.steps),
+            *(config.train.batch_size, config.train.batch_parts, config.train.precision),
+            *(config.train.test_probe, config.train.select_on, config.data.val_fraction),
+        )
+        ended = run.status.state == "finished"
+        took = [row.seconds or 0.0 for row in run.rows() if isinstance(row, Epoch)] if ended else []
+        return Amount(what, config.train.epochs, sum(took))
 
     def run(self, task: Task) -> None:
         """Train, then test the best weights of every kind."""

@@ -3,6 +3,7 @@
 import itertools
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from app import charts
@@ -56,6 +57,46 @@ def test_two_hundred_classes_are_the_lowest_lines_and_a_band():
     assert median.y[-1] == pytest.approx(np.median(last["accuracy"]))
     assert band.y[len(median.x) - 1] == pytest.approx(np.quantile(last["accuracy"], 0.1))
     assert sum(trace.showlegend is not False for trace in figure.data) == 4  # band, median, lowest, highest
+
+
+def test_an_axis_is_fitted_to_eps_of_classes_that_hardly_differ():
+    frame = history(3, column="eps").assign(eps=lambda rows: 8 / 255 + rows["class_index"] / 2550)
+    fitted = charts.class_lines(frame, "eps", charts.EPS, from_zero=False)
+    assert fitted.layout.yaxis.rangemode == "normal"
+    assert charts.class_lines(frame, "eps", charts.EPS).layout.yaxis.rangemode == "tozero"
+
+
+@pytest.mark.parametrize("classes", [5, 30])
+def test_ranks_count_from_the_best_and_ties_share_theirs(classes):
+    frame = history(classes)
+    frame.loc[frame["class_index"] == 1, "accuracy"] = frame.loc[frame["class_index"] == 0, "accuracy"].array
+    figure = charts.class_ranks(frame)
+    assert figure.layout.yaxis.autorange == "reversed"
+    for trace in figure.data:
+        for epoch, rank in zip(trace.x, trace.y, strict=True):
+            of_epoch = frame[frame["epoch"] == epoch].set_index("class_name")["accuracy"]
+            assert rank == 1 + (of_epoch > of_epoch[trace.meta]).sum()
+
+
+@pytest.mark.parametrize("draw", [charts.class_ranks, lambda frame: charts.class_heatmap(frame, "accuracy")])
+def test_charts_of_classes_say_so_to_the_browser(draw):
+    assert draw(history(4)).layout.meta["classes"] is True
+
+
+def test_overfitting_is_drawn_with_its_marks():
+    lines = pd.DataFrame(
+        [
+            {"split": split, "epoch": epoch, "value": value + epoch / 100}
+            for split, value in (("train", 0.6), ("val", 0.5), ("test", 0.4), ("gap", 0.2))
+            for epoch in range(1, 7)
+        ]
+    )
+    figure = charts.robust_overfitting(lines, [4], 3)
+    names = ["training", "validation", "test", "ahead on training images"]
+    assert [trace.name for trace in figure.data] == names
+    np.testing.assert_allclose(figure.data[2].y, 0.4 + np.arange(1, 7) / 100)
+    assert [shape.x0 for shape in figure.layout.shapes] == [3.5, 3]
+    assert [note.text for note in figure.layout.annotations] == ["learning rate drops", "best, epoch 3"]
 
 
 def test_classes_without_a_value_are_left_out():

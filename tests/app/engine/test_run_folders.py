@@ -25,7 +25,7 @@ def test_a_run_with_a_job_is_not_deleted(own_home):
     snapshots.forget_snapshots()
     with pytest.raises(ConfigError, match="cancel"):
         run_folders.delete_runs([run])
-    job_queue.cancel(job.id)
+    job_queue.act_on("cancel", [job.id])
     run_folders.delete_runs([run])
     assert snapshots.find_run(run.id) is None
     assert not run.folder.path.exists()

@@ -1,6 +1,6 @@
 """Home: the demo is started and waited for; before the first run it shows what ships."""
 
-from app.engine import job_queue, snapshots
+from app.engine import demo, job_queue, snapshots
 from tests.app.pages import assert_sound, button, figures, open_page, words
 
 
@@ -14,10 +14,20 @@ def test_the_demo_button_queues_the_chain_and_waits_for_its_end(empty_home, monk
     assert "A demo is under way" in words(app)
     for name in ("PGD-AT", "PGD-AT + CFA", "TRADES", "TRADES + CFA", "Comparison"):
         assert f" {name} " in words(app)
-    for job in snapshots.jobs():
-        job_queue.cancel(job.id)
-    app.run()
+    assert "end unknown: 5 jobs of a sort that was never measured here" in words(app)
+    button(app, "Stop the demo").click().run()
+    assert_sound(app)
+    assert {job.state for job in snapshots.jobs()} == {"cancelled"}
     assert not button(app, "Run the demo comparison").disabled
+
+
+def test_a_demo_whose_trainings_are_cancelled_leaves_no_comparison_waiting(empty_home, monkeypatch):
+    monkeypatch.setenv("CFA_DEMO_SETTINGS", "train.epochs=1")
+    demo.start_demo()
+    last = [job for job in snapshots.jobs() if job.trains][-1]
+    job_queue.act_on("cancel", [last.id])
+    assert [job.state for job in snapshots.jobs()] == ["queued"] * 3 + ["cancelled"] * 2
+    assert "A demo is under way" in words(open_page("home"))
 
 
 def test_results_that_ship_are_shown_before_the_first_run(dashboard, filled_home, tmp_path):

@@ -24,8 +24,8 @@ def test_monitor_draws_one_run_class_by_class(example_home):
     )
     app = open_page("monitor", run=run.name)
     traces = [len(figure["data"]) for figure in figures(app)]
-    # Clean and robust accuracy; lines and heatmap per class; eps; beta; gate; speed.
-    assert traces == [6, 6, 10, 1, 10, 10, 3, 1]
+    # Clean and robust accuracy; lines and heatmap per class; ranks; eps; beta; gate; speed; overfitting.
+    assert traces == [6, 6, 10, 1, 10, 10, 10, 3, 1, 3]
     assert "Shirt (worst)" in " ".join(as_read(metric.label) for metric in app.metric)
     values = [metric.value.replace("\u00a0", " ") for metric in app.metric]
     assert "10 of 10" in values
@@ -38,7 +38,7 @@ def test_monitor_draws_where_nothing_can_be_written_beside_the_program(example_h
     plotly_library.put_library_in_place()
     app = open_page("monitor", run="hundred-classes")
     assert not live_charts(app)
-    assert len(app.get("plotly_chart")) == 5  # its knobs are the same for all classes
+    assert len(app.get("plotly_chart")) == 7  # its knobs are the same for all classes
 
 
 def test_monitor_draws_a_hundred_classes(example_home):
@@ -58,27 +58,86 @@ def test_monitor_says_why_a_chart_is_missing(example_home):
     assert "averaging starts in epoch 8" in words(app)
 
 
-def test_jobs_can_be_moved_and_cancelled(empty_home):
-    for name in ("first", "second"):
-        opened.queue().submit(TrainRun(), name)
+def tick(app, table, *rows):
+    """Tick rows of one of the two tables of jobs."""
+    keys = [frame.proto.id.rpartition("-")[2] for frame in app.dataframe]  # `$$ID-HASH-KEY`
+    key = next(key for key in keys if key.startswith(f"{table}_table_"))
+    app.session_state[key] = {"selection": {"rows": list(rows), "columns": [], "cells": []}}
+    return app.run()
+
+
+def press(app, key):
+    next(item for item in app.button if item.key == key).click().run()
+    assert not app.exception
+
+
+def submit(title, **options):
+    return opened.queue().submit(TrainRun(), title, **options)
+
+
+def test_jobs_are_one_line_each_and_those_that_are_ticked_are_moved_paused_and_cancelled(empty_home):
+    first, second, third = (submit(name) for name in ("first", "second", "third"))
     app = open_page("monitor")
-    job = snapshots.jobs()[1]
-    next(item for item in app.button if item.key == f"up_{job.id}").click().run()
-    assert [job.title for job in snapshots.jobs()] == ["second", "first"]
-    next(item for item in app.button if item.key == f"cancel_{job.id}").click().run()
+    assert app.dataframe[0].value["job"].tolist() == ["first", "second", "third"]
+    assert all(item.disabled for item in app.button if item.key.startswith("act_") and item.key != "act_all")
+    press(tick(app, "queue", 1, 2), "act_top_queue")
+    assert [job.title for job in snapshots.jobs()] == ["second", "third", "first"]
+    assert app.dataframe[0].value["job"].tolist() == ["second", "third", "first"]
+    press(app, "act_pause_queue")  # the ticks have gone with their jobs
+    assert [opened.queue().get(job.id).state for job in (first, second, third)] == [
+        *("queued", "paused", "paused")
+    ]
+    press(app, "act_cancel_queue")
     assert_sound(app)
-    assert opened.queue().get(job.id).state == "cancelled"
-    assert "Ended jobs (1)" in [item.label for item in app.expander]
+    assert "Cancelled: second, third." in words(app)
+    assert "Ended jobs (2)" in [item.label for item in app.expander]
+    press(app, "undo_acts")
+    assert [opened.queue().get(job.id).state for job in (first, second, third)] == [
+        *("queued", "paused", "paused")
+    ]
+    assert "Cancelled:" not in words(app)
+
+
+def test_ended_jobs_are_started_again_or_removed_and_come_back(empty_home):
+    job = submit("first")
+    job_queue.act_on("cancel", [job.id])
+    app = open_page("monitor")
+    press(tick(app, "ended", 0), "act_remove_ended")
+    assert snapshots.jobs() == []
+    press(app, "undo_acts")
+    press(tick(app, "ended", 0), "act_resume_ended")
+    assert [job.state for job in snapshots.jobs()] == ["queued"]
 
 
 def test_a_refused_action_is_one_sentence(empty_home):
-    job = opened.queue().submit(TrainRun(), "first")
-    app = open_page("monitor")
-    job_queue.cancel(job.id)
-    job_queue.remove(job.id)  # someone else was faster
-    next(item for item in app.button if item.key == f"pause_{job.id}").click().run()
-    assert not app.exception
-    assert job.id in errors(app)[0]
+    job = submit("first")
+    app = tick(open_page("monitor"), "queue", 0)
+    running = opened.queue().claim("cpu")
+    opened.queue().register_worker(job.id, "cpu")
+    opened.queue().finish(running.id, "done")  # it ended while somebody looked
+    press(app, "act_pause_queue")
+    assert len(errors(app)) <= 1
+    assert opened.queue().get(job.id).state == "done"
+
+
+def test_when_the_queue_ends_is_known_once_a_job_like_its_jobs_was_done(empty_home):
+    submit("first")
+    assert "end unknown: 1 job of a sort that was never measured here" in words(open_page("monitor"))
+
+
+def test_several_runs_are_drawn_in_one_chart(example_home):
+    runs = [run for run in snapshots.usable_runs() if run.dataset == "fashion-mnist-mini"]
+    treated = [run for run in runs if run.method == "trades-cfa"]
+    app = open_page("monitor", run=treated[0].name)
+    before = len(figures(app))
+    chosen = next(item for item in app.multiselect if item.key == "curves_runs")
+    chosen.set_value([run.id for run in (*treated, next(r for r in runs if r.method == "trades"))]).run()
+    assert_sound(app)
+    accuracy = figures(app)[before]
+    names = [trace.get("name") for trace in accuracy["data"] if trace.get("name")]
+    assert names == ["TRADES + CFA (2 seeds)", "TRADES"]
+    assert any(trace.get("fill") == "toself" for trace in accuracy["data"])
+    assert len(figures(app)) == before + 3  # accuracy, eps and beta
 
 
 def test_what_a_card_says_of_a_knob_is_shown_as_it_is_written(example_home):

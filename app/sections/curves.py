@@ -1,0 +1,184 @@
+"""Curves of several runs in one chart: accuracy, and what their rules set, over epochs."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+import streamlit as st
+
+from app import charts, curve_frames, elements, texts, wording
+from app.charts.palette import LineStyle, group_colours
+from app.curve_frames import MEAN, WORST, Measured
+from app.engine import calibration, evaluated, histories, snapshots
+
+MOST_CLASSES = 1000  # that are offered by name
+OWN = "own"
+SPLITS = {"val": "Validation", "test": "Test probe", "train": "Training, as it went"}
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """What the curves show."""
+
+    split: str
+    attack: str
+    weights: str
+    measure: str
+    together: bool
+    smoothing: float
+    logarithmic: bool
+
+
+def curves_section(runs: list[snapshots.Run]) -> None:
+    """Draw curves of some runs over epochs, with what is to be chosen about them.
+
+    Mean, worst or one class's accuracy; seeds of one experiment as a band; eps and whatever else the runs'
+    rules set, in one chart for all of them.
+
+    Args:
+        runs: In the order of the legend.
+    """
+    trained = [run for run in runs if not run.problem and not histories.epochs(run).empty]
+    if not trained:
+        st.caption("None of these runs has an epoch that ended: there is nothing to draw yet.")
+        return
+    choice = _choose(trained)
+    cards = [_accuracy_card(trained, choice), *_knob_cards(trained, choice)]
+    elements.show_cards(cards, view=repr((choice.split, choice.attack, choice.logarithmic)))
+    if left_out := [run.name for run in runs if run not in trained]:
+        st.caption(texts.plain(f"Without epochs, and not drawn: {', '.join(left_out)}."))
+
+
+def _choose(runs: Sequence[snapshots.Run]) -> _Choice:
+    """Ask what is to be shown; what cannot differ is not asked."""
+    measured = list(dict.fromkeys(pair for run in runs for pair in _measured(run)))
+    measured.sort(key=lambda pair: (list(SPLITS).index(pair[0]), pair[1] == "clean"))
+    first, second, third = st.columns([3, 3, 3], vertical_alignment="bottom")
+    split, attack = first.selectbox("Measured on", measured, format_func=_title_of, key="curves_measured")
+    names = list(dict.fromkeys(name for run in runs for name in _class_names(run)))[:MOST_CLASSES]
+    measure = second.selectbox("Of", [MEAN, WORST, *names], key="curves_measure")
+    weights = third.segmented_control(
+        "Weights",
+        [OWN, "online", "ema", "fawa"],
+        default=OWN,
+        required=True,
+        format_func=charts.WEIGHTS_TITLES.__getitem__,
+        key="curves_weights",
+        disabled=split == "train",
+    )
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+        several = len({run.experiment for run in runs}) < len(runs)
+        together = several and st.toggle("Seeds as one", value=True, key="curves_seeds")
+        smoothing = st.slider("Smoothing", 0.0, 0.95, 0.0, 0.05, key="curves_smoothing", width=200)
+        logarithmic = st.toggle("Log scale", key="curves_log")
+    return _Choice(split, attack, weights or OWN, measure, together, smoothing, logarithmic)
+
+
+def _title_of(pair: tuple[str, str]) -> str:
+    split, attack = pair
+    return SPLITS[split] if split == "train" else f"{SPLITS[split]}, {wording.attack_title(attack)}"
+
+
+def _measured(run: snapshots.Run) -> list[tuple[str, str]]:
+    history = histories.history(run)
+    pairs = history[["split", "attack"]].drop_duplicates().itertuples(index=False, name=None)
+    return [pair for pair in pairs if pair[0] in SPLITS]
+
+
+def _class_names(run: snapshots.Run) -> list[str]:
+    return [str(name) for name in histories.history(run)["class_name"].unique()]
+
+
+# --- charts ---------------------------------------------------------------------------------------
+
+
+def _accuracy_card(runs: Sequence[snapshots.Run], choice: _Choice) -> elements.Card:
+    found = []
+    for run in runs:
+        history = histories.history(run)
+        wanted = history[(history["split"] == choice.split) & (history["attack"] == choice.attack)]
+        kind = _weights_of(run, choice)
+        values = curve_frames.of_measure(wanted[wanted["weights"] == kind], "accuracy", choice.measure)
+        found.append(_one(run, values, choice, kind))
+    says = [_title_of((choice.split, choice.attack)) + "."]
+    if choice.together:
+        says.append("Of several seeds: mean, and one standard deviation on either side.")
+    if choice.smoothing:
+        says.append("Pale: as it was measured.")
+    empty = "none of these runs was measured like this, with these weights."
+    title = f"Accuracy, {choice.measure}"
+    return _card(title, "accuracy", found, charts.PERCENT, choice, " ".join(says), empty)
+
+
+def _weights_of(run: snapshots.Run, choice: _Choice) -> str:
+    """Return the kind of weights that is drawn of a run."""
+    if choice.split == "train":
+        return "online"
+    return evaluated.own_weights(run) if choice.weights == OWN else choice.weights
+
+
+def _knob_cards(runs: Sequence[snapshots.Run], choice: _Choice) -> list[elements.Card]:
+    """Draw every knob that varies in one of the runs: of the chosen class, else the mean over classes."""
+    drawn: dict[str, calibration.DrawnKnob] = {}
+    for run in runs:
+        knobs = histories.knobs(run)
+        for knob in [] if knobs.empty else calibration.drawn_knobs(run, knobs):
+            if knob.varies:
+                drawn.setdefault(knob.name, knob)
+    measure = MEAN if choice.measure == WORST else choice.measure
+    cards = []
+    for name, knob in drawn.items():
+        tables = {run.id: histories.knobs(run) for run in runs}
+        found = [
+            _one(run, curve_frames.of_measure(tables[run.id], name, measure), choice, "")
+            for run in runs
+            if name in tables[run.id]
+        ]
+        unit = charts.EPS if knob.card.unit else charts.Unit(knob.card.label)
+        title = f"{knob.card.label}, {measure}"
+        cards.append(_card(title, name, found, unit, choice, "What the rule set in every epoch."))
+    return cards
+
+
+def _one(run: snapshots.Run, values: pd.Series, choice: _Choice, weights: str) -> Measured:
+    own = evaluated.reported_title(run.member) if choice.weights == OWN else run.title
+    kind = f" · {charts.WEIGHTS_TITLES[weights]}" if weights and choice.weights != OWN else ""
+    if choice.together:
+        return Measured(run.experiment, f"{own}{kind}", values)
+    return Measured(run.id, f"{run.name}{kind}", values)
+
+
+def _card(
+    title: str,
+    name: str,
+    found: Sequence[Measured],
+    unit: charts.Unit,
+    choice: _Choice,
+    says: str,
+    empty: str = "",
+) -> elements.Card:
+    lines = curve_frames.as_curves(found, choice.smoothing)
+    styles = _styles(list(dict.fromkeys(lines["key"])))
+    figure = None
+    if not lines.empty:
+        figure = charts.curves(_told_apart(lines), unit, styles, logarithmic=choice.logarithmic)
+    return elements.Card(title, re.sub(r"\W", "_", f"curves_{name}"), figure, says, empty)
+
+
+def _told_apart(lines: pd.DataFrame) -> pd.DataFrame:
+    """Number the series that have one name: experiments of one method that differ in a setting."""
+    names = lines.drop_duplicates("key").set_index("key")["series"]
+    count = names.groupby(names).cumcount() + 1
+    shared = names.duplicated(keep=False)
+    apart = names.where(~shared, names + " · " + count.astype(str))
+    return lines.assign(series=lines["key"].map(apart))
+
+
+def _styles(keys: Sequence[str]) -> Mapping[str, LineStyle]:
+    """Give every curve a colour; behind the tenth they repeat, dashed."""
+    colours = group_colours(keys)
+    return {
+        key: LineStyle(colours[key], "solid" if place < len(charts.CLASS_COLOURS) else "dash")
+        for place, key in enumerate(keys)
+    }
