@@ -10,7 +10,7 @@ COLUMNS = ["key", "series", "epoch", "value", "low", "high", "measured"]
 
 
 @dataclass(frozen=True, eq=False)
-class Measured:
+class RunCurve:
     """One run's measure over epochs.
 
     Attributes:
@@ -39,7 +39,7 @@ def of_measure(frame: pd.DataFrame, column: str, measure: str) -> pd.Series:
     return own.set_index("epoch")[column].astype(float).sort_index()
 
 
-def as_curves(measured: Sequence[Measured], smoothing: float = 0.0) -> pd.DataFrame:
+def as_curves(measured: Sequence[RunCurve], smoothing: float = 0.0) -> pd.DataFrame:
     """Put runs of one key together: their mean, and one standard deviation over seeds on either side.
 
     Of several seeds only the epochs count that all of them have reached: a mean of other seeds in every epoch

@@ -6,7 +6,6 @@ an empty chart says nothing that a sentence does not say better.
 
 from app.charts.as_written import harmless
 from app.charts.confusion_matrix import confusion
-from app.charts.curves import curves
 from app.charts.figure import BETA, EPS, PERCENT, Unit
 from app.charts.over_budgets import accuracy_over_eps, mean_and_worst_over_eps, smallest_perturbations
 from app.charts.over_epochs import (
@@ -27,6 +26,7 @@ from app.charts.palette import (
     group_colours,
 )
 from app.charts.per_class import class_bars, class_differences
+from app.charts.run_curves import curves
 from app.charts.whole_models import averaging, mean_against_worst, trade_off
 
 __all__ = [

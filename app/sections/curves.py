@@ -9,7 +9,7 @@ import streamlit as st
 
 from app import charts, curve_frames, elements, texts, wording
 from app.charts.palette import LineStyle, group_colours
-from app.curve_frames import MEAN, WORST, Measured
+from app.curve_frames import MEAN, WORST, RunCurve
 from app.engine import calibration, evaluated, histories, snapshots
 
 MOST_CLASSES = 1000  # that are offered by name
@@ -55,7 +55,7 @@ def _choose(runs: Sequence[snapshots.Run]) -> _Choice:
     measured = list(dict.fromkeys(pair for run in runs for pair in _measured(run)))
     measured.sort(key=lambda pair: (list(SPLITS).index(pair[0]), pair[1] == "clean"))
     first, second, third = st.columns([3, 3, 3], vertical_alignment="bottom")
-    split, attack = first.selectbox("Measured on", measured, format_func=_title_of, key="curves_measured")
+    split, attack = first.selectbox("RunCurve on", measured, format_func=_title_of, key="curves_measured")
     names = list(dict.fromkeys(name for run in runs for name in _class_names(run)))[:MOST_CLASSES]
     measure = second.selectbox("Of", [MEAN, WORST, *names], key="curves_measure")
     weights = third.segmented_control(
@@ -141,18 +141,18 @@ def _knob_cards(runs: Sequence[snapshots.Run], choice: _Choice) -> list[elements
     return cards
 
 
-def _one(run: snapshots.Run, values: pd.Series, choice: _Choice, weights: str) -> Measured:
+def _one(run: snapshots.Run, values: pd.Series, choice: _Choice, weights: str) -> RunCurve:
     own = evaluated.reported_title(run.member) if choice.weights == OWN else run.title
     kind = f" · {charts.WEIGHTS_TITLES[weights]}" if weights and choice.weights != OWN else ""
     if choice.together:
-        return Measured(run.experiment, f"{own}{kind}", values)
-    return Measured(run.id, f"{run.name}{kind}", values)
+        return RunCurve(run.experiment, f"{own}{kind}", values)
+    return RunCurve(run.id, f"{run.name}{kind}", values)
 
 
 def _card(
     title: str,
     name: str,
-    found: Sequence[Measured],
+    found: Sequence[RunCurve],
     unit: charts.Unit,
     choice: _Choice,
     says: str,
