@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pandas as pd
 import streamlit as st
 
-from app import charts, curve_frames, elements, texts, wording
+from app import charts, curve_frames, elements, fields, texts, wording
 from app.charts.palette import LineStyle, group_colours
 from app.curve_frames import MEAN, WORST, RunCurve
 from app.engine import calibration, evaluated, histories, snapshots
@@ -52,27 +52,32 @@ def curves_section(runs: list[snapshots.Run]) -> None:
 
 def _choose(runs: Sequence[snapshots.Run]) -> _Choice:
     """Ask what is to be shown; what cannot differ is not asked."""
-    measured = list(dict.fromkeys(pair for run in runs for pair in _measured(run)))
-    measured.sort(key=lambda pair: (list(SPLITS).index(pair[0]), pair[1] == "clean"))
+    pairs = list(dict.fromkeys(pair for run in runs for pair in _measured(run)))
+    pairs.sort(key=lambda pair: (list(SPLITS).index(pair[0]), pair[1] == "clean"))
+    by_key = {f"{split} {attack}": (split, attack) for split, attack in pairs}
     first, second, third = st.columns([3, 3, 3], vertical_alignment="bottom")
-    split, attack = first.selectbox("RunCurve on", measured, format_func=_title_of, key="curves_measured")
-    names = list(dict.fromkeys(name for run in runs for name in _class_names(run)))[:MOST_CLASSES]
-    measure = second.selectbox("Of", [MEAN, WORST, *names], key="curves_measure")
-    weights = third.segmented_control(
-        "Weights",
-        [OWN, "online", "ema", "fawa"],
-        default=OWN,
-        required=True,
-        format_func=charts.WEIGHTS_TITLES.__getitem__,
-        key="curves_weights",
-        disabled=split == "train",
-    )
+    titles = {key: _title_of(pair) for key, pair in by_key.items()}
+    split, attack = by_key[fields.selectbox("Measured on", titles, name="curves_measured", place=first)]
+    classes = list(dict.fromkeys(name for run in runs for name in _class_names(run)))[:MOST_CLASSES]
+    measures = {name: name for name in (MEAN, WORST, *classes)}
+    measure = fields.selectbox("Of", measures, name="curves_of", place=second)
+    kinds = {kind: charts.WEIGHTS_TITLES[kind] for kind in (OWN, "online", "ema", "fawa")}
+    weights = fields.segmented_control("Weights", kinds, name="curves_weights", place=third)
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         several = len({run.experiment for run in runs}) < len(runs)
-        together = several and st.toggle("Seeds as one", value=True, key="curves_seeds")
-        smoothing = st.slider("Smoothing", 0.0, 0.95, 0.0, 0.05, key="curves_smoothing", width=200)
-        logarithmic = st.toggle("Log scale", key="curves_log")
-    return _Choice(split, attack, weights or OWN, measure, together, smoothing, logarithmic)
+        together = several and fields.toggle("Seeds as one", name="curves_seeds", default=True)
+        smoothing = fields.number_input(
+            "Smoothing",
+            name="curves_smoothing",
+            default=0.0,
+            min_value=0.0,
+            max_value=0.95,
+            step=0.05,
+            width=160,
+            help="How much the past counts, from 0 (as measured) to 0.95, as in TensorBoard.",
+        )
+        logarithmic = fields.toggle("Log scale", name="curves_log")
+    return _Choice(split, attack, weights, measure, together, smoothing or 0.0, logarithmic)
 
 
 def _title_of(pair: tuple[str, str]) -> str:

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from app import charts, curve_frames, elements, tables, texts, wording
+from app import charts, curve_frames, elements, fields, tables, texts, wording
 from app.curve_frames import MEAN, WORST
 from app.engine import histories, snapshots
 
@@ -22,7 +22,8 @@ def overfitting_section(run: snapshots.Run, weights: str) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute"):
         st.markdown("**Robust overfitting**", width="content")
         classes = [str(name) for name in validation["class_name"].unique()]
-        measure = st.selectbox("Of", [MEAN, WORST, *classes], key="overfitting_of", width=260)
+        measures = {name: name for name in (MEAN, WORST, *classes)}
+        measure = fields.selectbox("Of", measures, name="overfitting", width=260)
     lines, unseen = curve_frames.overfitting_lines(history, weights, attack, measure)
     selected = run.folder.config.train.select_on
     of_choice = history[history["split"] == selected]
