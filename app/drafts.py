@@ -1,9 +1,10 @@
 """A draft is what the form on Train says; its trainings are the product of methods, values and seeds."""
 
 import re
+import shlex
 import typing
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pandas as pd
@@ -43,6 +44,51 @@ class Draft:
         )
         return grid.configs()
 
+    def problems(self) -> dict[str, str]:
+        """Say by setting what is wrong with what was typed; each is tried with those before it that are not.
+
+        Raises:
+            CfaError: Something is wrong beside the settings.
+        """
+        alone = replace(self, seeds=self.seeds[:1], settings={})
+        alone.configurations()
+        found: dict[str, str] = {}
+        usable: dict[str, str] = {}
+        for name, text in self.settings.items():
+            try:
+                replace(alone, settings={**usable, name: text}).configurations()
+            except errors.CfaError as error:
+                found[name] = str(error)
+            else:
+                usable[name] = text.partition(",")[0]
+        return found
+
+    def commands(
+        self, *, name: str = "", device: str | None = None, tags: Sequence[str] = (), notes: str = ""
+    ) -> list[str]:
+        """Write the commands that train the same, one a method, as a shell takes them.
+
+        Args:
+            name: Of the runs; the commands of several methods leave it out, for each would count from 1.
+            device: Where to train.
+            tags: Of the runs.
+            notes: Of the runs.
+        """
+        lines = []
+        for method in self.methods:
+            words = ["cfa", "train", "--method", method, "--dataset", self.dataset, "--model", self.model]
+            words += ["--preset", self.preset, "--seed", ",".join(map(str, self.seeds))]
+            words += ["--init", self.init] if self.init else []
+            words += ["--name", name] if name and len(self.methods) == 1 else []
+            words += ["--device", device] if device else []
+            words += [word for tag in tags for word in ("--tag", tag)]
+            words += ["--notes", notes] if notes else []
+            known = training_settings.settings_of([method])
+            given = [f"{setting}={text}" for setting, text in self.settings.items() if setting in known]
+            words += [word for text in given for word in ("--set", text)]
+            lines.append(shlex.join(words))
+        return lines
+
     def preset_values(self) -> dict[str, str]:
         """Say what the preset sets, per setting, as text; methods that differ are named."""
         flats = {method: self._preset_of(method).flat() for method in self.methods}
@@ -59,7 +105,11 @@ class Draft:
     def changes(self) -> pd.DataFrame:
         """Tabulate what differs from the preset: columns ``setting, preset, yours``."""
         presets = self.preset_values()
-        rows = [(name, presets.get(name, "–"), text) for name, text in self.settings.items()]
+        rows = [
+            (name, presets.get(name, "–"), text)
+            for name, text in self.settings.items()
+            if text != presets.get(name)
+        ]
         return pd.DataFrame(rows, columns=["setting", "preset", "yours"])
 
     def _preset_of(self, method: str) -> training_settings.RunConfig:

@@ -216,9 +216,19 @@ def state_badge(state: str) -> None:
     st.badge(state if state in STATES else "unknown", icon=icon, color=colour)
 
 
-def percent_column(title: str, template: str = "%.1f %%") -> Any:
+def percent_column(title: str, template: str = "%.1f %%", help: str | None = None) -> Any:
     """Configure a table's column of percent (or, with another template, of points)."""
-    return st.column_config.NumberColumn(title, format=template)
+    return st.column_config.NumberColumn(title, format=template, help=help)
+
+
+def count_column(title: str, help: str | None = None) -> Any:
+    """Configure a table's column of whole numbers, with separators of thousands."""
+    return st.column_config.NumberColumn(title, format="localized", help=help)
+
+
+INTERVAL_HELP = (
+    "The ends of a 95 % Wilson interval: how far the share may be off by the choice of test images."
+)
 
 
 def percent_columns(frame: pd.DataFrame, columns: list[str]) -> pd.DataFrame:

@@ -4,6 +4,7 @@ import base64
 import html
 import io
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
@@ -11,6 +12,7 @@ from PIL import Image
 from app.texts import readable
 
 SIDE = 96  # pixels on the screen: three beside each other fit a phone
+SMALL = 52  # in a wall of many
 GREY = 0.5
 
 
@@ -31,9 +33,9 @@ def png(image: np.ndarray, side: int = SIDE) -> bytes:
     return file.getvalue()
 
 
-def address(image: np.ndarray) -> str:
+def address(image: np.ndarray, side: int = SIDE) -> str:
     """Write an image as an address that holds it: nothing to fetch, and nothing that can be gone by then."""
-    return f"data:image/png;base64,{base64.b64encode(png(image)).decode()}"
+    return f"data:image/png;base64,{base64.b64encode(png(image, side)).decode()}"
 
 
 def magnification(changes: np.ndarray) -> float:
@@ -52,6 +54,45 @@ def magnification(changes: np.ndarray) -> float:
 def perturbation(change: np.ndarray, factor: float) -> np.ndarray:
     """Draw a perturbation around grey, which stands for zero."""
     return np.clip(GREY + factor * change, 0, 1)
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One of many images: versions of it beside each other, with a line below.
+
+    Attributes:
+        panels: Images in [0, 1], each with what it is.
+        title: Which image it is.
+        note: What is said of it.
+    """
+
+    panels: tuple[tuple[np.ndarray, str], ...]
+    title: str
+    note: str = ""
+
+
+def wall(tiles: Sequence[Tile]) -> str:
+    """Write many images as HTML, as many in a row as fit."""
+    return f'<div style="{_WALL}">{"".join(map(_tile, tiles))}</div>'
+
+
+_WALL = "display:flex;flex-wrap:wrap;gap:.6rem .8rem;font-size:.75rem;line-height:1.25"
+_PANELS = "display:flex;gap:2px"
+
+
+def _tile(tile: Tile) -> str:
+    images = [
+        f'<img src="{address(image, SMALL)}" width="{SMALL}" height="{SMALL}" '
+        f'alt="{_text(f"{tile.title}: {what}")}">'
+        for image, what in tile.panels
+    ]
+    width = SMALL * len(images) + 2 * (len(images) - 1)
+    note = f"<br>{_text(tile.note)}" if tile.note else ""
+    return (
+        f'<figure style="margin:0;width:{width}px;overflow-wrap:anywhere">'
+        f'<div style="{_PANELS}">{"".join(images)}</div>'
+        f"<figcaption>{_text(tile.title)}{note}</figcaption></figure>"
+    )
 
 
 def probability_bars(blocks: Sequence[tuple[str, Sequence[tuple[str, float]]]]) -> str:

@@ -16,7 +16,7 @@ from cfa.jobs.supervisor import Supervisors, start_supervisors
 
 logger = logging.getLogger(__name__)
 
-COMPUTING = ("brought_models", "evaluation_jobs", "training_jobs")
+COMPUTING = ("brought_models", "evaluation_jobs", "training_costs", "training_jobs")
 """Modules of `app.engine` that import torch."""
 
 

@@ -5,7 +5,7 @@ an empty chart says nothing that a sentence does not say better.
 """
 
 from app.charts.as_written import harmless
-from app.charts.confusion_matrix import confusion
+from app.charts.confusion_matrix import View, confusion
 from app.charts.figure import BETA, EPS, PERCENT, Unit
 from app.charts.over_budgets import accuracy_over_eps, mean_and_worst_over_eps, smallest_perturbations
 from app.charts.over_epochs import (
@@ -25,7 +25,7 @@ from app.charts.palette import (
     WEIGHTS_TITLES,
     group_colours,
 )
-from app.charts.per_class import class_bars, class_differences
+from app.charts.per_class import class_bars, class_differences, clean_beside_attacked
 from app.charts.run_curves import curves
 from app.charts.whole_models import averaging, mean_against_worst, trade_off
 
@@ -38,6 +38,7 @@ __all__ = [
     "WEIGHTS_COLOURS",
     "WEIGHTS_TITLES",
     "Unit",
+    "View",
     "accuracy_over_epochs",
     "accuracy_over_eps",
     "averaging",
@@ -46,6 +47,7 @@ __all__ = [
     "class_heatmap",
     "class_lines",
     "class_ranks",
+    "clean_beside_attacked",
     "confusion",
     "curves",
     "eps_range",

@@ -11,7 +11,8 @@ from app import texts
 def harmless(figure: go.Figure) -> go.Figure:
     """Return a figure whose texts are shown as they are, where plotly would read HTML in them."""
     traces = [
-        _rewritten(trace, ("name", "meta", "customdata", "hovertext", "x", "y")) for trace in figure.data
+        _rewritten(trace, ("name", "meta", "customdata", "hovertext", "text", "x", "y"))
+        for trace in figure.data
     ]
     axes = [_rewritten(axis, ("ticktext", "tickvals")) for axis in (figure.layout.xaxis, figure.layout.yaxis)]
     if not any([*traces, *axes]):

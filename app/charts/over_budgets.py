@@ -1,20 +1,24 @@
 """Charts over budgets: accuracy at each eps, and the smallest perturbation found of every image."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 import plotly.graph_objects as go
 
 from app.charts.figure import HEIGHT, PERCENT, TALL, Unit, line_mode, new_figure, shorten_ticks, split_by
-from app.charts.palette import CLASS_COLOURS, class_styles
+from app.charts.palette import CLASS_COLOURS, NEUTRAL, class_styles
+
+BAND = 0.13  # how dense the colour of an interval is
 
 
-def accuracy_over_eps(frame: pd.DataFrame, unit: Unit) -> go.Figure:
+def accuracy_over_eps(frame: pd.DataFrame, unit: Unit, trained_at: Sequence[float] = ()) -> go.Figure:
     """Draw one line per class over budgets; with more than ten classes, coloured by where they end.
 
     Args:
-        frame: Columns ``eps, class_index, class_name, accuracy``; fractions.
+        frame: Columns ``eps, class_index, class_name, accuracy``, where known ``ci_low, ci_high``;
+            fractions. Intervals are drawn as bands, of up to ten classes.
         unit: How eps is drawn.
+        trained_at: Budgets of training, marked by upright lines.
     """
     figure = new_figure(unit.title, PERCENT)
     blocks = split_by(frame, "class_index")
@@ -23,10 +27,13 @@ def accuracy_over_eps(frame: pd.DataFrame, unit: Unit) -> go.Figure:
     for index, block in blocks:
         style = styles[index]
         name = block["class_name"].iloc[0]
+        if style.in_legend and len(blocks) <= len(CLASS_COLOURS) and "ci_low" in block:
+            _add_band(figure, block, ("ci_low", "ci_high"), style.colour, unit, group=str(index))
         figure.add_scatter(
             x=(block["eps"] * unit.factor).tolist(),
             y=block["accuracy"].tolist(),
             name=name + style.note,
+            legendgroup=str(index),
             mode=line_mode(len(block)) if style.in_legend else "lines",
             line={"color": style.colour, "dash": style.dash, "width": style.width},
             marker={"size": 5},
@@ -35,31 +42,73 @@ def accuracy_over_eps(frame: pd.DataFrame, unit: Unit) -> go.Figure:
             meta=name,
             hovertemplate="%{meta}: %{y:.1%}, eps %{x:.3~g}<extra></extra>",
         )
+    _mark(figure, trained_at, unit)
     figure.update_yaxes(rangemode="tozero")
     return figure
 
 
-def mean_and_worst_over_eps(frame: pd.DataFrame, colours: Mapping[str, str], unit: Unit) -> go.Figure:
-    """Draw mean (solid) and worst class (dotted) over budgets, a colour per run.
+def _add_band(
+    figure: go.Figure, block: pd.DataFrame, ends: tuple[str, str], colour: str, unit: Unit, *, group: str
+) -> None:
+    """Draw intervals as a band behind their line; it comes and goes with it."""
+    eps = (block["eps"] * unit.factor).tolist()
+    low, high = (block[end].tolist() for end in ends)
+    red, green, blue = (int(colour[place : place + 2], 16) for place in (1, 3, 5))
+    figure.add_scatter(
+        x=[*eps, *reversed(eps)],
+        y=[*high, *reversed(low)],
+        fill="toself",
+        fillcolor=f"rgba({red},{green},{blue},{BAND})",
+        line={"width": 0},
+        mode="lines",
+        legendgroup=group,
+        showlegend=False,
+        hoverinfo="skip",
+    )
+
+
+def _mark(figure: go.Figure, budgets: Sequence[float], unit: Unit) -> None:
+    """Draw an upright line at each of some budgets, with its name above."""
+    for eps in budgets:
+        at = eps * unit.factor
+        figure.add_vline(x=at, line={"color": NEUTRAL, "width": 1.5, "dash": "dashdot"})
+        figure.add_annotation(
+            x=at, y=1, yref="paper", yanchor="bottom", text=f"trained at {at:.3g}", showarrow=False
+        )
+
+
+def mean_and_worst_over_eps(
+    frame: pd.DataFrame, colours: Mapping[str, str], unit: Unit, trained_at: Sequence[float] = ()
+) -> go.Figure:
+    """Draw mean (solid) and worst class (dashed) over budgets, a colour per run.
 
     Args:
-        frame: Columns ``group, series, eps, mean, worst, worst_class``; fractions.
+        frame: Columns ``group, series, eps, mean, worst, worst_class``, and ``mean_low, mean_high, worst_low,
+            worst_high`` where intervals are known; fractions.
         colours: Colour of each group.
         unit: How eps is drawn.
+        trained_at: Budgets of training, marked by upright lines.
     """
     figure = new_figure(unit.title, PERCENT, told=("class",))
     for group, block in split_by(frame, "group"):
-        for measure, dash, words in (("mean", "solid", "mean"), ("worst", "dot", "worst class")):
+        colour = colours.get(group, CLASS_COLOURS[0])
+        for measure, dash, words in (("mean", "solid", "mean"), ("worst", "dash", "worst class")):
             named = block["worst_class"] if measure == "worst" else pd.Series("mean of classes", block.index)
+            ends = (f"{measure}_low", f"{measure}_high")
+            if ends[0] in block:
+                _add_band(figure, block, ends, colour, unit, group=f"{group} {measure}")
             figure.add_scatter(
                 x=(block["eps"] * unit.factor).tolist(),
                 y=block[measure].tolist(),
                 name=f"{block['series'].iloc[0]}, {words}",
                 mode="lines+markers",
-                line={"color": colours.get(group, CLASS_COLOURS[0]), "dash": dash, "width": 2},
+                legendgroup=f"{group} {measure}",
+                line={"color": colour, "dash": dash, "width": 2.5},
+                marker={"size": 7, "symbol": "circle" if measure == "mean" else "diamond"},
                 customdata=named.tolist(),
                 hovertemplate="eps %{x:.3~g}: %{y:.1%} (%{customdata})<extra>%{fullData.name}</extra>",
             )
+    _mark(figure, trained_at, unit)
     figure.update_yaxes(rangemode="tozero")
     return figure
 

@@ -35,6 +35,43 @@ def class_bars(scores: pd.DataFrame, colours: Mapping[str, str]) -> go.Figure:
     return figure
 
 
+def clean_beside_attacked(
+    attacked: pd.DataFrame, clean: pd.DataFrame, colours: Mapping[str, str]
+) -> go.Figure:
+    """Draw, for every class and series, clean accuracy (hatched) beside that under attack.
+
+    Args:
+        attacked: Columns ``series, class_index, class_name, accuracy, low, high``; fractions.
+        clean: The same, on the same images; may be empty.
+        colours: Colour of each series.
+    """
+    figure = new_figure("", PERCENT, across="class")
+    for series, block in split_by(attacked, "series"):
+        colour = colours.get(series, CLASS_COLOURS[0])
+        hatched = {"color": "rgba(0,0,0,0)", "line": {"color": colour, "width": 1}}
+        hatched["pattern"] = {"shape": "/", "fgcolor": colour, "size": 6}
+        of_clean = clean[clean["series"] == series]
+        for rows, words, marker in ((of_clean, "clean", hatched), (block, "attacked", {"color": colour})):
+            if rows.empty:
+                continue
+            figure.add_bar(
+                x=rows["class_name"].tolist(),
+                y=rows["accuracy"].tolist(),
+                name=series if clean.empty else f"{series}, {words}",
+                marker=marker,
+                error_y=whiskers(rows["accuracy"], rows["low"], rows["high"]),
+                customdata=rows[["low", "high"]].to_numpy().tolist(),
+                hovertext=rows["class_name"].tolist(),
+                hovertemplate="%{hovertext}: %{y:.1%} (%{customdata[0]:.1%} – %{customdata[1]:.1%})"
+                "<extra>%{fullData.name}</extra>",
+            )
+    shorten_ticks(figure)
+    figure.update_layout(barmode="group", bargap=0.25)
+    largest = max(float(frame["high"].max()) for frame in (attacked, clean) if len(frame))
+    figure.update_yaxes(range=[0, max(0.05, largest * 1.03)])
+    return figure
+
+
 def class_differences(differences: pd.DataFrame, colours: Mapping[str, str]) -> go.Figure:
     """Draw each class's difference to the baseline in percentage points; pale where intervals overlap.
 

@@ -63,8 +63,14 @@ def mean_against_worst(summary: pd.DataFrame, colours: Mapping[str, str]) -> go.
     return figure
 
 
+MOST_NAMED = 16  # points whose names fit beside them
+LONGEST_NAME = 24
+
+
 def trade_off(board: pd.DataFrame, front: np.ndarray) -> go.Figure:
     """Draw results as points, mean across and worst class up, clean accuracy as colour.
+
+    Names stand at points: at those of the front, then at ours, then at others while they are few.
 
     Args:
         board: Columns ``whose, label, mean, worst, clean_mean, marks, source``; fractions, finite.
@@ -82,9 +88,10 @@ def trade_off(board: pd.DataFrame, front: np.ndarray) -> go.Figure:
             y=best["worst"].tolist(),
             mode="lines",
             name="Pareto front",
-            line={"dash": "dot", "width": 1.5, "color": NEUTRAL},
+            line={"width": 3, "color": NEUTRAL},
             hoverinfo="skip",
         )
+    names = _names_at_points(board, front)
     scaled = False  # one colour bar is enough
     low, middle, high = POINT_COLOURS
     for whose, title, symbol, size in _WHOSE:
@@ -104,7 +111,11 @@ def trade_off(board: pd.DataFrame, front: np.ndarray) -> go.Figure:
             figure.add_scatter(
                 x=block["mean"].tolist(),
                 y=block["worst"].tolist(),
-                mode="markers",
+                mode="markers+text",
+                text=names[block.index].tolist(),
+                textposition=_in_turn(block),
+                textfont={"size": 11},
+                cliponaxis=False,
                 name=title if known else f"{title}, clean accuracy not known",
                 marker=marker,
                 customdata=_told(block),
@@ -117,6 +128,22 @@ def trade_off(board: pd.DataFrame, front: np.ndarray) -> go.Figure:
 
 
 _WHOSE = (("ours", "Ours", "circle", 13), ("published", "Published", "diamond-open", 12))
+
+
+def _names_at_points(board: pd.DataFrame, front: np.ndarray) -> pd.Series:
+    """Return the name that stands at each point; empty where there is no room for it."""
+    first = pd.DataFrame({"front": ~front, "theirs": board["whose"] != "ours"}, index=board.index)
+    named = first.sort_values(["front", "theirs"], kind="stable").index[:MOST_NAMED]
+    short = board["label"].map(
+        lambda name: name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
+    )
+    return short.where(board.index.isin(named), "")
+
+
+def _in_turn(block: pd.DataFrame) -> list[str]:
+    """Put names above and below in turn, from left to right: neighbours keep out of each other's way."""
+    ranks = block["mean"].rank(method="first").astype(int)
+    return ["top center" if rank % 2 else "bottom center" for rank in ranks]
 
 
 def _told(block: pd.DataFrame) -> list[list[str]]:

@@ -1,7 +1,6 @@
 """Evaluations of several budgets, and of the smallest perturbation of every image: what Sweep draws."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import pandas as pd
 import streamlit as st
@@ -9,12 +8,12 @@ import streamlit as st
 from app.engine.evaluated import evaluated_runs, evaluations
 from app.engine.image_outcomes import ImageOutcomes
 from app.engine.snapshots import Run
+from app.process.opened import folder_at
 from app.process.rights import looks
 from app.process.stamps import stamp_of
 from cfa.errors import StoreError
 from cfa.notation import CLEAN
 from cfa.runs.evaluations import Evaluation, columns_of, outcomes_file, read_evaluation
-from cfa.runs.folder import RunFolder
 from cfa.tables.frames import evaluations_frame, summary_frame
 
 
@@ -36,7 +35,7 @@ def finds_minimum(run: Run, evaluation: Evaluation) -> bool:
 @st.cache_resource(max_entries=500, show_spinner=False)
 def _has_norms(path: str, evaluation_id: str, stamp: tuple[int, int]) -> bool:
     """Look into the table of an evaluation that does not say what its columns are."""
-    folder = RunFolder(Path(path))
+    folder = folder_at(path)
     try:
         columns = columns_of(folder, read_evaluation(folder, evaluation_id))
     except StoreError:  # Classes says what is wrong with it

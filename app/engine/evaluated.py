@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import streamlit as st
 
 from app.engine.snapshots import Run, find_run, usable_runs
+from app.process.opened import folder_at
 from app.process.rights import looks
 from app.process.stamps import Stamps, evaluations_stamp
 from app.tables import ComparedRun, Condition
@@ -51,7 +51,7 @@ def evaluations(run: Run) -> list[Evaluation]:
 
 @st.cache_resource(max_entries=500, show_spinner=False)
 def _evaluations(path: str, stamp: Stamps) -> list[Evaluation]:
-    return list(reversed(read_evaluations(RunFolder(Path(path)))))
+    return list(reversed(read_evaluations(folder_at(path))))
 
 
 @looks
@@ -80,14 +80,18 @@ def of_old_weights(run: Run) -> frozenset[str]:
 @st.cache_resource(max_entries=500, show_spinner=False)
 def _of_old_weights(path: str, stamp: Stamps) -> frozenset[str]:
     found = _evaluations(path, stamp)
-    present = of_present_weights(RunFolder(Path(path)), found[::-1])
+    present = of_present_weights(folder_at(path), found[::-1])
     return frozenset(e.id for e in found) - {e.id for e in present}
 
 
 @looks
 def evaluated_runs() -> list[Run]:
     """List the runs that have evaluations, newest first."""
-    return [run for run in usable_runs() if any(run.folder.path.glob("evaluations/*/evaluation.json"))]
+    return [run for run in usable_runs() if _is_evaluated(run.folder)]
+
+
+def _is_evaluated(folder: RunFolder) -> bool:
+    return any(any(place.glob("*/evaluation.json")) for place in folder.evaluation_places)
 
 
 # --- tables ---------------------------------------------------------------------------------------
@@ -129,13 +133,13 @@ def _results(runs: _Stamped) -> Results:
         except StoreError as error:
             problems.append(str(error))
             continue
-        problems += list_evaluations(RunFolder(Path(path))).problems
+        problems += list_evaluations(folder_at(path)).problems
         measured += of_run.measured
         said += of_run.left_out
     measured = told_apart(measured)
     per_class = measured_frame(measured)
     summary = summary_frame(per_class)
-    groups = {folder.id: folder.class_groups for path, _ in runs if (folder := RunFolder(Path(path)))}
+    groups = {folder.id: folder.class_groups for path, _ in runs if (folder := folder_at(path))}
     return Results(
         per_class,
         summary,
@@ -156,7 +160,7 @@ class _Chosen:
 
 @st.cache_resource(max_entries=500, show_spinner=False)
 def _chosen(path: str, stamp: Stamps) -> _Chosen:
-    folder = RunFolder(Path(path))
+    folder = folder_at(path)
     return _Chosen(chosen(folder), left_out(folder))
 
 
@@ -202,11 +206,19 @@ def _leaderboard(runs: _Stamped) -> pd.DataFrame:
             _chosen(path, stamp)
         except StoreError:  # Runs and Evaluate say what is wrong with it
             continue
-        readable.append(RunFolder(Path(path)))
+        readable.append(folder_at(path))
     return make_leaderboard(readable, all_published(), display_name)
 
 
 pareto_front = looks(front_of)
+
+
+@looks
+def own_dataset(datasets: Sequence[str]) -> str:
+    """Say which of some data sets the user's newest run is on; without one, the newest that ships."""
+    runs = [run for run in usable_runs() if run.dataset in datasets]
+    own = [run for run in runs if not run.read_only] or runs
+    return own[0].dataset if own else ""
 
 
 # --- in words -------------------------------------------------------------------------------------
@@ -220,7 +232,7 @@ def pairs(baseline: Run, other: Run) -> list[dict[str, Any]]:
 
 @st.cache_resource(max_entries=200, show_spinner=False)
 def _pairs(runs: _Stamped) -> list[dict[str, Any]]:
-    base, other = (RunFolder(Path(path)) for path, _ in runs)
+    base, other = (folder_at(path) for path, _ in runs)
     try:
         return list(compare([base, other], base, default_weights).entries)
     except ConfigError:
@@ -250,5 +262,5 @@ def statements(baseline: Sequence[Run], others: Sequence[Run], condition: Condit
 
 @st.cache_resource(max_entries=200, show_spinner=False)
 def _statements(runs: _Stamped, of_baseline: int) -> list[Statement]:
-    folders = [RunFolder(Path(path)) for path, _ in runs]
+    folders = [folder_at(path) for path, _ in runs]
     return say(folders[:of_baseline], folders[of_baseline:], default_weights)

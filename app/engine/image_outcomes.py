@@ -8,7 +8,6 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,7 +19,7 @@ from app.engine.attacked_images import Picture, ShownColumn, columns_to_show
 from app.engine.evaluated import of_old_weights
 from app.engine.outside import NotLookedAt, is_outside
 from app.engine.snapshots import Job, Run, forget_snapshots, jobs
-from app.process.opened import queue, store
+from app.process.opened import folder_at, queue, store
 from app.process.rights import acts, looks
 from app.process.stamps import Stamps, stamp_of
 from cfa.errors import StoreError
@@ -31,8 +30,7 @@ from cfa.jobs.job import asking_for
 from cfa.jobs.kinds.reproduce_images import ReproduceImages
 from cfa.jobs.submit import submit_reproduction
 from cfa.notation import CLEAN
-from cfa.runs.evaluations import Evaluation, outcomes_file
-from cfa.runs.folder import RunFolder
+from cfa.runs.evaluations import Evaluation, outcomes_file, ships
 from cfa.runs.rows import Scores
 from cfa.runs.trusted import Trusted
 from cfa.tables.frames import scores_frame
@@ -68,9 +66,9 @@ class ImageOutcomes:
     @property
     def repeatable(self) -> bool:
         """Tell whether adversarial images can be made again."""
-        return bool(self.evaluation.plan and self.index.batches and not self.run.read_only) and (
-            self.weights_kept
-        )
+        if not self.evaluation.plan or not self.index.batches or not self.weights_kept:
+            return False
+        return not ships(self.run.folder, self.evaluation.id)
 
     def predicted(self, column: ShownColumn) -> np.ndarray:
         """Return the predicted class of every image; -1 where a member was not run."""
@@ -140,7 +138,23 @@ def outcomes(run: Run, evaluation: Evaluation) -> ImageOutcomes:
 
 @st.cache_resource(max_entries=12, show_spinner=False)
 def _index(path: str, evaluation_id: str, stamp: Stamps) -> AdversarialIndex:
-    return load_adversarial(RunFolder(Path(path)), evaluation_id)
+    return load_adversarial(folder_at(path), evaluation_id)
+
+
+@looks
+def with_pictures_first(found: Sequence[Run]) -> list[Run]:
+    """Put the shipped run first that has most adversarial images, where nobody has a run of their own."""
+    runs = list(found)
+    if runs and runs[0].read_only:
+        most = max(runs, key=lambda run: (run.read_only, _bytes_of_pictures(run)))
+        runs.sort(key=lambda run: run.id != most.id)
+    return runs
+
+
+def _bytes_of_pictures(run: Run) -> int:
+    places = run.folder.evaluation_places
+    files = (file for place in places for file in place.glob("*/*.safetensors"))
+    return max((stamp_of(file)[1] for file in files), default=0)
 
 
 @looks
@@ -259,7 +273,7 @@ def _probabilities(
 def _model(path: str, weights: str, checkpoint: str, stamp: tuple[int, int]) -> "nn.Module":
     from cfa.evaluation import load_model
 
-    return load_model(RunFolder(Path(path)), weights, checkpoint)
+    return load_model(folder_at(path), weights, checkpoint)
 
 
 @acts

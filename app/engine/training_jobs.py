@@ -1,48 +1,103 @@
-"""What Train asks for: what trainings would cost, what they are too short for, and the jobs they become."""
+"""What Train asks for: what jobs would refuse, what trainings are too short for, and the jobs they become."""
 
 from collections.abc import Sequence
 
-import streamlit as st
-import torch
-
 from app import wording
-from app.engine.outside import describe_now
+from app.engine.outside import dataset_description, waits_for_a_look
 from app.engine.snapshots import forget_snapshots
+from app.engine.training_costs import known_estimate
 from app.process.opened import queue, store
 from app.process.rights import acts, looks
 from cfa.config import RunConfig
-from cfa.jobs.submit import submit_training
-from cfa.jobs.supervisor import served_devices
+from cfa.errors import ConfigError
+from cfa.evaluation import PLANS as PLANS
+from cfa.evaluation import EvaluationRequest
+from cfa.jobs.submit import submit_evaluation, submit_training
 from cfa.methods import METHODS
 from cfa.runs.folder import RunFolder
 from cfa.runs.trusted import code_of
-from cfa.training.estimate import Estimate, estimate_seconds
+from cfa.training.refusals import refusals
 from cfa.trust import allowing
 
 
 @acts
-def start_training(configs: Sequence[RunConfig], name: str, device: str | None) -> list[RunFolder]:
-    """Queue trainings, with the code that they name; several runs with a name get it with a number each."""
-    seconds = {config.key(): measured.seconds for config in configs if (measured := known_estimate(config))}
+def start_training(
+    configs: Sequence[RunConfig],
+    name: str,
+    device: str | None,
+    *,
+    tags: Sequence[str] = (),
+    notes: str = "",
+    then: str = "",
+) -> list[RunFolder]:
+    """Queue trainings, with the code that they name; several runs with a name get it with a number each.
+
+    Args:
+        configs: What is trained.
+        name: Of the run; where it is empty one is found.
+        device: Where; ``None`` takes any.
+        tags: Of every run.
+        notes: Of every run.
+        then: The plan by which each run's own weights are evaluated once it is trained; empty for none.
+    """
+    seconds = {
+        config.key(): cost.seconds
+        for config in configs
+        if (cost := known_estimate(config, device)) is not None
+    }
+    plans = [EvaluationRequest(preset=then).plan(config.attack) if then else None for config in configs]
     started = []
     with allowing(name for config in configs for name in code_of(config)):
-        for config, chosen in zip(configs, store().names_for(name, len(configs)), strict=True):
-            known = seconds.get(config.key())
-            run, _ = submit_training(
-                store(), queue(), config, name=chosen, device=device, estimate_seconds=known
+        names = store().names_for(name, len(configs))
+        for config, chosen, plan in zip(configs, names, plans, strict=True):
+            run, trained = submit_training(
+                store(),
+                queue(),
+                config,
+                name=chosen,
+                tags=tuple(tags),
+                notes=notes,
+                device=device,
+                estimate_seconds=seconds.get(config.key()),
             )
             started.append(run)
+            if plan is not None:
+                submit_evaluation(
+                    store(),
+                    queue(),
+                    run,
+                    weights="auto",
+                    checkpoint="best",
+                    plan=plan,
+                    after=[job.id for job in trained],
+                    device=device,
+                )
     forget_snapshots()
     return started
 
 
-@acts
-def estimate(config: RunConfig) -> Estimate:
-    """Measure a few real steps (on this machine's first device) and say what the run will cost."""
-    with allowing(code_of(config)):
-        measured = estimate_seconds(config, describe_now(config.dataset), torch.device(served_devices()[0]))
-    _estimates()[config.key(without_seed=True)] = measured
-    return measured
+@looks
+def refused(config: RunConfig) -> dict[str, str]:
+    """Say by setting what the job of a training would refuse; of what nobody has looked at that is not known.
+
+    Raises:
+        CfaError: There is no such data set.
+    """
+    if waits_for_a_look(config.dataset):
+        return {}
+    return refusals(config, dataset_description(config.dataset))
+
+
+@looks
+def refused_name(name: str, runs: int) -> str:
+    """Say why new runs cannot be called so; empty where they can."""
+    try:
+        if runs == 1 and name:
+            store().check_name(name)
+        store().names_for(name, runs)
+    except ConfigError as error:
+        return str(error)
+    return ""
 
 
 @looks
@@ -57,14 +112,3 @@ def never_happens(config: RunConfig) -> list[str]:
     if epochs < start:
         said.append(f"averaging.start_epoch={start} is never reached: there will be no EMA or FAWA weights")
     return [f"With {wording.count(epochs, 'epoch')}, {text}." for text in said]
-
-
-@looks
-def known_estimate(config: RunConfig) -> Estimate | None:
-    """Return what :func:`estimate` measured for this configuration (any seed), if it did."""
-    return _estimates().get(config.key(without_seed=True))
-
-
-@st.cache_resource(show_spinner=False)
-def _estimates() -> dict[str, Estimate]:
-    return {}

@@ -6,12 +6,18 @@ import streamlit as st
 
 from cfa.home import default_home
 from cfa.jobs.queue import Queue
+from cfa.runs.folder import RunFolder
 from cfa.runs.store import Store
 
 
 def store() -> Store:
     """Return the store at ``CFA_HOME``."""
     return _store(str(default_home()))
+
+
+def folder_at(path: str) -> RunFolder:
+    """Return the run in a folder as this store knows it."""
+    return store().at(Path(path))
 
 
 def queue() -> Queue:

@@ -19,7 +19,8 @@ def stamp_of(file: Path) -> tuple[int, int]:
 
 def evaluations_stamp(folder: RunFolder) -> Stamps:
     """Tell one set of finished evaluations, with the name and the weights of their run, from the next."""
-    files = sorted((folder.path / "evaluations").glob("*/evaluation.json"))
+    places = folder.evaluation_places
+    files = sorted(file for place in places for file in place.glob("*/evaluation.json"))
     # The label is in the table too: a renamed run is another table. Other weights make evaluations old ones.
     files += [folder.path / "label.json", *sorted((folder.path / "weights").glob("*.safetensors"))]
     return tuple((f"{file.parent.name}/{file.name}", *stamp_of(file)) for file in files)

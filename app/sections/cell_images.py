@@ -1,12 +1,14 @@
-"""The images of a cell: before and after an attack, and what the model says of them."""
+"""The images of a cell: before and after an attack, as a wall or one by one with what the model says."""
 
 import numpy as np
 import streamlit as st
 
 from app import access, elements, pictures, texts, wording
 from app.engine import attacked_images, errors, image_outcomes
+from app.sections import image_wall
 
-PER_PAGE = 8
+PER_PAGE = {"wall": 48, "cards": 8}
+VIEWS = {"wall": "Wall", "cards": "One by one"}
 HELD = "No attack of the plan broke it, so there is no adversarial image."
 
 
@@ -20,19 +22,26 @@ def show_cell(
     """Show a cell's images, page by page; live while some are made again."""
     elements.rerun_when_states_change(drawn)
     names, rows = found.class_names, found.cell(column, *cell)
-    title = f"{names[cell[0]]} → {names[cell[1]]}: {wording.count(len(rows), 'image')}"
+    title = f"{names[cell[0]]} → {names[cell[1]]}: {len(rows):,} {'image' if len(rows) == 1 else 'images'}"
     st.subheader(texts.plain(title))
     if len(rows) == 0:
         st.caption("No image is in this cell.")
         return
-    key = f"classes_page_{found.evaluation.id}_{column.name}_{cell[0]}_{cell[1]}"
-    pages = -(-len(rows) // PER_PAGE)
+    view = choose_view()
+    everything = attacked_images.pictures_of(found.index, column, rows)
+    closed = image_outcomes.closed_parts(found)
+    sure = image_wall.confidences(found, everything) if view == "wall" and not closed else None
+    if sure is not None:
+        everything = image_wall.surest_first(everything, sure)
+    per_page = PER_PAGE[view]
+    key = f"classes_page_{found.evaluation.id}_{column.name}_{cell[0]}_{cell[1]}_{view}"
+    pages = -(-len(rows) // per_page)
     page = st.pagination(pages, key=key) if pages > 1 else 1
-    first = (page - 1) * PER_PAGE
-    shown = attacked_images.pictures_of(found.index, column, rows[first : first + PER_PAGE])
+    first = (page - 1) * per_page
+    shown = everything[first : first + per_page]
     st.caption(texts.plain(page_caption(found, column, first, shown, len(rows))))
-    offer_again(found, attacked_images.pictures_of(found.index, column, rows), shown)
-    if closed := image_outcomes.closed_parts(found):
+    offer_again(found, everything, shown)
+    if closed:
         offer_to_open(found, closed)
         return
     try:
@@ -42,7 +51,24 @@ def show_cell(
             f"The images cannot be shown: {elements.sentence(error)}", icon=":material/image_not_supported:"
         )
         return
-    show_pictures(found, shown, originals)
+    if view == "wall":
+        image_wall.show_wall(found, shown, originals, sure)
+    else:
+        show_pictures(found, shown, originals)
+
+
+def choose_view() -> str:
+    """Ask how images are shown."""
+    chosen = st.segmented_control(
+        "Images as",
+        list(VIEWS),
+        default="wall",
+        required=True,
+        format_func=VIEWS.__getitem__,
+        key="classes_view",
+        help="The wall has many at once, the surest first; one by one they have the model's probabilities.",
+    )
+    return chosen or "wall"
 
 
 def offer_to_open(found: image_outcomes.ImageOutcomes, closed: tuple[str, ...]) -> None:
@@ -73,7 +99,7 @@ def page_caption(
     """Say which images are shown, and what is not there."""
     words = f"{found.title(column)}. "
     if count > len(shown):
-        words += f"Images {first + 1} to {first + len(shown)} of {count}. "
+        words += f"Images {first + 1:,} to {first + len(shown):,} of {count:,}. "
     if any(picture.adversarial is not None for picture in shown):
         words += "Change: the perturbation, magnified; grey is 0. "
     if not found.weights_kept:
@@ -100,7 +126,8 @@ def offer_again(
     if not missing[1]:
         return
     if not found.repeatable:
-        why = "this run ships with CFA Studio" if found.run.read_only else "its weights were not kept"
+        kept = found.weights_kept
+        why = "this evaluation ships with CFA Studio" if kept else "the weights were not kept"
         st.caption(f"Adversarial images that were not kept cannot be made again: {why}.")
         return
     here, all_of_them = missing

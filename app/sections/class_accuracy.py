@@ -3,7 +3,7 @@
 import pandas as pd
 import streamlit as st
 
-from app import charts, elements, tables, wording
+from app import charts, elements, tables, texts, wording
 from app.engine import attacked_images, image_outcomes, run_folders, snapshots
 
 MOST_CLASSES = 20
@@ -11,7 +11,7 @@ MOST_CLASSES = 20
 
 def show_accuracy(found: image_outcomes.ImageOutcomes, column: attacked_images.ShownColumn) -> None:
     """Draw clean accuracy and that of a column, of the hardest classes; the table has all."""
-    st.subheader("Accuracy per class")
+    st.subheader(f"Accuracy per class of {texts.plain(found.run.name)}")
     clean = found.columns[0]
     chosen = [clean] if column == clean else [clean, column]
     table = found.scores(chosen)
@@ -51,7 +51,7 @@ def in_a_line(ran: pd.DataFrame) -> str:
     worst = ran.iloc[int(ran["accuracy"].to_numpy().argmin())]
     return (
         f"Mean of classes {wording.percent(ran['accuracy'].mean())}, worst class {worst['class_name']} with "
-        f"{wording.percent(worst['accuracy'])} ({worst['correct']} of {worst['total']} images right)."
+        f"{wording.percent(worst['accuracy'])} ({worst['correct']:,} of {worst['total']:,} images right)."
     )
 
 
@@ -77,12 +77,12 @@ def show_table(table: pd.DataFrame) -> None:
         column_config={
             "class_name": st.column_config.TextColumn("Class", pinned=True),
             "series": "Attack",
-            "correct": "Right",
-            "total": "Images",
+            "correct": elements.count_column("Right"),
+            "total": elements.count_column("Images"),
             "accuracy": elements.percent_column("Accuracy"),
-            "low": elements.percent_column("95 % from"),
+            "low": elements.percent_column("95 % from", help=elements.INTERVAL_HELP),
             "high": elements.percent_column("to"),
-            "trained": "Training images",
+            "trained": elements.count_column("Training images"),
             "part": "Group",
         },
     )

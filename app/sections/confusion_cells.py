@@ -9,6 +9,16 @@ from app.engine import attacked_images, image_outcomes
 
 CELL = {"true": "True class", "predicted": "Predicted class"}
 LARGEST = 12  # confusions that are listed
+VIEWS: dict[str, tuple[charts.View, str]] = {
+    "Shares": ("share", "colours are shares of them."),
+    "Without the diagonal": ("confused", "colours are shares of them; what is right is left out."),
+    "Logarithm": ("logarithm", "colours are the logarithm of the number of images."),
+    "Attacked minus clean": (
+        "change",
+        "colours and numbers are the change of their shares, in points, against the same images without an "
+        "attack.",
+    ),
+}
 
 
 def choose_cell(found: image_outcomes.ImageOutcomes, counts: np.ndarray) -> tuple[int, int]:
@@ -54,6 +64,10 @@ def show_matrix(
     The figure stays the same while cells are clicked (plotly frames them itself, and keeps its zoom), and
     changes when the choice comes from elsewhere.
     """
+    clean = found.columns[0]
+    titles = [title for title in VIEWS if column != clean or VIEWS[title][0] != "change"]
+    chosen = st.segmented_control("Colours", titles, default=titles[0], required=True, key="classes_colours")
+    view, words = VIEWS[chosen or titles[0]]
     of = (found.evaluation.id, column.name)
     framed = st.session_state.get("classes_framed")
     if framed is None or framed[0] != of:
@@ -62,9 +76,9 @@ def show_matrix(
     card = elements.Card(
         "Confusion",
         "classes_confusion",
-        charts.confusion(counts, found.class_names, framed[1]),
-        f"{found.title(column)}. Rows are true classes; colours are shares of them. Click on a cell "
-        "to see its images, or choose its classes below.",
+        charts.confusion(counts, found.class_names, framed[1], view, found.confusion(clean)),
+        f"{found.title(column)}. Rows are true classes; {words} Click on a cell to see its images, or choose "
+        "its classes below.",
     )
     elements.show_card(card, on_click=take_click)
 
@@ -95,7 +109,7 @@ def show_largest(found: image_outcomes.ImageOutcomes, counts: np.ndarray) -> Non
             column_config={
                 "true": "True class",
                 "predicted": "Predicted class",
-                "images": "Images",
+                "images": elements.count_column("Images"),
                 "share": elements.percent_column("Of its class"),
             },
         )

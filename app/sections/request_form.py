@@ -68,19 +68,34 @@ def choose_plan() -> str:
 
 
 def choose_attacks() -> tuple[str, ...]:
-    """Ask for attacks by name."""
-    chosen = st.multiselect(
-        "Attacks",
-        evaluation_jobs.attack_names(),
-        default=["pgd-20"],
+    """Ask for attacks: one is added at a time, and any of those that were can be taken out."""
+    chosen: list[str] = st.session_state.setdefault("evaluate_attacks", ["pgd-20"])
+    new, listed = st.columns([2, 3])
+    new.selectbox(
+        "Add an attack",
+        [name for name in evaluation_jobs.attack_names() if name not in chosen],
+        index=None,
+        placeholder="choose or type one",
         accept_new_options=True,
-        key="evaluate_attacks",
+        key="evaluate_add",
+        on_change=add_attack,
         help="Any pgd-N, cw-N (margin), kl-N, with -best (same start, judged at every step: never weaker, "
         "faster) and -rR (restarts); pgd-20@16/255 has an eps of its own; autoattack(apgd-ce,square) is a "
         "list of members; fab-min looks for the smallest perturbation; package.module:name is an attack of "
         "your own.",
     )
-    return tuple(chosen)
+    # Only what was added is among its options: what is typed there adds nothing.
+    kept = listed.multiselect("Attacks", chosen, key="evaluate_attacks", placeholder="none yet")
+    return tuple(kept)
+
+
+def add_attack() -> None:
+    """Put the attack that was chosen, or typed, behind the others."""
+    name = (st.session_state["evaluate_add"] or "").strip()
+    chosen = st.session_state.get("evaluate_attacks", [])
+    if name and name not in chosen:
+        st.session_state["evaluate_attacks"] = [*chosen, name]
+    st.session_state["evaluate_add"] = None
 
 
 def choose_threat(preset: str) -> tuple[str | None, str, int | None]:

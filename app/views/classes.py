@@ -6,7 +6,7 @@ import streamlit as st
 
 from app import elements, fields
 from app.engine import attacked_images, budgets, downloadable, evaluated, image_outcomes, snapshots
-from app.sections import cell_images, class_accuracy, confusion_cells
+from app.sections import cell_images, class_accuracy, confusion_cells, two_runs
 
 # --- which evaluation -----------------------------------------------------------------------------
 
@@ -20,7 +20,8 @@ def choose_run() -> snapshots.Run | None:
         )
         st.page_link("views/evaluate.py", label="Evaluate", icon=":material/shield:")
         return None
-    return snapshots.find_run(fields.selectbox("Run", elements.run_names(available), name="run"))
+    names = elements.run_names(image_outcomes.with_pictures_first(available))
+    return snapshots.find_run(fields.selectbox("Run", names, name="run"))
 
 
 def choose_evaluation(run: snapshots.Run) -> evaluated.Evaluation:
@@ -55,12 +56,6 @@ def choose_column(found: image_outcomes.ImageOutcomes) -> attacked_images.ShownC
         help="Worst case: an image counts as broken when any attack of the plan with this budget breaks it.",
     )
     return found.columns[list(titles).index(chosen)]
-
-
-# --- accuracy and confusion -----------------------------------------------------------------------
-
-
-# --- the images of a cell -------------------------------------------------------------------------
 
 
 # --- downloads ------------------------------------------------------------------------------------
@@ -98,6 +93,7 @@ def show(found: image_outcomes.ImageOutcomes, column: attacked_images.ShownColum
     busy = any(job.state in ("queued", "running") for job in image_outcomes.reproductions(found))
     live = st.fragment(cell_images.show_cell, run_every=elements.LIVE_SECONDS if busy else None)
     live(found, column, cell, elements.states_signature())
+    two_runs.beside_another(found, column)
 
 
 elements.heading("Classes", "One evaluation class by class, and the images behind every number.")

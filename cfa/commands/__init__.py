@@ -1,6 +1,6 @@
 """The command line: a file for each group of commands, imported when one of its commands is called.
 
-    training    train, estimate, resume, fetch
+    training    train, estimate, resume, fetch, time-steps
     evaluating  evaluate
     comparing   compare
     storage     export, import, prune
@@ -80,6 +80,7 @@ COMMANDS: Mapping[str, Listed] = {
         "storage",
         "Delete training state of finished and cancelled runs, and what crashes left half-written.",
     ),
+    "time-steps": Listed("training", "Time steps for the dashboard.", hidden=True),
     "run-job": Listed("queue", "Carry out a job that a supervisor claimed.", hidden=True),
     "suite": Listed("suites", "Tables as files: plan and run benchmarks/suites/*.toml."),
 }

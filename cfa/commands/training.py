@@ -1,5 +1,6 @@
 """Commands that make runs: train, estimate, resume; and fetch, for the data that they train on."""
 
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
@@ -30,6 +31,7 @@ from cfa.jobs.submit import check_names, submit_fetch, submit_training
 from cfa.jobs.unfinished import go_on_with
 from cfa.runs.folder import RunFolder
 from cfa.runs.listed import look_at
+from cfa.trust import allowing
 
 if TYPE_CHECKING:
     from cfa.methods import Grid
@@ -60,6 +62,8 @@ def train(
     device: DeviceName = None,
     name: Annotated[str | None, typer.Option(help="Name of the run; several get -1, -2, ...")] = None,
     init: Init = None,
+    tags: Annotated[list[str], typer.Option("--tag", help="A tag of the runs; several go as well.")] = [],  # noqa: B006
+    notes: Annotated[str, typer.Option(help="Notes on the runs.")] = "",
     settings: Settings = [],  # noqa: B006 (typer reads it as the default)
     queue: ToQueue = False,
     no_test: Annotated[bool, typer.Option("--no-test", help="Leave out the closing test.")] = False,
@@ -74,7 +78,15 @@ def train(
     code = DONE
     for config, run_name in zip(configs, store.names_for(name, len(configs)), strict=True):
         run, (job,) = submit_training(
-            store, jobs, config, name=run_name, device=chosen, test=not no_test, foreground=not queue
+            store,
+            jobs,
+            config,
+            name=run_name,
+            tags=tuple(tags),
+            notes=notes,
+            device=chosen,
+            test=not no_test,
+            foreground=not queue,
         )
         made.append((run, job))
         if not queue:
@@ -122,6 +134,20 @@ def estimate(
     table = [(text, duration(cost.seconds), size(cost.disk_bytes)) for text, cost in costs]
     table += [("all", duration(seconds), size(disk_bytes))] if len(costs) > 1 else []
     print_table(table, (f"run (on {chosen})", "time", "disk"), "")
+
+
+@group.command(name="time-steps", hidden=True)
+def time_steps() -> None:
+    """Time steps for the dashboard.
+
+    Questions come on the standard input; each answer is a line of the output (`cfa.training.timing`).
+    """
+    from cfa.training.timing import Questions, answers
+
+    questions = Questions.model_validate_json(sys.stdin.read())
+    with allowing(questions.typed):
+        for answer in answers(questions):
+            print(answer.model_dump_json(), flush=True)
 
 
 @command(group, "cfa resume trades-cfa-fashion-mnist-mini-s0")

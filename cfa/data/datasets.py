@@ -193,6 +193,7 @@ class DatasetInfo:
         download_bytes: size of the download; 0 where there is none, or it is not known.
         imbalance_ratio: largest over smallest training class, as long as no setting says otherwise.
         notes: what is taken for what, and what is left out; sentences without their full stops.
+        train_counts: images of each class before a long tail is made of them; empty where nobody counted.
     """
 
     name: str
@@ -207,6 +208,7 @@ class DatasetInfo:
     download_bytes: int = 0
     imbalance_ratio: float = 1.0
     notes: tuple[str, ...] = ()
+    train_counts: tuple[int, ...] = ()
 
 
 Report = Callable[[int, int], None]
@@ -283,13 +285,10 @@ def _long_tail(base: str, source: DatasetSource) -> DatasetSource:
 
     def describe(folder: Path) -> DatasetInfo:
         info = _describe(base, source, folder)
-        left = info.train_images
-        if info.classes and left:  # of unequal classes an estimate
-            left = sum(long_tailed_counts([left // info.classes] * info.classes, ratio))
-        title = f"{info.title}, long-tailed 1:{ratio:g}"
-        return replace(
-            info, name=info.name + LONG_TAIL, title=title, train_images=left, imbalance_ratio=ratio
-        )
+        counts = info.train_counts or (info.train_images // max(1, info.classes),) * info.classes
+        left = sum(long_tailed_counts(counts, ratio)) if any(counts) else info.train_images
+        name, title = info.name + LONG_TAIL, f"{info.title}, long-tailed 1:{ratio:g}"
+        return replace(info, name=name, title=title, train_images=left, imbalance_ratio=ratio)
 
     return DatasetSource(load, describe, source.download, source.check, source.test_part)
 
@@ -383,6 +382,7 @@ def _describe(name: str, source: DatasetSource, folder: Path) -> DatasetInfo:
         available=True,
         how_to_get="",
         notes=data.notes,
+        train_counts=tuple(data.train_labels.bincount().tolist()),  # each class occurs, or none
     )
 
 

@@ -158,7 +158,7 @@ def _describe(path: Path, cache: Path) -> DatasetInfo:
         cached = cached_format(stored)
         shape = cached[1] if cached else _surveyed(digest, listing).format
         notes = _described_depth(digest, listing, stored if cached else None)
-        train, test = _counts(listing)
+        train_counts, test = _counts(listing)
     except DataError as error:
         return DatasetInfo(name, path.name, 0, 0, 0, 0, 0, available=False, how_to_get=f"{error}.")
     return DatasetInfo(
@@ -167,11 +167,12 @@ def _describe(path: Path, cache: Path) -> DatasetInfo:
         classes=len(listing.class_names),
         channels=shape.channels,
         image_size=shape.side,
-        train_images=train,
+        train_images=sum(train_counts),
         test_images=test,
         available=True,
         how_to_get="",
         notes=(*listing.notes, *notes),
+        train_counts=train_counts,
     )
 
 
@@ -184,13 +185,14 @@ def _described_depth(digest: str, listing: Listing, cached: Path | None) -> list
     return [f"{deep:,} images of 16 bits: how many they use is looked at when they are read"] if deep else []
 
 
-def _counts(listing: Listing) -> tuple[int, int]:
-    """Count the images that the training and the test part will have."""
-    if listing.test:
-        return len(listing.train), len(listing.test)
-    labels, _ = listing.labels()
-    split = _split(labels, len(listing.class_names))
-    return len(split[0]), len(split[1])
+def _counts(listing: Listing) -> tuple[tuple[int, ...], int]:
+    """Count the images that each class of the training part will have, and those of the test part."""
+    classes = len(listing.class_names)
+    labels, tested = listing.labels()
+    if not listing.test:
+        kept, held_out = _split(labels, classes)
+        labels, tested = labels[kept], labels[held_out]
+    return tuple(labels.bincount(minlength=classes).tolist()) if len(labels) else (), len(tested)
 
 
 def folder_source(path: str) -> DatasetSource:

@@ -33,7 +33,7 @@ MADE_AGAIN = "remade.safetensors"
 
 def save_outcomes(run: RunFolder, evaluation: Evaluation, outcomes: Outcomes) -> None:
     """Store an evaluation with everything that belongs to it; readers see it only when all is there."""
-    run.require_writable()
+    run.open_for_evaluations()
     folder = outcomes_file(run, evaluation.id).parent
     make_folder(folder.parent)
     make_folder(folder)

@@ -138,6 +138,7 @@ def evaluate_weights(
         loaded_as: The name that loads the data set, for those who want to see its images again.
     """
     _require_classes(run, dataset)
+    run.open_for_evaluations()
     evaluation_id = evaluation_id or new_id()
     scratch = parts_folder(run, evaluation_id)
     loaded, transfer = load_kept(run, weights, checkpoint, device), transfer_source(run, plan, device)
@@ -196,7 +197,8 @@ def transfer_source(run: RunFolder, plan: EvaluationPlan, device: torch.device) 
     """Load the model that makes the images of ``transfer``: another run beside this one."""
     if plan.transfer_from is None:
         return None
-    source = RunFolder(run.path.parent / checked_id(plan.transfer_from, "run"))
+    beside = run.path.parent if run.aside is None else run.aside.parents[1] / "runs"
+    source = RunFolder(beside / checked_id(plan.transfer_from, "run"))
     kind = default_weights(source)
     return load_kept(source, kind, "file" if kind == "file" else "best", device)
 

@@ -30,6 +30,7 @@ def submit_training(
     *,
     name: str | None = None,
     tags: tuple[str, ...] = (),
+    notes: str = "",
     after: Sequence[str] = (),
     device: str | None = None,
     test: bool = True,
@@ -44,6 +45,7 @@ def submit_training(
         config: What the run is; a run named by ``init`` is stored by its id.
         name: The run's name; one is found where there is none.
         tags: The run's tags.
+        notes: The run's notes.
         after: Jobs that must be done before.
         device: Where to train; ``None`` takes any.
         test: End with the closing test evaluation of the best weights of every kind.
@@ -58,7 +60,7 @@ def submit_training(
     """
     config = check_names(store, config)
     _refuse_missing(config.dataset)
-    run, work = store.create(config, name, tags), TrainRun(test=test)
+    run, work = store.create(config, name, tags, notes), TrainRun(test=test)
     try:
         job = queue.submit(
             work,
@@ -166,7 +168,7 @@ def _refuse_impossible(
     run: RunFolder, weights: str, checkpoint: str, plan: "EvaluationPlan", dataset: str | None
 ) -> None:
     """Refuse an evaluation of a run that cannot be made, before there is a job."""
-    if run.read_only:
+    if run.read_only and run.aside is None:
         raise ConfigError(
             f"run {run.name!r} ships with CFA Studio and cannot be changed; evaluate one of its weights "
             f"files instead: {run.path / 'weights'}"
@@ -214,9 +216,9 @@ def submit_reproduction(
         ConfigError: The run ships with the project and cannot be written to, or no image is named.
         StoreError: There is no such evaluation, or it does not say how it was made.
     """
-    from cfa.runs.evaluations import outcomes_file, read_evaluation
+    from cfa.runs.evaluations import outcomes_file, read_evaluation, ships
 
-    if run.read_only:
+    if ships(run, evaluation_id):
         raise ConfigError(f"run {run.name!r} ships with CFA Studio and cannot be changed; evaluate it anew")
     if not images:
         raise ConfigError("no image is named; name at least one to make again")

@@ -64,11 +64,17 @@ class Task:
         self.observer.progress(Progress(phase="download", done=done / 1e6, total=total / 1e6, unit="MB"))
 
     def run(self) -> RunFolder:
-        """Find the run that the job is about."""
+        """Find the run that the job trains."""
+        run = self.evaluated_run()
+        run.require_writable()
+        return run
+
+    def evaluated_run(self) -> RunFolder:
+        """Find the run that the job evaluates, which may be one that ships."""
         if self.run_id is None:
             raise StoreError(f"job {self.job_id} names no run; submit it again")
         run = self.store.find(self.run_id)
-        run.require_writable()
+        run.open_for_evaluations()
         return run
 
     def evaluation_id(self, weights: str, checkpoint: str) -> str:

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import os
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -162,8 +163,15 @@ def new_id() -> str:
 
 
 def outcomes_file(run: RunFolder, evaluation_id: str) -> Path:
-    """Say where the per-image outcomes of an evaluation are; a StoreError if the id is a path."""
-    return run.path / "evaluations" / checked_id(evaluation_id, "evaluation") / "outcomes.parquet"
+    """Say where per-image outcomes of an evaluation are, or would be; a StoreError if the id is a path."""
+    folders = [place / checked_id(evaluation_id, "evaluation") for place in run.evaluation_places]
+    there = next((folder for folder in folders if os.path.lexists(folder)), folders[-1])
+    return there / "outcomes.parquet"
+
+
+def ships(run: RunFolder, evaluation_id: str) -> bool:
+    """Tell whether an evaluation cannot be added to, since it came with a read-only run."""
+    return run.read_only and outcomes_file(run, evaluation_id).parent.parent != run.aside
 
 
 def parts_folder(run: RunFolder, evaluation_id: str) -> Path:
@@ -185,7 +193,7 @@ def save_evaluation(run: RunFolder, evaluation: Evaluation, outcomes: Mapping[st
         outcomes: Columns of equal length, one row an image: ``image`` (index in the split), ``label``, and
             one predicted class per attack, named for it.
     """
-    run.require_writable()
+    run.open_for_evaluations()
     file = outcomes_file(run, evaluation.id)
     make_folder(file.parent.parent)
     make_folder(file.parent)
@@ -211,7 +219,7 @@ def list_evaluations(run: RunFolder) -> Evaluations:
     """Read a run's finished evaluations; one that is damaged, foreign or a link spoils none beside it."""
     found: list[Evaluation] = []
     problems: list[str] = []
-    for folder in _folders_in(run.path / "evaluations"):
+    for folder in [folder for place in run.evaluation_places for folder in _folders_in(place)]:
         try:
             evaluation = _read(run, folder)
         except StoreError as error:

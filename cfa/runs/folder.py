@@ -29,7 +29,7 @@ from pydantic import Field
 
 from cfa.config import CheckpointKind, RunConfig, WeightsKind
 from cfa.errors import StoreError, UnknownName
-from cfa.files import refuse_link, require_own, write_text
+from cfa.files import make_folder, refuse_link, require_own, write_text
 from cfa.runs.contents import room_for
 from cfa.runs.rows import History, Row, read_history
 from cfa.runs.run_names import is_usable_name
@@ -125,10 +125,17 @@ def now() -> str:
 
 @dataclass(frozen=True)
 class RunFolder:
-    """A run on disk; reading is lazy and tolerant, writing is atomic."""
+    """A run on disk; reading is lazy and tolerant, writing is atomic.
+
+    Attributes:
+        path: Its folder.
+        read_only: It ships with the project.
+        aside: Where evaluations of a read-only run go: a folder of the store of whoever makes them.
+    """
 
     path: Path
     read_only: bool = False
+    aside: Path | None = None
 
     @property
     def id(self) -> str:
@@ -149,6 +156,12 @@ class RunFolder:
     def log_file(self) -> Path:
         """Where the run's printed lines are."""
         return self.path / "log.txt"
+
+    @property
+    def evaluation_places(self) -> tuple[Path, ...]:
+        """Where its evaluations are: its own, then those that somebody made of a read-only run."""
+        own = self.path / "evaluations"
+        return (own,) if self.aside is None else (own, self.aside)
 
     @property
     def state_file(self) -> Path:
@@ -275,6 +288,17 @@ class RunFolder:
         if self.read_only:
             raise StoreError(f"run {self.name!r} ships with CFA Studio and cannot be changed")
         require_own(self.path)
+
+    def open_for_evaluations(self) -> None:
+        """Make the folder into which evaluations of a read-only run go; refuse what cannot have any.
+
+        Raises:
+            StoreError: With the way out.
+        """
+        if self.read_only and self.aside is not None:
+            make_folder(self.aside, parents=True)
+        else:
+            self.require_writable()
 
     def bytes_used(self) -> int:
         """Sum the sizes of all files of the run."""

@@ -73,9 +73,15 @@ class Store:
         Whatever may be meant as a run is among them: `cfa.runs.listed` says which can be read.
         """
         return [
-            *self._folders(self.shipped, read_only=True),
-            *self._folders(self.runs_folder, read_only=False),
+            *(self.at(path) for path in self._paths(self.shipped)),
+            *(self.at(path) for path in self._paths(self.runs_folder)),
         ]
+
+    def at(self, path: Path) -> RunFolder:
+        """Return the run in a folder; evaluations of one that ships go into this store."""
+        if path.parent != self.shipped:
+            return RunFolder(path)
+        return RunFolder(path, read_only=True, aside=self.home / "evaluations" / path.name)
 
     def find(self, reference: str) -> RunFolder:
         """Find a run by name, id, or a unique prefix (4 characters or more) of its id."""
@@ -94,8 +100,11 @@ class Store:
         """Find a run by its name alone; an UnknownName where several carry it."""
         return _only([run for run in self.runs() if normal(run.name) == normal(name)], name)
 
-    def create(self, config: RunConfig, name: str | None = None, tags: tuple[str, ...] = ()) -> RunFolder:
+    def create(
+        self, config: RunConfig, name: str | None = None, tags: tuple[str, ...] = (), notes: str = ""
+    ) -> RunFolder:
         """Make a run folder, state ``queued``; a taken name is refused, without one a free one is found."""
+        check_texts(Label(name or "", tags, notes))
         with self._names() as taken:
             chosen = _checked(name, taken) if name else taken.free(_default_name(config))
             run = RunFolder(self.runs_folder / taken.new_id())
@@ -104,13 +113,21 @@ class Store:
                     (temporary / folder).mkdir()
                 half = RunFolder(temporary)
                 half.write_config(config)
-                half.write_label(Label(chosen, tags))
+                half.write_label(Label(chosen, tags, notes))
                 half.write_status("queued", 0)
         return run
 
     def free_name(self, wanted: str) -> str:
         """Return ``wanted``, or with the first number that makes it unique (until someone else takes it)."""
         return self._taken().free(usable_name(wanted, "run"))
+
+    def check_name(self, name: str) -> None:
+        """Refuse a name that no new run could have at this moment.
+
+        Raises:
+            ConfigError: It is taken, or not usable.
+        """
+        _checked(name, self._taken())
 
     def names_for(self, name: str | None, count: int) -> list[str | None]:
         """Name runs that are asked for at once: one as it is, several with a number each (``mine-1``, ...).
@@ -166,7 +183,7 @@ class Store:
         return Taken(frozenset(run.name for run in runs), frozenset(run.id for run in runs))
 
     @staticmethod
-    def _folders(folder: Path | None, *, read_only: bool) -> list[RunFolder]:
+    def _paths(folder: Path | None) -> list[Path]:
         if folder is None or not os.path.isdir(folder):
             return []
         try:
@@ -174,7 +191,7 @@ class Store:
         except OSError as error:
             raise StoreError(f"cannot look into {folder} ({error.strerror}); see whose it is") from error
         made = ((moment, path.name, path) for path in paths if (moment := _made(path)) is not None)
-        return [RunFolder(path, read_only) for _, _, path in sorted(made)]
+        return [path for _, _, path in sorted(made)]
 
 
 def _made(path: Path) -> float | None:

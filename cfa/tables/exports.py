@@ -99,6 +99,9 @@ def export_runs(runs: Sequence[RunFolder], folder: Path) -> Exported:
             copy.mkdir(parents=True)
             if missing := copy_regular(run.path, copy, _anything):
                 left_out[run.id] = missing
+            if run.aside is not None and run.aside.is_dir() and not run.aside.is_symlink():
+                missing = copy_regular(run.aside, copy / "evaluations", _anything)
+                left_out[run.id] = [*left_out.get(run.id, []), *missing]
         copies = [RunFolder(temporary / "runs" / run.id) for run in taken]
         # From the copies: tables do not follow links either.
         write_tables([copy for copy in copies if (copy.path / "config.json").is_file()], temporary)

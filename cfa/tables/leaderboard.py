@@ -18,7 +18,7 @@ OURS, PUBLISHED = "ours", "published"
 COLUMNS = [
     *("whose", "label", "dataset", "model", "weights", "checkpoint", "attack", "norm", "eps"),
     *("mean", "worst", "clean_mean", "clean_worst", "mean_spread", "worst_spread"),
-    *("runs", "images", "marks", "source"),
+    *("runs", "images", "marks", "source", "link"),
 ]
 _KEY = ["experiment", "dataset", "model", "weights", "checkpoint"]
 _ATTACK = ["attack", "norm", "eps"]
@@ -36,7 +36,7 @@ def leaderboard(
 
     Returns:
         Columns :data:`COLUMNS`: accuracies in [0, 1]; ``marks`` is what a reader must know, ``source`` where
-        the number is from. The highest worst class first.
+        the number is from, ``link`` its paper's address or empty. The highest worst class first.
     """
     rows = [*_ours(runs, name), *_published(published)]
     frame = pd.DataFrame(rows, columns=COLUMNS)
@@ -89,6 +89,7 @@ def _ours(runs: Sequence[RunFolder], name: Callable[[str, str], str]) -> list[di
                 "images": int(block["total"].min()),
                 "marks": "; ".join([*_marks(members, values[5]), *_not_averaged(others)]),
                 "source": ", ".join(member.name for member in members),
+                "link": "",
             }
         )
     return rows
@@ -153,6 +154,7 @@ def _published(numbers: Iterable[PublishedNumber]) -> list[dict[str, Any]]:
                 "marks": "; ".join(marks),
                 "source": f"{number.paper} ({number.venue}), {number.table}"
                 + (f". {number.note}" if number.note else ""),
+                "link": number.link,
             }
         )
     return rows

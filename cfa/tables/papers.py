@@ -1,6 +1,7 @@
 """Numbers that papers print, as data: `benchmarks/published/*.json`, read strictly.
 
-    {"paper": "...", "venue": "CVPR 2023", "read_from": "paper", "spread": "standard deviation of 5 runs",
+    {"paper": "...", "venue": "CVPR 2023", "link": "https://...", "read_from": "paper",
+     "spread": "standard deviation of 5 runs",
      "numbers": [{"table": "1", "label": "AT + EMA", "method": "pgd-at", "weights": "ema",
                   "dataset": "cifar10", "model": "preact-resnet18", "checkpoint": "best",
                   "attack": "autoattack", "mean": 0.496, "mean_spread": 0.002, "worst": 0.213, ...}]}
@@ -39,6 +40,8 @@ def _is_text(text: str) -> str:
 
 
 Text = Annotated[str, Field(max_length=4000), AfterValidator(_is_text)]
+Link = Annotated[str, Field(max_length=500, pattern=r"^(https://[^\s]+)?$"), AfterValidator(_is_text)]
+"""Where something is to be read: an https address, or empty."""
 
 
 class PublishedNumber(BaseModel):
@@ -65,6 +68,7 @@ class PublishedNumber(BaseModel):
         paper: The paper; filled in from the file.
         venue: Where it appeared; filled in from the file.
         read_from: How the number was read; filled in from the file.
+        link: Where the paper is; filled in from the file.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -89,6 +93,7 @@ class PublishedNumber(BaseModel):
     paper: Text = ""
     venue: Text = ""
     read_from: Text = ""
+    link: Link = ""
 
     @pydantic.model_validator(mode="after")
     def _is_possible(self) -> Self:
@@ -107,6 +112,7 @@ class PublishedTable(BaseModel):
     Attributes:
         paper: Title.
         venue: Where and when.
+        link: Where the paper is, https.
         read_from: ``paper``, a ``figure`` or a ``log`` of the authors' repository, someone's ``review``, or
             a ``benchmark page`` that names no source.
         spread: What the spreads are.
@@ -119,6 +125,7 @@ class PublishedTable(BaseModel):
     paper: Text
     venue: Text
     read_from: Literal["paper", "figure", "log", "review", "benchmark page"]
+    link: Link = ""
     spread: Text = ""
     note: Text = ""
     numbers: tuple[PublishedNumber, ...] = Field(min_length=1)
@@ -146,7 +153,7 @@ def read_published(file: Path) -> tuple[PublishedNumber, ...]:
         raise StoreError(f"published numbers {file.name}: {error}") from error
     if table is None:
         raise StoreError(f"published numbers {file.name}: there is no such file")
-    origin = {"paper": table.paper, "venue": table.venue, "read_from": table.read_from}
+    origin = {"paper": table.paper, "venue": table.venue, "read_from": table.read_from, "link": table.link}
     return tuple(number.model_copy(update=origin) for number in table.numbers)
 
 

@@ -1,7 +1,10 @@
 """What a run will cost, from a few real steps on synthetic images: no data set has to be present."""
 
+import json
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from statistics import median
 from time import perf_counter
 
 import torch
@@ -12,16 +15,37 @@ from cfa.data import DatasetInfo, Images, to_float
 from cfa.errors import DataError
 from cfa.methods import METHODS, parts_of
 from cfa.models import ModelSpec, build_model, for_training, repeatable, wait_for
+from cfa.runs.folder import RunFolder
+from cfa.runs.rows import Epoch
 from cfa.training.arithmetic import arithmetic_of
-from cfa.training.epoch import steps_per_epoch
 from cfa.training.randomness import generator
 from cfa.training.step import Step
 from cfa.training.validation import count_correct
 
-LONG_ENOUGH = 0.3  # seconds; a probe that takes this long is worth scaling up from
+PATIENCE = 2.0  # seconds that a probe may take before it is as good as it gets
+FIRST = 8  # images of a probe's first batch, which pays for what is set up once and is not counted
+CHEAPER = 0.75  # an image of a larger batch: what is below this had a part that does not grow with images
+REPEATS = 3
 KINDS = 3  # online, EMA and FAWA
 CLOSING_TEST = "pgd-20"
 BYTES_PER_CLASS_AND_EPOCH = 7 * 2 * 8  # seven rows of two counts, about eight characters each
+_NO_COST = ("format", "seed", "init", "preset", "averaging", "optimizer", "data")
+_NO_COST_IN_TRAINING = ("epochs", "keep_every", "select_on", "test_probe")
+
+
+@dataclass(frozen=True)
+class Timing:
+    """What the steps of a configuration take on a device.
+
+    Attributes:
+        training: Seconds of a training image, its attack included.
+        checked: Seconds of an image that is validated, likewise.
+        weights_bytes: Size of one set of weights.
+    """
+
+    training: float
+    checked: float
+    weights_bytes: int
 
 
 @dataclass(frozen=True)
@@ -56,33 +80,100 @@ def estimate_seconds(config: RunConfig, info: DatasetInfo, device: torch.device)
             f"data set {info.name!r} has no training images, so that nothing can be trained on it; "
             f"{info.how_to_get or 'weights can be evaluated on it'}"
         )
+    return scaled(config, info, time_steps(config, info, device))
+
+
+def time_steps(
+    config: RunConfig, info: DatasetInfo, device: torch.device, patience: float = PATIENCE
+) -> Timing:
+    """Time steps of a configuration on images of noise: whole batches where they take no longer than that.
+
+    Args:
+        config: The run.
+        info: Shape of its data set.
+        device: Where it would train.
+        patience: Seconds for the steps, and as many for the validation.
+    """
     mean, std = (0.5,) * info.channels, (0.25,) * info.channels
     spec = ModelSpec(info.channels, info.classes, info.image_size, mean, std)
     cuda = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=cuda), repeatable(), arithmetic_of(config, device):
         model = for_training(build_model(config.model, spec, seed=0), device)
-        per_image = _seconds_per_training_image(config, spec, model, device)
-        per_checked = _seconds_per_validated_image(config, spec, model, device)
-    held_out = max(info.classes, round(info.train_images * config.data.val_fraction))
-    images = info.train_images - held_out
-    steps = steps_per_epoch(images, config.train.batch_size)
-    kinds = KINDS if config.train.epochs >= config.averaging.start_epoch else 1
-    validation = kinds * held_out * per_checked
-    epoch = steps * config.train.batch_size * per_image + validation
-    if config.train.test_probe or config.train.select_on == "test":
-        epoch += kinds * info.test_images * per_checked
-    closing = kinds * info.test_images * per_checked * _closing_share(config, info.classes)
+        training = _seconds_per_training_image(config, spec, model, device, patience)
+        checked = _seconds_per_validated_image(config, spec, model, device, patience)
     weights = sum(value.numel() * value.element_size() for value in model.state_dict().values())
+    return Timing(training, checked, weights)
+
+
+def timing_of(run: RunFolder, info: DatasetInfo, wall_seconds: float) -> Timing | None:
+    """Read off what the steps of a finished run took; ``None`` where that cannot be told.
+
+    Args:
+        run: It was trained and tested in one go.
+        info: Size of its data set.
+        wall_seconds: From its job's start to its end. What was no training is taken for validation and test.
+    """
+    config, epochs = run.config, [row for row in run.rows() if isinstance(row, Epoch)]
+    timed = [(row.seconds, row.images_per_second) for row in epochs if row.seconds and row.images_per_second]
+    seconds = sum(taken for taken, _ in timed)
+    images = sum(taken * speed for taken, speed in timed)
+    rest = wall_seconds - seconds
+    files = [run.weights_file(weights, checkpoint) for weights, checkpoint in run.kept_weights()]
+    if len(timed) < config.train.epochs or rest <= 0 or not images or not files:
+        return None
+    checked = config.train.epochs * _checked_an_epoch(config, info) + _checked_at_the_end(config, info)
+    return Timing(seconds / images, rest / checked, files[0].stat().st_size)
+
+
+def scaled(config: RunConfig, info: DatasetInfo, timing: Timing) -> Estimate:
+    """Say what a run takes whose steps take so long."""
+    images = info.train_images - _held_out(config, info)
+    kinds = _kinds(config)
+    validation = kinds * _held_out(config, info) * timing.checked
+    epoch = images * timing.training + _checked_an_epoch(config, info) * timing.checked
+    closing = _checked_at_the_end(config, info) * timing.checked
     rows = config.train.epochs * info.classes * BYTES_PER_CLASS_AND_EPOCH
     snapshots = config.train.epochs // config.train.keep_every if config.train.keep_every else 0
-    kept = weights * (2 * kinds + snapshots) + rows
+    kept = timing.weights_bytes * (2 * kinds + snapshots) + rows
     return Estimate(
         seconds=config.train.epochs * epoch + closing,
         seconds_per_epoch=epoch,
         validation_seconds_per_epoch=validation,
         disk_bytes=kept,
-        peak_disk_bytes=kept + weights * (1 + kinds),  # model and momentum, and two averages
+        peak_disk_bytes=kept + timing.weights_bytes * (1 + kinds),  # model and momentum, and two averages
     )
+
+
+def pace(config: RunConfig) -> str:
+    """Say what decides how long an image takes: equal texts, equal times on a device and a data set."""
+    settings = config.model_dump(mode="json", exclude=set(_NO_COST))
+    for name in _NO_COST_IN_TRAINING:
+        settings["train"].pop(name)
+    for name in ("eps", "step_size"):
+        settings["attack"].pop(name)
+    warm_up = METHODS[config.method].warm_up if config.method in METHODS else ""
+    own = {n: v for n, v in config.method_settings.items() if not isinstance(v, float) and n != warm_up}
+    return json.dumps({**settings, "method_settings": own, "augment": config.data.augment}, sort_keys=True)
+
+
+def _kinds(config: RunConfig) -> int:
+    """Count the kinds of weights that are validated, and tested in the end."""
+    return KINDS if config.train.epochs >= config.averaging.start_epoch else 1
+
+
+def _held_out(config: RunConfig, info: DatasetInfo) -> int:
+    return max(info.classes, round(info.train_images * config.data.val_fraction))
+
+
+def _checked_an_epoch(config: RunConfig, info: DatasetInfo) -> float:
+    """Count the images that are validated in an epoch; those of a test probe as well."""
+    probed = config.train.test_probe or config.train.select_on == "test"
+    return _kinds(config) * (_held_out(config, info) + (info.test_images if probed else 0))
+
+
+def _checked_at_the_end(config: RunConfig, info: DatasetInfo) -> float:
+    """Say how many images could be validated in the time of the closing test."""
+    return _kinds(config) * info.test_images * _closing_share(config, info.classes)
 
 
 def _images(spec: ModelSpec, count: int, device: torch.device) -> Images:
@@ -93,7 +184,7 @@ def _images(spec: ModelSpec, count: int, device: torch.device) -> Images:
 
 
 def _seconds_per_training_image(
-    config: RunConfig, spec: ModelSpec, model: torch.nn.Module, device: torch.device
+    config: RunConfig, spec: ModelSpec, model: torch.nn.Module, device: torch.device, patience: float
 ) -> float:
     eager = config.model_copy(update={"train": config.train.model_copy(update={"compile": False})})
     counts = torch.ones(spec.num_classes, device=device)
@@ -107,18 +198,18 @@ def _seconds_per_training_image(
         noise, index = generator(0, "estimate", device=device), torch.arange(count, device=device)
         step(optimizer, to_float(batch.images), batch.labels, index, knobs, noise)
 
-    return _seconds_per_image(probe, config.train.batch_size, device)
+    return _seconds_per_image(probe, config.train.batch_size, device, patience)
 
 
 def _seconds_per_validated_image(
-    config: RunConfig, spec: ModelSpec, model: torch.nn.Module, device: torch.device
+    config: RunConfig, spec: ModelSpec, model: torch.nn.Module, device: torch.device, patience: float
 ) -> float:
     attack = METHODS[config.method].validated_with
 
     def probe(count: int) -> None:
         count_correct(model, _images(spec, count, device), config, spec.num_classes, attack)
 
-    return _seconds_per_image(probe, config.train.batch_size, device)
+    return _seconds_per_image(probe, config.train.batch_size, device, patience)
 
 
 def _closing_share(config: RunConfig, classes: int) -> float:
@@ -130,14 +221,29 @@ def _closing_share(config: RunConfig, classes: int) -> float:
     return of_closing / of_validation
 
 
-def _seconds_per_image(probe: Callable[[int], None], largest: int, device: torch.device) -> float:
-    """Time ``probe(count)`` with growing batches until it takes long enough; the better of two counts."""
-    count = min(2, largest)
+def _seconds_per_image(
+    probe: Callable[[int], None], whole: int, device: torch.device, patience: float
+) -> float:
+    """Time ``probe(count)`` with growing batches up to a whole one; the median of the largest.
+
+    On a busy machine a few images take as long as many: as long as a larger batch makes an image cheaper,
+    batches grow, also beyond ``patience`` seconds.
+    """
+    count, each, spent = min(FIRST, whole), math.inf, 0.0
+    probe(count)  # pays for what is set up once
     while True:
-        seconds = min(_timed(probe, count, device) for _ in range(2))
-        if seconds >= LONG_ENOUGH or count >= largest:
-            return seconds / count
-        count = min(largest, count * 4)
+        seconds = _timed(probe, count, device)
+        spent += seconds
+        cheaper, each = seconds / count < CHEAPER * each, seconds / count
+        fits = int(count * (patience - spent) / seconds)
+        if count == whole or (not cheaper and fits <= count):
+            break
+        count = min(whole, max(2 * count, min(fits, 8 * count)))
+    taken = [seconds]
+    while len(taken) < REPEATS and spent + taken[-1] < patience:
+        taken.append(_timed(probe, count, device))
+        spent += taken[-1]
+    return median(taken) / count
 
 
 def _timed(probe: Callable[[int], None], count: int, device: torch.device) -> float:

@@ -14,9 +14,8 @@ from cfa.methods import Averager
 from cfa.models import save_weights
 from cfa.progress import Observer
 from cfa.runs.folder import RunFolder
+from cfa.training.refusals import SMALLEST_GATE_CLASS, too_few_for_the_worst
 from cfa.training.state import TrainingState
-
-SMALLEST_GATE_CLASS = 20  # with fewer validation images a class's accuracy moves in steps of over 5 %
 
 
 @dataclass
@@ -98,10 +97,7 @@ def averagers_of(
     averagers = {"ema": Averager(decay=settings.decay, start_epoch=settings.start_epoch)}
     smallest = int(val_counts.min())
     if settings.gate == "worst" and smallest < SMALLEST_GATE_CLASS:
-        sentence = (
-            f"averaging.gate=worst needs {SMALLEST_GATE_CLASS} validation images a class and the smallest "
-            f"has {smallest}; raise data.val_fraction or choose the gate worst-10-percent, tail or mean"
-        )
+        sentence = too_few_for_the_worst(smallest)
         if needs_fawa:
             raise ConfigError(sentence)
         observer.log(f"FAWA weights are not kept: {sentence}")

@@ -38,6 +38,7 @@ from app.engine import (
     sample_sizes,
     saved_views,
     snapshots,
+    sweep_jobs,
     training_jobs,
     training_settings,
 )
@@ -197,8 +198,17 @@ def _of_names() -> dict[str, list[Callable[[], object]]]:
     ]
     found |= {
         kind: _each(lambda name, kind=kind: called[kind](_config(name, init=name)))
-        for kind in ("config_differences", "code_of", "never_happens", "known_estimate", "estimate")
+        for kind in (
+            *("config_differences", "code_of", "never_happens", "known_estimate"),
+            *("refused", "names_no_code"),
+        )
     }
+    found |= {
+        kind: _each(lambda name, kind=kind: called[kind]([_config(name, init=name)], None))
+        for kind in ("training_cost", "to_be_timed", "time_batches")
+    }
+    found["refused_name"] = _each(lambda name: training_jobs.refused_name(name, 1))
+    found["own_dataset"] = _each(lambda name: evaluated.own_dataset([name]))
     found["start_training"] = _each(lambda name: training_jobs.start_training([_config(name)], "mine", None))
     found["add_model"] = [
         lambda source=source, name=name: brought_models.add_model(source, name, CANARY, "none", "")
@@ -228,6 +238,12 @@ def _of_runs() -> dict[str, list[Callable[[], object]]]:
     found |= {kind: [lambda k=kind: called[k](every)] for kind in groups}
     found["export_zip"] = [lambda: len(downloadable.export_zip([own]))]
     found["fairness"] = [lambda: evaluated.fairness(every, [own.id])]
+    found["usual_budgets"] = [lambda: sweep_jobs.usual_budgets(every)]
+    found["start_sweeps"] = [
+        lambda name=name: sweep_jobs.start_sweeps(every, name, "2/255", 10, None)
+        for name in ("pgd-20", *outside_names())
+    ]
+    found["with_pictures_first"] = [lambda: image_outcomes.with_pictures_first(every)]
     found["relabel"] = [lambda: run_folders.relabel(own, "other", ["tag"], "note")]
     found["delete_runs"] = [lambda: run_folders.delete_runs([foreign[0]])]
     found["weights_bytes"] = [lambda: len(downloadable.weights_bytes(own, "online", "best"))]
@@ -320,6 +336,7 @@ def _of_nothing() -> dict[str, list[Callable[[], object]]]:
     called = door()
     kinds = ("runs", "usable_runs", "jobs", "progress", "forget_snapshots", "forget_datasets")
     kinds += ("dataset_names", "attack_names", "leaderboard", "evaluated_runs", "swept_runs", "devices")
+    kinds += ("runs_to_sweep", "are_being_timed")
     kinds += (
         "anything_active",
         "demo_jobs",

@@ -1,11 +1,16 @@
 """What the form on Train says, and the trainings it comes to."""
 
+import shlex
+
 import pytest
+from typer.testing import CliRunner
 
 from app import drafts
 from app.drafts import Draft
 from app.engine import training_settings
+from cfa import commands
 from cfa.errors import ConfigError, UnknownName
+from cfa.runs.store import Store
 
 
 def draft(**changes):
@@ -125,3 +130,62 @@ def test_a_run_can_be_written_back_into_the_form(settings):
     assert set(differences) == set(settings)
     again = {name: drafts.setting_text(name, own) for name, (_, own) in differences.items()}
     assert draft(settings=again).configurations() == [config]
+
+
+def test_each_wrong_setting_is_named_and_none_that_is_right():
+    typed = {
+        "attack.eps": "9",
+        "train.epochs": "3, many",
+        "train.batch_size": "64",
+        "train.batch_parts": "128",
+        "optimizer.lr": "0.1, 0.2",
+    }
+    problems = draft(settings=typed).problems()
+    assert set(problems) == {"attack.eps", "train.epochs", "train.batch_parts"}
+    assert "did you mean 9/255?" in problems["attack.eps"]
+    assert "'many'" in problems["train.epochs"]
+    assert "more parts than it has images" in problems["train.batch_parts"]
+    assert draft(settings={"train.epochs": "3"}).problems() == {}
+
+
+def test_what_is_as_in_the_preset_is_no_change():
+    assert draft(settings={"train.epochs": "20"}).changes().empty
+
+
+COMMANDS = {
+    "as it is": ({}, {}),
+    "a grid": ({"seeds": (0, 3), "settings": {"method.lambda_eps": "0.3, 0.5", "attack.eps": "8/255"}}, {}),
+    "methods": (
+        {
+            "methods": ("pgd-at", "trades-cfa"),
+            "settings": {"method.lambda_eps": "0.4", "train.epochs": "2,3"},
+        },
+        {"tags": ("a b", "it's"), "notes": '$HOME `ls` "quoted" ; rm -rf /'},
+    ),
+    "labels": ({"settings": {"optimizer.milestones": "0.3;0.6"}}, {"name": "mine 1", "device": "cpu"}),
+    "words": ({"settings": {"attack.start": "none", "method.eps_max": "none", "train.compile": "true"}}, {}),
+    "the start": ({"init": "/some where/it's here.pt"}, {}),
+}
+
+
+@pytest.mark.parametrize("what", COMMANDS)
+def test_the_commands_train_what_the_form_says(what, tmp_path, monkeypatch):
+    changes, labels = COMMANDS[what]
+    if "init" in changes:
+        file = tmp_path / "some where" / "it's here.pt"
+        file.parent.mkdir()
+        file.touch()
+        changes = {**changes, "init": str(file)}
+    monkeypatch.setenv("CFA_HOME", str(tmp_path / "home"))
+    wanted = draft(**changes)
+    for line in wanted.commands(**labels):
+        words = shlex.split(line)
+        assert words[0] == "cfa"
+        done = CliRunner().invoke(commands.app, [*words[1:], "--queue"])
+        assert done.exit_code == 0, done.output
+    runs = Store.open(tmp_path / "home", shipped=None).runs()
+    assert sorted(run.config.key() for run in runs) == sorted(c.key() for c in wanted.configurations())
+    assert {run.label.tags for run in runs} == {labels.get("tags", ())}
+    assert {run.label.notes for run in runs} == {labels.get("notes", "")}
+    if "name" in labels:
+        assert [run.name for run in runs] == ["mine 1"]

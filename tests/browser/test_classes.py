@@ -61,8 +61,10 @@ def members(table: dict[str, np.ndarray], column: str, true: int, predicted: int
 
 
 def shown(tab: Tab) -> list[int]:
-    """Turn over all pages and return the images on them."""
+    """Turn over all pages and return the images on them, one by one."""
     images = []
+    tab.page.get_by_text("One by one", exact=True).click()
+    tab.settle()
     while True:
         tab.settle()
         titles = tab.page.locator('[class*="st-key-picture_"]').all_inner_texts()

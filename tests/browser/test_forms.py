@@ -64,9 +64,9 @@ def test_train_starts_what_the_form_says_and_refuses_a_taken_name(tab: Tab, work
     before = everything(workshop)
     tab.visit("train")
     fill_in(tab, epochs="1", name="my first run")
-    tab.press("Start 1 run")
     tab.sees("my first run", tab.page.get_by_role("alert"))
     tab.sees("taken", tab.page.get_by_role("alert"))
+    expect(tab.page.get_by_role("button", name="Start 1 run")).to_have_count(0)
     tab.check()
     assert everything(workshop) == before
 
@@ -74,7 +74,7 @@ def test_train_starts_what_the_form_says_and_refuses_a_taken_name(tab: Tab, work
 def fill_in(tab: Tab, epochs: str, name: str) -> None:
     pill = tab.page.get_by_test_id("stButtonGroup").get_by_text("trades-cfa", exact=True)
     expect(pill).to_be_visible()
-    tab.type("train.epochs", epochs)
+    tab.type("Epochs", epochs)
     tab.type("Name", name)
     tab.settle()
 
@@ -87,9 +87,9 @@ def everything(workshop: Workshop) -> tuple[list[str], list[str]]:
 @pytest.mark.parametrize(
     ("setting", "value", "says"),
     [
-        ("attack.eps", "2", r"attack\.eps.*\b2\b"),
-        ("attack.eps", "many", r"'many'"),
-        ("train.epochs", "0", r"train\.epochs.*\b0\b"),
+        ("Budget eps", "2", r"attack\.eps.*\b2\b"),
+        ("Budget eps", "many", r"'many'"),
+        ("Epochs", "0", r"train\.epochs.*\b0\b"),
     ],
 )
 def test_train_explains_a_value_that_cannot_be(tab: Tab, workshop: Workshop, setting, value, says):
@@ -100,6 +100,32 @@ def test_train_explains_a_value_that_cannot_be(tab: Tab, workshop: Workshop, set
     expect(tab.page.get_by_role("button", name="Start 1 run")).to_have_count(0)
     tab.check()
     assert everything(workshop) == before
+
+
+def test_the_time_comes_by_itself_and_start_stays_in_sight(tab: Tab):
+    tab.visit("train")
+    tab.type("Epochs", "1")
+    tab.sees(re.compile("one after the other"))
+    tab.sees(re.compile("From batches timed"))
+    start = tab.page.get_by_role("button", name="Start 1 run")
+    notes = tab.page.get_by_role("textbox", name="Notes")
+    notes.scroll_into_view_if_needed()
+    expect(notes).to_be_in_viewport()
+    expect(start).to_be_in_viewport()
+    tab.check()
+
+
+def test_typing_an_attack_adds_one(tab: Tab, finished):
+    tab.visit(f"evaluate?evaluate={finished.name}")
+    tab.page.get_by_text("Own choice").click()
+    tab.settle()
+    box = tab.page.get_by_role("combobox", name="Add an attack")
+    box.click()
+    box.fill("autoattack")
+    box.press("Enter")
+    tab.settle()
+    tab.sees(re.compile("PGD-20, AutoAttack at "))
+    tab.check()
 
 
 def test_evaluate_attacks_a_finished_run_and_shows_intervals(tab: Tab, workshop: Workshop, finished):
@@ -149,6 +175,7 @@ def test_images_that_were_not_kept_are_made_again(tab: Tab, workshop: Workshop, 
     names = ("ant", "bee", "cow")
     tab.sees(f"{names[true]} → {names[predicted]}: {wording.count(int(expected.sum()), 'image')}")
     tab.press("Open them")
+    tab.page.get_by_text("One by one", exact=True).click()
     tab.sees("Its adversarial image was not kept.")
     assert tab.page.get_by_role("img", name=re.compile("adversarial")).count() == 0
     tab.press(f"Make these again ({min(8, expected.sum())})")
@@ -194,12 +221,11 @@ def choose(tab: Tab, label: str, option: str) -> None:
 
 
 def check_drawn(tab: Tab, scores: pd.DataFrame) -> None:
-    weights = scores["weights"].iloc[0]
     expected = pytest.approx(scores["accuracy"].tolist())
 
     # The page redraws after the choice; until it does, the chart of the closing evaluation is still there.
     def redrawn() -> list[dict[str, Any]]:
-        return [bars for bars in tab.drawn_figure(f"evaluate_bars_{weights}") if bars["y"] == expected]
+        return [bars for bars in tab.drawn_figure("evaluate_bars") if bars["y"] == expected]
 
     (bars,) = wait_for(redrawn, f"bars at {expected}")
     low, high = wilson(scores["correct"].to_numpy(), scores["total"].to_numpy())

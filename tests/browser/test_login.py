@@ -75,7 +75,7 @@ def test_who_is_named_may_start(browser: Browser, dashboard: Dashboard, provider
     tab = signed_in(browser, dashboard, provider, OWNER)
     assert "may look" not in tab.page.locator("body").inner_text()
     tab.follow("Train", "Train")
-    tab.type("train.epochs", "1")
+    tab.type("Epochs", "1")
     tab.press("Start 1 run")
     queue = Queue(dashboard.home)
     (job,) = wait_for(queue.jobs, "the job that was started")

@@ -70,7 +70,7 @@ class EvaluateRun(Work):
         """Evaluate, going on from what an earlier start has measured."""
         from cfa.evaluation import EvaluationPlan, default_weights
 
-        run = task.run()
+        run = task.evaluated_run()
         plan = EvaluationPlan.of(self.plan)
         weights = default_weights(run) if self.weights == "auto" else self.weights
         name = self.dataset or run.config.dataset

@@ -31,7 +31,7 @@ class ReproduceImages(Work):
         from cfa.evaluation import remake
         from cfa.runs.evaluations import read_evaluation
 
-        run = task.run()
+        run = task.evaluated_run()
         evaluation = read_evaluation(run, self.evaluation)
         made = remake(
             run,

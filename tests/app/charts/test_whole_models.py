@@ -37,3 +37,25 @@ def test_the_trade_off_tells_ours_theirs_and_what_is_not_known():
     assert [trace.marker.showscale for trace in (ours, theirs)] == [True, False]
     assert "<br>" in theirs.customdata[0][1]
     assert list(unknown.customdata[0][2:]) == ["unverified", "–"]
+    assert front.line.width >= 3
+    assert [text for trace in (ours, theirs, unknown) for text in trace.text] == ["A", "B", "C"]
+
+
+def test_of_many_results_the_front_and_ours_are_named():
+    count = 40
+    board = pd.DataFrame(
+        {
+            "whose": ["ours"] * 2 + ["published"] * (count - 2),
+            "label": [f"result {k}" for k in range(count)],
+            "mean": np.linspace(0.4, 0.6, count),
+            "worst": [0.2] * (count - 1) + [0.3],
+            "clean_mean": [0.8] * count,
+            "marks": "",
+            "source": "somewhere",
+        }
+    )
+    front = np.array([False] * (count - 1) + [True])
+    ours, theirs = charts.trade_off(board, front).data
+    assert list(ours.text) == ["result 0", "result 1"]
+    assert theirs.text[-1] == "result 39"
+    assert 10 < sum(map(bool, [*ours.text, *theirs.text])) < 20

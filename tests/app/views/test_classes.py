@@ -2,17 +2,21 @@
 
 import re
 
+import numpy as np
 import pytest
 
-from app.engine import image_outcomes, snapshots
-from tests.app.pages import as_read, assert_sound, errors, figures, open_page, start, words
+from app.engine import evaluated, image_outcomes, snapshots
+from app.sections import two_runs
+from tests.app.pages import as_read, assert_sound, errors, figures, open_page, start, visit, words
 from tests.app.views.examples import example_of, method
 
 
-def open_images(**query):
+def open_images(view="cards", **query):
     run = method("trades-cfa")
     found = image_outcomes.outcomes(run, example_of(run, "images"))
-    return open_page("classes", run=run.name, evaluation=found.evaluation.id, **query), found
+    app = visit("classes", {"classes_view": view}, run=run.name, evaluation=found.evaluation.id, **query)
+    assert_sound(app)
+    return app, found
 
 
 def test_classes_counts_what_the_outcomes_say(example_home):
@@ -37,6 +41,72 @@ def test_a_cell_shows_as_many_images_as_it_counts(example_home):
     assert len([item for item in app.markdown if item.value.startswith("Image ")]) == 8
     assert re.search("broken by +PGD-20", words(app))
     assert "Images 1 to 8" in words(app)
+
+
+def walls(app):
+    return [item.value for item in app.get("html") if "<figure" in item.value]
+
+
+def test_a_wall_shows_many_images_the_surest_first(example_home):
+    app, found = open_images("wall", attack="pgd-20", true="Coat", predicted="Shirt")
+    table = found.index.outcomes
+    rows = np.flatnonzero((table["label"] == 4) & (table["pgd-20"] == 6))
+    (wall,) = walls(app)
+    images = [int(number) for number in re.findall(r"<figcaption>Image (\d+)", wall)]
+    assert sorted(images) == sorted(table["image"][rows])[: len(images)] or len(images) == 48
+    assert set(images) <= set(table["image"][rows].tolist())
+    sure = [float(number) for number in re.findall(r"([\d.]+) %</figcaption>", wall.replace("\u00a0", " "))]
+    assert len(sure) == len(images)
+    assert sure == sorted(sure, reverse=True)
+    kept = sum(found.index.stored("pgd-20", image) is not None for image in images)
+    assert wall.count(": adversarial") == wall.count(": change") == kept > 0
+    assert wall.count(": original") == len(images)
+
+
+def test_a_wall_waits_for_the_model_to_be_asked(example_home, monkeypatch):
+    monkeypatch.setattr(image_outcomes, "answers_at_once", lambda: False)
+    app, _ = open_images("wall", attack="pgd-20", true="Coat", predicted="Shirt")
+    (wall,) = walls(app)
+    images = [int(number) for number in re.findall(r"<figcaption>Image (\d+)", wall)]
+    assert images == sorted(images)
+    app.button(key="ask_wall").click().run()
+    assert_sound(app)
+    assert "%" in re.sub(r"data:[^\"]*", "", walls(app)[0])
+
+
+@pytest.mark.parametrize("colours", ["Without the diagonal", "Logarithm", "Attacked minus clean"])
+def test_a_matrix_can_be_coloured_by_something_else(example_home, colours):
+    app, found = open_images(attack="pgd-20", true="Coat", predicted="Shirt")
+    app.segmented_control(key="classes_colours").set_value(colours).run()
+    assert_sound(app)
+    _, matrix = figures(app)
+    cells = next(trace for trace in matrix["data"] if trace["type"] == "scatter")
+    counted = found.confusion(found.columns[[c.name for c in found.columns].index("pgd-20")])
+    assert [row[2] for row in cells["customdata"]] == counted.ravel().tolist()
+
+
+def test_two_runs_are_counted_on_the_same_images(example_home):
+    app = open_page("classes", run=method("trades").name)
+    app.selectbox(key="classes_beside").set_value(method("pgd-at").name).run()
+    assert_sound(app)
+    table = next(frame.value for frame in app.dataframe if "neither" in frame.value)
+    groups = [name for name in table if name != "class"]
+    assert len(groups) == 4
+    assert table[groups].sum(axis=1).nunique() == 1  # every image of a class is in one group
+    run, other = method("trades"), method("pgd-at")
+    shown = app.selectbox(key=f"classes_evaluation_{run.id}").value
+    found = image_outcomes.outcomes(run, next(e for e in evaluated.evaluations(run) if e.id == shown))
+    column = next(one for one in found.columns if one.name == "pgd-20")
+    beside = two_runs.the_like(other, found, column)
+    first, second = found.index.outcomes, beside.found.index.outcomes
+    at = {image: place for place, image in enumerate(second["image"])}
+    counts = dict.fromkeys(groups, 0)
+    for place, image in enumerate(first["image"]):
+        if image in at:
+            right = first["pgd-20"][place] == first["label"][place]
+            other_right = second["pgd-20"][at[image]] == second["label"][at[image]]
+            counts[groups[{(1, 0): 0, (0, 1): 1, (0, 0): 2, (1, 1): 3}[int(right), int(other_right)]]] += 1
+    assert table[groups].sum().to_dict() == counts
 
 
 def test_the_boxes_choose_a_cell_as_well(example_home):
@@ -64,7 +134,7 @@ def test_images_that_were_not_kept_become_a_job(own_home):
 def test_shipped_runs_show_originals_and_make_nothing(dashboard, filled_home, tmp_path):
     dashboard(tmp_path, shipped=filled_home / "runs")
     app, _ = open_images(attack="pgd-20", true="Coat", predicted="Shirt")
-    assert "cannot be made again: this run ships with CFA Studio" in words(app)
+    assert "cannot be made again: this evaluation ships with CFA Studio" in words(app)
     assert not [item for item in app.button if item.label.startswith("Make")]
 
 

@@ -1,9 +1,14 @@
 """Evaluate: what is asked for, what it costs, what is started, and what the numbers are worth."""
 
-import pytest
+import shutil
 
-from app.engine import evaluation_jobs, snapshots
-from tests.app.pages import assert_sound, button, errors, open_page, start, words
+import pytest
+import streamlit as st
+
+from app.engine import evaluated, evaluation_jobs, snapshots
+from cfa.jobs.queue import Queue
+from cfa.jobs.worker import run_job
+from tests.app.pages import assert_sound, button, errors, figures, open_page, start, words
 from tests.app.views.examples import method
 
 
@@ -25,9 +30,70 @@ def test_evaluate_shows_each_class_with_its_interval(example_home):
     run = next(run for run in snapshots.runs() if run.method == "trades")
     app = open_page("evaluate", evaluate=run.name)
     table = app.dataframe[-1].value
-    assert len(table) == 30  # ten classes, three kinds of weights
-    assert ((table["low"] <= table["accuracy"]) & (table["accuracy"] <= table["high"])).all()
-    assert "Ankle boot" in table["class_name"].tolist()
+    assert len(table) == 12  # mean, worst class, and ten classes of the method's own weights
+    classes = table[2:]
+    assert ((classes["low"] <= classes["accuracy"]) & (classes["accuracy"] <= classes["high"])).all()
+    assert "Ankle boot" in classes["class_name"].tolist()
+    assert table["accuracy"].iloc[0] == pytest.approx(classes["accuracy"].mean())
+    assert table["accuracy"].iloc[1] == classes["accuracy"].min()
+    app.pills(key="evaluate_shown_weights").set_value(["online", "ema", "fawa"]).run()
+    assert len(app.dataframe[-1].value) == 36
+    app.multiselect(key="evaluate_classes").set_value(["Coat", "Shirt"]).run()
+    assert len(app.dataframe[-1].value) == 3 * (2 + 2)
+
+
+def test_clean_stands_beside_attacked_on_the_same_images(example_home):
+    run = next(run for run in snapshots.runs() if run.method == "trades")
+    app = open_page("evaluate", evaluate=run.name)
+    (figure,) = figures(app)
+    clean, attacked = figure["data"]
+    assert [trace["name"].rpartition(", ")[2] for trace in (clean, attacked)] == ["clean", "attacked"]
+    assert clean["x"] == attacked["x"]
+    table = app.dataframe[-1].value[2:].sort_values("class_name")
+    drawn = sorted(zip(clean["x"], clean["y"], attacked["y"], strict=True))
+    assert [100 * y for _, y, _ in drawn] == pytest.approx(table["clean"].tolist())
+    assert [100 * y for _, _, y in drawn] == pytest.approx(table["accuracy"].tolist())
+
+
+def test_a_run_that_ships_is_evaluated_into_the_users_own_store(dashboard, filled_home, tmp_path):
+    shutil.copytree(filled_home / "runs", tmp_path / "shipped")
+    dashboard(tmp_path / "home", shipped=tmp_path / "shipped")
+    before = sorted(tmp_path.glob("shipped/**/*"))
+    run = method("trades")
+    app = open_page("evaluate", evaluate=run.name)
+    assert "are kept in your own store" in words(app)
+    app.number_input(key="evaluate_images").set_value(20)
+    next(item for item in app.button if item.key == "start_evaluation").click().run()
+    assert_sound(app)
+    (job,) = snapshots.jobs()
+    assert (job.kind, job.run_id) == ("evaluate", run.id)
+    queue = Queue(tmp_path / "home")
+    assert queue.claim("cpu").id == job.id
+    assert run_job(tmp_path / "home", job.id) == 0
+    st.cache_resource.clear()
+    made = evaluated.evaluations(run)[0]
+    assert made.images == 20
+    assert (tmp_path / "home" / "evaluations" / run.id / made.id / "evaluation.json").exists()
+    assert sorted(tmp_path.glob("shipped/**/*")) == before
+    app = open_page("classes", run=run.name, evaluation=made.id)
+    assert "20 images" in app.selectbox(key=f"classes_evaluation_{run.id}").value or made.id in str(
+        app.selectbox(key=f"classes_evaluation_{run.id}").value
+    )
+
+
+def test_one_attack_is_added_at_a_time(own_home):
+    app = open_page("evaluate", evaluate=method("trades").name)
+    app.segmented_control(key="plan").set_value("own").run()
+    for name in ("autoattack", "pgd-100"):
+        app.selectbox(key="evaluate_add").set_value(name).run()
+    assert_sound(app)
+    assert app.multiselect(key="evaluate_attacks").value == ["pgd-20", "autoattack", "pgd-100"]
+    assert app.selectbox(key="evaluate_add").value is None
+    app.multiselect(key="evaluate_attacks").set_value(["autoattack"]).run()
+    next(item for item in app.button if item.key == "start_evaluation").click().run()
+    assert_sound(app)
+    (job,) = snapshots.jobs()
+    assert list(job.spec["plan"]["attacks"]) == ["clean", "autoattack"]
 
 
 def test_a_bad_eps_is_one_sentence(example_home):
@@ -42,7 +108,7 @@ def test_own_choice_offers_any_attack_and_a_sweep(own_home):
     run = method("trades")
     app = open_page("evaluate", evaluate=run.name)
     app.segmented_control(key="plan").set_value("own").run()
-    app.multiselect(key="evaluate_attacks").set_value(["fgsm", "autoattack"])
+    app.session_state["evaluate_attacks"] = ["fgsm", "autoattack"]
     app.text_input(key="evaluate_sweep").set_value("4/255, 2/255")
     app.segmented_control(key="evaluate_mode").set_value("fast")
     app.number_input(key="evaluate_images").set_value(100)
@@ -100,9 +166,8 @@ def test_forward_passes_are_counted_before_the_start(example_home):
 def test_a_bad_plan_is_one_sentence_before_the_start(example_home, key, typed, says):
     app = open_page("evaluate", evaluate=method("trades").name)
     app.segmented_control(key="plan").set_value("own").run()
-    kinds = ("multiselect", "text_input", "selectbox", "number_input")
-    field = next(item for kind in kinds for item in app.get(kind) if item.key == key)
-    field.set_value(typed).run()
+    app.session_state[key] = typed
+    app.run()
     assert not app.exception
     assert len(app.error) == 1
     assert says.lower() in errors(app)[0].lower()

@@ -38,6 +38,6 @@ def test_results_that_ship_are_shown_before_the_first_run(dashboard, filled_home
     assert len(figures(app)[0]["data"]) == len(table)
     assert "Open them in Compare" in [link.label for link in app.page_link]
     open_page("compare")
-    assert "cannot be evaluated anew" in words(open_page("evaluate"))
+    assert "are kept in your own store" in words(open_page("evaluate"))
     app = open_page("runs", show="hundred-classes")
     assert {item.label: item.disabled for item in app.button}["Save"]

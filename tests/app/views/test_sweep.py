@@ -3,32 +3,46 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from app.engine import image_outcomes
-from tests.app.pages import figures, open_page, words
+from app.engine import image_outcomes, snapshots
+from app.sections.sweep_curves import areas_under_curves
+from tests.app.pages import assert_sound, figures, open_page, words
 from tests.app.views.examples import example_of, method
+
+
+def lines(figure):
+    """Return what has a hover box: bands are drawn behind."""
+    return [trace for trace in figure["data"] if trace.get("hoverinfo") != "skip"]
 
 
 def test_sweep_draws_every_budget_and_clean_images_as_zero(example_home):
     run = method("trades-cfa")
     app = open_page("sweep", runs=[run.name])
     summary, classes, boxes, needed = figures(app)
-    assert summary["data"][0]["x"] == pytest.approx([0, 2, 4, 8, 16, 32])
-    assert len(classes["data"]) == len(boxes["data"]) == len(needed["data"]) == 10
+    assert lines(summary)[0]["x"] == pytest.approx([0, 2, 4, 8, 16, 32])
+    assert len(lines(classes)) == len(boxes["data"]) == len(lines(needed)) == 10
     table = image_outcomes.outcomes(run, example_of(run, "sweep")).index.outcomes
-    trouser = next(trace for trace in classes["data"] if trace["name"] == "Trouser")
+    trouser = next(trace for trace in lines(classes) if trace["name"] == "Trouser")
     right = [(table["label"] == 1) & (table[f"pgd-20@{n}/255"] == 1) for n in (2, 4, 8, 16, 32)]
     assert trouser["y"][1:] == pytest.approx([found.sum() / 100 for found in right])
-    assert all(trace["y"] == sorted(trace["y"], reverse=True) for trace in classes["data"])
+    assert all(trace["y"] == sorted(trace["y"], reverse=True) for trace in lines(classes))
+    bands = [trace for trace in classes["data"] if trace.get("hoverinfo") == "skip"]
+    assert len(bands) == 10  # behind each line, from the ends of its intervals
+    for band, line in zip(bands, lines(classes), strict=True):
+        high, low = band["y"][: len(line["y"])], band["y"][len(line["y"]) :][::-1]
+        assert all(a <= y <= b for a, y, b in zip(low, line["y"], high, strict=True))
     assert "broken at a smaller eps counts as broken at every larger one" in words(app)
 
 
 def test_sweep_compares_runs(example_home):
     app = open_page("sweep", runs=[method("trades-cfa").name, method("pgd-at-cfa").name])
     summary = figures(app)[0]
-    assert len(summary["data"]) == 4
-    assert len({trace["line"]["color"] for trace in summary["data"]}) == 2
+    assert len(lines(summary)) == 4
+    assert len({trace["line"]["color"] for trace in lines(summary)}) == 2
+    marked = [shape["x0"] for shape in summary["layout"]["shapes"]]
+    assert marked == pytest.approx([255 * method("trades-cfa").folder.config.attack.eps])
 
 
 def test_sweeps_of_two_data_sets_are_never_in_one_chart(own_home):
@@ -40,8 +54,8 @@ def test_sweeps_of_two_data_sets_are_never_in_one_chart(own_home):
         app = open_page("sweep", runs=[ours.name, other.name], sweep_data=dataset)
         assert app.selectbox(key="sweep_data").options == ["fashion-mnist-mini", "inverted"]
         summary = figures(app)[0]
-        assert {trace["name"].partition(" · ")[0] for trace in summary["data"]} == {run.name}
-        assert f"Clean images are eps 0. On {dataset}." in words(app)
+        assert {trace["name"].partition(" · ")[0] for trace in lines(summary)} == {run.name}
+        assert f"eps of training. On {dataset}." in words(app)
         assert f"images of {dataset}" in words(app)
 
 
@@ -51,7 +65,46 @@ def test_smallest_perturbations_count_what_has_none(example_home):
     table = image_outcomes.outcomes(run, example_of(run, "smallest")).index.outcomes
     none, wrong = int(np.isinf(table["fab-min/norm"]).sum()), int((table["fab-min/norm"] == 0).sum())
     assert none > 0
-    assert f"Of 1000 images, {wrong} are wrong without a perturbation (0), and for {none} none" in words(app)
+    assert f"Of 1000 images, {wrong:,} are wrong without a perturbation (0), and for {none} none" in words(
+        app
+    )
     statistics = app.dataframe[-1].value
     assert statistics["none_found"].sum() == none
     assert statistics["wrong"].sum() == wrong
+
+
+def test_a_sweep_starts_here(own_home):
+    run = method("trades")
+    app = open_page("sweep")
+    app.session_state["sweep_new_runs"] = [run.id]
+    app.number_input(key="sweep_new_images").set_value(200).run()
+    assert_sound(app)
+    app.button(key="start_sweep").click().run()
+    assert_sound(app)
+    assert "1 sweep queued" in words(app)
+    (job,) = snapshots.jobs()
+    plan = job.spec["plan"]
+    assert (job.run_id, job.spec["weights"], plan["limit"]) == (run.id, "online", 200)
+    assert list(plan["attacks"]) == ["clean", "pgd-20"]
+    eps = run.folder.config.attack.eps
+    assert (min(plan["eps_sweep"]) < eps < max(plan["eps_sweep"])) or eps in plan["eps_sweep"]
+    app.session_state["sweep_new_attack"] = "fab-min"
+    app.run()
+    app.button(key="start_sweep").click().run()
+    assert list(snapshots.jobs()[-1].spec["plan"]["eps_sweep"]) == []
+
+
+def test_without_a_sweep_the_page_starts_one(empty_home):
+    app = open_page("sweep")
+    assert "No run has a sweep yet. Start one above" in words(app)
+    assert "No run has kept weights yet" in words(app)
+
+
+def test_the_area_under_a_curve_is_the_mean_over_budgets():
+    rows = [("a", 0, "ant", eps, 1 - eps) for eps in (0.0, 0.5, 1.0)]
+    rows += [("a", 1, "bee", eps, share) for eps, share in ((0.0, 1.0), (0.25, 0.0), (1.0, 0.0))]
+    table = areas_under_curves(
+        pd.DataFrame(rows, columns=["series", "class_index", "class_name", "eps", "accuracy"])
+    )
+    assert table["area"].tolist() == pytest.approx([0.5, 0.125])
+    assert set(table["largest_eps"]) == {1.0}

@@ -1,11 +1,15 @@
 """Train: the form, its mistakes, and what a training costs and comes to."""
 
+from collections import Counter
+
 import pytest
 from PIL import Image
 
-from app.engine import snapshots, training_jobs
-from cfa.training.estimate import Estimate
-from tests.app.pages import assert_sound, button, errors, open_page, words
+from app import setting_titles
+from app.engine import snapshots, training_costs, training_settings
+from cfa.training import timing
+from cfa.training.estimate import Timing
+from tests.app.pages import assert_sound, button, errors, open_page, visit, words
 
 
 def test_training_from_the_form(empty_home):
@@ -52,22 +56,84 @@ def test_new_run_from_this_one_fills_the_form(example_home):
     assert next(item for item in app.button if item.key == "start").label == "Start 1 run"
 
 
-def test_the_cost_is_measured_on_demand(empty_home, monkeypatch):
-    measured = Estimate(
-        seconds=90,
-        seconds_per_epoch=4,
-        validation_seconds_per_epoch=1,
-        disk_bytes=2_000_000,
-        peak_disk_bytes=3_000_000,
-    )
-    monkeypatch.setattr(training_jobs, "estimate_seconds", lambda config, info, device: measured)
+def test_the_cost_is_said_once_batches_were_timed(empty_home, monkeypatch):
+    asked = []
+
+    def timed(questions):
+        for one in questions.asked:
+            asked.append(one.config.method)
+            yield timing.Answer(timing=Timing(training=0.001, checked=0.0005, weights_bytes=1_000_000))
+
+    monkeypatch.setattr(timing, "ask", timed)
     app = open_page("train")
-    assert "has not been measured" in words(app)
+    assert "is being measured" in words(app)
+    assert asked == []  # not before the form stands still
+    (config,) = [training_settings.configure("trades-cfa", "fashion-mnist-mini")]
+    training_costs.time_batches([config], None)
+    while training_costs.are_being_timed():
+        pass
     app.text_input(key="train_seeds").set_value("0-2").run()
-    next(item for item in app.button if item.key == "estimate").click().run()
     assert_sound(app)
-    assert "4 min 30 s" in words(app)
-    assert "6.0 MB" in words(app)
+    # 20 epochs of 9,000 images, three kinds validated on 1,000, and in the end tested with twice the steps.
+    cost = training_costs.training_cost([config] * 3, None)
+    assert 3 * 20 * (9.0 + 1.5) < cost.seconds < 3 * (20 * (9.0 + 1.5) + 60)
+    assert "one after the other" in words(app)
+    assert "From batches timed on this machine while nothing else ran here." in words(app)
+    assert "Started now it ends about" in words(app)
+    assert asked == ["trades-cfa"]
+
+
+@pytest.mark.parametrize("given", [{"train_dataset": "some:data"}, {"train_model": "some:net"}])
+def test_what_is_somebodys_code_is_timed_for_nobody_who_did_not_ask(empty_home, given):
+    app = visit("train", typed=given)
+    assert "has not been measured" in words(app)
+    assert button(app, "Estimate the time") is not None
+
+
+def test_a_name_that_is_taken_is_said_at_the_name(own_home):
+    taken = snapshots.runs()[0].name
+    app = open_page("train")
+    app.text_input(key="train_name").set_value(taken).run()
+    assert "is taken" in errors(app)[0]
+    assert "To be mended: Name." in words(app)
+    assert not [item for item in app.button if item.key == "start"]
+
+
+def test_what_the_job_would_refuse_is_refused_here(empty_home):
+    app = open_page("train")
+    app.text_input(key="set_train.batch_size").set_value("10000").run()
+    assert not app.exception
+    assert "exceeds the 9000 training images" in errors(app)[0]
+    assert "To be mended: Batch size." in words(app)
+
+
+def test_labels_and_an_evaluation_come_with_the_training(empty_home):
+    app = open_page("train")
+    app.session_state["train_tags"] = ["first", "second"]
+    app.text_area(key="train_notes").set_value("what it is for")
+    app.selectbox(key="train_then").set_value("quick")
+    app.text_input(key="train_seeds").set_value("0, 1").run()
+    assert_sound(app)
+    assert "Then quick look: PGD-20, 1,000 images" in words(app)
+    next(item for item in app.button if item.key == "start").click().run()
+    assert not app.exception
+    runs, jobs = snapshots.runs(), snapshots.jobs()
+    assert [run.tags for run in runs] == [("first", "second")] * 2
+    assert {run.notes for run in runs} == {"what it is for"}
+    assert Counter(job.kind for job in jobs) == {"train": 2, "evaluate": 2}
+    trained = {job.run_id: job.id for job in jobs if job.kind == "train"}
+    for job in jobs:
+        if job.kind == "evaluate":
+            assert job.after == (trained[job.run_id],)
+            assert (job.spec["weights"], job.spec["plan"]["limit"]) == ("auto", 1000)
+
+
+def test_every_setting_has_a_title_of_its_own():
+    names = training_settings.settings_of(training_settings.METHODS)
+    titles = Counter(setting_titles.setting_title(name) for name in names)
+    assert max(titles.values()) == 1, titles.most_common(1)
+    assert all(name in setting_titles.TITLES for name in names)
+    assert setting_titles.setting_title("method.some_thing") == "Some thing"
 
 
 def test_train_says_what_a_run_is_too_short_for(empty_home):
@@ -87,6 +153,22 @@ def test_what_is_taken_for_what_in_a_folder_is_said_on_train(empty_home, tmp_pat
     app.switch_page("views/train.py")
     app.run()
     button(app, "Look at it").click().run()
-    assert_sound(app)
+    assert not app.exception
+    # An image a class is too little to hold one out: the job would refuse it as well.
+    assert "leaves none to train on" in errors(app)[0]
     assert "2 training and 2 test images, 2 classes" in words(app)
     assert "val/ is the test part, for there is no other." in words(app)
+
+
+def test_a_batch_larger_than_a_folders_images_is_refused_at_its_field(empty_home, tmp_path):
+    for place in ("train/a", "train/b", "test/a", "test/b"):
+        (tmp_path / "set" / place).mkdir(parents=True)
+        for number in range(30):
+            Image.new("RGB", (8, 8), (number, 0, 0)).save(tmp_path / "set" / place / f"{number}.png")
+    typed = {"train_dataset": f"folder:{tmp_path / 'set'}", "train_methods": ["trades"]}
+    app = visit("train", typed)
+    assert not app.error  # of what nobody looked at nothing is known
+    button(app, "Look at it").click().run()
+    assert "exceeds the 58 training images" in errors(app)[0]
+    app.text_input(key="set_train.batch_size").set_value("58").run()
+    assert_sound(app)

@@ -1,0 +1,78 @@
+"""What a job would refuse when it starts, said before there is one: from settings and sizes alone."""
+
+from collections.abc import Sequence
+
+from cfa.config import RunConfig
+from cfa.data import DatasetInfo
+from cfa.data.splits import long_tailed_counts
+from cfa.methods import METHODS
+
+SMALLEST_GATE_CLASS = 20  # with fewer validation images a class's accuracy moves in steps of over 5 %
+
+
+def refusals(config: RunConfig, info: DatasetInfo) -> dict[str, str]:
+    """Say what stands in the way of a training, by the name of the setting that can be changed.
+
+    Args:
+        config: What would be trained.
+        info: Size and shape of its data set; where images of a class are not known, classes count as equal.
+
+    Returns:
+        A sentence without its full stop for each; ``dataset`` and ``method`` stand for these two.
+    """
+    if info.train_images == 0:
+        return {"dataset": f"data set {info.name!r} has no training images; weights can be evaluated on it"}
+    found = {}
+    if config.method in METHODS and METHODS[config.method].needs_teacher:
+        found["method"] = f"{config.method} learns from a trained network, which no job can give it"
+    ratio = info.imbalance_ratio if config.data.imbalance_ratio == 1 else config.data.imbalance_ratio
+    whole = _whole_part(info)
+    counts = whole if ratio == 1 else long_tailed_counts(whole, ratio)
+    if (empty := _first(counts, 0)) is not None:
+        found["data.imbalance_ratio"] = (
+            f"data.imbalance_ratio={ratio:g} leaves class {empty} no image; lower it"
+        )
+        return found
+    held_out = [max(1, round(config.data.val_fraction * count)) for count in counts]
+    left = [count - held for count, held in zip(counts, held_out, strict=True)]
+    if (empty := _first(left, 0)) is not None:
+        found["data.val_fraction"] = (
+            f"class {empty} has {counts[empty]} training images and validation would take {held_out[empty]}, "
+            "which leaves none to train on; lower data.val_fraction or add images"
+        )
+        return found
+    if config.train.batch_size > sum(left):
+        found["train.batch_size"] = (
+            f"train.batch_size={config.train.batch_size} exceeds the {sum(left)} training images; "
+            "lower it or use a larger data set"
+        )
+    if reason := _gate_cannot_be_judged(config, min(held_out)):
+        found["averaging.gate"] = reason
+    return found
+
+
+def _whole_part(info: DatasetInfo) -> tuple[int, ...]:
+    """Return the images of each class before a long tail is made; where they are not known, equally many."""
+    if info.train_counts:
+        return info.train_counts
+    share = sum(long_tailed_counts((10**6,) * info.classes, info.imbalance_ratio)) / 10**6
+    return (round(info.train_images / share),) * info.classes
+
+
+def _first(counts: Sequence[int], most: int) -> int | None:
+    return next((index for index, count in enumerate(counts) if count <= most), None)
+
+
+def _gate_cannot_be_judged(config: RunConfig, smallest: int) -> str:
+    needs_fawa = config.method in METHODS and METHODS[config.method].reported_with == "fawa"
+    if config.averaging.gate != "worst" or smallest >= SMALLEST_GATE_CLASS or not needs_fawa:
+        return ""
+    return too_few_for_the_worst(smallest)
+
+
+def too_few_for_the_worst(smallest: int) -> str:
+    """Say why the worst class of so few validation images is no gate."""
+    return (
+        f"averaging.gate=worst needs {SMALLEST_GATE_CLASS} validation images a class and the smallest "
+        f"has {smallest}; raise data.val_fraction or choose the gate worst-10-percent, tail or mean"
+    )
