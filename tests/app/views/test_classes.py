@@ -94,7 +94,7 @@ def test_two_runs_are_counted_on_the_same_images(example_home):
     assert len(groups) == 4
     assert table[groups].sum(axis=1).nunique() == 1  # every image of a class is in one group
     run, other = method("trades"), method("pgd-at")
-    shown = app.selectbox(key=f"classes_evaluation_{run.id}").value
+    shown = app.selectbox(key="evaluation").value
     found = image_outcomes.outcomes(run, next(e for e in evaluated.evaluations(run) if e.id == shown))
     column = next(one for one in found.columns if one.name == "pgd-20")
     beside = two_runs.the_like(other, found, column)

@@ -9,7 +9,7 @@ from app import setting_titles
 from app.engine import snapshots, training_costs, training_settings
 from cfa.training import timing
 from cfa.training.estimate import Timing
-from tests.app.pages import assert_sound, button, errors, open_page, visit, words
+from tests.app.pages import assert_sound, button, errors, open_page, start, visit, words
 
 
 def test_training_from_the_form(empty_home):
@@ -83,9 +83,9 @@ def test_the_cost_is_said_once_batches_were_timed(empty_home, monkeypatch):
     assert asked == ["trades-cfa"]
 
 
-@pytest.mark.parametrize("given", [{"train_dataset": "some:data"}, {"train_model": "some:net"}])
+@pytest.mark.parametrize("given", [{"dataset": "some:data"}, {"model": "some:net"}])
 def test_what_is_somebodys_code_is_timed_for_nobody_who_did_not_ask(empty_home, given):
-    app = visit("train", typed=given)
+    app = visit("train", **given)
     assert "has not been measured" in words(app)
     assert button(app, "Estimate the time") is not None
 
@@ -107,10 +107,30 @@ def test_what_the_job_would_refuse_is_refused_here(empty_home):
     assert "To be mended: Batch size." in words(app)
 
 
+def test_a_reload_loses_nothing(empty_home):
+    app = open_page("train")
+    app.text_input(key="set_train.epochs").set_value("3")
+    app.text_input(key="set_method.lambda_eps").set_value("0.3, 0.5")
+    app.multiselect(key="set_averaging.gate").set_value(["mean"])
+    app.text_input(key="train_seeds").set_value("0-2")
+    app.text_input(key="train_name").set_value("mine")
+    app.text_input(key="train_notes").set_value("why")
+    app.selectbox(key="train_then").set_value("paper").run()
+    assert_sound(app)
+    again = start()
+    again.switch_page("views/train.py")
+    again.query_params.update(app.query_params)
+    again.run()
+    for kind in ("text_input", "multiselect", "selectbox", "pills"):
+        values = [{field.key: field.value for field in page.get(kind)} for page in (app, again)]
+        assert values[0] == values[1]
+    assert again.text_input(key="set_method.lambda_eps").value == "0.3, 0.5"
+
+
 def test_labels_and_an_evaluation_come_with_the_training(empty_home):
     app = open_page("train")
     app.session_state["train_tags"] = ["first", "second"]
-    app.text_area(key="train_notes").set_value("what it is for")
+    app.text_input(key="train_notes").set_value("what it is for")
     app.selectbox(key="train_then").set_value("quick")
     app.text_input(key="train_seeds").set_value("0, 1").run()
     assert_sound(app)
@@ -148,10 +168,7 @@ def test_what_is_taken_for_what_in_a_folder_is_said_on_train(empty_home, tmp_pat
     for number, place in enumerate(("train/a", "train/b", "val/a", "val/b")):
         (tmp_path / "set" / place).mkdir(parents=True)
         Image.new("RGB", (8, 8), (number, 0, 0)).save(tmp_path / "set" / place / "0.png")
-    app = open_page("home")
-    app.session_state["train_dataset"] = f"folder:{tmp_path / 'set'}"
-    app.switch_page("views/train.py")
-    app.run()
+    app = open_page("train", dataset=f"folder:{tmp_path / 'set'}")
     button(app, "Look at it").click().run()
     assert not app.exception
     # An image a class is too little to hold one out: the job would refuse it as well.
@@ -165,8 +182,7 @@ def test_a_batch_larger_than_a_folders_images_is_refused_at_its_field(empty_home
         (tmp_path / "set" / place).mkdir(parents=True)
         for number in range(30):
             Image.new("RGB", (8, 8), (number, 0, 0)).save(tmp_path / "set" / place / f"{number}.png")
-    typed = {"train_dataset": f"folder:{tmp_path / 'set'}", "train_methods": ["trades"]}
-    app = visit("train", typed)
+    app = visit("train", dataset=f"folder:{tmp_path / 'set'}", methods="trades")
     assert not app.error  # of what nobody looked at nothing is known
     button(app, "Look at it").click().run()
     assert "exceeds the 58 training images" in errors(app)[0]
