@@ -221,16 +221,6 @@ def percent_column(title: str, template: str = "%.1f %%", help: str | None = Non
     return st.column_config.NumberColumn(title, format=template, help=help)
 
 
-def count_column(title: str, help: str | None = None) -> Any:
-    """Configure a table's column of whole numbers, with separators of thousands."""
-    return st.column_config.NumberColumn(title, format="localized", help=help)
-
-
-INTERVAL_HELP = (
-    "The ends of a 95 % Wilson interval: how far the share may be off by the choice of test images."
-)
-
-
 def percent_columns(frame: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
     """Turn fractions into percent, for tables."""
     return frame.assign(**{column: 100 * frame[column].astype(float) for column in columns})

@@ -3,7 +3,7 @@
 import pandas as pd
 import streamlit as st
 
-from app import charts, elements, tables, texts, wording
+from app import charts, elements, table_columns, tables, texts, wording
 from app.engine import attacked_images, image_outcomes, run_folders, snapshots
 
 MOST_CLASSES = 20
@@ -77,12 +77,12 @@ def show_table(table: pd.DataFrame) -> None:
         column_config={
             "class_name": st.column_config.TextColumn("Class", pinned=True),
             "series": "Attack",
-            "correct": elements.count_column("Right"),
-            "total": elements.count_column("Images"),
+            "correct": table_columns.count_column("Right"),
+            "total": table_columns.count_column("Images"),
             "accuracy": elements.percent_column("Accuracy"),
-            "low": elements.percent_column("95 % from", help=elements.INTERVAL_HELP),
+            "low": elements.percent_column("95 % from", help=table_columns.INTERVAL_HELP),
             "high": elements.percent_column("to"),
-            "trained": elements.count_column("Training images"),
+            "trained": table_columns.count_column("Training images"),
             "part": "Group",
         },
     )

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app import charts, elements, fields, wording
+from app import charts, elements, fields, table_columns, wording
 from app.engine import attacked_images, image_outcomes
 
 CELL = {"true": "True class", "predicted": "Predicted class"}
@@ -109,7 +109,7 @@ def show_largest(found: image_outcomes.ImageOutcomes, counts: np.ndarray) -> Non
             column_config={
                 "true": "True class",
                 "predicted": "Predicted class",
-                "images": elements.count_column("Images"),
+                "images": table_columns.count_column("Images"),
                 "share": elements.percent_column("Of its class"),
             },
         )

@@ -3,7 +3,7 @@
 import pandas as pd
 import streamlit as st
 
-from app import charts, elements, fields, tables, texts, wording
+from app import charts, elements, fields, table_columns, tables, texts, wording
 from app.engine import budgets, evaluated, run_folders, snapshots, training_settings
 
 MOST_CLASSES = 20
@@ -138,9 +138,9 @@ def show_scores(attacked: pd.DataFrame, clean: pd.DataFrame, parts: tuple[str, .
             "part": "Group",
             "clean": elements.percent_column("Clean", help="Without an attack, on the same images."),
             "accuracy": elements.percent_column("Attacked"),
-            "low": elements.percent_column("95 % from", help=elements.INTERVAL_HELP),
+            "low": elements.percent_column("95 % from", help=table_columns.INTERVAL_HELP),
             "high": elements.percent_column("to"),
-            "images": elements.count_column("Images"),
+            "images": table_columns.count_column("Images"),
         },
     )
 

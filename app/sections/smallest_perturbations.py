@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app import charts, elements, texts, wording
+from app import charts, elements, table_columns, texts, wording
 from app.engine import budgets, image_outcomes
 from app.sections.swept import Swept, downloads, that_counts, unit_of
 
@@ -79,7 +79,7 @@ def show_statistics(statistics: pd.DataFrame, unit: charts.Unit, key: str) -> No
         key=f"sweep_statistics_{key}",
         column_config={
             "class_name": st.column_config.TextColumn("Class", pinned=True),
-            "images": elements.count_column("Images"),
+            "images": table_columns.count_column("Images"),
             "wrong": "Wrong without (0)",
             "none_found": "None found (∞)",
             "median": st.column_config.NumberColumn(

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app import charts, elements, fields, wording
+from app import charts, elements, fields, table_columns, wording
 from app.engine import budgets
 from app.sections.swept import Swept, downloads, that_counts, unit_of
 
@@ -158,6 +158,6 @@ def show_table(summary: pd.DataFrame, norm: str) -> None:
             "mean": elements.percent_column("Mean"),
             "worst": elements.percent_column("Worst class"),
             "worst_class": "Which",
-            "total": elements.count_column("Images"),
+            "total": table_columns.count_column("Images"),
         },
     )

@@ -81,7 +81,10 @@ def _fields(
 
 def _field(name: str, preset: str, options: tuple[str, ...], meaning: str) -> str:
     title, help_text = setting_title(name), "\n\n".join(map(texts.plain, meaning.splitlines()))
-    more = {"name": name, "placeholder": preset, "key": setting_key(name), "help": help_text}
+    key = setting_key(name)
     if options:
-        return ",".join(fields.multiselect(title, {each: each for each in options}, **more))
-    return fields.text_input(title, **more).strip()
+        choices = {each: each for each in options}
+        return ",".join(
+            fields.multiselect(title, choices, name=name, key=key, placeholder=preset, help=help_text)
+        )
+    return fields.text_input(title, name=name, key=key, placeholder=preset, help=help_text).strip()

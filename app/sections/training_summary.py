@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import streamlit as st
 
@@ -148,13 +148,14 @@ def source_in_words(source: training_costs.Source) -> str:
 
 def end_in_words(seconds: float, device: str | None) -> str:
     """Say when it would end if it were started now."""
-    before = job_queue.seconds_until_queue_empty()
-    if before is None:
-        return "When that ends nobody can tell: the queue has jobs of unknown length."
+    before = job_queue.end_of()
     together = 1 if device else max(1, len(job_queue.devices()))
-    end = datetime.now(UTC) + timedelta(seconds=before + seconds / together)
-    first = f", after {wording.duration(before)} of what waits already" if before else ""
-    return f"Started now it ends about {end:%Y-%m-%d %H:%M} UTC{first}."
+    end = before.at + timedelta(seconds=seconds / together)
+    words = f"Started now it ends about {end:%Y-%m-%d %H:%M} UTC"
+    words += f", after {wording.duration(before.seconds)} of what waits already" if before.seconds else ""
+    if before.unknown:
+        words += f", and {wording.count(before.unknown, 'job')} of which nobody knows how long"
+    return f"{words}."
 
 
 def offer_estimate(configs: list[training_settings.RunConfig], device: str | None, *, disabled: bool) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app import elements, pictures, texts, wording
+from app import elements, pictures, table_columns, texts, wording
 from app.engine import attacked_images, budgets, errors, evaluated, image_outcomes, snapshots
 
 MOST_SHOWN = 48
@@ -132,7 +132,7 @@ def show_pair(pair: Pair) -> None:
         key="classes_pair",
         column_config={
             "class": st.column_config.TextColumn("Class", pinned=True),
-            **{name: elements.count_column(f"Right: {name}") for name in counts},
+            **{name: table_columns.count_column(f"Right: {name}") for name in counts},
         },
     )
     first, second = st.columns([3, 2])

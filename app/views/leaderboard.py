@@ -3,7 +3,7 @@
 import pandas as pd
 import streamlit as st
 
-from app import charts, elements, fields, texts, wording
+from app import charts, elements, fields, table_columns, texts, wording
 from app.engine import downloadable, evaluated
 
 WHOSE = {"ours": "Ours", "published": "Published"}
@@ -144,7 +144,7 @@ def show_table(board: pd.DataFrame) -> None:
             "runs": "Runs",
             "worst_spread": elements.percent_column("± worst", help="Standard deviation over runs."),
             "mean_spread": elements.percent_column("± mean"),
-            "images": elements.count_column("Images"),
+            "images": table_columns.count_column("Images"),
             "marks": "To be known",
             "link": st.column_config.LinkColumn("Paper", display_text="open"),
             "source": st.column_config.TextColumn("Source", width="large"),
