@@ -76,6 +76,7 @@ def _content(address: str) -> bytes:
 
 # --- charts ---------------------------------------------------------------------------------------
 
+Styles = dict[str, charts.SeriesStyle]
 Figures = dict[str, tuple[str, str, go.Figure]]
 
 
@@ -83,23 +84,23 @@ def figures(report: Any) -> Figures:
     """Draw the charts of a report: name -> (title, what it shows, figure)."""
     drawn: Figures = {}
     groups = groups_of(report)
-    colours = charts.group_colours([group.key for group in groups])
+    styles = charts.series_styles([(group.key, group.method) for group in groups], report.family)
     for number, condition in enumerate(measured(report)):
         models = tables.model_summary(condition.of(report.seeds.kept), groups, report.name)
         counted = report.seeds.of(condition.of(report.comparison.per_class))
         scores = tables.class_scores(counted, groups, report.name)
-        drawn |= _of_condition(f"{number + 1}", condition.title, models, scores, colours)
+        drawn |= _of_condition(f"{number + 1}", condition.title, models, scores, styles)
     return {name: (title, says, _plain(figure)) for name, (title, says, figure) in drawn.items()}
 
 
 def _of_condition(
-    prefix: str, title: str, models: pd.DataFrame, scores: pd.DataFrame, colours: dict[str, str]
+    prefix: str, title: str, models: pd.DataFrame, scores: pd.DataFrame, styles: Styles
 ) -> Figures:
     found: Figures = {
         f"{prefix}-mean-against-worst": (
             f"Mean against worst class: {title}",
             "Circle: online, square: EMA, diamond: FAWA. Up and to the right is better.",
-            charts.mean_against_worst(models, colours),
+            charts.mean_against_worst(models, styles),
         )
     }
     for measure, words in (("worst", "Worst class"), ("mean", "Mean of classes")):
@@ -114,7 +115,7 @@ def _of_condition(
         found[f"{prefix}-classes-{weights}"] = (
             f"Accuracy per class, {charts.WEIGHTS_TITLES.get(weights, weights)} weights: {title}",
             "Whiskers as above." + _fewer(len(hardest), chosen["class_index"].nunique()),
-            charts.class_bars(chosen[chosen["class_index"].isin(hardest)], colours),
+            charts.class_bars(chosen[chosen["class_index"].isin(hardest)], styles),
         )
     return found
 

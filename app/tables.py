@@ -243,24 +243,6 @@ def with_own_weights(frame: pd.DataFrame, own: Mapping[str, str]) -> pd.DataFram
     return pd.concat([frame, chosen.assign(weights="own")], ignore_index=True)
 
 
-def differences(scores: pd.DataFrame, baseline: str) -> pd.DataFrame:
-    """Subtract the baseline group's accuracy, class by class and like with like (the same kind of weights).
-
-    Accuracies on different numbers of images are not subtracted.
-
-    Returns:
-        The other groups' rows with ``difference`` (of fractions) and ``clear``: the intervals do not overlap.
-    """
-    keys = ["weights", "class_index"]
-    base = scores[scores["group"] == baseline].set_index(keys)
-    base = base[["accuracy", "low", "high", "images"]].add_suffix("_base")
-    others = scores[scores["group"] != baseline].join(base, on=keys, how="inner")
-    others = others[others["images"] == others["images_base"]].copy()
-    others["difference"] = others["accuracy"] - others["accuracy_base"]
-    others["clear"] = (others["low"] > others["high_base"]) | (others["high"] < others["low_base"])
-    return others
-
-
 def hardest_classes(scores: pd.DataFrame, baseline: str, limit: int) -> list[int]:
     """List the classes that are hardest for the baseline, at most ``limit``, in class order."""
     base = scores[scores["group"] == baseline]

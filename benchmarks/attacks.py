@@ -1,6 +1,6 @@
 """How fast attacks are beside their peers, on one model, the same images, budget, seed and batches.
 
-python benchmarks/attacks.py [--images 500] [--eps 0.1] [--repeats 3] [--only pgd|autoattack]
+python benchmarks/attacks.py [--images 500] [--eps 0.1] [--repeats 3] [--only pgd|autoattack|passes]
     [--device cuda:0 --name attacks_gpu]
 
 The model is a small-cnn that is trained here, with PGD-AT on fashion-mnist-mini. Peers are used where they
@@ -15,7 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -51,7 +51,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--only", choices=("pgd", "autoattack"))
+    parser.add_argument("--only", choices=("pgd", "autoattack", "passes"))
     parser.add_argument("--name", default="attacks", help="of the file under benchmarks/results/")
     settings = parser.parse_args()
     torch.set_num_threads(settings.threads)
@@ -72,10 +72,12 @@ def compared(data: Dataset, settings: argparse.Namespace) -> dict[str, Any]:
         "peers": {name: version(package) for name, package in PEERS.items() if installed(name)},
         "not_installed": [name for name in PEERS if not installed(name)],
     }
-    if settings.only != "autoattack":
+    if settings.only in (None, "pgd"):
         result["pgd-20"] = compare_pgd(model, data, settings)
-    if settings.only != "pgd":
+    if settings.only in (None, "autoattack"):
         result["autoattack"] = compare_autoattack(model, data, settings)
+    if settings.only in (None, "passes"):
+        result["passes of AutoAttack"] = count_passes(model, data, settings)
     return result
 
 
@@ -219,13 +221,11 @@ def compare_autoattack(model: nn.Module, data: Dataset, settings: argparse.Names
     }
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     predicted: dict[str, Tensor] = {}
-    passes: dict[str, Passes] = {}
     for _ in range(settings.repeats):
         for name, run in runs.items():
-            with Passes.counted(model) as passes[name]:
-                begun = time.perf_counter()
-                predicted[name] = run()
-                seconds[name].append(time.perf_counter() - begun)
+            begun = time.perf_counter()
+            predicted[name] = run()
+            seconds[name].append(time.perf_counter() - begun)
     y = data.test_labels[: settings.images]
     median = {name: round(statistics.median(values), 2) for name, values in seconds.items()}
     theirs = predicted["pyautoattack"]
@@ -240,29 +240,25 @@ def compare_autoattack(model: nn.Module, data: Dataset, settings: argparse.Names
         "images_that_came_out_differently": {
             name: int(((found == y) != (theirs == y)).sum()) for name, found in predicted.items()
         },
-        "passes_of_an_image": {name: vars(counted) for name, counted in passes.items()},
-        "times_as_fast_if_passes_were_all": {
-            name: round(passes["pyautoattack"].cost / counted.cost, 2) for name, counted in passes.items()
-        },
     }
 
 
 @dataclass
 class Passes:
-    """Passes of an image through a model; replays, which Python does not see, are not among them.
+    """Passes of single images through a model; replays, which Python does not see, are not among them.
 
     Attributes:
-        with_gradient: Those that the image's gradient was taken of, or could have been.
-        without: The others.
+        forward: Images that went through it.
+        backward: Gradients of images that were taken: of several targets several.
     """
 
-    with_gradient: int = 0
-    without: int = 0
+    forward: int = 0
+    backward: int = 0
 
     @property
     def cost(self) -> int:
-        """In passes: the gradient of an image costs as much again as the pass."""
-        return 2 * self.with_gradient + self.without
+        """In forward passes: the gradient of an image costs about as much as the pass."""
+        return self.forward + self.backward
 
     @classmethod
     @contextmanager
@@ -270,17 +266,41 @@ class Passes:
         """Count those of a model for a while."""
         found = cls()
 
-        def count(module: nn.Module, given: tuple[Tensor, ...]) -> None:
-            if torch.is_grad_enabled() and given[0].requires_grad:
-                found.with_gradient += len(given[0])
-            else:
-                found.without += len(given[0])
+        def came_back(gradient: Tensor) -> None:
+            found.backward += len(gradient)
 
-        hook = model.register_forward_pre_hook(count)
+        def went(module: nn.Module, given: tuple[Tensor, ...]) -> None:
+            found.forward += len(given[0])
+            if torch.is_grad_enabled() and given[0].requires_grad:
+                given[0].register_hook(came_back)
+
+        hook = model.register_forward_pre_hook(went)
         try:
             yield found
         finally:
             hook.remove()
+
+
+def count_passes(model: nn.Module, data: Dataset, settings: argparse.Namespace) -> dict[str, Any]:
+    """Count the passes of all three, and of the images that hold: those have to stand every attack."""
+    with Passes.counted(model) as theirs:
+        predicted = package_run(model, data, settings)
+    counted = {"pyautoattack": theirs}
+    for mode in ("reference", "fast"):
+        with Passes.counted(model) as counted[f"cfa {mode}"]:
+            own_run(model, data, settings, mode)
+    first = slice(0, settings.images)
+    holds = torch.nonzero(predicted == data.test_labels[first]).flatten()
+    alone = replace(data, test_images=data.test_images[holds], test_labels=data.test_labels[holds])
+    with Passes.counted(model) as counted["cfa fast, images that hold alone"]:
+        own_run(model, alone, argparse.Namespace(**{**vars(settings), "images": len(holds)}), "fast")
+    return {
+        "images_that_hold": len(holds),
+        "passes": {name: vars(found) for name, found in counted.items()},
+        "times_fewer_than_pyautoattack": {
+            name: round(theirs.cost / found.cost, 2) for name, found in counted.items()
+        },
+    }
 
 
 def package_run(model: nn.Module, data: Dataset, settings: argparse.Namespace) -> Tensor:

@@ -7,6 +7,7 @@ an empty chart says nothing that a sentence does not say better.
 from app.charts.as_written import harmless
 from app.charts.confusion_matrix import View, confusion
 from app.charts.figure import BETA, EPS, PERCENT, Unit
+from app.charts.forest import forest
 from app.charts.over_budgets import accuracy_over_eps, mean_and_worst_over_eps, smallest_perturbations
 from app.charts.over_epochs import (
     accuracy_over_epochs,
@@ -22,10 +23,12 @@ from app.charts.palette import (
     CLASS_COLOURS,
     POINT_COLOURS,
     WEIGHTS_COLOURS,
+    WEIGHTS_STYLES,
     WEIGHTS_TITLES,
-    group_colours,
+    SeriesStyle,
+    series_styles,
 )
-from app.charts.per_class import class_bars, class_differences, clean_beside_attacked
+from app.charts.per_class import class_bars, clean_beside_attacked
 from app.charts.run_curves import curves
 from app.charts.whole_models import averaging, mean_against_worst, trade_off
 
@@ -36,14 +39,15 @@ __all__ = [
     "PERCENT",
     "POINT_COLOURS",
     "WEIGHTS_COLOURS",
+    "WEIGHTS_STYLES",
     "WEIGHTS_TITLES",
+    "SeriesStyle",
     "Unit",
     "View",
     "accuracy_over_epochs",
     "accuracy_over_eps",
     "averaging",
     "class_bars",
-    "class_differences",
     "class_heatmap",
     "class_lines",
     "class_ranks",
@@ -51,12 +55,13 @@ __all__ = [
     "confusion",
     "curves",
     "eps_range",
+    "forest",
     "gate",
-    "group_colours",
     "harmless",
     "mean_against_worst",
     "mean_and_worst_over_eps",
     "robust_overfitting",
+    "series_styles",
     "smallest_perturbations",
     "speed",
     "trade_off",

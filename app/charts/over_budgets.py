@@ -6,7 +6,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from app.charts.figure import HEIGHT, PERCENT, TALL, Unit, line_mode, new_figure, shorten_ticks, split_by
-from app.charts.palette import CLASS_COLOURS, NEUTRAL, class_styles
+from app.charts.palette import CLASS_COLOURS, NEUTRAL, SeriesStyle, class_styles
 
 BAND = 0.13  # how dense the colour of an interval is
 
@@ -78,20 +78,21 @@ def _mark(figure: go.Figure, budgets: Sequence[float], unit: Unit) -> None:
 
 
 def mean_and_worst_over_eps(
-    frame: pd.DataFrame, colours: Mapping[str, str], unit: Unit, trained_at: Sequence[float] = ()
+    frame: pd.DataFrame, styles: Mapping[str, SeriesStyle], unit: Unit, trained_at: Sequence[float] = ()
 ) -> go.Figure:
-    """Draw mean (solid) and worst class (dashed) over budgets, a colour per run.
+    """Draw mean (solid) and worst class (dashed) over budgets, a style per run.
 
     Args:
         frame: Columns ``group, series, eps, mean, worst, worst_class``, and ``mean_low, mean_high, worst_low,
             worst_high`` where intervals are known; fractions.
-        colours: Colour of each group.
+        styles: How each group looks.
         unit: How eps is drawn.
         trained_at: Budgets of training, marked by upright lines.
     """
     figure = new_figure(unit.title, PERCENT, told=("class",))
     for group, block in split_by(frame, "group"):
-        colour = colours.get(group, CLASS_COLOURS[0])
+        style = styles.get(group, SeriesStyle(CLASS_COLOURS[0]))
+        colour = style.colour
         for measure, dash, words in (("mean", "solid", "mean"), ("worst", "dash", "worst class")):
             named = block["worst_class"] if measure == "worst" else pd.Series("mean of classes", block.index)
             ends = (f"{measure}_low", f"{measure}_high")
@@ -104,7 +105,7 @@ def mean_and_worst_over_eps(
                 mode="lines+markers",
                 legendgroup=f"{group} {measure}",
                 line={"color": colour, "dash": dash, "width": 2.5},
-                marker={"size": 7, "symbol": "circle" if measure == "mean" else "diamond"},
+                marker={"size": 7, "symbol": style.symbol("circle" if measure == "mean" else "diamond")},
                 customdata=named.tolist(),
                 hovertemplate="eps %{x:.3~g}: %{y:.1%} (%{customdata})<extra>%{fullData.name}</extra>",
             )

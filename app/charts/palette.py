@@ -1,6 +1,6 @@
 """One palette for all charts: colours, symbols and titles of weights, and how a class's line looks."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import plotly.colors
@@ -10,6 +10,16 @@ import plotly.colors
 CLASS_COLOURS = (
     *("#005AD2", "#C3875A", "#C30F78", "#5A6900", "#3C96FF"),
     *("#964B4B", "#A59600", "#784BA5", "#E16987", "#8787B4"),
+)
+# A hue for every family of methods, in the catalogue's order, in three shades for its members; 3:1 on both
+# themes' ground, the hues told apart as the classes' colours are.
+FAMILY_COLOURS = (
+    ("#1F6FE5", "#5B8FE8", "#0F4FB0"),
+    ("#C1580C", "#D07E3F", "#94450B"),
+    ("#1E8A5A", "#4C9E78", "#126B43"),
+    ("#B5338A", "#C56BA6", "#8C2569"),
+    ("#7A6A00", "#978A2E", "#5E5200"),
+    ("#6E5BB0", "#8E7FC0", "#55449A"),
 )
 RANK_COLOURS = ("#D9730D", "#8F8F9C", "#2C6FDB")  # worst … best, where there are too many classes for names
 WEIGHTS_COLOURS = {"online": "#8787B4", "ema": "#C3875A", "fawa": "#005AD2", "file": "#784BA5"}
@@ -23,15 +33,62 @@ WEIGHTS_TITLES = {
 }
 HEAT = "Viridis"
 POINT_COLOURS = ("#D9730D", "#B04A8B", "#2C6FDB")  # low … high, for points: seen on both themes' ground
+UP, DOWN = "#2C6FDB", "#C1580C"  # of changes; white on either is readable
 FRAME = "#FF2D95"  # frames the chosen cell; seen on every colour of HEAT
 GRID = "rgba(128,134,150,0.25)"
 NEUTRAL = "rgba(128,134,150,0.9)"  # what has no colour of its own; seen in both themes
 BRIGHT = 0.45  # from this part of HEAT on, black is easier to read than white
 
 
-def group_colours(groups: Sequence[str]) -> dict[str, str]:
-    """Give every group a colour, in order; they repeat after ten."""
-    return {group: CLASS_COLOURS[index % len(CLASS_COLOURS)] for index, group in enumerate(groups)}
+@dataclass(frozen=True)
+class SeriesStyle:
+    """How a series of a comparison looks: the hue says which family of methods, filling which of it.
+
+    Attributes:
+        colour: Of its lines, frames and filling.
+        plain: The family's plain method: outlined bars, open symbols, dashed lines.
+    """
+
+    colour: str
+    plain: bool = False
+
+    @property
+    def dash(self) -> str:
+        """The dash of its lines."""
+        return "dash" if self.plain else "solid"
+
+    @property
+    def bar(self) -> dict[str, object]:
+        """The marker of its bars."""
+        fill = f"rgba({', '.join(map(str, plotly.colors.hex_to_rgb(self.colour)))}, 0.15)"
+        return {"color": fill if self.plain else self.colour, "line": {"color": self.colour, "width": 2}}
+
+    def symbol(self, shape: str) -> str:
+        """The symbol of its points, of a shape."""
+        return f"{shape}-open" if self.plain else shape
+
+
+WEIGHTS_STYLES = {kind: SeriesStyle(colour) for kind, colour in WEIGHTS_COLOURS.items()}
+
+
+def series_styles(
+    series: Sequence[tuple[str, str]], family: Callable[[str], tuple[int, bool]]
+) -> dict[str, SeriesStyle]:
+    """Style the series of a comparison, by key: one hue for what a method is made of, on every page.
+
+    Args:
+        series: Key and method of each.
+        family: The number of a method's family, and whether it is the plain method of it.
+    """
+    styles: dict[str, SeriesStyle] = {}
+    treated: dict[int, int] = {}  # how many of a family there are already: each in another lightness
+    for key, method in series:
+        number, plain = family(method)
+        shades = FAMILY_COLOURS[number % len(FAMILY_COLOURS)]
+        place = treated.setdefault(number, 0)
+        styles[key] = SeriesStyle(shades[0 if plain else place % len(shades)], plain)
+        treated[number] += not plain
+    return styles
 
 
 @dataclass(frozen=True)

@@ -1,20 +1,20 @@
-"""Charts of one measurement class by class: bars with intervals, and differences to a baseline."""
+"""Charts of one measurement class by class: bars with intervals."""
 
 from collections.abc import Mapping
 
 import pandas as pd
 import plotly.graph_objects as go
 
-from app.charts.figure import PERCENT, Unit, new_figure, shorten_ticks, split_by, whiskers
-from app.charts.palette import CLASS_COLOURS
+from app.charts.figure import PERCENT, new_figure, shorten_ticks, split_by, whiskers
+from app.charts.palette import CLASS_COLOURS, SeriesStyle
 
 
-def class_bars(scores: pd.DataFrame, colours: Mapping[str, str]) -> go.Figure:
-    """Draw accuracy per class as grouped bars with their intervals, one colour per series.
+def class_bars(scores: pd.DataFrame, styles: Mapping[str, SeriesStyle]) -> go.Figure:
+    """Draw accuracy per class as grouped bars with their intervals, one style per series.
 
     Args:
         scores: Columns ``group, series, class_index, class_name, accuracy, low, high``; fractions.
-        colours: Colour of each group.
+        styles: How each group looks.
     """
     figure = new_figure("", PERCENT, across="class")
     for group, block in split_by(scores, "group"):
@@ -22,7 +22,7 @@ def class_bars(scores: pd.DataFrame, colours: Mapping[str, str]) -> go.Figure:
             x=block["class_name"].tolist(),
             y=block["accuracy"].tolist(),
             name=block["series"].iloc[0],
-            marker_color=colours.get(group, CLASS_COLOURS[0]),
+            marker=styles.get(group, SeriesStyle(CLASS_COLOURS[0])).bar,
             error_y=whiskers(block["accuracy"], block["low"], block["high"]),
             customdata=block[["low", "high"]].to_numpy().tolist(),
             hovertext=block["class_name"].tolist(),
@@ -36,22 +36,22 @@ def class_bars(scores: pd.DataFrame, colours: Mapping[str, str]) -> go.Figure:
 
 
 def clean_beside_attacked(
-    attacked: pd.DataFrame, clean: pd.DataFrame, colours: Mapping[str, str]
+    attacked: pd.DataFrame, clean: pd.DataFrame, styles: Mapping[str, SeriesStyle]
 ) -> go.Figure:
     """Draw, for every class and series, clean accuracy (hatched) beside that under attack.
 
     Args:
         attacked: Columns ``series, class_index, class_name, accuracy, low, high``; fractions.
         clean: The same, on the same images; may be empty.
-        colours: Colour of each series.
+        styles: How each series looks.
     """
     figure = new_figure("", PERCENT, across="class")
     for series, block in split_by(attacked, "series"):
-        colour = colours.get(series, CLASS_COLOURS[0])
-        hatched = {"color": "rgba(0,0,0,0)", "line": {"color": colour, "width": 1}}
-        hatched["pattern"] = {"shape": "/", "fgcolor": colour, "size": 6}
+        style = styles.get(series, SeriesStyle(CLASS_COLOURS[0]))
+        hatched = {"color": "rgba(0,0,0,0)", "line": {"color": style.colour, "width": 1}}
+        hatched["pattern"] = {"shape": "/", "fgcolor": style.colour, "size": 6}
         of_clean = clean[clean["series"] == series]
-        for rows, words, marker in ((of_clean, "clean", hatched), (block, "attacked", {"color": colour})):
+        for rows, words, marker in ((of_clean, "clean", hatched), (block, "attacked", style.bar)):
             if rows.empty:
                 continue
             figure.add_bar(
@@ -69,30 +69,4 @@ def clean_beside_attacked(
     figure.update_layout(barmode="group", bargap=0.25)
     largest = max(float(frame["high"].max()) for frame in (attacked, clean) if len(frame))
     figure.update_yaxes(range=[0, max(0.05, largest * 1.03)])
-    return figure
-
-
-def class_differences(differences: pd.DataFrame, colours: Mapping[str, str]) -> go.Figure:
-    """Draw each class's difference to the baseline in percentage points; pale where intervals overlap.
-
-    Args:
-        differences: Columns ``group, series, class_name, difference, clear``; differences of fractions.
-        colours: Colour of each group.
-    """
-    figure = new_figure("", Unit("points against baseline", ticks="+.0f"), across="class")
-    for group, block in split_by(differences, "group"):
-        figure.add_bar(
-            x=block["class_name"].tolist(),
-            y=(100 * block["difference"]).tolist(),
-            name=block["series"].iloc[0],
-            marker={
-                "color": colours.get(group, CLASS_COLOURS[0]),
-                "opacity": [1.0 if clear else 0.45 for clear in block["clear"]],
-            },
-            hovertext=block["class_name"].tolist(),
-            hovertemplate="%{hovertext}: %{y:+.1f} points<extra>%{fullData.name}</extra>",
-        )
-    shorten_ticks(figure)
-    figure.update_layout(barmode="group", bargap=0.25)
-    figure.update_yaxes(zeroline=True, zerolinecolor="rgba(128,134,150,0.8)")
     return figure

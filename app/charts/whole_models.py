@@ -24,21 +24,23 @@ from app.charts.palette import (
     WEIGHTS_COLOURS,
     WEIGHTS_SYMBOLS,
     WEIGHTS_TITLES,
+    SeriesStyle,
 )
 
 
-def mean_against_worst(summary: pd.DataFrame, colours: Mapping[str, str]) -> go.Figure:
+def mean_against_worst(summary: pd.DataFrame, styles: Mapping[str, SeriesStyle]) -> go.Figure:
     """Draw each model as a point: mean accuracy across, worst class up; a symbol per kind of weights.
 
     Args:
         summary: Columns ``group, title, series, weights, mean, mean_low, mean_high, worst, worst_low,
             worst_high, worst_class``; fractions.
-        colours: Colour of each group.
+        styles: How each group looks.
     """
     figure = new_figure("mean accuracy", Unit("worst class", ticks=".1~%"), told=("which",))
     named: set[str] = set()
     row: Any
     for row in summary.itertuples():
+        style = styles.get(row.group, SeriesStyle(CLASS_COLOURS[0]))
         figure.add_scatter(
             x=[row.mean],
             y=[row.worst],
@@ -47,9 +49,10 @@ def mean_against_worst(summary: pd.DataFrame, colours: Mapping[str, str]) -> go.
             showlegend=row.group not in named,
             mode="markers",
             marker={
-                "color": colours.get(row.group, CLASS_COLOURS[0]),
-                "symbol": WEIGHTS_SYMBOLS.get(row.weights, "circle"),
+                "color": style.colour,
+                "symbol": style.symbol(WEIGHTS_SYMBOLS.get(row.weights, "circle")),
                 "size": 12,
+                "line": {"width": 2},
             },
             error_x=whiskers([row.mean], [row.mean_low], [row.mean_high], thin=True),
             error_y=whiskers([row.worst], [row.worst_low], [row.worst_high], thin=True),

@@ -108,6 +108,7 @@ class Results:
         clean: Beside each row of ``per_class``, the clean accuracy on the same images.
         left_out: Sentences about evaluations that are in none of the tables.
         problems: Names what could not be read.
+        measured: The counts behind the rows.
     """
 
     per_class: pd.DataFrame
@@ -116,6 +117,7 @@ class Results:
     clean: pd.DataFrame
     left_out: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
+    measured: tuple[Measured, ...] = ()
 
 
 @looks
@@ -147,6 +149,7 @@ def _results(runs: _Stamped) -> Results:
         clean_frame(measured),
         tuple(said),
         tuple(problems),
+        tuple(measured),
     )
 
 

@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from app.process.brief import kept_for
 from app.process.opened import queue, store
@@ -16,6 +17,7 @@ from cfa.jobs.queue import read_progress
 from cfa.methods import display_name_of_method
 from cfa.runs.folder import RunFolder, experiment_of
 from cfa.runs.listed import UnreadableRun, look_at
+from cfa.tables.comparability import NOT_KNOWN, Protocol, protocol_of
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,7 @@ class Run:
     kept: tuple[tuple[str, str], ...]
     problem: str = ""
     shared_name: str = ""
+    protocol: Protocol = NOT_KNOWN
 
     @property
     def title(self) -> str:
@@ -120,11 +123,12 @@ def _describe(folder: RunFolder, job_state: str | None) -> Run:
         notes=label.notes,
         read_only=folder.read_only,
         kept=tuple(folder.kept_weights()),
+        protocol=protocol_of(config, manifest),
     )
 
 
 def _broken(folder: RunFolder, problem: str) -> Run:
-    words = dict.fromkeys(
+    words: dict[str, Any] = dict.fromkeys(
         ("method", "dataset", "model", "preset", "experiment", "created", "updated", "notes"), ""
     )
     return Run(

@@ -1,63 +1,46 @@
-"""What is certain about the differences, and how many images or seeds a claim needs."""
+"""Comparisons in words, for every kind of weights, and how many images or seeds a claim needs."""
 
 import streamlit as st
 
-from app import tables, texts, wording
+from app import texts, wording
 from app.engine import evaluated, sample_sizes
 from app.sections import comparison_choice
 
 
-def certain_section(comparison: comparison_choice.Compared) -> None:
-    """Say in words what the differences carry."""
-    st.subheader("What is certain")
-    base = comparison.baseline
-    spoken = [
-        text for group in comparison.groups if group.key != base.key if (text := said(comparison, group))
-    ]
-    if not spoken:
-        st.caption("Too few of these runs were measured like this for anything to be said.")
-        claim(comparison)
-        return
-    st.markdown("Differences in percentage points, with 95 % intervals.")
-    for text in spoken:
-        st.markdown(text)
-    seeds = any(group.seeds > 1 for group in comparison.groups)
-    pairs = sum(len(group.members) == 1 for group in comparison.groups) > 1
-    how = "Several seeds of both: Welch's t over seeds, a statement about the methods. " if seeds else ""
-    if pairs:
-        how += (
-            "One run of each compares two checkpoints; classes by exact McNemar tests on the same images "
-            "(Fisher's without them), Holm over classes; the worst class's interval holds when classes tie."
-        )
-    st.caption(f"{texts.plain(comparison.condition.title)}. {how}")
+def claims_section(comparison: comparison_choice.Compared) -> None:
+    """Fold away the sentences for every kind of weights, and what a claim needs."""
+    with st.expander("In words, for every kind of weights", icon=":material/notes:"):
+        spoken = [text for pair in comparison.pairs if (text := said(comparison, pair))]
+        if spoken:
+            st.markdown(
+                f"{texts.plain(comparison.condition.title)}. Differences in points, with 95 % intervals."
+            )
+        else:
+            st.caption("Too few of these runs were measured like this for anything to be said.")
+        for text in spoken:
+            st.markdown(text)
     claim(comparison)
 
 
-def said(comparison: comparison_choice.Compared, group: tables.Group) -> str:
-    """Put the statements about one group into a list in Markdown; empty where there is none to make."""
-    title = f"**{texts.plain(group.title)}** against {texts.plain(comparison.baseline.title)}"
-    baseline, others = (
-        comparison_choice.runs_of(comparison, comparison.baseline),
-        comparison_choice.runs_of(comparison, group),
+def said(comparison: comparison_choice.Compared, pair: comparison_choice.Pair) -> str:
+    """Put the statements about one pair into a list in Markdown; empty where there is none to make."""
+    statements = evaluated.statements(
+        comparison.runs_of(pair.baseline), comparison.runs_of(pair.group), comparison.condition
     )
-    statements = evaluated.statements(baseline, others, comparison.condition)
-    if statements:
-        lines = [f"{s.weights[:1].upper()}{s.weights[1:]}: {s.words}. ({s.basis})" for s in statements]
-        return "\n".join([title, *(f"- {texts.plain(line)}" for line in lines)])
-    if len(baseline) != len(others) or len(baseline) > 1:
-        return f"{title}: nothing can be said; it takes several seeds of both, or one run of each."
-    return ""
+    if not statements:
+        return ""
+    title = f"**{texts.plain(pair.group.title)}** against {texts.plain(pair.baseline.title)}"
+    lines = [f"{s.weights[:1].upper()}{s.weights[1:]}: {s.words}. ({s.basis})" for s in statements]
+    return "\n".join([title, *(f"- {texts.plain(line)}" for line in lines)])
 
 
 def disagreement(comparison: comparison_choice.Compared) -> float | None:
     """Find the largest share of images that exactly one of two runs gets right, over what is said here."""
-    base = comparison_choice.runs_of(comparison, comparison.baseline)
     shares = [
         statement.disagreement
-        for group in comparison.groups
-        if group.key != comparison.baseline.key
+        for pair in comparison.pairs
         for statement in evaluated.statements(
-            base, comparison_choice.runs_of(comparison, group), comparison.condition
+            comparison.runs_of(pair.baseline), comparison.runs_of(pair.group), comparison.condition
         )
         if statement.disagreement is not None
     ]
@@ -70,7 +53,7 @@ def claim(comparison: comparison_choice.Compared) -> None:
         points = st.number_input(
             "Size of the difference, in points", 0.5, 50.0, 5.0, 0.5, key="claim_points", width=260
         )
-        base = comparison.scores[comparison.scores["group"] == comparison.baseline.key]
+        base = comparison.scores[comparison.scores["group"] == comparison.first_baseline.key]
         if base.empty:
             st.caption("The baseline was not measured like this.")
             return

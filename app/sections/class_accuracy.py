@@ -28,8 +28,11 @@ def show_accuracy(found: image_outcomes.ImageOutcomes, column: attacked_images.S
     note = f"{in_a_line(ran)} Whiskers: 95 % Wilson intervals."
     if len(hardest) < ran["class_index"].nunique():
         note += f" The {len(hardest)} hardest of {ran['class_index'].nunique()} classes; the table has all."
-    colours = {"clean": charts.WEIGHTS_COLOURS["online"], column.attack: charts.CLASS_COLOURS[0]}
-    figure = charts.class_bars(shown, colours) if len(shown) else None
+    styles = {
+        "clean": charts.SeriesStyle(charts.CLASS_COLOURS[0], plain=True),
+        column.attack: charts.SeriesStyle(charts.CLASS_COLOURS[0]),
+    }
+    figure = charts.class_bars(shown, styles) if len(shown) else None
     elements.show_card(
         elements.Card(
             found.title(column),

@@ -24,7 +24,7 @@ def reports_section(comparison: comparison_choice.Compared) -> None:
     if problem := comparison_reports.report_problem(comparison.runs):
         st.caption(f"There is no report. {elements.sentence(problem)}")
         return
-    base = comparison.baseline.members[0].run_id
+    base = comparison.first_baseline.members[0].run_id
     hindrance = ""
     if not access.may_start():
         hindrance = "It starts a browser on the dashboard's machine; only those who may start can ask for it."
@@ -51,6 +51,6 @@ def reports_section(comparison: comparison_choice.Compared) -> None:
                 help=hindrance if missing else says,
             )
     names = shlex.join(run.name for run in comparison.runs)
-    against = shlex.quote(comparison.baseline.members[0].run_name)
+    against = shlex.quote(comparison.first_baseline.members[0].run_name)
     st.caption("The same from a terminal:")
     st.code(f"cfa compare {names} --baseline {against} --out report.html", language=None, wrap_lines=True)

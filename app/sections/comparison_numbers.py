@@ -14,7 +14,16 @@ def summary_section(comparison: comparison_choice.Compared) -> None:
     """Show every model in a row, with its difference to the baseline."""
     st.subheader("At a glance")
     table = with_differences(comparison)
-    columns = ["series", "weights", "mean", "mean_difference", "worst", "worst_difference", "worst_class"]
+    columns = [
+        "series",
+        "against",
+        "weights",
+        "mean",
+        "mean_difference",
+        "worst",
+        "worst_difference",
+        "worst_class",
+    ]
     parts = [part for part in tables.CLASS_GROUPS if part in table]
     table = elements.percent_columns(table, parts)
     columns += [*parts, "mean_interval", "worst_interval", "images", "seeds"]
@@ -29,13 +38,14 @@ def summary_section(comparison: comparison_choice.Compared) -> None:
         key="compare_table",
         column_config={
             "series": st.column_config.TextColumn("Model", pinned=True),
+            "against": "Against",
             "weights": "Weights",
             "mean": elements.percent_column("Mean"),
             "mean_interval": f"Mean, {interval}",
-            "mean_difference": elements.percent_column("± baseline", "%+.1f"),
+            "mean_difference": elements.percent_column("Change", "%+.1f"),
             "worst": elements.percent_column("Worst class"),
             "worst_interval": f"Worst, {interval}",
-            "worst_difference": elements.percent_column("± baseline ", "%+.1f"),
+            "worst_difference": elements.percent_column("Change ", "%+.1f"),
             "worst_class": "Which",
             **{part: elements.percent_column(part.capitalize()) for part in parts},
             "images": "Images",
@@ -44,7 +54,7 @@ def summary_section(comparison: comparison_choice.Compared) -> None:
         },
     )
     st.caption(
-        "Differences are in percentage points, to the baseline's weights of the same kind. Intervals: 95 % "
+        "Changes are in percentage points, to weights of the same kind. Intervals: 95 % "
         "for one run (the worst class's holds for all classes at once), mean ± standard deviation for "
         "several seeds. One run of each compares two checkpoints; a statement about methods needs seeds."
         + (" Head, medium, tail: thirds of the classes by their training images." if parts else "")
@@ -60,19 +70,24 @@ def summary_section(comparison: comparison_choice.Compared) -> None:
 
 
 def with_differences(comparison: comparison_choice.Compared) -> pd.DataFrame:
-    """Add to the models, in percent, differences to the baseline, intervals, and where images differ."""
-    models, base = comparison.models, comparison.baseline
+    """Add to the models, in percent, what each is compared with, differences, intervals, other images."""
+    models = comparison.models
     table = elements.percent_columns(models, ["mean", "worst"])
+    titles = {group.key: group.title for group in comparison.groups}
+    against = models["group"].map(comparison.baselines)
+    table["against"] = against.map(titles).fillna("")
     common = on_common_images(comparison)
     table["common"] = [evaluated.on_common_images(entry) if entry else "" for entry in common]
+    known = models.set_index(["group", "weights"])
+    beside = pd.MultiIndex.from_arrays([against, models["weights"]])
+    images = known["images"].reindex(beside).to_numpy()
     for measure in ("mean", "worst"):
-        reference = models[models["group"] == base.key].set_index("weights")
-        change = 100 * (models[measure] - models["weights"].map(reference[measure]))
-        change = change.where(models["images"] == models["weights"].map(reference["images"]))
+        change = 100 * (models[measure] - known[measure].reindex(beside).to_numpy())
+        change = change.where(models["images"] == images)
         paired = [100 * entry[f"{measure}_difference"] if entry else None for entry in common]
         change = change.fillna(pd.Series(paired, models.index, dtype=float))
         change = change.where(change.abs() >= 0.05, change.abs())  # what rounds to nothing has no sign
-        table[f"{measure}_difference"] = change.where(models["group"] != base.key)
+        table[f"{measure}_difference"] = change
         table[f"{measure}_interval"] = [
             wording.percent_range(low, high)
             for low, high in zip(models[f"{measure}_low"], models[f"{measure}_high"], strict=True)
@@ -81,21 +96,23 @@ def with_differences(comparison: comparison_choice.Compared) -> pd.DataFrame:
 
 
 def on_common_images(comparison: comparison_choice.Compared) -> list[dict[str, Any] | None]:
-    """Find, for every row of the table, the comparison on the images that it and the baseline have in common.
+    """Find, for every row of the table, the comparison on the images that it and the other have in common.
 
     ``None`` where both have the same images anyway, or nothing is known image by image.
     """
-    base, where = comparison_choice.runs_of(comparison, comparison.baseline), comparison.condition
+    where = comparison.condition
     wanted = (where.dataset, where.attack, where.norm, where.eps, where.checkpoint, where.checkpoint)
     names = ("dataset", "attack", "norm", "eps", "checkpoint", "baseline_checkpoint")
+    sides = {
+        pair.group.key: (comparison.runs_of(pair.baseline), comparison.runs_of(pair.group))
+        for pair in comparison.pairs
+    }
     found: list[dict[str, Any] | None] = []
     for key, weights in comparison.models[["group", "weights"]].itertuples(index=False, name=None):
-        group = next(group for group in comparison.groups if group.key == key)
-        others = comparison_choice.runs_of(comparison, group)
-        alone = len(base) == len(others) == 1 and key != comparison.baseline.key
+        base, others = sides.get(key, ([], []))
         entries = [
             entry
-            for entry in (evaluated.pairs(base[0], others[0]) if alone else [])
+            for entry in (evaluated.pairs(base[0], others[0]) if len(base) == len(others) == 1 else [])
             if tuple(entry[name] for name in names) == wanted
             and entry["weights"] == entry["baseline_weights"] == weights
             and evaluated.on_common_images(entry)
@@ -126,11 +143,25 @@ FAIRNESS = {
 }
 
 
+def fairness_frame(comparison: comparison_choice.Compared) -> pd.DataFrame:
+    """Return the metrics of all runs, rho of each against what it is compared with."""
+    blocks = []
+    compared = comparison_choice.by_baseline(comparison.pairs)
+    bases = {group.key: group for group in comparison.groups}
+    alone = [key for key in bases if key not in comparison.baselines]
+    for key, pairs in {"": [], **compared}.items():
+        base = [member.run_id for member in bases[key].members] if key else []
+        frame = evaluated.fairness(comparison.runs, base)
+        keys = [pair.group.key for pair in pairs] if key else alone
+        ids = [member.run_id for one in keys for member in bases[one].members]
+        blocks.append(frame[frame["run_id"].isin(ids)])
+    return pd.concat(blocks, ignore_index=True)
+
+
 def fairness_section(comparison: comparison_choice.Compared) -> None:
     """Show the fairness metrics of the field, folded away."""
     with st.expander("Fairness metrics of the field", icon=":material/balance:"):
-        base = [member.run_id for member in comparison.baseline.members]
-        frame = comparison.condition.of(evaluated.fairness(comparison.runs, base))
+        frame = comparison.condition.of(fairness_frame(comparison))
         table = tables.fairness(
             comparison.seeds.of(frame), comparison.groups, training_settings.display_name, list(FAIRNESS)
         )

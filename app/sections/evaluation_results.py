@@ -109,11 +109,19 @@ def show_chart(condition: tables.Condition, attacked: pd.DataFrame, clean: pd.Da
         elements.Card(
             "Accuracy per class" if beside.empty else "Clean and attacked accuracy per class",
             "evaluate_bars",
-            charts.clean_beside_attacked(drawn, beside, charts.group_colours(series)),
+            charts.clean_beside_attacked(drawn, beside, styles_of(drawn)),
             note,
             own_table=True,
         )
     )
+
+
+def styles_of(scores: pd.DataFrame) -> dict[str, charts.SeriesStyle]:
+    """Style every series by the method of its run; those of one method in several shades."""
+    runs = scores.drop_duplicates("series").set_index("series")["group"]
+    found = {series: snapshots.find_run(run_id) for series, run_id in runs.items()}
+    methods = [(str(series), run.method if run else "") for series, run in found.items()]
+    return charts.series_styles(methods, training_settings.family_of)
 
 
 def show_scores(attacked: pd.DataFrame, clean: pd.DataFrame, parts: tuple[str, ...]) -> None:

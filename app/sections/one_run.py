@@ -88,7 +88,7 @@ def show_results(run: snapshots.Run) -> None:
         elements.Card(
             "Accuracy per class with 95 % intervals",
             "run_class_bars",
-            charts.class_bars(scores[scores["class_index"].isin(hardest)], charts.WEIGHTS_COLOURS),
+            charts.class_bars(scores[scores["class_index"].isin(hardest)], charts.WEIGHTS_STYLES),
             condition.title
             + f", {images_in_words(condition.of(results.summary))}."
             + ("" if all_shown else f" The {MOST_CLASSES} hardest classes."),

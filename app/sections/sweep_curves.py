@@ -5,7 +5,7 @@ import pandas as pd
 import streamlit as st
 
 from app import charts, elements, fields, table_columns, wording
-from app.engine import budgets
+from app.engine import budgets, training_settings
 from app.sections.swept import Swept, downloads, that_counts, unit_of
 
 CUMULATIVE = "An image that is broken at a smaller eps counts as broken at every larger one."
@@ -25,7 +25,9 @@ def show_sweeps(found: list[Swept]) -> None:
     wanted = per_class["attack"].isin([attack, "clean"])  # clean images are the budget 0
     per_class, summary = per_class[wanted], summary[summary["attack"].isin([attack, "clean"])]
     unit = unit_of(norm)
-    colours = charts.group_colours([swept.key for swept in alike])
+    styles = charts.series_styles(
+        [(swept.key, swept.run.method) for swept in alike], training_settings.family_of
+    )
     names = {"mean_accuracy": "mean", "worst_accuracy": "worst"}
     names |= {f"{m}_ci_{end}": f"{m}_{end}" for m in ("mean", "worst") for end in ("low", "high")}
     named = with_group(summary, alike).rename(columns=names)
@@ -33,7 +35,7 @@ def show_sweeps(found: list[Swept]) -> None:
         elements.Card(
             f"{wording.attack_title(attack)}: mean and worst class",
             "sweep_mean_worst",
-            charts.mean_and_worst_over_eps(named, colours, unit, trained_at(alike, norm)),
+            charts.mean_and_worst_over_eps(named, styles, unit, trained_at(alike, norm)),
             f"{CUMULATIVE} Clean images are eps 0. Bands: 95 % intervals; upright lines: eps of training. "
             f"On {alike[0].evaluation.dataset}.",
         )

@@ -1,28 +1,21 @@
-"""Compare: two or more runs against one of them, class by class, all three kinds of weights."""
+"""Compare: who gains, who pays and whether it is certain; then everything that this rests on."""
 
 import streamlit as st
 
-from app import charts, elements, fields, tables, texts, wording
+from app import charts, elements, tables, texts, wording
 from app.engine import calibration, histories
-from app.sections import certainty, comparison_choice, comparison_documents, comparison_numbers
+from app.sections import certainty, comparison_choice, comparison_documents, comparison_numbers, verdict
 
-KINDS = {"online": "Online", "ema": "EMA", "fawa": "FAWA", "own": "Each method's own"}
 MOST_CLASSES = 20
-
-
-# --- what to compare ------------------------------------------------------------------------------
-
-
-# --- the picture ----------------------------------------------------------------------------------
 
 
 def averaging_section(comparison: comparison_choice.Compared) -> None:
     st.subheader("Mean against worst class, and what averaging alone does")
-    models, colours = comparison.models, comparison.colours
+    models, styles = comparison.models, comparison.styles
     scatter = elements.Card(
         "Mean against worst class",
         "compare_scatter",
-        charts.mean_against_worst(models, colours),
+        charts.mean_against_worst(models, styles),
         "Circle: online, square: EMA, diamond: FAWA. Up and to the right is better.",
     )
     bars = [
@@ -39,44 +32,25 @@ def averaging_section(comparison: comparison_choice.Compared) -> None:
 
 
 def class_section(comparison: comparison_choice.Compared) -> None:
-    st.subheader("Class by class")
-    there = [kind for kind in KINDS if kind in set(comparison.scores["weights"])]
-    kinds = fields.pills(
-        "Weights",
-        {kind: KINDS[kind] for kind in there},
-        name="weights",
-        default=[kind for kind in ("online", "fawa") if kind in there],
-        was="compare_weights",
-        key="compare_weights",
-    )
-    hardest = tables.hardest_classes(comparison.scores, comparison.baseline.key, MOST_CLASSES)
-    total = comparison.scores["class_index"].nunique()
+    st.subheader("Accuracy class by class")
+    scores = comparison.scores[comparison.scores["weights"] == comparison.weights]
+    hardest = tables.hardest_classes(scores, comparison.first_baseline.key, MOST_CLASSES)
+    total = scores["class_index"].nunique()
     if total > len(hardest):
         st.caption(
             f"The {len(hardest)} of {total} classes that are hardest for the baseline; the CSV has all."
         )
-    scores = comparison.scores[comparison.scores["class_index"].isin(hardest)]
-    differences = tables.differences(scores, comparison.baseline.key)
-    for kind in kinds:
-        bars, changes = scores[scores["weights"] == kind], differences[differences["weights"] == kind]
-        elements.show_card(
-            elements.Card(
-                f"{KINDS[kind]}: accuracy per class",
-                f"compare_bars_{kind}",
-                charts.class_bars(bars, comparison.colours) if len(bars) else None,
-                f"{comparison.condition.title}. Whiskers: 95 % Wilson intervals, "
-                "or ± one standard deviation over seeds.",
-            )
+    bars = scores[scores["class_index"].isin(hardest)]
+    elements.show_card(
+        elements.Card(
+            f"Accuracy per class, weights: {comparison_choice.KINDS[comparison.weights]}",
+            "compare_bars",
+            charts.class_bars(bars, comparison.styles) if len(bars) else None,
+            f"{comparison.condition.title}. Whiskers: 95 % Wilson intervals, "
+            "or ± one standard deviation over seeds.",
+            "no run has these weights.",
         )
-        elements.show_card(
-            elements.Card(
-                f"{KINDS[kind]}: difference to {comparison.baseline.title}",
-                f"compare_differences_{kind}",
-                charts.class_differences(changes, comparison.colours) if len(changes) else None,
-                "Percentage points; pale where the whiskers above overlap. What is certain: further up.",
-                "the baseline has no weights of this kind under this measurement, or other images.",
-            )
-        )
+    )
 
 
 def eps_section(comparison: comparison_choice.Compared) -> None:
@@ -127,11 +101,14 @@ if len(available) < 2:
     st.stop()
 comparison = comparison_choice.choose(available)
 if comparison is not None:
+    pairs = verdict.judged(comparison)
+    verdict.verdict_section(comparison, pairs)
+    verdict.forest_section(pairs)
+    class_section(comparison)
     comparison_numbers.summary_section(comparison)
-    certainty.certain_section(comparison)
+    certainty.claims_section(comparison)
     comparison_numbers.fairness_section(comparison)
     averaging_section(comparison)
-    class_section(comparison)
     eps_section(comparison)
     settings_section(comparison)
     comparison_documents.reports_section(comparison)

@@ -95,14 +95,16 @@ def shipped_results() -> None:
         found[0].of(results.summary), {m.run_id: group.key for group in groups for m in group.members}
     )
     models = tables.model_summary(seeds.kept, groups, training_settings.display_name)
-    colours = charts.group_colours([group.key for group in groups])
+    styles = charts.series_styles(
+        [(group.key, group.method) for group in groups], training_settings.family_of
+    )
     left, right = st.columns([3, 2])
     with left:
         elements.show_card(
             elements.Card(
                 "Mean against worst class",
                 "shipped_scatter",
-                charts.mean_against_worst(models, colours),
+                charts.mean_against_worst(models, styles),
                 f"{found[0].title}. Several seeds are one point: mean and standard deviation over seeds. "
                 "Circle: online weights, square: EMA, diamond: FAWA.",
             )

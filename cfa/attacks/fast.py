@@ -119,7 +119,7 @@ class LeanSquare(SquareAttack):  # type: ignore[misc]
             square = 2.0 * self.eps * self.random_choice([channels, 1, 1])
             here = (..., slice(int(top), int(top) + side), slice(int(left), int(left) + side))
             moved = best.clone()
-            moved[here] = torch.clamp(best[here] + square, lower[here], upper[here])
+            moved[here] = torch.minimum(torch.maximum(best[here] + square, lower[here]), upper[here])
             new, _ = self.margin_and_loss(moved, y)
             improved = (new < margin) | (new <= 0)
             margin = torch.where(improved, new, margin)

@@ -38,7 +38,8 @@ def _linf_start(x: Tensor, eps: Tensor, source: Source) -> Tensor:
 
 
 def _linf_project(delta: Tensor, eps: Tensor) -> Tensor:
-    return torch.clamp(delta, -eps, eps)
+    # The same as torch.clamp with these bounds, which takes three times as long with tensors for bounds.
+    return torch.minimum(torch.maximum(delta, -eps), eps)
 
 
 def l2_norm(delta: Tensor) -> Tensor:

@@ -33,7 +33,13 @@ from cfa.methods.interface import (
     TrainingAttack,
 )
 from cfa.methods.knobs import Knobs, constant
-from cfa.methods.naming import display_name, display_name_of_method, known_method, plain_methods
+from cfa.methods.naming import (
+    display_name,
+    display_name_of_method,
+    family_of,
+    known_method,
+    plain_methods,
+)
 from cfa.methods.presets import FIRST_METHOD, PRESETS, Preset
 from cfa.methods.ranks import Alone, Ranks
 from cfa.methods.rules import (
@@ -89,6 +95,7 @@ __all__ = [
     "default_preset",
     "display_name",
     "display_name_of_method",
+    "family_of",
     "gate_statistic",
     "kind_of_setting",
     "known_method",

@@ -33,6 +33,19 @@ def plain_methods() -> list[str]:
     return sorted((name for name, method in METHODS.items() if not method.plain), key=lambda m: -of.count(m))
 
 
+def family_of(name: str) -> tuple[int, bool]:
+    """Say which family a method belongs to, for charts: its number, and whether it is the plain one itself.
+
+    The number is the place of its plain method among all plain ones in the catalogue's order; somebody's own
+    methods and models of others come after all of them.
+    """
+    plain = [known for known, method in METHODS.items() if not method.plain]
+    method = known_method(name)
+    if method is None:
+        return len(plain), False
+    return plain.index(method.compared_with), not method.plain
+
+
 def display_name_of_method(name: str) -> str:
     """Name a method with the weights that it is reported with."""
     method = known_method(name)

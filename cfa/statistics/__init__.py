@@ -1,9 +1,16 @@
 """Arithmetic over counts: intervals, comparisons, fairness metrics. A leaf: it imports no other room."""
 
+from cfa.statistics.class_changes import (
+    SHARED_SEEDS,
+    ClassChanges,
+    SeedFigures,
+    changes_in_pairs,
+    changes_of_counts,
+    same_direction,
+)
 from cfa.statistics.differences import (
     CONFIDENCE,
     Interval,
-    changed_classes,
     holm,
     mean_difference,
     seeds_difference,
@@ -35,25 +42,29 @@ from cfa.statistics.intervals import (
 from cfa.statistics.paired import (
     PairedCounts,
     mcnemar,
-    paired_changed_classes,
     paired_class_differences,
     paired_mean_difference,
     paired_worst_difference,
 )
-from cfa.statistics.planning import images_needed, paired_images_needed, seeds_needed
+from cfa.statistics.planning import detectable_difference, images_needed, paired_images_needed, seeds_needed
 
 __all__ = [
     "CONFIDENCE",
     "GROUPS",
+    "SHARED_SEEDS",
+    "ClassChanges",
     "Group",
     "Interval",
     "PairedCounts",
+    "SeedFigures",
     "SeedsInterval",
     "boundary_error",
-    "changed_classes",
+    "changes_in_pairs",
+    "changes_of_counts",
     "class_groups",
     "class_mean",
     "class_mean_interval",
+    "detectable_difference",
     "frl_gap",
     "gini",
     "group_means",
@@ -64,13 +75,13 @@ __all__ = [
     "nrr",
     "nsd",
     "over_seeds",
-    "paired_changed_classes",
     "paired_class_differences",
     "paired_images_needed",
     "paired_mean_difference",
     "paired_worst_difference",
     "rho",
     "rho_of",
+    "same_direction",
     "seeds_difference",
     "seeds_needed",
     "spread",

@@ -84,18 +84,3 @@ def worst_difference(
     base_low, base_high = worst_class_interval(*baseline, each)
     value = float(np.min(run[0] / run[1]) - np.min(baseline[0] / baseline[1]))
     return value, (low - base_high, high - base_low)
-
-
-def changed_classes(
-    run: tuple[Counts, Counts], baseline: tuple[Counts, Counts], level: float = 1 - CONFIDENCE
-) -> tuple[list[int], list[int]]:
-    """List the classes that are better and those that are worse than the baseline's.
-
-    Fisher's exact test per class, Holm-corrected over classes: the chance of any false entry is at most
-    ``level``.
-    """
-    tables = zip(run[0], run[1] - run[0], baseline[0], baseline[1] - baseline[0], strict=True)
-    p_values = np.array([float(scipy.stats.fisher_exact([[a, b], [c, d]]).pvalue) for a, b, c, d in tables])
-    significant = np.flatnonzero(holm(p_values, level)).tolist()
-    gain = run[0] / run[1] - baseline[0] / baseline[1]
-    return [k for k in significant if gain[k] > 0], [k for k in significant if gain[k] < 0]

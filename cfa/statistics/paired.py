@@ -10,7 +10,7 @@ import numpy as np
 import scipy  # imports `stats`, which takes a second, where it is first used
 from numpy.typing import ArrayLike, NDArray
 
-from cfa.statistics.differences import CONFIDENCE, Interval, holm
+from cfa.statistics.differences import CONFIDENCE, Interval
 from cfa.statistics.intervals import Array, wilson
 from cfa.statistics.quantiles import normal_isf
 
@@ -63,15 +63,6 @@ def mcnemar(counts: PairedCounts) -> Array:
     return np.array(
         [float(scipy.stats.binomtest(int(a), int(a + b), 0.5).pvalue) if a + b else 1.0 for a, b in pairs]
     )
-
-
-def paired_changed_classes(
-    counts: PairedCounts, level: float = 1 - CONFIDENCE
-) -> tuple[list[int], list[int]]:
-    """List the classes that are better and those that are worse: exact McNemar tests, Holm over classes."""
-    significant = np.flatnonzero(holm(mcnemar(counts), level)).tolist()
-    gain = counts.gained - counts.lost
-    return [k for k in significant if gain[k] > 0], [k for k in significant if gain[k] < 0]
 
 
 def paired_mean_difference(counts: PairedCounts, confidence: float = CONFIDENCE) -> tuple[float, Interval]:

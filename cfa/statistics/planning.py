@@ -2,7 +2,7 @@
 
 from math import asin, ceil, isnan, sqrt
 
-import scipy  # imports `stats`, which takes a second, where it is first used
+import scipy  # imports `stats` and `optimize`, which take a second, where they are first used
 
 LEVEL, POWER = 0.05, 0.8
 
@@ -67,9 +67,36 @@ def seeds_needed(difference: float, deviation: float, *, level: float = LEVEL, p
     return seeds
 
 
+def detectable_difference(
+    error: float, freedom: float, *, level: float = LEVEL, power: float = POWER
+) -> float:
+    """Return the difference of means that a two-sided t-test finds with this power.
+
+    Args:
+        error: Standard error of the difference, above 0.
+        freedom: Degrees of freedom, at least 1.
+        level: Chance of seeing a difference where there is none.
+        power: Chance of seeing this one; above ``level``.
+    """
+    critical = float(scipy.stats.t.isf(level / 2, freedom))
+
+    def lacking(shift: float) -> float:
+        return _rejects(critical, freedom, shift) - power
+
+    largest = critical + 2.0
+    while lacking(largest) < 0:
+        largest *= 2
+    return error * float(scipy.optimize.brentq(lacking, 0.0, largest))
+
+
 def _t_power(effect: float, seeds: int, level: float) -> float:
-    freedom, shift = 2 * seeds - 2, effect * sqrt(seeds / 2)
-    critical = scipy.stats.t.isf(level / 2, freedom)
+    freedom = 2 * seeds - 2
+    critical = float(scipy.stats.t.isf(level / 2, freedom))
+    return _rejects(critical, freedom, effect * sqrt(seeds / 2))
+
+
+def _rejects(critical: float, freedom: float, shift: float) -> float:
+    """Return how often a noncentral t variable lies beyond the critical value on either side."""
     below = scipy.stats.nct.cdf(-critical, freedom, shift)
     return float(scipy.stats.nct.sf(critical, freedom, shift) + (0.0 if isnan(below) else below))
 

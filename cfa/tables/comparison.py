@@ -17,20 +17,19 @@ from cfa.runs.choice import Measured, measured
 from cfa.runs.folder import RunFolder
 from cfa.runs.pairs import paired_counts
 from cfa.statistics import (
+    ClassChanges,
     Interval,
     PairedCounts,
-    changed_classes,
+    changes_in_pairs,
+    changes_of_counts,
     mean_difference,
-    paired_changed_classes,
     paired_mean_difference,
     paired_worst_difference,
-    seeds_difference,
     worst_difference,
 )
 from cfa.tables.exports import write_csv
 from cfa.tables.frames import clean_frame, measured_frame, per_class_frame, summary_frame
 
-NO_SPREAD = "no interval: the seeds of a side have equal figures, which do not say how much seeds differ"
 CHECKPOINTS = ("best", "file", "last")  # which of a run's checkpoints stands for it, first choice first
 _ATTACK = ["dataset", "attack", "norm", "eps"]
 _ROW = ("run_id", "dataset", "weights", "checkpoint", "split", "attack", "norm", "eps")  # as `Measured.row`
@@ -149,16 +148,20 @@ def in_words(entry: Mapping[str, Any]) -> str:
     fewer = on_common_images(entry)
     if entry["paired"] and not entry["disagreements"]:
         return f"equal on every one of the {entry['images']:,} images" + (" that both have" if fewer else "")
-    better, worse = (_listed(entry[name]) for name in ("classes_better", "classes_worse"))
-    changed = [f"{names} {what}" for names, what in ((better, "better"), (worse, "worse")) if names]
     return "; ".join(
         [
             *([fewer] if fewer else []),
             f"mean {in_points(entry['mean_difference'], entry['mean_difference_ci'])}",
-            ", ".join(changed) or "no class differs for certain",
+            changed_classes(entry["classes_better"], entry["classes_worse"]),
             f"worst class {in_points(entry['worst_difference'], entry['worst_difference_ci'])}",
         ]
     )
+
+
+def changed_classes(better: Sequence[str], worse: Sequence[str]) -> str:
+    """Say which classes are better and which are worse for certain."""
+    named = ((_listed(better), "better"), (_listed(worse), "worse"))
+    return ", ".join(f"{names} {what}" for names, what in named if names) or "no class differs for certain"
 
 
 def on_common_images(entry: Mapping[str, Any]) -> str:
@@ -169,18 +172,6 @@ def on_common_images(entry: Mapping[str, Any]) -> str:
         f"{100 * entry[name]:.1f} against {100 * entry[f'baseline_{name}']:.1f}" for name in ("mean", "worst")
     )
     return f"on the {entry['images']:,} images that both have: mean {mean}, worst class {worst}"
-
-
-def seeds_in_words(name: str, run: Sequence[float], baseline: Sequence[float]) -> str:
-    """Say what several seeds of two methods carry about a figure, by Welch's t interval where there is one.
-
-    Args:
-        name: What the figure is: ``mean``, ``worst class``.
-        run: The figure of each seed.
-        baseline: The same of the baseline's.
-    """
-    value, interval = seeds_difference(run, baseline)
-    return f"{name} {in_points(value, interval or ())}" + ("" if interval else f" ({NO_SPREAD})")
 
 
 def in_points(value: float, ends: Sequence[float]) -> str:
@@ -240,8 +231,8 @@ def _difference(baseline: Measured, run: Measured, names: Sequence[str]) -> dict
         "mean_difference_ci": list(found.mean[1]),
         "worst_difference": found.worst[0],
         "worst_difference_ci": list(found.worst[1]),
-        "classes_better": [names[k] for k in found.changed[0]],
-        "classes_worse": [names[k] for k in found.changed[1]],
+        "classes_better": [names[k] for k in found.changed.better],
+        "classes_worse": [names[k] for k in found.changed.worse],
         "paired": counts is not None,
         "images": int(counts.total.sum()) if counts else run.images,
         "disagreements": int((counts.lost + counts.gained).sum()) if counts else None,
@@ -260,7 +251,7 @@ class _Difference:
 
     mean: tuple[float, Interval]
     worst: tuple[float, Interval]
-    changed: tuple[list[int], list[int]]
+    changed: ClassChanges
     accuracies: tuple[np.ndarray, np.ndarray]
 
     @classmethod
@@ -268,7 +259,7 @@ class _Difference:
         return cls(
             paired_mean_difference(counts),
             paired_worst_difference(counts),
-            paired_changed_classes(counts),
+            changes_in_pairs(counts),
             (counts.baseline / counts.total, counts.run / counts.total),
         )
 
@@ -281,7 +272,7 @@ class _Difference:
         return cls(
             mean_difference(new, old),
             worst_difference(new, old),
-            changed_classes(new, old),
+            changes_of_counts(new, old),
             (old[0] / old[1], new[0] / new[1]),
         )
 

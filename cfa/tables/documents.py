@@ -10,6 +10,7 @@ import pandas as pd
 from cfa.config import RunConfig
 from cfa.errors import ConfigError
 from cfa.escaping import LATEX_UNKNOWN, fenced, latex_text, markdown_text, printable
+from cfa.methods import family_of
 from cfa.runs.choice import left_out
 from cfa.runs.folder import RunFolder, now
 from cfa.statistics import over_seeds
@@ -61,6 +62,7 @@ class Report:
         marks: What a reader must know about how runs were made.
         commands: Shell commands that make it all again.
         name: Names a method with a kind of weights.
+        family: Says which family a method belongs to, and whether it is the plain one of it.
     """
 
     title: str
@@ -74,6 +76,7 @@ class Report:
     marks: tuple[str, ...]
     commands: tuple[str, ...]
     name: Callable[[str, str], str]
+    family: Callable[[str], tuple[int, bool]] = family_of
 
     @property
     def baseline(self) -> Experiment:

@@ -8,12 +8,15 @@ import pandas as pd
 
 from cfa.errors import ConfigError
 from cfa.runs.folder import RunFolder
-from cfa.tables.comparison import compare, in_words, seeds_in_words
+from cfa.tables.comparison import changed_classes, compare, in_words
 from cfa.tables.frames import per_class_frame, summary_frame
 from cfa.tables.headings import MEASURED_AS, Heading
 from cfa.tables.seeds import distinct_seeds
+from cfa.tables.verdict_words import change
+from cfa.tables.verdicts import PairVerdict, verdict_over_seeds
 
 _TITLES = {"ema": "EMA", "fawa": "FAWA"}
+WELCH = "Welch's t"
 _CONDITION = ["dataset", "checkpoint", "attack", "norm", "eps"]
 
 
@@ -85,37 +88,47 @@ def _of_seeds(
     base: Sequence[RunFolder], others: Sequence[RunFolder], automatic: Callable[[RunFolder], str]
 ) -> list[Statement]:
     side_of = {run.id: side for side, runs in (("base", base), ("other", others)) for run in runs}
-    summary = distinct_seeds(summary_frame(per_class_frame([*base, *others])), side_of).kept
-    kinds = [(kind, kind) for kind in dict.fromkeys(summary["weights"])]
+    per_class = per_class_frame([*base, *others])
+    scores = distinct_seeds(summary_frame(per_class), side_of).of(per_class)
+    kinds = [(kind, kind) for kind in dict.fromkeys(scores["weights"])]
     own = (automatic(base[0]), automatic(others[0]))  # as each method is reported
     found = []
-    for key, block in summary[summary["checkpoint"] != "last"].groupby(_CONDITION, sort=False):
+    for key, block in scores[scores["checkpoint"] != "last"].groupby(_CONDITION, sort=False):
         values: Any = key
         dataset, _, attack, norm, eps = values
         for of_base, of_other in kinds if own in kinds else [*kinds, own]:
             sides = [_seeds(block, others, of_other), _seeds(block, base, of_base)]
-            if min(map(len, sides)) < 2:
+            counts = [side["seed"].nunique() for side in sides]
+            if min(counts) < 2:
                 continue
-            words = _in_words(*sides)
-            basis = f"{len(sides[0])} and {len(sides[1])} seeds, Welch's t"
+            verdict = verdict_over_seeds(sides[0], sides[1], (of_other, of_base))
+            paired = verdict is not None and verdict.basis == "paired seeds"
+            basis = f"{counts[0]} and {counts[1]} seeds, {'in pairs' if paired else WELCH}"
+            words = _other_images(sides) if verdict is None else _in_words(verdict)
             weights = _weights_in_words(of_base, of_other)
             found.append(Statement(Heading(dataset, attack, norm, eps), weights, words, basis))
     return found
 
 
-def _in_words(run: pd.DataFrame, baseline: pd.DataFrame) -> str:
-    """Say what seeds of both sides carry; nothing where they were measured on different numbers of images."""
-    sizes = (int(run["total"].iloc[0]), int(baseline["total"].iloc[0]))
-    if sizes[0] != sizes[1]:
-        return f"nothing, since {sizes[0]:,} images are not compared with {sizes[1]:,}"
+def _in_words(verdict: PairVerdict) -> str:
+    """Say what seeds of both sides carry, in the order of the words about two runs."""
+    better, worse = ([one.name for one in verdict.certain if one.difference * sign > 0] for sign in (1, -1))
     return "; ".join(
-        seeds_in_words(title, run[column].tolist(), baseline[column].tolist())
-        for title, column in (("mean", "mean_accuracy"), ("worst class", "worst_accuracy"))
+        [
+            f"mean {change(verdict.mean)}",
+            changed_classes(better, worse),
+            f"worst class {change(verdict.worst)}",
+        ]
     )
 
 
-def _seeds(summary: pd.DataFrame, side: Sequence[RunFolder], weights: str) -> pd.DataFrame:
-    return summary[summary["run_id"].isin([run.id for run in side]) & (summary["weights"] == weights)]
+def _other_images(sides: Sequence[pd.DataFrame]) -> str:
+    sizes = [int(side[side["seed"] == side["seed"].iloc[0]]["total"].sum()) for side in sides]
+    return f"nothing, since {sizes[0]:,} images are not compared with {sizes[1]:,}"
+
+
+def _seeds(scores: pd.DataFrame, side: Sequence[RunFolder], weights: str) -> pd.DataFrame:
+    return scores[scores["run_id"].isin([run.id for run in side]) & (scores["weights"] == weights)]
 
 
 def _weights_in_words(of_baseline: str, of_other: str) -> str:

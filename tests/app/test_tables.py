@@ -168,17 +168,6 @@ def test_own_weights_are_added_once_more_for_each_group():
     assert len(both) == len(scores) + 6
 
 
-def test_differences_compare_like_with_like_and_say_where_intervals_part():
-    online = per_class({"a": (0.5, 0.2, 0.9), "b": (0.55, 0.6, 0.8)})
-    fawa = per_class({"b": (0.9, 0.9, 0.9)}, weights="fawa")
-    groups = tables.make_groups([member("a"), member("b")], title, merge_seeds=False)
-    scores = tables.class_scores(pd.concat([online, fawa]), groups, display_name)
-    found = tables.differences(scores, "a")
-    assert found["weights"].unique().tolist() == ["online"]  # the baseline has no FAWA weights
-    np.testing.assert_allclose(found["difference"], [0.05, 0.4, -0.1])
-    assert found["clear"].tolist() == [False, True, False]
-
-
 @pytest.mark.parametrize(("limit", "expected"), [(1, [1]), (2, [0, 1]), (9, [0, 1, 2])])
 def test_the_baselines_hardest_classes_come_in_class_order(limit, expected):
     frame = per_class({"a": (0.5, 0.2, 0.9), "b": (0.1, 0.9, 0.1)})

@@ -42,7 +42,7 @@ POINTS = """() => [...document.querySelectorAll('.js-plotly-plot')].map(chart =>
   title: chart.closest('[class*="st-key-"]')?.className ?? '',
   points: chart.data.map(trace => trace.z
     ? [...trace.z].flatMap(row => [...row]).filter(Number.isFinite).length
-    : [...(trace.y ?? [])].filter(Number.isFinite).length),
+    : [...(typeof trace.y?.[0] === 'string' ? trace.x : trace.y ?? [])].filter(Number.isFinite).length),
 }))"""
 
 # Where on the screen a chart has some coordinates.

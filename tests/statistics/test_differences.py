@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 import scipy.stats
-from statsmodels.stats.multitest import multipletests
 
-from cfa.statistics import changed_classes, mean_difference, worst_difference
+from cfa.statistics import mean_difference, worst_difference
 
 
 def counts(correct, total=100):
@@ -49,22 +48,3 @@ def test_differences_change_sign_with_the_roles():
         back, (back_low, back_high) = difference(b, a)
         assert (forth, low, high) == pytest.approx((-back, -back_high, -back_low))
         assert low <= forth <= high
-
-
-@pytest.mark.parametrize("seed", range(20))
-def test_changed_classes_are_those_of_fisher_and_holm(seed):
-    rng = np.random.default_rng(seed)
-    total = rng.integers(30, 200, 8)
-    base, run = (rng.binomial(total, rng.uniform(0.2, 0.6, 8)) for _ in range(2))
-    p_values = [
-        scipy.stats.fisher_exact([[r, n - r], [b, n - b]])[1]
-        for r, b, n in zip(run, base, total, strict=True)
-    ]
-    rejected = multipletests(p_values, alpha=0.05, method="holm")[0]
-    better, worse = changed_classes((run.astype(float), total * 1.0), (base.astype(float), total * 1.0))
-    assert better == [k for k in range(8) if rejected[k] and run[k] > base[k]]
-    assert worse == [k for k in range(8) if rejected[k] and run[k] < base[k]]
-
-
-def test_equal_counts_change_no_class():
-    assert changed_classes(counts([10, 50]), counts([10, 50])) == ([], [])

@@ -6,14 +6,13 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 import pytest
-import scipy.stats
 
 from cfa.config import AttackSettings, RunConfig
 from cfa.errors import ConfigError
 from cfa.runs.evaluations import outcomes_file, read_outcomes, save_evaluation
 from cfa.runs.folder import Manifest
 from cfa.statistics import PairedCounts, paired_mean_difference, paired_worst_difference
-from cfa.tables.comparison import compare, in_words, save_comparison, seeds_in_words, shared_scores
+from cfa.tables.comparison import compare, in_words, save_comparison, shared_scores
 from cfa.tables.frames import PER_CLASS_COLUMNS, SUMMARY_COLUMNS
 
 
@@ -237,30 +236,6 @@ def test_long_lists_of_classes_are_cut():
     assert in_words(entry) == (
         "mean −0.4 [−1.2, 0.4]; bird and cat better, class 0, class 1, class 2, class 3, class 4 and 3 more "
         "worse; worst class +6.1 [1.0, 11.2]"
-    )
-
-
-def test_seeds_make_a_statement_about_methods():
-    words = seeds_in_words("worst class", [0.31, 0.33, 0.35], [0.25, 0.26, 0.24])
-    low, high = scipy.stats.ttest_ind(
-        [0.31, 0.33, 0.35], [0.25, 0.26, 0.24], equal_var=False
-    ).confidence_interval()
-    assert words == f"worst class +8.0 [{100 * low:.1f}, {100 * high:.1f}]"
-
-
-@pytest.mark.parametrize(
-    ("run", "baseline"),
-    [
-        pytest.param([0.5, 0.5], [0.4, 0.4], id="two equal values on both sides"),
-        pytest.param([0.5, 0.5], [0.3, 0.5], id="on one side"),
-        pytest.param([0.3, 0.7], [0.4, 0.4, 0.4], id="three on the other"),
-        pytest.param([(0.1 + 0.2) + 0.2, 0.1 + (0.2 + 0.2)], [0.4, 0.4], id="equal but for rounding"),
-    ],
-)
-def test_equal_seeds_have_no_interval_and_it_is_said_why(run, baseline):
-    assert seeds_in_words("mean", run, baseline) == (
-        "mean +10.0 (no interval: the seeds of a side have equal figures, which do not say how much seeds "
-        "differ)"
     )
 
 

@@ -1,5 +1,7 @@
 """Small frames of every shape that charts draw, and a figure of every kind."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import pandas as pd
 
@@ -81,6 +83,23 @@ def models():
     return pd.DataFrame(rows)
 
 
+@dataclass(frozen=True)
+class Changed:
+    """How a class changed, as the forest takes it."""
+
+    name: str
+    difference: float
+    interval: tuple[float, float] | None
+    certain: bool
+
+
+def changes(names=("Shirt", "Coat", "Bag", "Boot")):
+    return [
+        Changed(name, 0.05 - 0.04 * k, None if k == 1 else (0.01 - 0.04 * k, 0.09 - 0.04 * k), k in (0, 3))
+        for k, name in enumerate(names)
+    ]
+
+
 def boxes(names):
     rows = [
         {"class_index": k, "class_name": name, "length": 0.1 * n}
@@ -96,7 +115,7 @@ def named(frame, names, column="class_name"):
     )
 
 
-COLOURS = charts.group_colours(["g0", "g1", "a", "b"])
+STYLES = charts.series_styles([(key, key) for key in ("g0", "g1", "a", "b")], lambda key: (0, key == "g0"))
 FIGURES = {
     "accuracy over epochs": (lambda: charts.accuracy_over_epochs(epoch_summary()), 6),
     "ten classes": (lambda: charts.class_lines(history(10), "accuracy", charts.PERCENT), 10),
@@ -108,9 +127,9 @@ FIGURES = {
     "gate that always opened": (lambda: charts.gate(gate_frame((True, True)), "worst"), 3),
     "gate that never opened": (lambda: charts.gate(gate_frame((False,)), "worst"), 3),
     "speed": (lambda: charts.speed(gate_frame()), 1),
-    "class bars": (lambda: charts.class_bars(scores(), COLOURS), 2),
-    "differences": (lambda: charts.class_differences(scores(), COLOURS), 2),
-    "mean against worst": (lambda: charts.mean_against_worst(models(), COLOURS), 6),
+    "class bars": (lambda: charts.class_bars(scores(), STYLES), 2),
+    "forest": (lambda: charts.forest(changes(), by_change=True), 1),
+    "mean against worst": (lambda: charts.mean_against_worst(models(), STYLES), 6),
     "averaging": (lambda: charts.averaging(models(), "worst"), 3),
 }
 # Names that plotly could take for numbers or dates, and the figures that have names on an axis.
@@ -120,8 +139,7 @@ LOOKS = {
     "words": ("NaN", "true", "Infinity", "None", "null", "1,000"),
 }
 ACROSS = {
-    "class bars": lambda names: charts.class_bars(named(scores(classes=6), names), COLOURS),
-    "differences": lambda names: charts.class_differences(named(scores(classes=6), names), COLOURS),
+    "class bars": lambda names: charts.class_bars(named(scores(classes=6), names), STYLES),
     "averaging": lambda names: charts.averaging(named(models(), names, "title"), "worst"),
     "smallest perturbations": lambda names: charts.smallest_perturbations(boxes(names), charts.EPS),
 }

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from app import chart_tables, charts
-from tests.app.charts.example_frames import ACROSS, COLOURS, FIGURES, LOOKS, scores
+from tests.app.charts.example_frames import ACROSS, FIGURES, LOOKS, STYLES, scores
 
 
 @pytest.mark.parametrize("name", FIGURES)
@@ -37,10 +37,10 @@ def test_axes_of_numbers_stay_axes_of_numbers(name):
 def test_long_names_leave_room_for_what_is_drawn():
     long = [f"{k} {'x' * 300}" for k in range(3)]
     frame = scores(groups=1, classes=3).assign(class_name=long)
-    figure = charts.class_bars(frame, COLOURS)
+    figure = charts.class_bars(frame, STYLES)
     assert list(figure.layout.xaxis.tickvals) == long
     assert [len(text) for text in figure.layout.xaxis.ticktext] == [30] * 3
     assert list(figure.data[0].hovertext) == long
-    assert charts.class_bars(scores(), COLOURS).layout.xaxis.tickvals is None
+    assert charts.class_bars(scores(), STYLES).layout.xaxis.tickvals is None
     matrix = charts.confusion(np.eye(3, dtype=int), long, None)
     assert all(len(text) <= 30 for text in matrix.layout.xaxis.ticktext)

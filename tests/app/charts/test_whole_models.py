@@ -4,11 +4,11 @@ import numpy as np
 import pandas as pd
 
 from app import charts
-from tests.app.charts.example_frames import COLOURS, models
+from tests.app.charts.example_frames import STYLES, models
 
 
 def test_scatter_names_each_group_once_and_each_kind_of_weights_by_its_symbol():
-    figure = charts.mean_against_worst(models(), COLOURS)
+    figure = charts.mean_against_worst(models(), STYLES)
     assert [trace.name for trace in figure.data if trace.showlegend] == ["run a", "run b"]
     assert len({trace.marker.symbol for trace in figure.data}) == 3
     assert len({trace.marker.color for trace in figure.data}) == 2

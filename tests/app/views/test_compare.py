@@ -130,7 +130,33 @@ def test_a_claim_in_pairs_rests_on_how_often_these_models_disagree(example_home)
 
 def test_seeds_are_compared_as_methods_and_one_run_against_seeds_not_at_all(example_home):
     text = words(open_page("compare", runs=chosen_runs("trades", "trades-cfa")))
-    assert re.search(r"TRADES \+ CFA \(2 seeds\)\s+against TRADES: nothing can be said; it takes", text)
+    assert "TRADES + CFA (2 seeds) against TRADES: Nothing is said: 2 seeds against 1 seed." in text
+
+
+def strips(app):
+    """Return the verdict's tables."""
+    bodies = [item.proto.body for item in app.get("html")]
+    return [body for body in bodies if body.startswith('<div class="cfa-verdict"')]
+
+
+def test_one_network_of_each_is_never_called_a_verdict_about_methods(example_home):
+    app = open_page("compare", runs=chosen_runs("trades", "pgd-at"))
+    (strip,) = strips(app)
+    assert "These two networks, not these two methods" in strip
+    assert "over seeds" not in strip
+    assert "gain" not in words(app).split("Change per class")[0]
+
+
+@pytest.mark.parametrize("merge", [True, False])
+def test_the_verdict_is_over_seeds_whatever_the_charts_show(example_home, merge):
+    runs = chosen_runs("fat", "trades-cfa")  # two seeds of each
+    app = open_page("compare", runs=runs, merge_seeds=str(merge).lower())
+    assert ["Methods, over seeds" in strip for strip in strips(app)] == [True]
+
+
+def test_what_differs_besides_the_method_is_said(example_home):
+    text = words(open_page("compare", runs=[*chosen_runs("trades", "pgd-at")]))
+    assert "Differs besides the method:" not in text  # those of the example were trained alike
 
 
 def test_equal_runs_are_said_to_be_equal(example_home):

@@ -1,0 +1,81 @@
+"""What a comparison carries, and whether it may be made at all."""
+
+from collections.abc import Sequence
+
+from app.engine.evaluated import results
+from app.engine.snapshots import Run
+from app.process.rights import looks
+from app.tables import Condition
+from cfa.methods import known_method
+from cfa.tables import comparability, verdict_words, verdicts
+from cfa.tables.comparability import Unlike as Unlike
+from cfa.tables.seeds import distinct_seeds
+from cfa.tables.verdicts import Change as Change
+from cfa.tables.verdicts import PairVerdict as PairVerdict
+
+
+@looks
+def verdict(
+    compared: Sequence[Run],
+    run: Sequence[Run],
+    baseline: Sequence[Run],
+    measured: Condition,
+    weights: tuple[str, str],
+) -> PairVerdict | None:
+    """Compare two methods over their seeds, or two networks.
+
+    Args:
+        compared: All runs that are on the page: what their evaluations are called depends on the others.
+        run: One run, or the seeds of one experiment.
+        baseline: What it is compared with, likewise.
+        measured: What both were measured with.
+        weights: The kinds of weights, of run and baseline.
+
+    Returns:
+        ``None`` where nothing can be said: one run against several seeds, other images, or not measured so.
+    """
+    found = results(compared)
+    if len(run) == len(baseline) == 1:
+        pair = [
+            next((one for one in found.measured if one.row == (side[0].id, *_row(measured, kind))), None)
+            for side, kind in zip((run, baseline), weights, strict=True)
+        ]
+        return verdicts.verdict_of_runs(pair[0], pair[1]) if pair[0] and pair[1] else None
+    experiments = {one.id: "run" for one in run} | {one.id: "baseline" for one in baseline}
+    summary = measured.of(found.summary)
+    kept = distinct_seeds(summary[summary["run_id"].isin(experiments)], experiments)
+    rows = kept.of(measured.of(found.per_class))
+    sides = [rows[rows["run_id"].isin([one.id for one in side])] for side in (run, baseline)]
+    return verdicts.verdict_over_seeds(sides[0], sides[1], weights)
+
+
+def _row(measured: Condition, weights: str) -> tuple[object, ...]:
+    """Name the row of a run in `cfa.runs.choice`, but for the run's id."""
+    where = (measured.dataset, weights, measured.checkpoint, "test")
+    return (*where, measured.attack, measured.norm, measured.eps)
+
+
+@looks
+def refusal(run: Sequence[Run], baseline: Sequence[Run]) -> str:
+    """Say why two sides are not compared at all; empty where they are."""
+    return comparability.refusal([one.protocol for one in run], [one.protocol for one in baseline])
+
+
+@looks
+def unlike(run: Sequence[Run], baseline: Sequence[Run]) -> list[Unlike]:
+    """List what differs between two sides besides the method."""
+    return comparability.unlike([one.protocol for one in run], [one.protocol for one in baseline])
+
+
+@looks
+def compared_with(method: str) -> str:
+    """Return the plain method that a method declares; its own name where it is one, or not known here."""
+    found = known_method(method)
+    return method if found is None else found.compared_with
+
+
+first_line = looks(verdict_words.first_line)
+figures = looks(verdict_words.figures)
+power = looks(verdict_words.power)
+basis = looks(verdict_words.basis)
+change = looks(verdict_words.change)

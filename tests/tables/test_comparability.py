@@ -1,0 +1,76 @@
+"""What keeps two runs from being compared, what is said beside a verdict, and what is the method itself."""
+
+import dataclasses
+
+import pytest
+
+from cfa.methods import configure
+from cfa.runs.folder import Manifest
+from cfa.tables.comparability import protocol_of, refusal, unlike
+
+MANIFEST = Manifest("", "code 1", {}, "cpu", 1, "data", ("a", "b"), (9, 9), (1, 1), {})
+
+
+def made(method="trades", manifest=MANIFEST, model="small-cnn", init=None, **settings):
+    overrides = {name.replace("__", "."): value for name, value in settings.items()}
+    config = configure(method, "fashion-mnist-mini", model=model, init=init, overrides=overrides)
+    return protocol_of(config, manifest)
+
+
+@pytest.mark.parametrize(
+    ("what", "changed"),
+    [
+        ("network", {"model": "resnet18"}),
+        ("augmentation", {"data__augment": True}),
+        ("batch size", {"train__batch_size": 64}),
+        ("batch size", {"train__batch_parts": 2}),
+        ("validation images", {"data__split_seed": 5}),
+        ("validation images", {"data__val_fraction": 0.3}),
+        ("class imbalance", {"data__imbalance_ratio": 10}),
+        ("training budget", {"train__epochs": 2}),
+        ("training budget", {"attack__steps": 3}),
+        ("initial weights", {"init": "r1234"}),
+        ("learning rate", {"optimizer__lr": 0.03}),
+        ("weight decay", {"optimizer__weight_decay": 0.01}),
+        ("momentum", {"optimizer__nesterov": True}),
+        ("training arithmetic", {"train__precision": "bf16"}),
+        ("code", {"manifest": dataclasses.replace(MANIFEST, code_version="code 2")}),
+    ],
+)
+def test_what_may_make_the_difference_is_said_with_both_values(what, changed):
+    one, other = made(), made(**changed)
+    found = [unlike_ for unlike_ in unlike([other], [one]) if unlike_.what == what]
+    assert len(found) == 1
+    assert found[0].run != found[0].baseline
+    assert not refusal([other], [one])
+    assert one != other  # such runs are never chosen together
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"method": "trades-cfa"},
+        {"method": "pgd-at"},
+        {"attack__eps": 4 / 255},
+        {"attack__start": "none"},
+        {"averaging__threshold": 0.3},
+        {"method__beta": 3},
+    ],
+)
+def test_the_method_itself_is_not_said(changed):
+    assert unlike([made(**changed)], [made()]) == []
+
+
+@pytest.mark.parametrize("ours", ["val", "test"])
+def test_a_checkpoint_chosen_on_test_images_is_not_compared_with_one_that_was_not(ours):
+    theirs = "test" if ours == "val" else "val"
+    sides = [[made(train__select_on=split)] for split in (ours, theirs)]
+    assert refusal(*sides).startswith("Not comparable: its checkpoint was chosen on ")
+    assert not refusal(sides[0], sides[0])
+    assert not refusal(sides[1], sides[1])
+
+
+def test_seeds_that_were_not_trained_alike_are_said_too():
+    seeds = [made(), made(manifest=dataclasses.replace(MANIFEST, code_version="code 2"))]
+    (found,) = unlike(seeds, [made()])
+    assert (found.what, found.run, found.baseline) == ("code", "code 1 and code 2", "code 1")
