@@ -16,11 +16,13 @@ class RunCurve:
     Attributes:
         key: Equal for runs that are one curve.
         series: What the legend calls it.
+        method: Its run's.
         values: By epoch.
     """
 
     key: str
     series: str
+    method: str
     values: pd.Series
 
 

@@ -14,12 +14,12 @@ CLASS_COLOURS = (
 # A hue for every family of methods, in the catalogue's order, in three shades for its members; 3:1 on both
 # themes' ground, the hues told apart as the classes' colours are.
 FAMILY_COLOURS = (
-    ("#1F6FE5", "#5B8FE8", "#0F4FB0"),
-    ("#C1580C", "#D07E3F", "#94450B"),
-    ("#1E8A5A", "#4C9E78", "#126B43"),
-    ("#B5338A", "#C56BA6", "#8C2569"),
-    ("#7A6A00", "#978A2E", "#5E5200"),
-    ("#6E5BB0", "#8E7FC0", "#55449A"),
+    ("#3388FF", "#2266CC", "#4A92DC"),
+    ("#FF5500", "#CC4400", "#EE6633"),
+    ("#6633FF", "#8866FF", "#9977FF"),
+    ("#AA4422", "#C06040", "#CC7050"),
+    ("#CC7788", "#B05A70", "#A04A62"),
+    ("#885588", "#A070A0", "#AE7EAE"),
 )
 RANK_COLOURS = ("#D9730D", "#8F8F9C", "#2C6FDB")  # worst … best, where there are too many classes for names
 WEIGHTS_COLOURS = {"online": "#8787B4", "ema": "#C3875A", "fawa": "#005AD2", "file": "#784BA5"}

@@ -8,9 +8,9 @@ import pandas as pd
 import streamlit as st
 
 from app import charts, curve_frames, elements, fields, texts, wording
-from app.charts.palette import LineStyle, group_colours
+from app.charts.palette import LineStyle
 from app.curve_frames import MEAN, WORST, RunCurve
-from app.engine import calibration, evaluated, histories, snapshots
+from app.engine import calibration, evaluated, histories, snapshots, training_settings
 
 MOST_CLASSES = 1000  # that are offered by name
 OWN = "own"
@@ -150,8 +150,8 @@ def _one(run: snapshots.Run, values: pd.Series, choice: _Choice, weights: str) -
     own = evaluated.reported_title(run.member) if choice.weights == OWN else run.title
     kind = f" · {charts.WEIGHTS_TITLES[weights]}" if weights and choice.weights != OWN else ""
     if choice.together:
-        return RunCurve(run.experiment, f"{own}{kind}", values)
-    return RunCurve(run.id, f"{run.name}{kind}", values)
+        return RunCurve(run.experiment, f"{own}{kind}", run.method, values)
+    return RunCurve(run.id, f"{run.name}{kind}", run.method, values)
 
 
 def _card(
@@ -164,7 +164,7 @@ def _card(
     empty: str = "",
 ) -> elements.Card:
     lines = curve_frames.as_curves(found, choice.smoothing)
-    styles = _styles(list(dict.fromkeys(lines["key"])))
+    styles = _styles(found)
     figure = None
     if not lines.empty:
         figure = charts.curves(_told_apart(lines), unit, styles, logarithmic=choice.logarithmic)
@@ -180,10 +180,8 @@ def _told_apart(lines: pd.DataFrame) -> pd.DataFrame:
     return lines.assign(series=lines["key"].map(apart))
 
 
-def _styles(keys: Sequence[str]) -> Mapping[str, LineStyle]:
-    """Give every curve a colour; behind the tenth they repeat, dashed."""
-    colours = group_colours(keys)
-    return {
-        key: LineStyle(colours[key], "solid" if place < len(charts.CLASS_COLOURS) else "dash")
-        for place, key in enumerate(keys)
-    }
+def _styles(found: Sequence[RunCurve]) -> Mapping[str, LineStyle]:
+    """Give every curve its family's hue; plain methods are dashed."""
+    methods = {one.key: one.method for one in found}
+    styles = charts.series_styles(list(methods.items()), training_settings.family_of)
+    return {key: LineStyle(style.colour, style.dash) for key, style in styles.items()}

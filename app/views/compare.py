@@ -2,9 +2,15 @@
 
 import streamlit as st
 
-from app import charts, elements, tables, texts, wording
-from app.engine import calibration, histories
-from app.sections import certainty, comparison_choice, comparison_documents, comparison_numbers, verdict
+from app import charts, elements, tables
+from app.sections import (
+    certainty,
+    comparison_choice,
+    comparison_documents,
+    comparison_numbers,
+    curves,
+    verdict,
+)
 
 MOST_CLASSES = 20
 
@@ -53,33 +59,6 @@ def class_section(comparison: comparison_choice.Compared) -> None:
     )
 
 
-def eps_section(comparison: comparison_choice.Compared) -> None:
-    st.subheader("Calibrated eps over epochs")
-    knobs = {run.id: histories.knobs(run) for run in comparison.runs}
-    calibrated = [run for run in comparison.runs if calibration.varies(knobs[run.id], "eps")]
-    drawn = [(run, knobs[run.id]) for run in calibrated]
-    others = [run for run in comparison.runs if run not in calibrated]
-    if others:
-        each = [f"{run.title} ({wording.eps_255(run.folder.config.attack.eps)})" for run in others]
-        kept = ", ".join(dict.fromkeys(each))  # seeds of one method are said once
-        st.caption(f"One eps for all classes: {texts.plain(kept)}.")
-    if not drawn:
-        st.caption("None of these runs has an eps per class to show.")
-        return
-    common = charts.eps_range([frame for _, frame in drawn])
-    elements.show_cards(
-        [
-            elements.Card(
-                f"{run.title} · {run.name}",
-                f"compare_eps_{run.id}",
-                charts.class_lines(frame, "eps", charts.EPS, y_range=common),
-                "The eps that each class was trained with, epoch by epoch; the same scale for all runs.",
-            )
-            for run, frame in drawn
-        ]
-    )
-
-
 def settings_section(comparison: comparison_choice.Compared) -> None:
     st.subheader("What differs in their settings")
     table = tables.setting_differences({run.name: run.folder.config.flat() for run in comparison.runs})
@@ -109,6 +88,7 @@ if comparison is not None:
     certainty.claims_section(comparison)
     comparison_numbers.fairness_section(comparison)
     averaging_section(comparison)
-    eps_section(comparison)
+    st.subheader("Over the epochs of training")
+    curves.curves_section(comparison.runs)
     settings_section(comparison)
     comparison_documents.reports_section(comparison)

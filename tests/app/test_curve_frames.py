@@ -34,9 +34,9 @@ def series(*values: float, first: int = 1) -> pd.Series:
 def test_seeds_are_their_mean_and_one_standard_deviation_on_the_epochs_that_all_have():
     found = curve_frames.as_curves(
         [
-            RunCurve("a", "TRADES", series(0.2, 0.4, 0.6)),
-            RunCurve("a", "TRADES", series(0.4, 0.8)),
-            RunCurve("b", "PGD-AT", series(0.1)),
+            RunCurve("a", "TRADES", "trades", series(0.2, 0.4, 0.6)),
+            RunCurve("a", "TRADES", "trades", series(0.4, 0.8)),
+            RunCurve("b", "PGD-AT", "pgd-at", series(0.1)),
         ]
     )
     of_a, of_b = (found[found["key"] == key] for key in "ab")
@@ -50,7 +50,7 @@ def test_seeds_are_their_mean_and_one_standard_deviation_on_the_epochs_that_all_
 
 
 def test_runs_without_a_value_are_no_curve():
-    assert curve_frames.as_curves([RunCurve("a", "x", series())]).empty
+    assert curve_frames.as_curves([RunCurve("a", "x", "trades", series())]).empty
     assert curve_frames.as_curves([]).empty
 
 
@@ -59,7 +59,7 @@ def test_smoothing_weighs_the_past_as_tensorboard_does():
     for count, value in enumerate(values, start=1):  # the debiased moving average of its charts
         last = last * weight + (1 - weight) * value
         expected.append(last / (1 - weight**count))
-    found = curve_frames.as_curves([RunCurve("a", "x", series(*values))], weight)
+    found = curve_frames.as_curves([RunCurve("a", "x", "trades", series(*values))], weight)
     np.testing.assert_allclose(found["value"], expected)
     np.testing.assert_allclose(found["measured"], values)
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from app import charts
+from app.charts.palette import DOWN, FAMILY_COLOURS, UP
 
 # Machado, Oliveira and Fernandes 2009, severity 1, on linear RGB.
 VISION = {
@@ -43,9 +44,33 @@ def test_class_colours_are_told_apart(vision):
     assert min(np.linalg.norm(a - b) for a, b in itertools.combinations(seen, 2)) >= 20
 
 
+@pytest.mark.parametrize("vision", VISION)
+def test_families_of_methods_are_told_apart_by_hue_and_their_members_by_lightness(vision):
+    def seen(colours):
+        return [lab(VISION[vision] @ linear(colour)) for colour in colours]
+
+    hues = seen(shades[0] for shades in FAMILY_COLOURS)
+    assert min(np.linalg.norm(a - b) for a, b in itertools.combinations(hues, 2)) >= 20
+    for shades in FAMILY_COLOURS:
+        assert min(np.linalg.norm(a - b) for a, b in itertools.combinations(seen(shades), 2)) >= 4
+    assert np.linalg.norm(np.subtract(*seen((UP, DOWN)))) >= 50
+
+
+def test_a_family_has_one_hue_and_its_plain_method_is_outlined_and_dashed():
+    families = {"pgd-at": (0, True), "trades": (1, True), "trades-cfa": (1, False), "wat": (1, False)}
+    styles = charts.series_styles([(name, name) for name in families], families.__getitem__)
+    assert styles["trades"].colour == styles["trades-cfa"].colour == FAMILY_COLOURS[1][0]
+    assert styles["wat"].colour == FAMILY_COLOURS[1][1]
+    assert styles["pgd-at"].colour == FAMILY_COLOURS[0][0]
+    assert (styles["trades"].dash, styles["trades-cfa"].dash) == ("dash", "solid")
+    assert styles["trades"].symbol("square") == "square-open"
+    assert styles["trades"].bar["color"] != styles["trades-cfa"].bar["color"]
+
+
 @pytest.mark.parametrize("background", ["#ffffff", "#0e1117"])
 def test_colours_stand_out_from_both_themes(background):
-    drawn = (*charts.CLASS_COLOURS, *charts.POINT_COLOURS)
+    families = [colour for shades in FAMILY_COLOURS for colour in shades]
+    drawn = (*charts.CLASS_COLOURS, *charts.POINT_COLOURS, *families, UP, DOWN)
     luminance = [float(TO_XYZ[1] @ linear(colour)) for colour in (*drawn, background)]
     *colours, behind = luminance
     contrasts = [(max(c, behind) + 0.05) / (min(c, behind) + 0.05) for c in colours]
