@@ -147,7 +147,8 @@ def _row(one: Judged) -> str:
 
 def _figure(one: verdicts.Change) -> str:
     value, _, interval = verdicts.change(one).partition(" ")
-    return f"{html.escape(value)}<small>{html.escape(interval)}</small>"
+    said = interval if one.interval else "no interval"  # why stands in the sentence
+    return f"{html.escape(value)}<small>{html.escape(said)}</small>"
 
 
 def _cell(found: verdicts.PairVerdict, place: int) -> str:

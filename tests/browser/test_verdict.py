@@ -1,5 +1,6 @@
 """The answer in ten seconds: who pays, read from the top of Compare and made again from its CSV file."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -74,7 +75,8 @@ def test_the_verdict_stands_on_the_first_screen_and_is_what_scipy_makes_of_the_f
     for text, figure in zip(seen["figures"], (np.mean, np.min), strict=True):
         sides = per_seed(table)
         value = figure(sides[0], axis=1).mean() - figure(sides[1], axis=1).mean()
-        assert float(text.partition("[")[0].replace("−", "-")) == pytest.approx(100 * value, abs=0.051)
+        number = re.match(r"[+−][\d.]+", text)[0]
+        assert float(number.replace("−", "-")) == pytest.approx(100 * value, abs=0.051)
 
 
 def per_seed(table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:

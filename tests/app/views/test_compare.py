@@ -13,6 +13,7 @@ from cfa.runs.folder import now
 from cfa.runs.store import Store
 from cfa.tables.comparison import compare
 from tests.app.pages import assert_sound, open_page, words
+from tests.support.resumed import evaluate, make_run
 
 
 def chosen_runs(*methods):
@@ -148,10 +149,16 @@ def test_one_network_of_each_is_never_called_a_verdict_about_methods(example_hom
 
 
 @pytest.mark.parametrize("merge", [True, False])
-def test_the_verdict_is_over_seeds_whatever_the_charts_show(example_home, merge):
-    runs = chosen_runs("fat", "trades-cfa")  # two seeds of each
-    app = open_page("compare", runs=runs, merge_seeds=str(merge).lower())
+def test_the_verdict_is_over_seeds_whatever_the_charts_show(dashboard, tmp_path, merge):
+    store = Store.open(dashboard(tmp_path / "home"), shipped=None)
+    for seed in range(2):
+        for method in ("trades", "trades-cfa"):
+            run = make_run(store, f"{method}-{seed}", seed=seed, method=method)
+            counts = {"pgd-20": (60 + seed,) * 9 + (20 + 3 * seed,)}
+            evaluate(run, counts, 100, epoch=3, created="2026-01-01T00:00:00+00:00")
+    app = open_page("compare", seeds_as_one=str(merge).lower())
     assert ["Methods, over seeds" in strip for strip in strips(app)] == [True]
+    assert sorted(app.dataframe[0].value["seeds"]) == ([2, 2] if merge else [1] * 4)
 
 
 def test_what_differs_besides_the_method_is_said(example_home):
