@@ -22,7 +22,7 @@ def claims_section(comparison: comparison_choice.Compared) -> None:
     claim(comparison)
 
 
-def said(comparison: comparison_choice.Compared, pair: comparison_choice.Pair) -> str:
+def said(comparison: comparison_choice.Compared, pair: comparison_choice.MethodPair) -> str:
     """Put the statements about one pair into a list in Markdown; empty where there is none to make."""
     statements = evaluated.statements(
         comparison.runs_of(pair.baseline), comparison.runs_of(pair.group), comparison.condition

@@ -15,7 +15,7 @@ KINDS = {"own": "Each method's own", "online": "Online", "ema": "EMA", "fawa": "
 
 
 @dataclass(frozen=True)
-class Pair:
+class MethodPair:
     """A method, or a run, and what it is compared with."""
 
     group: tables.Group
@@ -41,8 +41,8 @@ class Compared:
 
     runs: list[snapshots.Run]
     groups: list[tables.Group]
-    pairs: list[Pair]
-    methods: list[Pair]
+    pairs: list[MethodPair]
+    methods: list[MethodPair]
     condition: tables.Condition
     weights: str
     scores: pd.DataFrame
@@ -205,7 +205,7 @@ def choose_weights(per_class: pd.DataFrame, place: st.delta_generator.DeltaGener
 
 def pairs_of(
     groups: Sequence[tables.Group], against: tables.Group | None, runs: Sequence[snapshots.Run]
-) -> list[Pair]:
+) -> list[MethodPair]:
     """Say which groups are compared with which.
 
     Args:
@@ -214,13 +214,13 @@ def pairs_of(
         runs: Those that the groups are made of.
     """
     if against is not None:
-        return [Pair(group, against) for group in groups if group.key != against.key]
+        return [MethodPair(group, against) for group in groups if group.key != against.key]
     found = []
     for group in groups:
         plain = verdicts.compared_with(group.method)
         others = [other for other in groups if other.method == plain and group.method != plain]
         if others:
-            found.append(Pair(group, min(others, key=lambda other: _distance(group, other, runs))))
+            found.append(MethodPair(group, min(others, key=lambda other: _distance(group, other, runs))))
     return found
 
 
@@ -278,9 +278,9 @@ def own_weights(group: tables.Group) -> str:
     return evaluated.own_weights(run) if run else "online"
 
 
-def by_baseline(pairs: Sequence[Pair]) -> Mapping[str, list[Pair]]:
+def by_baseline(pairs: Sequence[MethodPair]) -> Mapping[str, list[MethodPair]]:
     """Sort pairs by what they are compared with."""
-    found: dict[str, list[Pair]] = {}
+    found: dict[str, list[MethodPair]] = {}
     for pair in pairs:
         found.setdefault(pair.baseline.key, []).append(pair)
     return found

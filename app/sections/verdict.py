@@ -25,7 +25,7 @@ class Judged:
         besides: What differs besides the method, in words.
     """
 
-    pair: comparison_choice.Pair
+    pair: comparison_choice.MethodPair
     verdict: verdicts.PairVerdict | None
     why_not: str
     besides: str
@@ -42,7 +42,7 @@ def judged(comparison: comparison_choice.Compared) -> list[Judged]:
     return sorted(found, key=lambda one: one.verdict is not None and not one.verdict.of_methods)
 
 
-def _judge(comparison: comparison_choice.Compared, pair: comparison_choice.Pair) -> Judged:
+def _judge(comparison: comparison_choice.Compared, pair: comparison_choice.MethodPair) -> Judged:
     run, baseline = comparison.runs_of(pair.group), comparison.runs_of(pair.baseline)
     weights = (comparison.weights_of(pair.group), comparison.weights_of(pair.baseline))
     besides = [f"{one.what}: {one.run} against {one.baseline}" for one in verdicts.unlike(run, baseline)]
