@@ -122,8 +122,8 @@ def class_ranks(frame: pd.DataFrame) -> go.Figure:
     ranks = frame.groupby("epoch")["accuracy"].rank(ascending=False, method="min")
     unit = Unit("rank", ticks="d", hover=".0f")
     figure = class_lines(frame.assign(rank=ranks), "rank", unit, from_zero=False, ranked_by="accuracy")
-    few = frame["class_index"].nunique() <= 12
-    figure.update_yaxes(autorange="reversed", dtick=1 if few else None)
+    classes = frame["class_index"].nunique()
+    figure.update_yaxes(range=[classes + 0.5, 0.5], dtick=1 if classes <= 12 else None)
     return figure
 
 

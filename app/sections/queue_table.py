@@ -33,11 +33,16 @@ def show_queue(drawn: tuple[tuple[str, str], ...]) -> None:
     elements.show_notices()
     offer_undo()
     st.subheader("Queue")
-    tell_ends((job.id, texts.readable(job.title), job.state) for job in snapshots.jobs())
     jobs = [job for job in snapshots.jobs() if job.state not in ("done", "cancelled")]
     if not jobs:
         st.caption("Nothing is queued or running. Start a training on Train, or the demo on Home.")
-        return
+    else:
+        show_jobs(jobs)
+    tell_ends((job.id, texts.readable(job.title), job.state) for job in snapshots.jobs())
+
+
+def show_jobs(jobs: list[snapshots.Job]) -> None:
+    """Show jobs that have not ended, and what can be done to those that are ticked."""
     jobs.sort(key=lambda job: (STATE_ORDER.index(job.state), job.position))
     st.caption(summary(jobs))
     progress = snapshots.progress()
@@ -91,13 +96,13 @@ def row_of(job: snapshots.Job, progress: snapshots.JobProgress | None) -> dict[s
 
 
 COLUMNS = {
-    "job": st.column_config.TextColumn("Job", pinned=True, width="medium"),
+    "job": st.column_config.TextColumn("Job", width="medium"),
     "state": st.column_config.TextColumn("State", width="small"),
     "done": st.column_config.ProgressColumn(
         "Done", min_value=0, max_value=100, format="%.0f %%", width="small"
     ),
-    "at": st.column_config.TextColumn("What it is at", width="large"),
     "left": st.column_config.TextColumn("Left", width="small"),
+    "at": st.column_config.TextColumn("What it is at", width="large"),
     "device": st.column_config.TextColumn("Device", width="small"),
     "id": st.column_config.TextColumn("Id", width="small"),
     "ended": st.column_config.TextColumn("Ended", width="small"),

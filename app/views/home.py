@@ -118,11 +118,11 @@ def shipped_results() -> None:
             hide_index=True,
             height="content",
             column_config={
-                "series": st.column_config.TextColumn("Method"),
+                "series": st.column_config.TextColumn("Method", width="medium"),
                 "mean": elements.percent_column("Mean"),
                 "worst": elements.percent_column("Worst class"),
                 "worst_class": "Which",
-                "images": "Images",
+                "images": st.column_config.NumberColumn("Images", format="localized"),
             },
         )
     st.page_link(

@@ -62,9 +62,14 @@ COUNT_REMOVED = """() => {
   })).observe(document.body, {childList: true, subtree: true})
 }"""
 
-# The lines of the queue's table, in the order of the screen.
-QUEUE = """() => [...document.querySelectorAll('.st-key-queue_jobs tbody tr')]
-  .map(row => [...row.querySelectorAll('[role="gridcell"]')].map(cell => cell.textContent.trim()))"""
+# The lines of the queue's table, in the order of the screen; nothing while it is being drawn.
+QUEUE = """() => {
+  const rows = [...document.querySelectorAll('.st-key-queue_jobs tbody tr')]
+  const isEmpty = document.body.innerText.includes('Nothing is queued or running')
+  return rows.length || isEmpty
+    ? rows.map(row => [...row.querySelectorAll('[role="gridcell"]')].map(cell => cell.textContent.trim()))
+    : null
+}"""
 TICKED = """() => [...document.querySelectorAll('.st-key-queue_jobs tbody tr')]
   .map(row => row.getAttribute('aria-selected') === 'true')"""
 
@@ -211,8 +216,10 @@ class Tab:
 
     def queue(self) -> list[list[str]]:
         """Return the lines of the queue's table, as a screen reader has them."""
-        rows: list[list[str]] = self.page.evaluate(QUEUE)
-        return rows
+        found: list[list[list[str]]] = wait_for(
+            lambda: [rows for rows in [self.page.evaluate(QUEUE)] if rows is not None], "the queue's table"
+        )
+        return found[0]
 
     def line(self, job: Job) -> list[str]:
         """Return the cells of a job's line in the queue; none where it is not in sight."""

@@ -71,7 +71,7 @@ def test_ranks_count_from_the_best_and_ties_share_theirs(classes):
     frame = history(classes)
     frame.loc[frame["class_index"] == 1, "accuracy"] = frame.loc[frame["class_index"] == 0, "accuracy"].array
     figure = charts.class_ranks(frame)
-    assert figure.layout.yaxis.autorange == "reversed"
+    assert list(figure.layout.yaxis.range) == [classes + 0.5, 0.5]
     for trace in figure.data:
         for epoch, rank in zip(trace.x, trace.y, strict=True):
             of_epoch = frame[frame["epoch"] == epoch].set_index("class_name")["accuracy"]
