@@ -13,6 +13,7 @@ from app.texts import readable
 
 SIDE = 96  # pixels on the screen: three beside each other fit a phone
 SMALL = 52  # in a wall of many
+NARROWEST = 92  # of what stands below them
 GREY = 0.5
 
 
@@ -86,7 +87,7 @@ def _tile(tile: Tile) -> str:
         f'alt="{_text(f"{tile.title}: {what}")}">'
         for image, what in tile.panels
     ]
-    width = SMALL * len(images) + 2 * (len(images) - 1)
+    width = max(NARROWEST, SMALL * len(images) + 2 * (len(images) - 1))
     note = f"<br>{_text(tile.note)}" if tile.note else ""
     return (
         f'<figure style="margin:0;width:{width}px;overflow-wrap:anywhere">'

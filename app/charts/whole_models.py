@@ -80,7 +80,7 @@ def trade_off(board: pd.DataFrame, front: np.ndarray) -> go.Figure:
         front: Which points no other beats in both, boolean.
     """
     told = ("result", "source", "marks", "clean accuracy")
-    unit = Unit("worst class", ticks=".1~%")
+    unit = Unit("worst class", ticks=".2~%")
     figure = new_figure("mean accuracy under attack", unit, height=HEIGHT + 160, told=told)
     clean = board["clean_mean"].astype(float)
     scale = {"cmin": clean.min(), "cmax": clean.max()} if clean.notna().any() else {}
@@ -125,7 +125,7 @@ def trade_off(board: pd.DataFrame, front: np.ndarray) -> go.Figure:
                 hovertemplate="<b>%{customdata[0]}</b>: mean %{x:.1%}, worst %{y:.1%}, clean "
                 "%{customdata[3]}<br>%{customdata[1]}<br>%{customdata[2]}<extra>%{fullData.name}</extra>",
             )
-    figure.update_xaxes(tickformat=".1~%", showgrid=True, gridcolor=GRID)
+    figure.update_xaxes(tickformat=".2~%", showgrid=True, gridcolor=GRID)
     figure.update_layout(hovermode="closest")
     return figure
 

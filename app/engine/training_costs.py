@@ -4,9 +4,10 @@ Batches are timed by a process of its own, asked by a thread, so that a page wai
 name of ours (a folder, somebody's code) nothing is timed before a person who may start asks for it.
 """
 
+import os
 import threading
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -39,12 +40,14 @@ class Source:
         timing: What steps take; ``None`` where that could not be measured.
         run: Name of the run whose epochs were measured; empty where batches were timed for this.
         beside: Jobs that ran meanwhile.
+        busy: The machine had more to do than it has cores, whoever asked for it.
         problem: Why nothing was measured.
     """
 
     timing: Timing | None
     run: str = ""
     beside: int = 0
+    busy: bool = False
     problem: str = ""
 
 
@@ -132,7 +135,7 @@ def time_batches(configs: Sequence[RunConfig], device: str | None) -> None:
             for config in configs
         }
     running = sum(job.state == "running" for job in jobs())
-    wanted = _Wanted(_device(device), typed, asked, running)
+    wanted = _Wanted(_device(device), typed, asked, running, _is_busy())
     _clock(str(default_home())).set(wanted)
 
 
@@ -206,6 +209,7 @@ class _Wanted:
     typed: tuple[str, ...]
     asked: dict[str, timing.Question]
     running: int
+    busy: bool
 
 
 @dataclass
@@ -234,7 +238,9 @@ class _Clock:
                 asked=tuple(wanted.asked.values()),
             )
             for key, answer in zip(wanted.asked, timing.ask(questions), strict=True):
-                self.found[key] = Source(answer.timing, beside=wanted.running, problem=answer.problem)
+                self.found[key] = Source(
+                    answer.timing, beside=wanted.running, busy=wanted.busy, problem=answer.problem
+                )
                 if self.wanted is not None:
                     break  # the form says something else by now
             for key in list(self.found)[:-MOST_KEPT]:
@@ -245,7 +251,7 @@ class _Clock:
             wanted, self.wanted = self.wanted, None
             if wanted is not None:  # asked again by several who look, while it was timed
                 asked = {key: one for key, one in wanted.asked.items() if self._is_new(key, wanted.running)}
-                wanted = _Wanted(wanted.device, wanted.typed, asked, wanted.running) if asked else None
+                wanted = replace(wanted, asked=asked) if asked else None
             self.busy = wanted is not None
             return wanted
 
@@ -257,6 +263,11 @@ class _Clock:
 @st.cache_resource(show_spinner=False)
 def _clock(home: str) -> _Clock:
     return _Clock()
+
+
+def _is_busy() -> bool:
+    """Tell whether more processes want to run than there are cores."""
+    return os.getloadavg()[0] > (os.cpu_count() or 1)
 
 
 def _device(device: str | None) -> str:

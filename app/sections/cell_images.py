@@ -31,8 +31,8 @@ def show_cell(
     everything = attacked_images.pictures_of(found.index, column, rows)
     closed = image_outcomes.closed_parts(found)
     sure = image_wall.confidences(found, everything) if view == "wall" and not closed else None
-    if sure is not None:
-        everything = image_wall.surest_first(everything, sure)
+    if view == "wall":
+        everything = image_wall.surest_first(everything, sure or {})
     per_page = PER_PAGE[view]
     key = f"classes_page_{found.evaluation.id}_{column.name}_{cell[0]}_{cell[1]}_{view}"
     pages = -(-len(rows) // per_page)

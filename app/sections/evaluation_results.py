@@ -139,6 +139,7 @@ def show_scores(attacked: pd.DataFrame, clean: pd.DataFrame, parts: tuple[str, .
         percent[columns],
         hide_index=True,
         placeholder="–",
+        height="content" if len(table) <= 40 else "auto",
         key="evaluate_table",
         column_config={
             "series": st.column_config.TextColumn("Model", pinned=True),

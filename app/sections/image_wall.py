@@ -20,7 +20,7 @@ def confidences(
     """Ask the model how sure it is of each image as the attack left it; ``None`` where it cannot be asked."""
     if not found.weights_kept or not (image_outcomes.answers_at_once() or _wanted()):
         return None
-    asked = everything[:MOST_ASKED]
+    asked = sorted(everything, key=lambda picture: picture.adversarial is None)[:MOST_ASKED]
     try:
         images = image_outcomes.test_images(found, [picture.image for picture in asked])
         for place, picture in enumerate(asked):
@@ -46,8 +46,12 @@ def _wanted() -> bool:
 
 
 def surest_first(everything: Sequence[attacked_images.Picture], sure: Sure) -> list[attacked_images.Picture]:
-    """Sort images by confidence; those about which nobody was asked come last, in their order."""
-    return sorted(everything, key=lambda picture: -sure.get(picture.image, (0, -1.0))[1])
+    """Sort images by confidence, those whose adversarial image is there first: it is what the attack left."""
+
+    def place(picture: attacked_images.Picture) -> tuple[bool, float]:
+        return picture.adversarial is None, -sure.get(picture.image, (0, -1.0))[1]
+
+    return sorted(everything, key=place)
 
 
 def show_wall(

@@ -102,6 +102,7 @@ def show_areas(areas: pd.DataFrame, norm: str) -> None:
         percent,
         hide_index=True,
         key="sweep_areas",
+        width="content",
         column_config={
             "class_name": st.column_config.TextColumn("Class", pinned=True),
             **{series: elements.percent_column(str(series)) for series in wide.columns},

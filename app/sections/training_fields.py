@@ -74,8 +74,8 @@ def _fields(
         for column, name in zip(st.columns(3), names[start : start + 3], strict=False):
             with column:
                 typed[name] = _field(name, presets[name], drafts.choices(name, methods), meanings[name])
-                told.place(name)
                 st.caption(f":small[{texts.plain(name)}]")
+                told.place(name)
     return typed
 
 

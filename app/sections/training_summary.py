@@ -21,7 +21,6 @@ def show_summary(
     draft: drafts.Draft | None, configs: list[training_settings.RunConfig], runs: NewRuns, told: Told
 ) -> bool:
     """Say what the form comes to; tell whether it is to be started."""
-    st.subheader("Start")
     if told.problems or draft is None or not configs:
         named = ", ".join(setting_title(name) for name in told.problems)
         st.markdown(f"**To be mended: {texts.plain(named or 'what is said beside')}.**")
@@ -31,15 +30,6 @@ def show_summary(
     epochs = sum(config.train.epochs for config in configs)
     st.markdown(f"**{number}**, {epochs:,} {'epoch' if epochs == 1 else 'epochs'} in all")
     show_cost(configs, runs.device)
-    if runs.then:
-        st.caption(f"Then {texts.plain(training_jobs.PLANS[runs.then].title)}; its time is not counted here.")
-    for said in dict.fromkeys(text for config in configs for text in training_jobs.never_happens(config)):
-        st.warning(said, icon=":material/warning:")
-    if len(configs) > MANY_RUNS:
-        st.warning(
-            f"These settings make {number}. Fewer values or seeds make fewer.", icon=":material/warning:"
-        )
-    show_changes(draft)
     code = {name for config in configs for name in training_settings.code_of(config)}
     brought = [name for name in st.session_state.get("train_code", ()) if name in code]
     ready = elements.word_for(brought, "train_word")
@@ -52,8 +42,23 @@ def show_summary(
         width="stretch",
     )
     offer_estimate(configs, runs.device, disabled=not ready)
-    show_commands(draft, runs)
+    show_details(draft, configs, runs)
     return started
+
+
+def show_details(draft: drafts.Draft, configs: list[training_settings.RunConfig], runs: NewRuns) -> None:
+    """Say what follows, what never happens, what differs from the preset, and the command for it."""
+    if runs.then:
+        st.caption(f"Then {texts.plain(training_jobs.PLANS[runs.then].title)}; its time is not counted here.")
+    for said in dict.fromkeys(text for config in configs for text in training_jobs.never_happens(config)):
+        st.warning(said, icon=":material/warning:")
+    if len(configs) > MANY_RUNS:
+        st.warning(
+            f"These settings make {wording.count(len(configs), 'run')}. Fewer values or seeds make fewer.",
+            icon=":material/warning:",
+        )
+    show_changes(draft)
+    show_commands(draft, runs)
 
 
 def show_changes(draft: drafts.Draft) -> None:
@@ -143,7 +148,9 @@ def source_in_words(source: training_costs.Source) -> str:
         return f"As the epochs of {source.run} took" + (f", beside {beside}." if beside else ", alone.")
     if beside:
         return f"From batches timed just now beside {beside}; alone it may be faster."
-    return "From batches timed on this machine while nothing else ran here."
+    if source.busy:
+        return "From batches timed on this machine, which was busy with something else: it may be faster."
+    return "From batches timed on this machine, beside no other job."
 
 
 def end_in_words(seconds: float, device: str | None) -> str:

@@ -115,6 +115,7 @@ def test_the_worst_case_says_which_attack_did_it(tab: Tab, run, table):
     count = int(((table["label"] == COAT) & (worst == SHIRT)).sum())
     tab.visit(f"classes?run={run.name}&evaluation={evaluation_of(run)}&true=Coat&predicted=Shirt")
     tab.sees(f"Coat → Shirt: {count} images")
+    tab.page.get_by_text("One by one", exact=True).click()
     tab.sees(re.compile("broken by"))
     expect(tab.page.get_by_role("img", name=re.compile("adversarial")).first).to_be_visible()
     tab.check()

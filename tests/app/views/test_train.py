@@ -1,5 +1,6 @@
 """Train: the form, its mistakes, and what a training costs and comes to."""
 
+import os
 from collections import Counter
 
 import pytest
@@ -65,6 +66,7 @@ def test_the_cost_is_said_once_batches_were_timed(empty_home, monkeypatch):
             yield timing.Answer(timing=Timing(training=0.001, checked=0.0005, weights_bytes=1_000_000))
 
     monkeypatch.setattr(timing, "ask", timed)
+    monkeypatch.setattr(os, "getloadavg", lambda: (0.1, 0.1, 0.1))
     app = open_page("train")
     assert "is being measured" in words(app)
     assert asked == []  # not before the form stands still
@@ -78,7 +80,7 @@ def test_the_cost_is_said_once_batches_were_timed(empty_home, monkeypatch):
     cost = training_costs.training_cost([config] * 3, None)
     assert 3 * 20 * (9.0 + 1.5) < cost.seconds < 3 * (20 * (9.0 + 1.5) + 60)
     assert "one after the other" in words(app)
-    assert "From batches timed on this machine while nothing else ran here." in words(app)
+    assert "From batches timed on this machine, beside no other job." in words(app)
     assert "Started now it ends about" in words(app)
     assert asked == ["trades-cfa"]
 
