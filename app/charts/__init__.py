@@ -30,6 +30,7 @@ from app.charts.palette import (
 )
 from app.charts.per_class import class_bars, clean_beside_attacked
 from app.charts.run_curves import curves
+from app.charts.trained_grids import runs_across, worst_over_settings
 from app.charts.whole_models import averaging, mean_against_worst, trade_off
 
 __all__ = [
@@ -61,8 +62,10 @@ __all__ = [
     "mean_against_worst",
     "mean_and_worst_over_eps",
     "robust_overfitting",
+    "runs_across",
     "series_styles",
     "smallest_perturbations",
     "speed",
     "trade_off",
+    "worst_over_settings",
 ]

@@ -1,6 +1,7 @@
 """What a run's folder says of it, and what people change there: its label, or that it is there at all."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from app.engine.snapshots import Run, forget_snapshots, jobs
@@ -62,4 +63,14 @@ def delete_runs(chosen: Sequence[Run]) -> None:
                 f"run {run.name!r} has a job in the queue; cancel that job, then delete the run"
             )
         run.folder.delete()
+        forget_snapshots()
+
+
+@acts
+def tag_runs(chosen: Sequence[Run], add: Sequence[str], remove: Sequence[str]) -> None:
+    """Give tags to runs and take others away; names and notes stay."""
+    for run in chosen:
+        label = run.folder.label
+        tags = dict.fromkeys([*(tag for tag in label.tags if tag not in remove), *add])
+        store().relabel(run.folder, replace(label, tags=tuple(tags)))
         forget_snapshots()

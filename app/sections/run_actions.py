@@ -1,8 +1,8 @@
-"""What can be done with runs that are chosen: compare them, take them along, delete them."""
+"""What can be done with runs that are ticked: compare them, tag them, take them along, delete them."""
 
 import streamlit as st
 
-from app import elements, texts, wording
+from app import access, elements, texts, wording
 from app.engine import downloadable, evaluated, run_folders, snapshots
 
 
@@ -14,14 +14,35 @@ def act_on(chosen: list[snapshots.Run]) -> None:
         if len(chosen) > 1:
             st.page_link(
                 "views/compare.py",
-                label=f"Compare {wording.count(len(chosen), 'run')}",
+                label=f"Compare these {len(chosen)}",
                 icon=":material/compare_arrows:",
                 query_params={"runs": [run.id for run in chosen]},
             )
-        downloads(chosen, "chosen")
         own = [run for run in chosen if not run.read_only]
+        if own and access.may_start():
+            tag_them(own)
+        downloads(chosen, "chosen")
         if st.button(f"Delete {wording.count(len(own), 'run')}", icon=":material/delete:", disabled=not own):
             confirm_delete(own)
+
+
+def tag_them(own: list[snapshots.Run]) -> None:
+    """Offer to give tags to runs, and to take them away."""
+    with st.popover("Tags", icon=":material/label:"):
+        known = sorted({tag for run in snapshots.runs() for tag in run.tags})
+        tags = st.multiselect(
+            f"Tags of {wording.count(len(own), 'run')}", known, accept_new_options=True, key="bulk_tags"
+        )
+        with st.container(horizontal=True):
+            for label, add, remove in (("Add", tags, []), ("Take away", [], tags)):
+                st.button(
+                    label,
+                    key=f"bulk_tags_{label}",
+                    disabled=not tags,
+                    on_click=elements.attempt,
+                    args=(run_folders.tag_runs, own, add, remove),
+                    kwargs={"done": f"Tags of {wording.count(len(own), 'run')} changed."},
+                )
 
 
 @st.dialog("Delete for good?")

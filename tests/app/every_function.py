@@ -245,6 +245,7 @@ def _of_runs() -> dict[str, list[Callable[[], object]]]:
     ]
     found["with_pictures_first"] = [lambda: image_outcomes.with_pictures_first(every)]
     found["relabel"] = [lambda: run_folders.relabel(own, "other", ["tag"], "note")]
+    found["tag_runs"] = [lambda: run_folders.tag_runs([own], ["tag"], ["other"])]
     found["delete_runs"] = [lambda: run_folders.delete_runs([foreign[0]])]
     found["weights_bytes"] = [lambda: len(downloadable.weights_bytes(own, "online", "best"))]
     found["is_link"] = [lambda: downloadable.is_link(own, "online", "best")]

@@ -62,28 +62,6 @@ def test_filters_of_runs_are_shared(browser: Browser, dashboard):
     other.close()
 
 
-def test_ticks_belong_to_runs_and_not_to_the_rows_they_stand_in(browser: Browser, dashboard):
-    tab = Tab.open(browser, dashboard.address)
-    tab.visit("runs")
-    table = tab.page.get_by_test_id("stDataFrame").first
-    table.click(position={"x": 15, "y": 90})  # the box of the second row
-    delete = tab.page.get_by_role("button", name="Delete 1 run", exact=True)
-    expect(delete).to_be_visible()
-    ticked = tab.page.get_by_role("combobox", name="Run").input_value()
-    dialog = tab.page.get_by_role("dialog")
-    for search in ("", ticked):  # alone in the table it stands in another row
-        tab.type("Search", search)
-        tab.settle()
-        tab.press("Delete 1 run")
-        expect(dialog).to_contain_text(ticked)
-        tab.press("Keep", dialog)
-        expect(dialog).to_have_count(0)
-    tab.type("Search", "no run is called so")
-    tab.sees("No run matches these filters.")
-    expect(delete).to_have_count(0)
-    tab.close()
-
-
 @pytest.fixture
 def tab(browser: Browser, dashboard):
     tab = Tab.open(browser, dashboard.address)
@@ -181,6 +159,28 @@ def test_the_address_is_copied(dashboard, tab: Tab):
     tab.press("Copy link")
     tab.sees("Copied")
     assert tab.page.evaluate("navigator.clipboard.readText()") == tab.page.url
+    tab.check()
+
+
+def test_a_saved_view_is_opened_on_its_own_page_and_from_another(dashboard, tab: Tab):
+    tab.visit("monitor?weights=ema")
+    saved = parameters(tab)
+    tab.press("Views")
+    tab.type("Save what Monitor shows as", "the averages")
+    tab.press("Save view")
+    tab.sees("Saved.")
+    tab.page.keyboard.press("Escape")
+    tab.page.get_by_test_id("stButtonGroup").get_by_text("FAWA", exact=True).click()
+    wait_for(lambda: parameters(tab)["weights"] == ["fawa"], "the choice in the address")
+    for page in ("monitor", "runs"):
+        if page != "monitor":
+            tab.visit(page)
+        tab.press("Views")
+        tab.press("the averages · Monitor")
+        wait_for(lambda: parameters(tab) == saved and address(tab)[0] == "monitor", "the view's address")
+        tab.arrive("Monitor")
+        chosen = tab.page.get_by_test_id("stButtonGroup").locator('[data-selected="true"]')
+        expect(chosen).to_have_text("EMA")
     tab.check()
 
 

@@ -1,24 +1,135 @@
-"""Runs: the list, and one run in full."""
+"""Runs: the list that is filtered, grouped and ticked, what is done with runs, and one run in full."""
 
 import pytest
 
-from app.engine import snapshots
+from app.engine import run_folders, snapshots
+from cfa.errors import CfaError
+from cfa.methods import configure
+from cfa.runs.store import Store
+from tests.app.example_store import FASHION, finished_run
 from tests.app.pages import assert_sound, button, errors, figures, open_page, words
+
+HUNDRED = "hundred-classes"
+
+
+def table(app):
+    return next(frame.value for frame in app.dataframe if "tick" in frame.value)
+
+
+def ticked(app):
+    rows = table(app)
+    return rows[rows["tick"]]["name"].tolist()
+
+
+def columns(app):
+    return list(next(frame for frame in app.dataframe if "tick" in frame.value).proto.column_order)
 
 
 def test_runs_lists_and_filters(example_home):
     app = open_page("runs")
-    table = app.dataframe[0].value
-    assert len(table) == len(snapshots.runs())
-    assert table["mean"].notna().sum() == len([run for run in snapshots.runs() if run.state == "finished"])
+    assert len(table(app)) == len(snapshots.runs())
+    finished = [run for run in snapshots.runs() if run.state == "finished"]
+    assert table(app)["mean"].notna().sum() == len(finished)
     app.text_input(key="search").set_value("hundred").run()
-    assert app.dataframe[0].value["name"].tolist() == ["hundred-classes"]
+    assert table(app)["name"].tolist() == [HUNDRED]
     app.text_input(key="search").set_value("no such run").run()
     assert "No run matches" in words(app)
 
 
+def test_columns_are_those_in_which_the_runs_differ(example_home):
+    app = open_page("runs")
+    assert {"tick", "name", "method", "dataset", "seed", "mean", "worst"} <= set(columns(app))
+    app.text_input(key="search").set_value("hundred").run()
+    assert columns(app) == ["tick", "name", "mean", "worst", "tags", "notes"]
+    app.toggle(key="differ").set_value(False).run()
+    assert {"method", "dataset", "preset", "created"} <= set(columns(app))
+    app.toggle(key="differ").set_value(True)
+    app.text_input(key="search").set_value("")
+    app.multiselect(key="columns").set_value(["method.lambda_eps"]).run()
+    assert_sound(app)
+    shown = table(app).set_index("name")["method.lambda_eps"]
+    own = snapshots.find_run(HUNDRED).folder.config.flat()["method.lambda_eps"]
+    assert (shown["pgd-at-fashion-mnist-mini-s0"], shown[HUNDRED]) == ("–", str(own))
+
+
+@pytest.mark.parametrize("group", ["method", "dataset", "tags", "method.lambda_eps", "seed"])
+def test_runs_of_a_group_stand_together_and_only_what_is_alike_is_averaged(example_home, group):
+    app = open_page("runs", group=group if group != "seed" else "preset")
+    rows = table(app)
+    assert rows["group"].tolist() == sorted(rows["group"])
+    sums = next(frame.value for frame in app.dataframe if "mean_std" in frame.value).set_index("group")
+    assert sums["runs"].sum() == len(rows)
+    for name, block in rows.groupby("group"):
+        alike = block["condition"].dropna().nunique() == 1
+        assert (sums["mean_mean"].notna()[name]) == alike
+        if alike:
+            assert sums["mean_mean"][name] == pytest.approx(block["mean"].dropna().mean())
+
+
+def test_ticked_runs_are_acted_on_and_stand_in_the_address(example_home):
+    app = open_page("runs", runs=[HUNDRED, "long-tailed"])
+    assert sorted(ticked(app)) == [HUNDRED, "long-tailed"]
+    ids = [snapshots.find_run(name).id for name in (HUNDRED, "long-tailed")]
+    assert app.query_params["runs"] == ids
+    (link,) = [link for link in app.page_link if link.label == "Compare these 2"]
+    assert all(run_id in link.proto.query_string for run_id in ids)
+    assert "long-tailed" in [item.value.replace("\\", "") for item in app.subheader]
+    app.text_input(key="search").set_value("hundred").run()
+    assert not [link for link in app.page_link if link.label.startswith("Compare these")]
+    app.text_input(key="search").set_value("").run()
+    button(app, "Untick all").click().run()
+    assert ticked(app) == []
+    button(app, "Tick all").click().run()
+    assert_sound(app)
+    assert len(ticked(app)) == len(snapshots.runs())
+
+
+def test_a_link_to_one_run_ticks_it(example_home):
+    for name in ("run", "show"):
+        assert ticked(open_page("runs", **{name: HUNDRED})) == [HUNDRED]
+
+
+def test_tags_are_given_to_several_runs_and_taken_away(own_home):
+    app = open_page("runs", runs=[HUNDRED, "long-tailed"])
+    app.multiselect(key="bulk_tags").set_value(["a tag", "example"]).run()
+    button(app, "Add").click().run()
+    assert_sound(app)
+    assert [snapshots.find_run(name).tags for name in (HUNDRED, "long-tailed")] == [("example", "a tag")] * 2
+    app.multiselect(key="bulk_tags").set_value(["example"]).run()
+    button(app, "Take away").click().run()
+    assert [snapshots.find_run(name).tags for name in (HUNDRED, "long-tailed")] == [("a tag",)] * 2
+    app.multiselect(key="bulk_tags").set_value(["a/b"]).run()
+    button(app, "Add").click().run()
+    assert "stands in no name" in errors(app)[0]
+    with pytest.raises(CfaError):
+        run_folders.tag_runs([snapshots.find_run(HUNDRED)], ["x" * 101], [])
+
+
+def test_a_grid_is_drawn(dashboard, tmp_path):
+    store = Store.open(tmp_path / "home", shipped=None)
+    for value in (0.3, 0.5, 0.7):
+        for seed in (0, 1):
+            settings = {
+                "train.epochs": 2,
+                "method.lambda_eps": value,
+                "method.lambda_beta": round(1 - value, 1),
+            }
+            config = configure("trades-cfa", "fashion-mnist-mini", seed=seed, overrides=settings)
+            finished_run(store, config, FASHION)
+    dashboard(tmp_path / "home")
+    app = open_page("runs", across="method.lambda_beta")
+    lines, cells = figures(app)
+    assert len(lines["data"]) == 6
+    assert set(lines["data"][0]["x"][:2]) == {"method.lambda_eps", "method.lambda_beta"}
+    assert cells["data"][0]["x"] == ["0.3", "0.5", "0.7"]
+    assert (app.selectbox(key="across").value, app.selectbox(key="up").value) == (
+        "method.lambda_beta",
+        "method.lambda_eps",
+    )
+
+
 def test_one_run_in_full(example_home):
-    app = open_page("runs", show="hundred-classes")
+    app = open_page("runs", show=HUNDRED)
     assert [tab.label for tab in app.tabs] == [
         *("Results", "Label", "Configuration", "Manifest", "Log", "Weights", "Export")
     ]
@@ -26,20 +137,23 @@ def test_one_run_in_full(example_home):
     assert 'cfa.load("hundred-classes")' in code
     assert '"data_fingerprint"' in code
     assert "The 20 hardest classes" in words(app)
-    assert len(figures(app)[0]["data"]) == 3
+    assert len(figures(app)[-1]["data"]) == 3
+
+
+def shown(app):
+    return snapshots.find_run(app.query_params["runs"]).name
 
 
 def test_a_run_is_renamed_and_noted(own_home):
-    app = open_page("runs", show="hundred-classes")
-    by_label = {item.label: item for item in app.text_input}
-    by_label["Name"].set_value("renamed")
-    by_label["Tags"].set_value("x, y")
+    app = open_page("runs", show=HUNDRED)
+    field(app, "Name").set_value("renamed")
+    field(app, "Tags").set_value("x, y")
     app.text_area[0].set_value("a note")
     button(app, "Save").click().run()
     assert_sound(app)
     run = snapshots.find_run("renamed")
     assert (run.tags, run.notes) == (("x", "y"), "a note")
-    assert snapshots.find_run(app.selectbox(key="run").value).name == "renamed"
+    assert shown(app) == "renamed"
 
 
 def field(app, label):
@@ -49,12 +163,12 @@ def field(app, label):
 @pytest.mark.parametrize("name", ["trades-fashion-mnist-mini-s0", "<b>x", "", "."])
 def test_a_name_that_is_refused_leaves_the_page_and_what_was_typed(own_home, name):
     """Else the next Save, or Delete, would act on another run."""
-    app = open_page("runs", show="hundred-classes")
+    app = open_page("runs", show=HUNDRED)
     field(app, "Name").set_value(name)
     field(app, "Notes").set_value("a note")
     button(app, "Save").click().run()
     assert len(errors(app)) == 1
-    assert snapshots.find_run(app.selectbox(key="run").value).name == "hundred-classes"
+    assert shown(app) == HUNDRED
     assert (field(app, "Name").value, field(app, "Notes").value) == (name, "a note")
     field(app, "Name").set_value("free")
     button(app, "Save").click().run()
@@ -64,19 +178,18 @@ def test_a_name_that_is_refused_leaves_the_page_and_what_was_typed(own_home, nam
 
 
 def test_two_people_label_one_run_and_neither_undoes_the_other(own_home):
-    one, other = (open_page("runs", show="hundred-classes") for _ in range(2))
+    one, other = (open_page("runs", show=HUNDRED) for _ in range(2))
     field(one, "Name").set_value("renamed")
     button(one, "Save").click().run()
     field(other, "Notes").set_value("a note")
     button(other, "Save").click().run()
     assert_sound(other)
     assert snapshots.find_run("renamed").notes == "a note"
-    assert snapshots.find_run(other.selectbox(key="run").value).name == "renamed"
+    assert shown(other) == "renamed"
 
 
 def test_the_list_of_runs_says_what_was_measured(example_home):
-    table = open_page("runs").dataframe[0].value
-    measured = table.set_index("name")["measured"]
+    measured = table(open_page("runs")).set_index("name")["measured"]
     trades = "trades-fashion-mnist-mini-s0"
     assert measured[trades] == "PGD-20, 15/255, Online weights, 10,000 images"
     assert measured["trades-cfa-fashion-mnist-mini-s0"] == "PGD-20, 15/255, FAWA weights, 10,000 images"
