@@ -3,7 +3,7 @@
 import numpy as np
 import streamlit as st
 
-from app import access, elements, pictures, texts, wording
+from app import access, elements, fields, pictures, texts, wording
 from app.engine import attacked_images, errors, image_outcomes
 from app.sections import image_wall
 
@@ -17,6 +17,7 @@ def show_cell(
     found: image_outcomes.ImageOutcomes,
     column: attacked_images.ShownColumn,
     cell: tuple[int, int],
+    view: str,
     drawn: tuple[tuple[str, str], ...],
 ) -> None:
     """Show a cell's images, page by page; live while some are made again."""
@@ -27,7 +28,6 @@ def show_cell(
     if len(rows) == 0:
         st.caption("No image is in this cell.")
         return
-    view = choose_view()
     everything = attacked_images.pictures_of(found.index, column, rows)
     closed = image_outcomes.closed_parts(found)
     sure = image_wall.confidences(found, everything) if view == "wall" and not closed else None
@@ -59,16 +59,13 @@ def show_cell(
 
 def choose_view() -> str:
     """Ask how images are shown."""
-    chosen = st.segmented_control(
+    return fields.segmented_control(
         "Images as",
-        list(VIEWS),
-        default="wall",
-        required=True,
-        format_func=VIEWS.__getitem__,
+        VIEWS,
+        name="view",
         key="classes_view",
         help="The wall has many at once, the surest first; one by one they have the model's probabilities.",
     )
-    return chosen or "wall"
 
 
 def offer_to_open(found: image_outcomes.ImageOutcomes, closed: tuple[str, ...]) -> None:

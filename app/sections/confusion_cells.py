@@ -9,12 +9,12 @@ from app.engine import attacked_images, image_outcomes
 
 CELL = {"true": "True class", "predicted": "Predicted class"}
 LARGEST = 12  # confusions that are listed
-VIEWS: dict[str, tuple[charts.View, str]] = {
-    "Shares": ("share", "colours are shares of them."),
-    "Without the diagonal": ("confused", "colours are shares of them; what is right is left out."),
-    "Logarithm": ("logarithm", "colours are the logarithm of the number of images."),
-    "Attacked minus clean": (
-        "change",
+VIEWS: dict[charts.View, tuple[str, str]] = {
+    "share": ("Shares", "colours are shares of them."),
+    "confused": ("Without the diagonal", "colours are shares of them; what is right is left out."),
+    "logarithm": ("Logarithm", "colours are the logarithm of the number of images."),
+    "change": (
+        "Attacked minus clean",
         "colours and numbers are the change of their shares, in points, against the same images without an "
         "attack.",
     ),
@@ -65,9 +65,12 @@ def show_matrix(
     changes when the choice comes from elsewhere.
     """
     clean = found.columns[0]
-    titles = [title for title in VIEWS if column != clean or VIEWS[title][0] != "change"]
-    chosen = st.segmented_control("Colours", titles, default=titles[0], required=True, key="classes_colours")
-    view, words = VIEWS[chosen or titles[0]]
+    titles: dict[str, str] = {
+        view: title for view, (title, _) in VIEWS.items() if column != clean or view != "change"
+    }
+    chosen = fields.segmented_control("Colours", titles, name="colours", key="classes_colours")
+    view = next(one for one in VIEWS if one == chosen)
+    words = VIEWS[view][1]
     of = (found.evaluation.id, column.name)
     framed = st.session_state.get("classes_framed")
     if framed is None or framed[0] != of:

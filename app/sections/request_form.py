@@ -4,30 +4,32 @@ import dataclasses
 
 import streamlit as st
 
+from app import fields
 from app.engine import evaluation_jobs, snapshots
 
 KINDS = {"auto": "Each method's own", "online": "Online", "ema": "EMA", "fawa": "FAWA"}
-NORM_TITLES = {"": "each run's own", "linf": "L∞", "l2": "L2", "l1": "L1", "l0": "L0 (pixels)"}
+OWN = "own"
+NORMS = {"linf": "L∞", "l2": "L2", "l1": "L1", "l0": "L0 (pixels)"}
 
 
 def choose_request() -> evaluation_jobs.EvaluationRequest | None:
     """Ask for weights, plan and budget; the rest has defaults, folded away."""
     weights, checkpoint = st.columns([3, 2])
-    kinds = weights.pills(
+    kinds = fields.pills(
         "Weights",
-        list(KINDS),
-        selection_mode="multi",
+        KINDS,
+        name="kinds",
         default=["auto"],
-        format_func=KINDS.__getitem__,
         key="evaluate_weights",
+        place=weights,
         help="Each method's own: FAWA for a CFA method whose gate ever opened, else online.",
     )
-    which = checkpoint.segmented_control(
+    which = fields.segmented_control(
         "Checkpoint",
-        ["best", "last"],
-        default="best",
-        required=True,
+        {"best": "best", "last": "last"},
+        name="checkpoint",
         key="evaluate_checkpoint",
+        place=checkpoint,
         help="Best on validation (mean + worst class), or of the last epoch.",
     )
     if not kinds:
@@ -39,7 +41,7 @@ def choose_request() -> evaluation_jobs.EvaluationRequest | None:
     return with_options(
         evaluation_jobs.EvaluationRequest(
             weights=tuple(kinds),
-            checkpoint=which or "best",
+            checkpoint=which,
             preset=preset or None,
             attacks=attacks,
             norm=norm,
@@ -52,13 +54,11 @@ def choose_request() -> evaluation_jobs.EvaluationRequest | None:
 def choose_plan() -> str:
     """Ask for one of the plans; empty for an own choice."""
     titles = {name: preset.title for name, preset in evaluation_jobs.PLANS.items()} | {"own": "own choice"}
-    plan = st.segmented_control(
+    plan = fields.segmented_control(
         "Plan",
-        list(titles),
+        {name: title[:1].upper() + title[1:] for name, title in titles.items()},
+        name="plan",
         default="quick",
-        required=True,
-        format_func=lambda name: titles[name][:1].upper() + titles[name][1:],
-        key="plan",
         width="stretch",
     )
     if plan == "own":
@@ -69,11 +69,11 @@ def choose_plan() -> str:
 
 def choose_attacks() -> tuple[str, ...]:
     """Ask for attacks: one is added at a time, and any of those that were can be taken out."""
-    chosen: list[str] = st.session_state.setdefault("evaluate_attacks", ["pgd-20"])
+    held: list[str] = st.session_state.get("evaluate_attacks", ["pgd-20"])
     new, listed = st.columns([2, 3])
     new.selectbox(
         "Add an attack",
-        [name for name in evaluation_jobs.attack_names() if name not in chosen],
+        [name for name in evaluation_jobs.attack_names() if name not in held],
         index=None,
         placeholder="choose or type one",
         accept_new_options=True,
@@ -84,9 +84,19 @@ def choose_attacks() -> tuple[str, ...]:
         "list of members; fab-min looks for the smallest perturbation; package.module:name is an attack of "
         "your own.",
     )
-    # Only what was added is among its options: what is typed there adds nothing.
-    kept = listed.multiselect("Attacks", chosen, key="evaluate_attacks", placeholder="none yet")
-    return tuple(kept)
+    # Only what was added is among its options: what is typed there adds that, and not what begins so.
+    return tuple(
+        fields.multiselect(
+            "Attacks",
+            {name: name for name in held},
+            name="attacks",
+            default=["pgd-20"],
+            key="evaluate_attacks",
+            place=listed,
+            accept_new_options=True,
+            placeholder="none yet",
+        )
+    )
 
 
 def add_attack() -> None:
@@ -101,25 +111,29 @@ def add_attack() -> None:
 def choose_threat(preset: str) -> tuple[str | None, str, int | None]:
     """Ask for norm, budget and number of images."""
     first, second, third = st.columns(3)
-    norm = first.selectbox(
-        "Norm", list(NORM_TITLES), format_func=NORM_TITLES.__getitem__, key="evaluate_norm"
+    norm = fields.selectbox(
+        "Norm", {OWN: "each run's own", **NORMS}, name="norm", key="evaluate_norm", place=first
     )
-    eps = second.text_input(
+    eps = fields.text_input(
         "eps",
-        placeholder="each run's own",
+        name="eps",
         key="evaluate_eps",
+        place=second,
+        placeholder="each run's own",
         help="A fraction such as 8/255, or 0.0314; for L2 and L1 a length such as 0.5.",
     )
-    limit = third.number_input(
+    limit = fields.number_input(
         "Images",
+        name="images",
+        whole=True,
+        key="evaluate_images",
+        place=third,
         min_value=1,
-        value=None,
         step=500,
         placeholder=evaluation_jobs.preset_images(preset),
-        key="evaluate_images",
         help="The first of each class in file order.",
     )
-    return norm or None, eps.strip(), None if limit is None else int(limit)
+    return None if norm == OWN else norm, eps.strip(), None if limit is None else int(limit)
 
 
 def with_options(request: evaluation_jobs.EvaluationRequest) -> evaluation_jobs.EvaluationRequest:

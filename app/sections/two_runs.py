@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app import elements, pictures, table_columns, texts, wording
+from app import elements, fields, pictures, table_columns, texts, wording
 from app.engine import attacked_images, budgets, errors, evaluated, image_outcomes, snapshots
 
 MOST_SHOWN = 48
@@ -74,9 +74,16 @@ class Pair:
 def beside_another(found: image_outcomes.ImageOutcomes, column: attacked_images.ShownColumn) -> None:
     """Offer another run to be looked at beside, on the same images."""
     st.subheader("Beside another run, on the same images")
-    others = [run.name for run in evaluated.evaluated_runs() if run.id != found.run.id]
-    name = st.selectbox("Other run", others, index=None, placeholder="choose a run", key="classes_beside")
-    other = snapshots.find_run(name) if name else None
+    others = [run for run in evaluated.evaluated_runs() if run.id != found.run.id]
+    run_id = fields.selectbox(
+        "Other run",
+        elements.run_names(others),
+        name="beside",
+        clearable=True,
+        key="classes_beside",
+        placeholder="choose a run",
+    )
+    other = snapshots.find_run(run_id) if run_id else None
     if other is None:
         return
     side = the_like(other, found, column)

@@ -92,7 +92,7 @@ def show(found: image_outcomes.ImageOutcomes, column: attacked_images.ShownColum
         confusion_cells.show_matrix(found, column, counts, cell)
     busy = any(job.state in ("queued", "running") for job in image_outcomes.reproductions(found))
     live = st.fragment(cell_images.show_cell, run_every=elements.LIVE_SECONDS if busy else None)
-    live(found, column, cell, elements.states_signature())
+    live(found, column, cell, cell_images.choose_view(), elements.states_signature())
     two_runs.beside_another(found, column)
 
 

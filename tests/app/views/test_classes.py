@@ -14,7 +14,7 @@ from tests.app.views.examples import example_of, method
 def open_images(view="cards", **query):
     run = method("trades-cfa")
     found = image_outcomes.outcomes(run, example_of(run, "images"))
-    app = visit("classes", {"classes_view": view}, run=run.name, evaluation=found.evaluation.id, **query)
+    app = visit("classes", view=view, run=run.name, evaluation=found.evaluation.id, **query)
     assert_sound(app)
     return app, found
 
@@ -77,7 +77,7 @@ def test_a_wall_waits_for_the_model_to_be_asked(example_home, monkeypatch):
     assert "%" in re.sub(r"data:[^\"]*", "", walls(app)[0])
 
 
-@pytest.mark.parametrize("colours", ["Without the diagonal", "Logarithm", "Attacked minus clean"])
+@pytest.mark.parametrize("colours", ["confused", "logarithm", "change"])
 def test_a_matrix_can_be_coloured_by_something_else(example_home, colours):
     app, found = open_images(attack="pgd-20", true="Coat", predicted="Shirt")
     app.segmented_control(key="classes_colours").set_value(colours).run()
@@ -90,7 +90,7 @@ def test_a_matrix_can_be_coloured_by_something_else(example_home, colours):
 
 def test_two_runs_are_counted_on_the_same_images(example_home):
     app = open_page("classes", run=method("trades").name)
-    app.selectbox(key="classes_beside").set_value(method("pgd-at").name).run()
+    app.selectbox(key="classes_beside").set_value(method("pgd-at").id).run()
     assert_sound(app)
     table = next(frame.value for frame in app.dataframe if "neither" in frame.value)
     groups = [name for name in table if name != "class"]

@@ -55,6 +55,19 @@ def test_clean_stands_beside_attacked_on_the_same_images(example_home):
     assert [100 * y for _, _, y in drawn] == pytest.approx(table["accuracy"].tolist())
 
 
+def test_the_address_asks_for_the_same_again(example_home):
+    app = open_page("evaluate", runs=method("trades").id)
+    app.segmented_control(key="plan").set_value("own").run()
+    app.selectbox(key="evaluate_add").set_value("pgd-100").run()
+    app.text_input(key="evaluate_eps").set_value("4/255")
+    app.number_input(key="evaluate_images").set_value(500).run()
+    assert_sound(app)
+    again = open_page("evaluate", **app.query_params)
+    assert again.multiselect(key="evaluate_attacks").value == ["pgd-20", "pgd-100"]
+    for page in (app, again):
+        assert "PGD-20, PGD-100 at 4/255 on 500 images" in words(page)
+
+
 def test_a_run_that_ships_is_evaluated_into_the_users_own_store(dashboard, filled_home, tmp_path):
     shutil.copytree(filled_home / "runs", tmp_path / "shipped")
     dashboard(tmp_path / "home", shipped=tmp_path / "shipped")
