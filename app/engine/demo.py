@@ -32,6 +32,12 @@ def demo_methods() -> list[str]:
 
 
 @looks
+def is_in_demo(method: str) -> bool:
+    """Tell whether the demo trains a method."""
+    return method in demo_suite().methods
+
+
+@looks
 def demo_jobs() -> list[Job]:
     """Return the newest demo chain, trainings first, comparison last; empty before the first."""
     demo_runs = {run.id for run in runs() if DEMO_TAG in run.tags and not run.read_only}

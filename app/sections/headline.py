@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import streamlit as st
 
 from app import tables, texts
-from app.engine import evaluated, runs_together, snapshots, verdicts
+from app.engine import demo, evaluated, runs_together, snapshots, verdicts
 
 NOTHING_YET = (
     "Nothing can be said yet: it takes a method and its plain version, trained alike and tested. "
@@ -55,8 +55,8 @@ def show_headline() -> None:
 def finding(runs: Sequence[snapshots.Run]) -> Headline | None:
     """Judge one pair of the newest runs that belong together; ``None`` where nothing can be said of any.
 
-    Which pair is decided before anybody looks at its figures: the one with most seeds, of equals the one that
-    stands last in the catalogue of methods.
+    Which pair is decided before anybody looks at its figures: the one with most seeds, of equals the last one
+    that the demo trains.
 
     Args:
         runs: Newest first.
@@ -70,7 +70,7 @@ def finding(runs: Sequence[snapshots.Run]) -> Headline | None:
         for method, treated in sides.items()
         if (plain := verdicts.compared_with(method)) != method and plain in sides
     ]
-    pairs.sort(key=lambda pair: min(map(len, pair)))
+    pairs.sort(key=lambda pair: (min(map(len, pair)), demo.is_in_demo(pair[0][0].method)))
     for of_method, of_plain in reversed(pairs):
         if found := _judged(together, of_method, of_plain):
             return found

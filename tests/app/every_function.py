@@ -352,6 +352,7 @@ def _of_nothing() -> dict[str, list[Callable[[], object]]]:
     found["save_view"] = [lambda: saved_views.save_view("mine", "runs", {"run": [CANARY]})]
     found["rename_view"] = [lambda: saved_views.rename_view("saved", "other")]
     found["delete_view"] = [lambda: saved_views.delete_view("saved")]
+    found["is_in_demo"] = _each(called["is_in_demo"])
     found["csv"] = [lambda: downloadable.csv(pd.DataFrame({"a": [1]}))]
     found["preset_images"] = [lambda: evaluation_jobs.preset_images("quick")]
     found["settings_of"] = [lambda: training_settings.settings_of(["trades"])]

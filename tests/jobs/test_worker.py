@@ -60,6 +60,26 @@ def train(store: Store, queue: Queue, tiny_config):
     return submit
 
 
+def test_an_evaluation_says_of_which_weights_and_how_many_images_are_done(
+    train, store, queue, home, monkeypatch
+):
+    run, job = train(test=False)
+    run_job(home, job, Ear())
+    plan = EvaluationPlan(attacks=("clean", "pgd-2"), batch_size=4)
+    with allowing([run.config.dataset]):
+        evaluation = submit_evaluation(
+            store, queue, run, weights="online", checkpoint="best", plan=plan, foreground=True
+        )
+    monkeypatch.setattr("cfa.jobs.observer.INTERVAL", 1e-9)  # every report, and not one a second
+    ear, heard = Ear(), []
+    ear.progress = lambda progress: heard.append(progress.phase)
+    assert run_job(home, evaluation.id, ear) == 0
+    said = [phase.partition("online weights, best: pgd-2, ")[2] for phase in heard if "pgd-2" in phase]
+    done, total = zip(*(map(int, text.removesuffix(" images").split(" of ")) for text in said), strict=True)
+    assert len(set(total)) == 1
+    assert sorted(set(done)) == list(range(0, total[0], 4))
+
+
 def test_training_ends_with_a_test_of_the_best_weights_of_every_kind(train, home, queue):
     run, job = train()
     ear = Ear()

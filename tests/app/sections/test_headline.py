@@ -45,6 +45,15 @@ def test_of_single_runs_it_is_about_two_networks(dashboard, tmp_path):
     assert " gain" not in said.partition("What your newest runs say")[2].partition("See it for yourself")[0]
 
 
+def test_of_pairs_with_as_many_seeds_it_is_the_last_one_of_the_demo(dashboard, tmp_path):
+    store = Store.open(dashboard(tmp_path / "home"), shipped=None)
+    for method in ("fat", "fat-cfa", "trades", "trades-cfa", "pgd-at", "pgd-at-cfa"):
+        seeds(store, method, [20, 21])
+    found = headline.finding(snapshots.usable_runs())
+    assert found is not None
+    assert found.title == "TRADES + CCM + CCR against TRADES"
+
+
 def test_without_a_pair_nothing_is_said(dashboard, tmp_path):
     store = Store.open(dashboard(tmp_path / "home"), shipped=None)
     seeds(store, "trades-cfa", [20, 21, 22])
