@@ -7,7 +7,7 @@ import streamlit as st
 
 from app import charts, elements, fields, wording
 from app.engine import evaluated, snapshots
-from app.sections.runs_table import best_results, differing_settings
+from app.sections.runs_table import best_results, condition, differing_settings
 from app.tables import conditions
 
 FEWEST = 3  # trainings that make a grid
@@ -20,22 +20,20 @@ def show_grid(runs: Sequence[snapshots.Run]) -> None:
     frame, settings = grid_of(runs)
     if not settings:
         return
-    with st.expander(
-        f"What {', '.join(settings[:3])}{' and more' if len(settings) > 3 else ''} came to",
-        icon=":material/grid_on:",
-        key="runs_grid",
-    ):
-        says = f"{wording.count(len(frame), 'run')} of {frame['what'].iloc[0]}."
-        elements.show_card(
-            elements.Card(
-                "Each run across its settings",
-                "runs_lines",
-                charts.runs_across(frame, settings),
-                f"{says} A line is a run; the brighter, the better its worst class under attack.",
-            )
+    named = f"{', '.join(settings[:3])}{' and more' if len(settings) > 3 else ''}"
+    if not fields.toggle(f"What {named} came to", name="grid"):
+        return
+    says = f"{wording.count(len(frame), 'run')} of {frame['what'].iloc[0]}."
+    elements.show_card(
+        elements.Card(
+            "Each run across its settings",
+            "runs_lines",
+            charts.runs_across(frame, settings),
+            f"{says} A line is a run; orange has a low worst class under attack, blue a high one.",
         )
-        if len(settings) > 1:
-            show_heatmap(frame, settings)
+    )
+    if len(settings) > 1:
+        show_heatmap(frame, settings)
 
 
 def grid_of(runs: Sequence[snapshots.Run]) -> tuple[pd.DataFrame, list[str]]:
@@ -51,14 +49,16 @@ def grid_of(runs: Sequence[snapshots.Run]) -> tuple[pd.DataFrame, list[str]]:
     largest = max(kinds.values(), key=len, default=[])
     results = evaluated.results(largest)
     best = best_results(results.summary, conditions(results.per_class))
-    measured = [run for run in largest if run.id in best]
+    said = {run.id: condition(best[run.id]) for run in largest if run.id in best}
+    usual = max(set(said.values()), key=list(said.values()).count, default="")
+    measured = [run for run in largest if said.get(run.id) == usual]  # others cannot stand in one chart
     settings = {name: values for name, values in differing_settings(measured).items() if name != "seed"}
     if len(measured) < FEWEST or not 0 < len(settings) <= MOST_SETTINGS:
         return pd.DataFrame(), []
     rows = [
         {
             "name": run.name,
-            "what": f"{run.title} on {run.dataset}",
+            "what": f"{run.title}, all with {usual}",
             "mean": best[run.id]["mean_accuracy"],
             "worst": best[run.id]["worst_accuracy"],
             **{name: values[run.id] for name, values in settings.items()},

@@ -5,7 +5,7 @@ import streamlit as st
 from app import access, charts, elements, tables, texts, wording
 from app.engine import demo, evaluated, snapshots, training_settings
 from app.job_news import tell_ends
-from app.sections import headline, queue_table
+from app.sections import headline, page_tools, queue_table
 
 WHAT_THIS_IS = (
     "Adversarially trained classifiers look fine on average and fail on their hardest class. "
@@ -137,4 +137,5 @@ st.title("CFA Studio")
 st.markdown(WHAT_THIS_IS)
 headline.show_headline()
 demo_card()
+page_tools.list_views()
 shipped_results()

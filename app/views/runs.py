@@ -6,7 +6,7 @@ import streamlit as st
 
 from app import elements, fields
 from app.engine import snapshots
-from app.sections import grid_results, one_run, run_actions, runs_table
+from app.sections import curves, grid_results, one_run, run_actions, runs_table
 
 
 def filtered(runs: list[snapshots.Run]) -> list[snapshots.Run]:
@@ -48,6 +48,8 @@ else:
     st.caption("No run matches these filters.")
 chosen = [run for run in ticked if run in listed]
 run_actions.act_on(chosen)
+if len(chosen) > 1 and fields.toggle("Curves of these runs in one chart", name="curves"):
+    curves.curves_section(chosen)
 grid_results.show_grid(chosen if len(chosen) > 1 else listed)
 if chosen:
     one_run.show_run(chosen[-1])

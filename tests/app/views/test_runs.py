@@ -84,6 +84,12 @@ def test_ticked_runs_are_acted_on_and_stand_in_the_address(example_home):
     assert len(ticked(app)) == len(snapshots.runs())
 
 
+def test_ticked_runs_have_their_curves_in_one_chart(example_home):
+    names = ["trades-fashion-mnist-mini-s0", "pgd-at-fashion-mnist-mini-s0"]
+    first = figures(open_page("runs", runs=names, curves="true"))[0]
+    assert set(names) <= {trace["name"] for trace in first["data"]}
+
+
 def test_a_link_to_one_run_ticks_it(example_home):
     for name in ("run", "show"):
         assert ticked(open_page("runs", **{name: HUNDRED})) == [HUNDRED]
@@ -117,9 +123,13 @@ def test_a_grid_is_drawn(dashboard, tmp_path):
             config = configure("trades-cfa", "fashion-mnist-mini", seed=seed, overrides=settings)
             finished_run(store, config, FASHION)
     dashboard(tmp_path / "home")
-    app = open_page("runs", across="method.lambda_beta")
+    assert figures(open_page("runs")) == []
+    app = open_page("runs", grid="true", across="method.lambda_beta")
     lines, cells = figures(app)
     assert len(lines["data"]) == 6
+    assert "6 runs of TRADES + CFA, all with PGD-20, 15/255, 10,000 images of fashion-mnist-mini." in words(
+        app
+    )
     assert set(lines["data"][0]["x"][:2]) == {"method.lambda_eps", "method.lambda_beta"}
     assert cells["data"][0]["x"] == ["0.3", "0.5", "0.7"]
     assert (app.selectbox(key="across").value, app.selectbox(key="up").value) == (
