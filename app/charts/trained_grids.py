@@ -7,7 +7,7 @@ import plotly.colors
 import plotly.graph_objects as go
 
 from app.charts.figure import HEIGHT, Unit, new_figure, short_name
-from app.charts.palette import BRIGHT, HEAT, POINT_COLOURS
+from app.charts.palette import HEAT, POINT_COLOURS
 
 RESULTS = {"mean": "robust mean", "worst": "robust worst class"}
 
@@ -91,23 +91,15 @@ def worst_over_settings(frame: pd.DataFrame, across: str, up: str) -> go.Figure:
         y=list(grid.index),
         z=[[None if value != value else value for value in row] for row in values.tolist()],
         customdata=[[name] * grid.shape[1] for name in grid.index],
+        zmin=low,
+        zmax=max(high, low + 0.01),
+        texttemplate="%{z:.1%}",
         colorscale=HEAT,
         colorbar={"tickformat": ".1~%", "thickness": 12, "outlinewidth": 0},
         hovertemplate=f"{across} %{{x}}, {up} %{{y}}: %{{z:.1%}}<extra></extra>",
         xgap=2,
         ygap=2,
     )
-    for row, name in enumerate(grid.index):
-        for column, value in zip(grid.columns, values[row], strict=True):
-            if value == value:
-                bright = (value - low) / (high - low or 1.0) > BRIGHT
-                figure.add_annotation(
-                    x=column,
-                    y=name,
-                    text=f"{value:.1%}",
-                    showarrow=False,
-                    font={"color": "black" if bright else "white"},
-                )
     figure.update_xaxes(type="category")
     figure.update_yaxes(type="category", showgrid=False)
     return figure
