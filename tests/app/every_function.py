@@ -41,6 +41,7 @@ from app.engine import (
     sweep_jobs,
     training_jobs,
     training_settings,
+    verdicts,
 )
 from app.process import opened
 from app.process.rights import MayOnlyLook, right_of
@@ -164,7 +165,8 @@ LAST = ("delete_runs", "act_on")  # for those who may, so that there is somethin
 
 def calls() -> dict[str, list[Callable[[], object]]]:
     """Return, for every function of the door, calls that do harm where they can."""
-    return {**_of_names(), **_of_runs(), **_of_jobs(), **_of_evaluations(), **_of_nothing()}
+    of_runs = {**_of_runs(), **_of_comparisons()}
+    return {**_of_names(), **of_runs, **_of_jobs(), **_of_evaluations(), **_of_nothing()}
 
 
 def outside_names() -> list[str]:
@@ -267,6 +269,34 @@ def _of_runs() -> dict[str, list[Callable[[], object]]]:
     summary = evaluated.results([own]).summary
     found["averaged"] = [lambda: evaluated.averaged(summary, {own.id: own.experiment})]
     found["distinct_seeds"] = [lambda: training_settings.distinct_seeds([0, 1])]
+    return found
+
+
+def _of_comparisons() -> dict[str, list[Callable[[], object]]]:
+    called = door()
+    every = _own_runs()
+    found = {kind: _each(called[kind]) for kind in ("compared_with", "family_of")}
+    found["newest_together"] = [lambda: called["newest_together"](every)]
+    found |= {k: [lambda k=k: called[k](every[:1], every[1:2])] for k in ("refusal", "unlike")}
+    measured = evaluated.results(every).per_class.iloc[0]
+    condition = Condition(*(measured[name] for name in ("dataset", "checkpoint", "attack", "norm", "eps")))
+    weights = ("online", "online")
+    found["verdict"] = [
+        lambda r=r: verdicts.verdict(every, [every[0]], [r], condition, weights) for r in every
+    ]
+    change = verdicts.Change(baseline=0.5, run=0.6, interval=None)
+    pair = verdicts.PairVerdict(
+        basis="seeds",
+        seeds=(3, 3),
+        images=(10, 10),
+        weights=weights,
+        mean=change,
+        worst=change,
+        worst_classes=("cat", "dog"),
+        classes=(),
+    )
+    found |= {k: [lambda k=k: called[k](pair)] for k in ("first_line", "figures", "power", "basis")}
+    found["change"] = [lambda: verdicts.change(change)]
     return found
 
 
