@@ -6,7 +6,6 @@ from app.engine.evaluated import own_weights
 from app.engine.snapshots import Run, forget_snapshots, usable_runs
 from app.process.opened import queue, store
 from app.process.rights import acts, looks
-from cfa.evaluation import EvaluationRequest
 from cfa.jobs.queue import Job
 from cfa.jobs.submit import submit_evaluation
 from cfa.notation import format_eps
@@ -57,6 +56,8 @@ def start_sweeps(
     Raises:
         CfaError: The plan cannot be carried out.
     """
+    from cfa.evaluation import EvaluationRequest  # torch, which a page that only looks does without
+
     request = EvaluationRequest(
         attacks=(attack,), sweep=None if attack == SMALLEST else sweep, limit=limit, keep_megabytes=0
     )
