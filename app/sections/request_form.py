@@ -4,7 +4,7 @@ import dataclasses
 
 import streamlit as st
 
-from app import fields
+from app import elements, fields
 from app.engine import evaluation_jobs, snapshots
 
 KINDS = {"auto": "Each method's own", "online": "Online", "ema": "EMA", "fawa": "FAWA"}
@@ -140,44 +140,50 @@ def with_options(request: evaluation_jobs.EvaluationRequest) -> evaluation_jobs.
     """Ask for what most people leave alone."""
     with st.expander("Sweep, transfer, AutoAttack's mode, images to keep", icon=":material/tune:"):
         first, second = st.columns(2)
-        sweep = first.text_input(
+        sweep = fields.text_input(
             "eps sweep",
-            placeholder="none, or 2/255, 4/255, 8/255",
+            name="sweep",
             key="evaluate_sweep",
+            place=first,
+            placeholder="none, or 2/255, 4/255, 8/255",
             help="Attacks at each budget in one job; drawn on Sweep. For the smallest perturbation of every "
             "image choose the attack fab-min instead.",
         )
-        runs = {run.id: run.name for run in snapshots.usable_runs() if run.kept}
-        transfer = second.selectbox(
+        transfer = fields.selectbox(
             "Transfer from",
-            [None, *runs],
-            format_func=lambda run_id: runs[run_id] if run_id else "no other run",
+            elements.run_names(run for run in snapshots.usable_runs() if run.kept),
+            name="transfer",
+            clearable=True,
             key="evaluate_transfer",
+            place=second,
+            placeholder="no other run",
             help="Adds an attack: PGD-20 images made on this run. The sanity checklist compares it with the "
             "direct attack.",
         )
-        mode = first.segmented_control(
+        mode = fields.segmented_control(
             "AutoAttack",
-            ["reference", "fast"],
-            default="reference",
-            required=True,
+            {"reference": "reference", "fast": "fast"},
+            name="mode",
             key="evaluate_mode",
+            place=first,
             help="Reference equals pyautoattack image for image; fast drops broken images from batches, so "
             "that a few may come out differently.",
         )
-        megabytes = second.number_input(
+        megabytes = fields.number_input(
             "Megabytes to keep",
-            min_value=0.0,
-            value=20.0,
-            step=10.0,
+            name="megabytes",
+            default=20.0,
             key="evaluate_megabytes",
+            place=second,
+            min_value=0.0,
+            step=10.0,
             help="Room for adversarial images: up to 16 of each confusion cell are kept for Classes; others "
             "can be made again.",
         )
     return dataclasses.replace(
         request,
-        sweep=(sweep or "").strip() or None,
-        transfer_from=transfer,
-        mode=mode or "reference",
-        keep_megabytes=float(megabytes),
+        sweep=sweep.strip() or None,
+        transfer_from=transfer or None,
+        mode=mode,
+        keep_megabytes=20.0 if megabytes is None else megabytes,
     )
