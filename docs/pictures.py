@@ -49,8 +49,8 @@ PICTURES = {
         "text=One run, class by class",
         ".st-key-monitor_beta",
     ),
-    "certain": (f"compare?{SEEDS}", "h1", "text=How many images or seeds"),
-    "compare": (f"compare?{SEEDS}", "text=FAWA: accuracy per class", ".st-key-compare_differences_fawa"),
+    "certain": ("compare", "text=Change per class", ".st-key-compare_bars"),
+    "compare": ("compare", "h1", "text=Filled: certain"),
     "classes": (f"classes?run={OURS}0", "h1", ".st-key-classes_confusion"),
     "leaderboard": ("leaderboard", "h1", ".st-key-board_plane"),
 }

@@ -93,8 +93,9 @@ def table_of(home: Path) -> pd.DataFrame:
 
 def check_charts(tab: Tab, table: pd.DataFrame) -> None:
     attacked = table[table["attack"] == "pgd-20"]
-    for weights in ("online", "fawa"):
-        drawn = {trace["name"]: trace for trace in tab.drawn_figure(f"compare_bars_{weights}")}
+    for weights, title in (("online", "Online"), ("fawa", "FAWA")):
+        tab.choose("Weights", title)
+        drawn = {trace["name"]: trace for trace in tab.drawn_figure("compare_bars")}
         assert len(drawn) == 4
         for trace in drawn.values():
             assert len(trace["x"]) == 10

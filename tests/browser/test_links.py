@@ -36,14 +36,11 @@ def shared(browser: Browser, dashboard, tab: Tab) -> Tab:
 def test_a_comparison_is_shared_with_baseline_weights_and_measurement(browser: Browser, dashboard):
     tab = Tab.open(browser, dashboard.address)
     tab.visit("compare?runs=pgd-at-fashion-mnist-mini-s0&runs=pgd-at-cfa-fashion-mnist-mini-s0")
-    weights = tab.page.get_by_test_id("stButtonGroup").filter(has_text="Each method's own")
-    weights.get_by_role("button", name="EMA", exact=True).or_(
-        weights.get_by_text("EMA", exact=True)
-    ).first.click()
+    tab.choose("Weights", "EMA")
     tab.settle()
     other = shared(browser, dashboard, tab)
     for one in (tab, other):
-        expect(one.page.get_by_text("EMA: accuracy per class")).to_be_visible()
+        expect(one.page.get_by_text("Accuracy per class, weights: EMA")).to_be_visible()
     assert {trace["name"] for trace in other.drawn_figure("compare_scatter")} == {
         trace["name"] for trace in tab.drawn_figure("compare_scatter")
     }

@@ -144,7 +144,7 @@ def test_what_is_unusual_looks_deliberate(desk: Tab, home: Path, address: str, s
     [
         ("monitor?run={trades-cfa}", "monitor_eps", "series,epoch,eps (n/255)"),
         ("classes?run={trades-cfa}", "classes_confusion", "predicted class,true class,images,share"),
-        ("compare?runs={trades}&runs={trades-cfa}", "compare_bars_fawa", "series,class,accuracy (%)"),
+        ("compare?runs={trades}&runs={trades-cfa}", "compare_bars", "series,class,accuracy (%)"),
     ],
 )
 def test_a_chart_has_its_numbers(desk: Tab, home: Path, address: str, chart: str, columns: str):
