@@ -94,7 +94,7 @@ def name(request, guarded):
 
 
 def test_a_typed_data_set_is_opened_by_a_button_alone(guarded, visitor, name):
-    app = visit("train", {"train_dataset": name})
+    app = visit("train", dataset=name)
     assert f"{name!r} is a folder or somebody's code; looked at once somebody who may start asks" in text_of(
         app
     )
@@ -108,13 +108,13 @@ def test_a_model_of_ones_own_is_described_by_a_button_alone(guarded, visitor, na
 
 
 def test_a_folder_is_described_once_its_button_was_pressed(guarded):
-    app = visit("train", {"train_dataset": f"folder:{guarded / SECRET}"})
+    app = visit("train", dataset=f"folder:{guarded / SECRET}")
     button(app, "Look at it").click().run()
     assert "8 training and 8 test images, 2 classes, 8 × 8 pixels" in text_of(app)
 
 
 def test_what_cannot_be_looked_at_is_one_sentence(guarded):
-    app = visit("train", {"train_dataset": CANARY})
+    app = visit("train", dataset=CANARY)
     button(app, "Look at it").click().run()
     text_of(app)
     assert "write @" in errors(app)[0]  # it is no data set, and only a button found that out
@@ -135,9 +135,9 @@ def test_a_viewer_learns_of_no_weights_file(guarded, viewer, source):
 
 @pytest.mark.parametrize("source", ["secret", "absent"])
 def test_a_viewer_learns_of_no_start(guarded, viewer, source):
-    app = visit("train", {"train_init": str(guarded / (SECRET if source == "secret" else "absent"))})
+    app = visit("train", init=str(guarded / (SECRET if source == "secret" else "absent")))
     said = text_of(app).replace(str(guarded / source), "PATH")
-    assert "How long that takes has not been measured yet." in said
+    assert "How long that takes has not been measured." in said
     assert "PATH" not in said
     assert button(app, "Start 1 run").disabled
 
