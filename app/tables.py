@@ -140,13 +140,13 @@ def robust_attack(history: pd.DataFrame) -> str | None:
 
 
 def make_groups(
-    members: Sequence[ComparedRun], title: Callable[[ComparedRun], str], *, merge_seeds: bool
+    members: Sequence[ComparedRun], title: Callable[[Sequence[ComparedRun]], str], *, merge_seeds: bool
 ) -> list[Group]:
     """Group runs for a comparison.
 
     Args:
         members: The runs, in the order chosen.
-        title: Names a run's method with the weights that the run is reported with.
+        title: Names the method of runs with the weights that they are reported with.
         merge_seeds: Show runs that differ only in their seed as one.
     """
     keys = [member.experiment if merge_seeds else member.run_id for member in members]
@@ -155,7 +155,7 @@ def make_groups(
     groups = []
     for key, group in grouped.items():
         first = group[0]
-        name = title(first) if methods.count(first.method) == 1 else first.run_name
+        name = title(group) if methods.count(first.method) == 1 else first.run_name
         found = Group(key, first.method, name, group)
         seeds = f" ({wording.count(found.seeds, 'seed')})" if found.seeds > 1 else ""
         groups.append(replace(found, title=name + seeds))

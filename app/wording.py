@@ -16,7 +16,8 @@ def percent(fraction: float | None) -> str:
 
 def points(difference: float) -> str:
     """Write a difference of fractions in percentage points, with its sign."""
-    return f"{100 * difference:+.1f}".replace("-", "−")
+    # Rounded twice, as sentences are, so that a half is one number however it was summed up; no minus zero.
+    return f"{round(round(100 * difference, 9), 1) + 0.0:+.1f}".replace("-", "−")
 
 
 def percent_range(low: float, high: float) -> str:

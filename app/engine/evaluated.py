@@ -61,10 +61,21 @@ def own_weights(run: Run) -> str:
 
 
 @looks
-def reported_title(member: ComparedRun) -> str:
-    """Name a run's method with the weights that it is reported with: "TRADES + CFA" where the gate opened."""
-    run = find_run(member.run_id)
-    return display_name(member.method, own_weights(run) if run is not None else "online")
+def common_own_weights(runs: Sequence[Run]) -> str:
+    """Say which weights several runs of a method are reported with: online where they do not agree.
+
+    The gate of one seed may never open; its FAWA weights do not exist, and leaving the seed out would choose
+    among seeds.
+    """
+    kinds = {own_weights(run) for run in runs}
+    return kinds.pop() if len(kinds) == 1 else "online"
+
+
+@looks
+def reported_title(members: Sequence[ComparedRun]) -> str:
+    """Name runs' method with the weights they are reported with: "TRADES + CFA" where gates opened."""
+    runs = [run for member in members if (run := find_run(member.run_id)) is not None]
+    return display_name(members[0].method, common_own_weights(runs))
 
 
 @looks

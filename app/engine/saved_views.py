@@ -14,12 +14,13 @@ from cfa.errors import ConfigError, StoreError
 from cfa.files import write_text
 from cfa.locks import hold
 from cfa.runs.run_names import normal, refusal
-from cfa.stored import STRICT, Name, read_stored
+from cfa.stored import MB, STRICT, Name, decode, read_stored
 
 MOST = 500
 """Views: a list that a person reads."""
 
 FILE = "views.json"
+ROOM = 4 * MB
 
 Value = Annotated[str, Field(max_length=2000)]
 
@@ -115,7 +116,7 @@ def _changing() -> AbstractContextManager[None]:
 
 def _read() -> tuple[View, ...]:
     try:
-        stored = read_stored(_file(), _Stored)
+        stored = read_stored(_file(), _Stored, ROOM)
     except StoreError as error:
         raise StoreError(
             f"the saved views cannot be read ({FILE} in the store: {error}); mend that file, or move it away "
@@ -125,7 +126,14 @@ def _read() -> tuple[View, ...]:
 
 
 def _write(views: tuple[View, ...]) -> None:
-    write_text(_file(), json.dumps({"views": [asdict(view) for view in views]}, indent=1, ensure_ascii=False))
+    text = json.dumps({"views": [asdict(view) for view in views]}, indent=1, ensure_ascii=False)
+    if len(text.encode()) > ROOM:  # what is written must be read again
+        raise ConfigError(f"saved views take {ROOM:,} bytes at most, and with this one they have more")
+    try:
+        decode(text.encode(), _Stored)
+    except StoreError as error:
+        raise ConfigError(f"this view cannot be saved: {error}; choose something shorter") from error
+    write_text(_file(), text)
 
 
 def _free(wanted: str, others: tuple[View, ...]) -> str:

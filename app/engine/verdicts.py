@@ -35,17 +35,21 @@ def verdict(
         ``None`` where nothing can be said: one run against several seeds, other images, or not measured so.
     """
     found = results(compared)
-    if len(run) == len(baseline) == 1:
-        pair = [
-            next((one for one in found.measured if one.row == (side[0].id, *_row(measured, kind))), None)
-            for side, kind in zip((run, baseline), weights, strict=True)
-        ]
-        return verdicts.verdict_of_runs(pair[0], pair[1]) if pair[0] and pair[1] else None
     experiments = {one.id: "run" for one in run} | {one.id: "baseline" for one in baseline}
     summary = measured.of(found.summary)
     kept = distinct_seeds(summary[summary["run_id"].isin(experiments)], experiments)
     rows = kept.of(measured.of(found.per_class))
-    sides = [rows[rows["run_id"].isin([one.id for one in side])] for side in (run, baseline)]
+    sides = [
+        rows[rows["run_id"].isin([one.id for one in side]) & (rows["weights"] == kind)]
+        for side, kind in zip((run, baseline), weights, strict=True)
+    ]
+    alone = [side["run_id"].iloc[0] for side in sides if side["run_id"].nunique() == 1]
+    if len(alone) == 2:
+        pair = [
+            next((one for one in found.measured if one.row == (run_id, *_row(measured, kind))), None)
+            for run_id, kind in zip(alone, weights, strict=True)
+        ]
+        return verdicts.verdict_of_runs(pair[0], pair[1]) if pair[0] and pair[1] else None
     return verdicts.verdict_over_seeds(sides[0], sides[1], weights)
 
 
@@ -65,6 +69,12 @@ def refusal(run: Sequence[Run], baseline: Sequence[Run]) -> str:
 def unlike(run: Sequence[Run], baseline: Sequence[Run]) -> list[Unlike]:
     """List what differs between two sides besides the method."""
     return comparability.unlike([one.protocol for one in run], [one.protocol for one in baseline])
+
+
+@looks
+def unlike_settings(run: Sequence[Run], baseline: Sequence[Run]) -> list[Unlike]:
+    """List the settings of the method that both sides have and that differ."""
+    return comparability.unlike_settings(run[0].folder.config, baseline[0].folder.config)
 
 
 @looks

@@ -226,14 +226,15 @@ def pairs_of(
 
 def _distance(
     group: tables.Group, other: tables.Group, runs: Sequence[snapshots.Run]
-) -> tuple[bool, int, bool]:
+) -> tuple[bool, int, int, bool]:
     """Say how far a group is from being the plain version of another, but for the method: smallest first."""
     sides = [
         [run for run in runs if run.id in {member.run_id for member in side.members}]
         for side in (group, other)
     ]
     seeds = {member.seed for member in group.members} & {member.seed for member in other.members}
-    return bool(verdicts.refusal(*sides)), len(verdicts.unlike(*sides)), not seeds
+    settings = verdicts.unlike_settings(*sides)
+    return bool(verdicts.refusal(*sides)), len(verdicts.unlike(*sides)), len(settings), not seeds
 
 
 def with_all_seeds(against: tables.Group | None, methods: Sequence[tables.Group]) -> tables.Group | None:
@@ -274,8 +275,8 @@ def default_baseline(groups: Sequence[tables.Group]) -> int:
 
 def own_weights(group: tables.Group) -> str:
     """Say which weights a group is reported with."""
-    run = snapshots.find_run(group.members[0].run_id)
-    return evaluated.own_weights(run) if run else "online"
+    runs = [run for member in group.members if (run := snapshots.find_run(member.run_id))]
+    return evaluated.common_own_weights(runs)
 
 
 def by_baseline(pairs: Sequence[MethodPair]) -> Mapping[str, list[MethodPair]]:

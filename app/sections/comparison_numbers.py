@@ -65,8 +65,6 @@ def summary_section(comparison: comparison_choice.Compared) -> None:
             ("Summary CSV", comparison.results.summary, "summary.csv"),
         ):
             elements.csv_button(label, downloadable.csv(frame), file, f"compare_{file}")
-    for finding in evaluated.findings(comparison.runs):
-        st.warning(elements.sentence(finding), icon=":material/info:")
 
 
 def with_differences(comparison: comparison_choice.Compared) -> pd.DataFrame:

@@ -147,7 +147,7 @@ def _knob_cards(runs: Sequence[snapshots.Run], choice: _Choice) -> list[elements
 
 
 def _one(run: snapshots.Run, values: pd.Series, choice: _Choice, weights: str) -> RunCurve:
-    own = evaluated.reported_title(run.member) if choice.weights == OWN else run.title
+    own = evaluated.reported_title([run.member]) if choice.weights == OWN else run.title
     kind = f" · {charts.WEIGHTS_TITLES[weights]}" if weights and choice.weights != OWN else ""
     if choice.together:
         return RunCurve(run.experiment, f"{own}{kind}", run.method, values)

@@ -83,7 +83,7 @@ def _judged(
     if verdicts.refusal(run, baseline):
         return None
     weights = evaluated.own_weights(run[0]), evaluated.own_weights(baseline[0])
-    titles = [evaluated.reported_title(side[0].member) for side in (run, baseline)]
+    titles = [evaluated.reported_title([one.member for one in side]) for side in (run, baseline)]
     for condition in tables.conditions(evaluated.results(together).per_class):
         if condition.norm == "none":
             continue

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import streamlit as st
 
 from app import charts, elements, fields, texts, wording
-from app.engine import verdicts
+from app.engine import evaluated, verdicts
 from app.sections import comparison_choice
 
 MOST_CELLS = 20  # classes whose names and numbers fit beside each other
@@ -49,6 +49,15 @@ def _judge(comparison: comparison_choice.Compared, pair: comparison_choice.Metho
     if weights[0] != weights[1]:
         kinds = [comparison_choice.KINDS[kind] for kind in weights]
         besides.insert(0, f"weights: {kinds[0]} against {kinds[1]}")
+    if verdicts.compared_with(pair.group.method) == pair.baseline.method:
+        besides += [
+            f"{one.what}: {one.run} against {one.baseline}" for one in verdicts.unlike_settings(run, baseline)
+        ]
+    besides += [
+        f"in some seeds of {group.title} the gate never opened, so these are online weights of all"
+        for group, side in ((pair.group, run), (pair.baseline, baseline))
+        if comparison.weights == "own" and len({evaluated.own_weights(one) for one in side}) > 1
+    ]
     said = "; ".join(besides)
     if why := verdicts.refusal(run, baseline):
         return Judged(pair, None, why, said)
@@ -68,6 +77,8 @@ def _judge(comparison: comparison_choice.Compared, pair: comparison_choice.Metho
 
 def verdict_section(comparison: comparison_choice.Compared, pairs: Sequence[Judged]) -> None:
     """Say for every pair who gains and who pays, in a strip of classes and in a sentence."""
+    for finding in evaluated.findings(comparison.runs):
+        st.warning(elements.sentence(finding), icon=":material/info:")
     if not pairs:
         st.info(
             "None of these methods is compared with another one here: choose its plain version too, or one "

@@ -63,7 +63,8 @@ def compare(
     print_summary(records(add_group_means(comparison.summary, comparison.per_class, groups)))
     print()
     _print_differences(comparison.entries)
-    for said in unused:
+    marks = [f"{run.name}: {mark}" for run in everyone for mark in run.config.marks()]
+    for said in (*comparison.refused, *marks, *unused):
         note(said)
 
 

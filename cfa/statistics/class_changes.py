@@ -210,7 +210,7 @@ def same_direction(
 ) -> tuple[NDArray[np.int_], float]:
     """Say which figures went the same way in every seed, and how often chance alone would have one do so.
 
-    Shared seeds are compared one by one; with fewer than two of them every seed with every other.
+    The same seeds of both are compared one by one; where a side has others, every seed with every other.
 
     Args:
         run: Shape (seeds, figures).
@@ -222,7 +222,7 @@ def same_direction(
         1 (up), -1 (down) or 0 (mixed) of each figure, and the chance that a figure which does not depend on
         the method is not 0.
     """
-    if len(set(run_seeds) & set(baseline_seeds)) >= 2:
+    if set(run_seeds) == set(baseline_seeds):
         new, old = _of_shared(run, run_seeds, baseline, baseline_seeds)
         up, down = (new > old).all(axis=0), (new < old).all(axis=0)
         chance = 2.0 ** (1 - len(new))

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cfa.config import RunConfig
+from cfa.notation import format_eps
 from cfa.runs.folder import Manifest
 
 
@@ -89,6 +90,26 @@ def unlike(run: Sequence[Protocol], baseline: Sequence[Protocol]) -> list[Unlike
         if set(ours) != set(theirs) or len(ours) > 1:
             found.append(Unlike(name, " and ".join(ours), " and ".join(theirs)))
     return found
+
+
+def unlike_settings(run: RunConfig, baseline: RunConfig) -> list[Unlike]:
+    """List the settings of the method that both have and that differ: eps, attack, beta, averaging.
+
+    A method is its plain version with something added; what both have is meant to be equal.
+    """
+    ours, theirs = run.flat(), baseline.flat()
+    return [
+        Unlike(name, _written(name, ours[name]), _written(name, theirs[name]))
+        for name in ours
+        if name.partition(".")[0] in ("attack", "averaging", "method")
+        and "." in name
+        and name in theirs
+        and ours[name] != theirs[name]
+    ]
+
+
+def _written(name: str, value: object) -> str:
+    return format_eps(value) if name.endswith(".eps") and isinstance(value, float) else str(value)
 
 
 def _parts(parts: int) -> str:

@@ -27,6 +27,7 @@ from cfa.statistics import (
     paired_worst_difference,
     worst_difference,
 )
+from cfa.tables.comparability import protocol_of, refusal
 from cfa.tables.exports import write_csv
 from cfa.tables.frames import clean_frame, measured_frame, per_class_frame, summary_frame
 
@@ -47,16 +48,19 @@ class Comparison:
             both were seen image by image; intervals and tests are then paired, and everything in the entry is
             about the ``images`` that both have, which may be fewer than either has.
         clean: Beside each row of ``per_class``, the clean accuracy on the same images (`frames.clean_frame`).
+        refused: Why some of the runs are not compared with the baseline, a sentence each.
     """
 
     per_class: pd.DataFrame
     summary: pd.DataFrame
     entries: tuple[dict[str, Any], ...]
     clean: pd.DataFrame
+    refused: tuple[str, ...] = ()
 
     def document(self) -> dict[str, Any]:
         """Return the comparison as plain values for JSON."""
-        return {"scores": records(self.per_class), "comparisons": list(self.entries)}
+        found = {"scores": records(self.per_class), "comparisons": list(self.entries)}
+        return found | ({"refused": list(self.refused)} if self.refused else {})
 
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
@@ -108,13 +112,17 @@ def compare(
     found = measured([baseline, *others])
     per_class = shared_scores([baseline, *others], measured_frame(found))
     rows = {one.row: one for one in found}
+    protocol = protocol_of(baseline.config, baseline.manifest)
+    refused = {run.id: refusal([protocol_of(run.config, run.manifest)], [protocol]) for run in others}
     entries = [
         entry
         for run in others
+        if not refused[run.id]
         for pair in _pairs(per_class, baseline, run, automatic)
         for entry in _entries(per_class, rows, baseline, run, *pair)
     ]
-    return Comparison(per_class, summary_frame(per_class), tuple(entries), clean_frame(found))
+    said = tuple(f"{run.name}: {refused[run.id]}" for run in others if refused[run.id])
+    return Comparison(per_class, summary_frame(per_class), tuple(entries), clean_frame(found), said)
 
 
 def save_comparison(comparison: Comparison, folder: Path) -> None:

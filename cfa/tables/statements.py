@@ -8,6 +8,7 @@ import pandas as pd
 
 from cfa.errors import ConfigError
 from cfa.runs.folder import RunFolder
+from cfa.tables.comparability import protocol_of, refusal
 from cfa.tables.comparison import changed_classes, compare, in_words
 from cfa.tables.frames import per_class_frame, summary_frame
 from cfa.tables.headings import MEASURED_AS, Heading
@@ -50,8 +51,11 @@ def statements(
         automatic: The kind of weights that a run is reported with.
 
     Returns:
-        Nothing where one side has several seeds and the other one run, or they share no evaluation.
+        Nothing where one side has several seeds and the other one run, they share no evaluation, or they are
+        not comparable.
     """
+    if refusal(*([protocol_of(run.config, run.manifest) for run in side] for side in (others, baseline))):
+        return []
     if len(baseline) == len(others) == 1:
         return _of_two_runs(baseline[0], others[0], automatic)
     if len(baseline) > 1 and len(others) > 1:

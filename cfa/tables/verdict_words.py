@@ -7,7 +7,7 @@ from cfa.statistics import SHARED_SEEDS
 from cfa.tables.comparison import in_points
 from cfa.tables.verdicts import Basis, Change, ClassChange, PairVerdict
 
-NO_SPREAD = "no interval: the seeds of a side have equal figures, which do not say how much seeds differ"
+NO_SPREAD = "no interval: what does not differ between seeds does not say how much seeds differ"
 _NUMBERS = {2: "two", 3: "three", 4: "four", 5: "five", 6: "six"}
 MOST_NAMED = 8
 

@@ -12,8 +12,8 @@ from cfa.tables.frames import add_group_means, summary_frame
 CLASSES = ("cat", "dog", "eel")
 
 
-def title(member):
-    return member.method.upper()
+def title(members):
+    return members[0].method.upper()
 
 
 def member(run_id, method="trades", seed=0, experiment=None):

@@ -121,6 +121,7 @@ def test_two_equal_methods_have_a_certain_class_at_most_as_often_as_promised(sha
         ([0, 1], [1, 0], 0.5),
         ([0, 1, 2], [3, 4, 5], 0.1),
         ([0, 1], [1, 2], 1 / 3),
+        ([0, 1, 2], [1, 2, 3], 0.1),
     ],
 )
 def test_the_same_direction_in_every_seed_happens_by_chance_as_often_as_said(

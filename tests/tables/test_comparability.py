@@ -6,7 +6,7 @@ import pytest
 
 from cfa.methods import configure
 from cfa.runs.folder import Manifest
-from cfa.tables.comparability import protocol_of, refusal, unlike
+from cfa.tables.comparability import protocol_of, refusal, unlike, unlike_settings
 
 MANIFEST = Manifest("", "code 1", {}, "cpu", 1, "data", ("a", "b"), (9, 9), (1, 1), {})
 
@@ -68,6 +68,16 @@ def test_a_checkpoint_chosen_on_test_images_is_not_compared_with_one_that_was_no
     assert refusal(*sides).startswith("Not comparable: its checkpoint was chosen on ")
     assert not refusal(sides[0], sides[0])
     assert not refusal(sides[1], sides[1])
+
+
+def test_settings_that_a_method_shares_with_its_plain_version_are_said_where_they_differ():
+    def settings(method, **overrides):
+        names = {name.replace("__", "."): value for name, value in overrides.items()}
+        return configure(method, "fashion-mnist-mini", overrides=names)
+
+    assert unlike_settings(settings("trades-cfa"), settings("trades")) == []
+    found = unlike_settings(settings("trades-cfa"), settings("trades", attack__eps=2 / 255, method__beta=1))
+    assert [(one.what, one.baseline) for one in found] == [("attack.eps", "2/255"), ("method.beta", "1.0")]
 
 
 def test_seeds_that_were_not_trained_alike_are_said_too():

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cfa.config import AttackSettings, RunConfig
+from cfa.config import AttackSettings, RunConfig, TrainSettings
 from cfa.errors import ConfigError
 from cfa.runs.evaluations import outcomes_file, read_outcomes, save_evaluation
 from cfa.runs.folder import Manifest
@@ -237,6 +237,17 @@ def test_long_lists_of_classes_are_cut():
         "mean −0.4 [−1.2, 0.4]; bird and cat better, class 0, class 1, class 2, class 3, class 4 and 3 more "
         "worse; worst class +6.1 [1.0, 11.2]"
     )
+
+
+def test_a_checkpoint_chosen_on_test_is_refused_beside_one_that_was_not(make_run, evaluated):
+    a, b, c = make_run("a"), make_run("b", train=TrainSettings(select_on="test")), make_run("c")
+    for run in (a, b, c):
+        evaluated(run, {"pgd-20": (3, 2, 1)}, total=(7, 11, 13))
+    comparison = compare([a, b, c], a, online)
+    assert {entry["run"] for entry in comparison.entries} == {"c"}
+    (said,) = comparison.refused
+    assert said.startswith("b: Not comparable: its checkpoint was chosen on test images")
+    assert comparison.document()["refused"] == [said]
 
 
 def test_a_saved_comparison_reads_back(make_run, evaluated, tmp_path):

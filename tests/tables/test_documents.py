@@ -51,7 +51,7 @@ def test_seeds_are_one_row_with_their_spread(report) -> None:
 def test_markdown_has_the_table_what_is_certain_and_the_commands(report) -> None:
     text = markdown(report)
     assert "| TRADES (2 seeds) | 88.3 ± 0.0 | 80.0 ± 0.0 | 53.3 ± 0.0 | 40.0 ± 0.0 |" in text
-    assert "worst class +10.0 (no interval: the seeds of a side have equal figures" in text
+    assert "worst class +10.0 (no interval: what does not differ between seeds" in text
     assert "(2 and 2 seeds, Welch's t)" in text
     assert "cfa train --method trades-cfa --seed 1 --name trades-cfa_s1" in text
     assert "cfa compare trades_s0 trades_s1 trades-cfa_s0 trades-cfa_s1 --baseline trades_s0" in text
@@ -76,7 +76,9 @@ def test_marks_follow_a_run_into_every_format(make_run, evaluated) -> None:
     for run in runs:
         evaluated(run, {"pgd-20": (1, 2, 3)})
     report = build_report(runs, runs[0], online, display_name, command)
-    assert report.marks == (f"b_1: {runs[1].config.marks()[0]}",)
+    assert report.marks[0] == f"b_1: {runs[1].config.marks()[0]}"
+    assert report.marks[1].startswith("b_1: Not comparable: its checkpoint was chosen on test images")
+    assert all(not found for found in report.statements.values())
     assert "b_1: selected on test" in markdown(report)
     assert r"b\_1: selected on test" in latex(report)
 

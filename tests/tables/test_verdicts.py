@@ -120,7 +120,7 @@ def test_seeds_that_do_not_differ_have_no_interval_and_it_is_said_why():
     assert not found.certain
     assert found.mean.interval is None
     assert verdict_words.change(found.mean) == (
-        "+10.0 (no interval: the seeds of a side have equal figures, which do not say how much seeds differ)"
+        "+10.0 (no interval: what does not differ between seeds does not say how much seeds differ)"
     )
     assert found.detectable is None
 
@@ -161,3 +161,12 @@ def test_words_name_who_gains_and_who_pays():
     assert "class 1" in gain
     assert pay.startswith("class 5 −")
     assert "pay." in pay
+
+
+def test_with_other_seeds_on_a_side_up_in_every_seed_means_every_one_of_them():
+    """Up in the seeds that both have, and far down in the others: that is not the same way in every seed."""
+    old = np.full((3, 10), 0.5) + np.arange(3)[:, None] / 1000
+    new = old[[1, 2, 0]] + np.array([0.02, 0.02, -0.15])[:, None]
+    found = verdict_over_seeds(rows(new, [1, 2, 3]), rows(old, [0, 1, 2]), ("online", "online"))
+    assert {one.direction for one in found.classes} == {"mixed"}
+    assert "Up in" not in verdict_words.first_line(found)
