@@ -103,7 +103,7 @@ def test_a_view_is_renamed_and_deleted_on_the_page(own_home):
 
 
 def test_home_lists_the_views(own_home):
-    saved_views.save_view("the hundred", "runs", {"search": ["hundred"]})
+    saved_views.save_view("the hundred", "runs", {"search": ["hundred"], "differ": ["true"]})
     app = visit("home")
     app.button(key="home_view_the hundred").click().run()
     assert_sound(app)
