@@ -36,6 +36,7 @@ class Group:
     method: str
     title: str
     members: tuple[ComparedRun, ...]
+    name: str = ""  # the title without the number of seeds
 
     @property
     def seeds(self) -> int:
@@ -158,7 +159,7 @@ def make_groups(
         name = title(group) if methods.count(first.method) == 1 else first.run_name
         found = Group(key, first.method, name, group)
         seeds = f" ({wording.count(found.seeds, 'seed')})" if found.seeds > 1 else ""
-        groups.append(replace(found, title=name + seeds))
+        groups.append(replace(found, title=name + seeds, name=name))
     return groups
 
 

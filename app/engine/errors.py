@@ -5,6 +5,7 @@ from pathlib import Path
 from app.process.rights import looks
 from cfa.errors import CfaError as CfaError
 from cfa.errors import ConfigError as ConfigError
+from cfa.errors import StoreError as StoreError
 from cfa.home import default_home
 
 

@@ -3,6 +3,7 @@
 import json
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated
 
@@ -122,7 +123,13 @@ def _read() -> tuple[View, ...]:
             f"the saved views cannot be read ({FILE} in the store: {error}); mend that file, or move it away "
             "to begin anew"
         ) from error
-    return tuple(sorted(stored.views, key=lambda view: view.name.casefold())) if stored else ()
+    views = sorted(stored.views, key=lambda view: view.name.casefold()) if stored else []
+    twice = next((a.name for a, b in pairwise(views) if a.name.casefold() == b.name.casefold()), None)
+    if twice is not None:
+        raise StoreError(
+            f"saved views cannot be read: {FILE} in the store names {twice[:80]!r} twice; mend it"
+        )
+    return tuple(views)
 
 
 def _write(views: tuple[View, ...]) -> None:

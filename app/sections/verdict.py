@@ -33,7 +33,16 @@ class Judged:
     @property
     def title(self) -> str:
         """Name the pair."""
-        return f"{self.pair.group.title} against {self.pair.baseline.title}"
+        return " against ".join(self.titles)
+
+    @property
+    def titles(self) -> tuple[str, str]:
+        """Name both sides, with the seeds that count."""
+        groups = (self.pair.group, self.pair.baseline)
+        if self.verdict is None or not self.verdict.of_methods:
+            return groups[0].title, groups[1].title
+        counts = [wording.count(seeds, "seed") for seeds in self.verdict.seeds]
+        return f"{groups[0].name} ({counts[0]})", f"{groups[1].name} ({counts[1]})"
 
 
 def judged(comparison: comparison_choice.Compared) -> list[Judged]:
@@ -139,7 +148,7 @@ def strip_table(pairs: Sequence[Judged], title: str) -> str:
 
 
 def _row(one: Judged) -> str:
-    group, base = (html.escape(texts.readable(g.title)) for g in (one.pair.group, one.pair.baseline))
+    group, base = (html.escape(texts.readable(title)) for title in one.titles)
     named = f'<th scope="row">{group}<small>against {base}</small></th>'
     found = one.verdict
     if found is None:

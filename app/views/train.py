@@ -106,6 +106,8 @@ def describe(dataset: str, preset: str, told: Told) -> None:
     else:
         try:
             describe_dataset(dataset)
+        except errors.StoreError:
+            raise  # it is not this field that is wrong
         except errors.CfaError as error:
             told.tell({"dataset": str(error)})
     chosen = training_settings.PRESETS[preset]

@@ -45,8 +45,11 @@ def power(verdict: PairVerdict) -> str:
     """Say what such a comparison finds, and how many seeds the largest change takes; empty of networks."""
     if verdict.detectable is None:
         return ""
-    size = f"{100 * verdict.detectable:.1f}"
-    line = f"A change of {size} points of a class would have been found in half of such comparisons"
+    if verdict.detectable >= 1:  # more than an accuracy can change
+        line = "No change of a class would have been found in half of such comparisons"
+    else:
+        size = f"{100 * verdict.detectable:.1f}"
+        line = f"A change of {size} points of a class would have been found in half of such comparisons"
     if verdict.certain:
         return f"{line}."
     takes = "more than 1,000" if verdict.takes_seeds is None else f"about {verdict.takes_seeds:,}"

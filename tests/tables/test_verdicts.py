@@ -170,3 +170,11 @@ def test_with_other_seeds_on_a_side_up_in_every_seed_means_every_one_of_them():
     found = verdict_over_seeds(rows(new, [1, 2, 3]), rows(old, [0, 1, 2]), ("online", "online"))
     assert {one.direction for one in found.classes} == {"mixed"}
     assert "Up in" not in verdict_words.first_line(found)
+
+
+def test_no_change_is_called_detectable_that_no_accuracy_can_make():
+    old = np.array([[0.0] * 10, [0.5] * 10, [1.0] * 10]) + np.linspace(0, 0.009, 3)[:, None] % 0.01
+    old = np.clip(old, 0, 1)
+    found = verdict_over_seeds(rows(old[::-1], SEEDS), rows(old, SEEDS), ("online", "online"))
+    assert found.detectable > 1
+    assert verdict_words.power(found).startswith("No change of a class would have been found")

@@ -5,7 +5,8 @@ import json
 import pytest
 
 from app.engine import saved_views
-from cfa.errors import CfaError
+from app.process import opened
+from cfa.errors import CfaError, ConfigError
 from tests.app.pages import assert_sound, button, visit, words
 
 QUERY = {"runs": ["r1", "r2"], "kind": [""]}
@@ -108,3 +109,14 @@ def test_home_lists_the_views(own_home):
     app.button(key="home_view_the hundred").click().run()
     assert_sound(app)
     assert app.text_input(key="search").value == "hundred"
+
+
+def test_two_views_of_one_name_are_said_and_a_view_that_cannot_be_read_again_is_not_written(example_home):
+    file = opened.store().home / saved_views.FILE
+    file.write_text('{"views": [' + ",".join(['{"name": "v", "page": "", "query": {}}'] * 2) + "]}")
+    assert "names 'v' twice" in saved_views.saved_views().problem
+    file.unlink()
+    for query in ({"search": ["a" * 2001]}, {"search": ["é" * 2000] * 2000}):
+        with pytest.raises(ConfigError, match=r"cannot be saved|bytes at most"):
+            saved_views.save_view("long", "runs", query)
+        assert not file.exists()
