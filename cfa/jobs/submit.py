@@ -119,7 +119,7 @@ def submit_evaluation(
         weights: ``online``, ``ema``, ``fawa``, ``file``, or ``auto`` (decided when the job starts).
         checkpoint: ``best`` or ``last``.
         plan: Attacks, budget and number of images.
-        after: Jobs that must be done before.
+        after: Jobs that must be done before; a run without weights waits for its own training as well.
         device: Where to evaluate; ``None`` takes any.
         dataset: A data set other than the run's own.
         foreground: The caller carries out the job itself.
@@ -148,12 +148,20 @@ def submit_evaluation(
         return queue.submit(
             work,
             work.title(store, run.name),
-            after=after,
+            after=tuple(dict.fromkeys([*after, *([] if foreground else _trainings_to_come(queue, run))])),
             device=device,
             run_id=run.id,
             foreground=foreground,
             typed=trust.outside_names(names),
         )
+
+
+def _trainings_to_come(queue: Queue, run: RunFolder) -> list[str]:
+    """Name the jobs that are to make a run's first weights; none where there are some to evaluate."""
+    if run.kept_weights():
+        return []
+    states = ("queued", "running", "paused")
+    return [job.id for job in queue.jobs() if job.trains and job.run_id == run.id and job.state in states]
 
 
 def _refuse_missing(dataset: str) -> None:

@@ -80,6 +80,23 @@ def test_an_evaluation_says_of_which_weights_and_how_many_images_are_done(
     assert sorted(set(done)) == list(range(0, total[0], 4))
 
 
+def test_an_evaluation_queued_before_there_are_weights_waits_for_the_training(
+    store, queue, home, tiny_config
+):
+    config = tiny_config("trades")
+    with allowing([config.dataset]):
+        run, (training,) = submit_training(store, queue, config, test=False)
+        plan = EvaluationPlan(attacks=("clean",))
+        how = {"weights": "auto", "checkpoint": "best", "plan": plan}
+        waiting = submit_evaluation(store, queue, run, **how)
+        assert list(waiting.after) == [training.id]
+        queue.move(waiting.id, "top")
+        claimed = queue.claim("cpu")
+        assert claimed.id == training.id  # whatever stands first
+        run_job(home, training.id, Ear())
+        assert list(submit_evaluation(store, queue, run, **how).after) == []
+
+
 def test_training_ends_with_a_test_of_the_best_weights_of_every_kind(train, home, queue):
     run, job = train()
     ear = Ear()
