@@ -184,12 +184,12 @@ def test_a_saved_view_is_opened_on_its_own_page_and_from_another(dashboard, tab:
 
 def test_clicks_in_a_row_are_all_kept(dashboard, tab: Tab):
     """Each is told with the address before it, or the one before that."""
-    tab.visit("evaluate?runs=trades-cfa-fashion-mnist-mini-s0")
-    pills = tab.page.locator(".st-key-evaluate_shown_weights")
-    for name in ("EMA", "FAWA", "Online"):
+    tab.visit("train")
+    pills = tab.page.locator(".st-key-train_methods")
+    for name in ("pgd-at", "fat", "frl"):
         pills.get_by_text(name, exact=True).click()
     wait_for(
-        lambda: {"ema", "fawa", "online"} <= set(parameters(tab)["weights"]),
+        lambda: {"pgd-at", "fat", "frl"} <= set(parameters(tab)["methods"]),
         "all three choices in the address",
     )
     tab.check()
