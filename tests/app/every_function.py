@@ -274,15 +274,15 @@ def _of_runs() -> dict[str, list[Callable[[], object]]]:
 
 def _of_comparisons() -> dict[str, list[Callable[[], object]]]:
     called = door()
-    every = _own_runs()
+    every, of_two = _own_runs(), ("refusal", "unlike", "unlike_settings")
     found = {kind: _each(called[kind]) for kind in ("compared_with", "family_of")}
-    found["newest_together"] = [lambda: called["newest_together"](every)]
-    found |= {k: [lambda k=k: called[k](every[:1], every[1:2])] for k in ("refusal", "unlike")}
+    found |= {k: [lambda k=k: called[k](every)] for k in ("newest_together", "common_own_weights")}
+    found |= {k: [lambda k=k: called[k](every[:1], every[1:2])] for k in of_two}
     measured = evaluated.results(every).per_class.iloc[0]
     condition = Condition(*(measured[name] for name in ("dataset", "checkpoint", "attack", "norm", "eps")))
     weights = ("online", "online")
     found["verdict"] = [
-        lambda r=r: verdicts.verdict(every, [every[0]], [r], condition, weights) for r in every
+        lambda r=r: called["verdict"](every, every[:1], [r], condition, weights) for r in every
     ]
     change = verdicts.Change(baseline=0.5, run=0.6, interval=None)
     pair = verdicts.PairVerdict(

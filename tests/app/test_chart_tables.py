@@ -50,7 +50,7 @@ def test_bars_have_their_intervals():
             "high": [0.6, 0.8],
         }
     )
-    numbers = chart_tables.numbers_of(charts.class_bars(scores, {"a": "#000000"}))
+    numbers = chart_tables.numbers_of(charts.class_bars(scores, {"a": charts.SeriesStyle("#000000")}))
     expected = {
         "series": ["TRADES", "TRADES"],
         "class": ["cat", "dog"],
