@@ -473,7 +473,7 @@ def test_queue_pause_resume_cancel_and_work(train, cfa, home):
     assert cfa("pause", "b", "--json")["state"] == "paused"
     assert cfa("resume", "b", "--queue", "--json")["status"] == "queued"
     assert cfa("cancel", "c", "--json")["state"] == "cancelled"
-    assert "already cancelled" in cfa("cancel", "c", code=2).stderr
+    assert cfa("cancel", "c", "--json")["state"] == "cancelled"  # what is so already is no error
     result = cfa("work", "--until-empty")
     assert "done: train a" in result.stderr
     states = {job.title: job.state for job in Queue(home).jobs()}

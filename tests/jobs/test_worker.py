@@ -383,12 +383,15 @@ def test_images_of_an_evaluation_are_made_again(train, home, store, queue, tmp_p
         submit_reproduction(shipped, queue, shipped.find(run.id), evaluation.id, "pgd-2", images)
 
 
-def test_evaluation_of_a_run_that_ships_with_the_project_is_refused(train, home, queue, tmp_path):
+def test_evaluation_of_a_run_that_ships_with_the_project_leaves_it_as_it_is(train, home, queue, tmp_path):
     run, _ = train()
     shipped = Store.open(tmp_path / "other", shipped=home / "runs")
     plan = EvaluationPlan(attacks=("clean",))
-    with pytest.raises(ConfigError, match="cannot be changed"):
-        submit_evaluation(shipped, queue, shipped.find(run.id), weights="auto", checkpoint="best", plan=plan)
+    before = sorted(run.path.rglob("*"))
+    how = {"weights": "auto", "checkpoint": "best", "plan": plan}
+    with allowing([run.config.dataset]):
+        assert submit_evaluation(shipped, queue, shipped.find(run.id), **how).run_id == run.id
+    assert sorted(run.path.rglob("*")) == before
 
 
 def test_a_chain_of_training_and_comparison(train, home, store, queue):

@@ -207,7 +207,7 @@ def renamed(run: RunFolder, name: object) -> RunFolder:
 
 
 @pytest.mark.parametrize(
-    "name", ["../../out", "/tmp/out", "..", ".", "", "a/b", "a\x00b", "a\nb", "x" * 300, "~", "-x"]
+    "name", ["../../out", "/tmp/out", "..", ".", "", "a/b", "a\x00b", "a\nb", "x" * 300, "-x"]
 )
 def test_tensorboard_writes_below_the_folder_that_was_asked_for(run: RunFolder, tmp_path: Path, name) -> None:
     before = {path for path in tmp_path.rglob("*") if run.path not in path.parents}
