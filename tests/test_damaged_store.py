@@ -159,7 +159,7 @@ def test_a_damaged_label_costs_the_name_alone(good, store: Store, damage: Damage
     store.relabel(store.find("good"), good[0].label)
 
 
-@pytest.mark.parametrize("name", ["\x1b[2J", "a\nb", "../up", "=1+1", "", " ", "a\u202eb", "x" * 81])
+@pytest.mark.parametrize("name", ["\x1b[2J", "a\nb", "../up", "=1+1", "", " ", "a\u202eb", "x" * 101])
 def test_a_name_that_is_not_usable_gives_way_to_the_id(good, store: Store, cfa, name: str) -> None:
     bad = make_run(store, "bad")
     changed(name=name)(bad.path / "label.json")
