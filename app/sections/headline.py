@@ -82,7 +82,7 @@ def _judged(
 ) -> Headline | None:
     if verdicts.refusal(run, baseline):
         return None
-    weights = evaluated.own_weights(run[0]), evaluated.own_weights(baseline[0])
+    weights = evaluated.common_own_weights(run), evaluated.common_own_weights(baseline)
     titles = [evaluated.reported_title([one.member for one in side]) for side in (run, baseline)]
     for condition in tables.conditions(evaluated.results(together).per_class):
         if condition.norm == "none":

@@ -17,7 +17,7 @@ from cfa.statistics import over_seeds
 from cfa.tables.comparison import Comparison, compare
 from cfa.tables.frames import add_group_means, fairness_frame
 from cfa.tables.headings import Heading, headings_of
-from cfa.tables.seeds import DistinctSeeds, distinct_seeds
+from cfa.tables.seeds import DistinctSeeds, common_weights, distinct_seeds
 from cfa.tables.statements import Statement, statements
 
 ABOUT = (
@@ -168,7 +168,7 @@ def _experiments(
         first = members[0]
         method = first.config.method
         alone = methods.count(method) == 1 and not first.config.is_external
-        label = name(method, automatic(first)) if alone else first.name
+        label = name(method, common_weights(members, automatic)) if alone else first.name
         whole = Experiment(label, tuple(members), baseline.id in {run.id for run in members})
         found.append(replace(whole, label=label + _seeds_in_words(whole)))
     return tuple(found)

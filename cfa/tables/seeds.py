@@ -1,10 +1,11 @@
 """Several seeds of one experiment as one figure: each seed once, all measured on as many images."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import pandas as pd
 
+from cfa.runs.folder import RunFolder
 from cfa.tables.frames import LEADING_COLUMNS
 
 _SERIES = ["experiment", "dataset", "weights", "checkpoint", "split", "attack", "norm", "eps"]
@@ -26,6 +27,20 @@ class DistinctSeeds:
         """Keep what a table (per class, of metrics) says about the kept rows."""
         known = pd.MultiIndex.from_frame(self.kept[LEADING_COLUMNS])
         return frame[pd.MultiIndex.from_frame(frame[LEADING_COLUMNS]).isin(known)]
+
+
+def common_weights(runs: Iterable[RunFolder], automatic: Callable[[RunFolder], str]) -> str:
+    """Say which kind of weights the seeds of an experiment are reported with: online where they do not agree.
+
+    The gate of one seed may never open. Its FAWA weights do not exist, and to leave that seed out would be to
+    choose among seeds.
+
+    Args:
+        runs: The seeds.
+        automatic: The kind of weights that a run is reported with.
+    """
+    kinds = {automatic(run) for run in runs}
+    return kinds.pop() if len(kinds) == 1 else "online"
 
 
 def distinct_seeds(summary: pd.DataFrame, experiments: Mapping[str, str]) -> DistinctSeeds:

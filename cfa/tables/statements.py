@@ -12,7 +12,7 @@ from cfa.tables.comparability import protocol_of, refusal
 from cfa.tables.comparison import changed_classes, compare, in_words
 from cfa.tables.frames import per_class_frame, summary_frame
 from cfa.tables.headings import MEASURED_AS, Heading
-from cfa.tables.seeds import distinct_seeds
+from cfa.tables.seeds import common_weights, distinct_seeds
 from cfa.tables.verdict_words import change
 from cfa.tables.verdicts import PairVerdict, verdict_over_seeds
 
@@ -95,7 +95,7 @@ def _of_seeds(
     per_class = per_class_frame([*base, *others])
     scores = distinct_seeds(summary_frame(per_class), side_of).of(per_class)
     kinds = [(kind, kind) for kind in dict.fromkeys(scores["weights"])]
-    own = (automatic(base[0]), automatic(others[0]))  # as each method is reported
+    own = (common_weights(base, automatic), common_weights(others, automatic))  # as each is reported
     found = []
     for key, block in scores[scores["checkpoint"] != "last"].groupby(_CONDITION, sort=False):
         values: Any = key

@@ -58,3 +58,19 @@ def test_seeds_make_a_statement_about_methods(sides, said, of_base, of_other):
 
 def test_one_run_against_seeds_says_nothing(sides):
     assert statements(sides[0], sides[1][:1], default_weights) == []
+
+
+def test_seeds_of_which_one_gate_never_opened_say_the_same_in_every_order(sides):
+    """Not all seeds have weights of their method's own: online ones are compared, whoever comes first."""
+    base, others = sides
+
+    def automatic(run):
+        return "fawa" if run.config.method == "trades-cfa" and run.config.seed != 2 else "online"
+
+    found = [statements(base, order, automatic) for order in (others, others[::-1])]
+    for said in found:
+        assert "FAWA weights, against online" not in {one.weights for one in said}
+        assert "online weights of both" in {one.weights for one in said}
+    assert {(one.weights, one.heading, one.words) for one in found[0]} == {
+        (one.weights, one.heading, one.words) for one in found[1]
+    }
