@@ -14,7 +14,7 @@ import pandas as pd
 from cfa.methods import METHODS, display_name
 from cfa.runs.folder import RunFolder
 from cfa.runs.store import SHIPPED_RUNS
-from cfa.statistics import seeds_difference
+from cfa.statistics import SeedFigures
 from cfa.tables.comparison import in_points
 from cfa.tables.frames import per_class_frame, summary_frame
 
@@ -62,7 +62,8 @@ class Demo:
             self.figures(name, weights, attack, measure)
             for name, weights in zip((method, baseline), sides, strict=True)
         )
-        value, interval = seeds_difference(new, old)
+        found = SeedFigures.of(new[:, None], SEEDS, old[:, None], SEEDS)
+        value, (interval,) = float(found.difference[0]), found.interval()
         if interval is None:
             raise ValueError(f"the seeds of {method} or {baseline} do not differ")
         return value, interval

@@ -64,7 +64,7 @@ def coverage(rng: np.random.Generator, one: int, other: int, ratio: float, draws
 
 
 def intervals(run: np.ndarray, baseline: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the ends of the interval of every draw, as `cfa.statistics.seeds_difference` makes one."""
+    """Return the ends of the interval of every draw, as `cfa.statistics.SeedFigures` makes one."""
     found = scipy.stats.ttest_ind(run, baseline, axis=1, equal_var=False).confidence_interval(CONFIDENCE)
     return found.low, found.high
 

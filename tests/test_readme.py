@@ -13,7 +13,7 @@ from cfa.evaluation import default_weights
 from cfa.methods import display_name
 from cfa.runs.folder import RunFolder
 from cfa.runs.store import SHIPPED_RUNS
-from cfa.statistics import seeds_difference
+from cfa.statistics import SeedFigures
 from cfa.tables.comparison import in_points
 from cfa.tables.documents import table as report_table
 from cfa.tables.statements import statements
@@ -184,7 +184,8 @@ def test_the_simulated_interval_is_the_one_that_is_stated() -> None:
     run, baseline = rng.normal(0.3, 0.02, (5, 3)), rng.normal(0.2, 0.05, (5, 4))
     low, high = welch.intervals(run, baseline)
     for k in range(5):
-        assert seeds_difference(run[k], baseline[k])[1] == pytest.approx((low[k], high[k]))
+        stated = SeedFigures.of(run[k][:, None], range(3), baseline[k][:, None], range(4))
+        assert stated.interval()[0] == pytest.approx((low[k], high[k]))
 
 
 # Crashes ----------------------------------------------------------------------------------------------------

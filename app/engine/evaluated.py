@@ -10,7 +10,7 @@ import streamlit as st
 from app.engine.snapshots import Run, find_run, usable_runs
 from app.process.opened import folder_at
 from app.process.rights import looks
-from app.process.stamps import Stamps, evaluations_stamp
+from app.process.stamps import Stamped, Stamps, evaluations_stamp, stamped
 from app.tables import ComparedRun, Condition
 from cfa.errors import ConfigError, StoreError
 from cfa.evaluation import default_weights
@@ -21,20 +21,22 @@ from cfa.runs.evaluations import list_evaluations, read_evaluations
 from cfa.runs.folder import RunFolder
 from cfa.tables.comparison import compare
 from cfa.tables.comparison import on_common_images as said_of_common_images
-from cfa.tables.frames import add_group_means, clean_frame, fairness_frame, measured_frame, summary_frame
+from cfa.tables.frames import (
+    add_group_means,
+    clean_frame,
+    fairness_frame,
+    measured_frame,
+    summary_frame,
+    with_rho,
+)
 from cfa.tables.headings import Heading
 from cfa.tables.leaderboard import leaderboard as make_leaderboard
 from cfa.tables.leaderboard import pareto_front as front_of
 from cfa.tables.papers import all_published
 from cfa.tables.seeds import DistinctSeeds as DistinctSeeds
-from cfa.tables.seeds import distinct_seeds
+from cfa.tables.seeds import common_weights, distinct_seeds
 from cfa.tables.statements import Statement
 from cfa.tables.statements import statements as say
-
-_Stamped = tuple[
-    tuple[str, Stamps], ...
-]  # runs by their path, each with what tells its contents from the next
-
 
 # --- evaluations ----------------------------------------------------------------------------------
 
@@ -62,13 +64,8 @@ def own_weights(run: Run) -> str:
 
 @looks
 def common_own_weights(runs: Sequence[Run]) -> str:
-    """Say which weights several runs of a method are reported with: online where they do not agree.
-
-    The gate of one seed may never open; its FAWA weights do not exist, and leaving the seed out would choose
-    among seeds.
-    """
-    kinds = {own_weights(run) for run in runs}
-    return kinds.pop() if len(kinds) == 1 else "online"
+    """Say which weights several runs of a method are reported with: online where they do not agree."""
+    return common_weights([run.folder for run in runs], default_weights)
 
 
 @looks
@@ -134,11 +131,11 @@ class Results:
 @looks
 def results(runs: Sequence[Run]) -> Results:
     """Return the test results that count of some runs, in their order; cached until one is evaluated."""
-    return _results(_stamped(runs))
+    return _results(stamped(runs))
 
 
 @st.cache_resource(max_entries=50, show_spinner=False)
-def _results(runs: _Stamped) -> Results:
+def _results(runs: Stamped) -> Results:
     measured, said, problems = list[Measured](), list[str](), list[str]()
     for path, stamp in runs:
         try:
@@ -178,10 +175,6 @@ def _chosen(path: str, stamp: Stamps) -> _Chosen:
     return _Chosen(chosen(folder), left_out(folder))
 
 
-def _stamped(runs: Sequence[Run]) -> _Stamped:
-    return tuple((str(run.folder.path), evaluations_stamp(run.folder)) for run in runs)
-
-
 @looks
 def averaged(summary: pd.DataFrame, experiments: Mapping[str, str]) -> DistinctSeeds:
     """Say which rows of a summary may be averaged over seeds, which may not, and why.
@@ -200,20 +193,31 @@ def findings(runs: Sequence[Run]) -> list[str]:
 
 
 @looks
-def fairness(runs: Sequence[Run], baseline: Sequence[str]) -> pd.DataFrame:
-    """Return the fairness metrics of some runs' test results, rho against the runs of a baseline."""
-    found = results(runs)
-    return fairness_frame(found.per_class, baseline, {run.id: run.folder for run in runs}, found.clean)
+def fairness(runs: Sequence[Run], against: Mapping[str, Sequence[str]]) -> pd.DataFrame:
+    """Return the fairness metrics of some runs' test results.
+
+    Args:
+        runs: The runs.
+        against: By run id, the ids of the runs that its rho is against.
+    """
+    return with_rho(_fairness(stamped(runs)), results(runs).per_class, against)
+
+
+@st.cache_resource(max_entries=50, show_spinner=False)
+def _fairness(runs: Stamped) -> pd.DataFrame:
+    found = _results(runs)
+    folders = {folder.id: folder for path, _ in runs if (folder := folder_at(path))}
+    return fairness_frame(found.per_class, (), folders, found.clean)
 
 
 @looks
 def leaderboard() -> pd.DataFrame:
     """Return our results and published ones, columns as `cfa.tables.leaderboard` has them."""
-    return _leaderboard(_stamped(usable_runs()))
+    return _leaderboard(stamped(usable_runs()))
 
 
 @st.cache_resource(max_entries=5, show_spinner=False)
-def _leaderboard(runs: _Stamped) -> pd.DataFrame:
+def _leaderboard(runs: Stamped) -> pd.DataFrame:
     readable = []
     for path, stamp in runs:
         try:
@@ -241,11 +245,11 @@ def own_dataset(datasets: Sequence[str]) -> str:
 @looks
 def pairs(baseline: Run, other: Run) -> list[dict[str, Any]]:
     """Compare two runs: entries as `cfa.tables.comparison` has them; none where they share no evaluation."""
-    return _pairs(_stamped([baseline, other]))
+    return _pairs(stamped([baseline, other]))
 
 
 @st.cache_resource(max_entries=200, show_spinner=False)
-def _pairs(runs: _Stamped) -> list[dict[str, Any]]:
+def _pairs(runs: Stamped) -> list[dict[str, Any]]:
     base, other = (folder_at(path) for path, _ in runs)
     try:
         return list(compare([base, other], base, default_weights).entries)
@@ -270,11 +274,11 @@ def statements(baseline: Sequence[Run], others: Sequence[Run], condition: Condit
     """
     wanted = Heading(condition.dataset, condition.attack, condition.norm, condition.eps)
     return [
-        said for said in _statements(_stamped([*baseline, *others]), len(baseline)) if said.heading == wanted
+        said for said in _statements(stamped([*baseline, *others]), len(baseline)) if said.heading == wanted
     ]
 
 
 @st.cache_resource(max_entries=200, show_spinner=False)
-def _statements(runs: _Stamped, of_baseline: int) -> list[Statement]:
+def _statements(runs: Stamped, of_baseline: int) -> list[Statement]:
     folders = [folder_at(path) for path, _ in runs]
     return say(folders[:of_baseline], folders[of_baseline:], default_weights)

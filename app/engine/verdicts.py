@@ -1,16 +1,22 @@
 """What a comparison carries, and whether it may be made at all."""
 
+import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
-from app.engine.evaluated import results
+import streamlit as st
+
+from app.engine.evaluated import Results, results
 from app.engine.snapshots import Run
 from app.process.rights import looks
+from app.process.stamps import Stamped, stamped
 from app.tables import Condition
 from cfa.methods import known_method
 from cfa.tables import comparability, verdict_words, verdicts
 from cfa.tables.comparability import Unlike as Unlike
 from cfa.tables.seeds import distinct_seeds
 from cfa.tables.verdicts import Change as Change
+from cfa.tables.verdicts import ClassChange as ClassChange
 from cfa.tables.verdicts import PairVerdict as PairVerdict
 
 
@@ -34,19 +40,32 @@ def verdict(
     Returns:
         ``None`` where nothing can be said: one run against several seeds, other images, or not measured so.
     """
-    found = results(compared)
-    experiments = {one.id: "run" for one in run} | {one.id: "baseline" for one in baseline}
-    summary = measured.of(found.summary)
+    ids = (tuple(one.id for one in run), tuple(one.id for one in baseline))
+    return _verdict(results(compared), stamped(compared), *ids, dataclasses.astuple(measured), weights)
+
+
+@st.cache_resource(max_entries=200, show_spinner=False)
+def _verdict(
+    _found: Results,  # what the stamps stand for
+    compared: Stamped,
+    run: tuple[str, ...],
+    baseline: tuple[str, ...],
+    heading: tuple[Any, ...],
+    weights: tuple[str, str],
+) -> PairVerdict | None:
+    measured = Condition(*heading)
+    experiments = dict.fromkeys(run, "run") | dict.fromkeys(baseline, "baseline")
+    summary = measured.of(_found.summary)
     kept = distinct_seeds(summary[summary["run_id"].isin(experiments)], experiments)
-    rows = kept.of(measured.of(found.per_class))
+    rows = kept.of(measured.of(_found.per_class))
     sides = [
-        rows[rows["run_id"].isin([one.id for one in side]) & (rows["weights"] == kind)]
+        rows[rows["run_id"].isin(side) & (rows["weights"] == kind)]
         for side, kind in zip((run, baseline), weights, strict=True)
     ]
     alone = [side["run_id"].iloc[0] for side in sides if side["run_id"].nunique() == 1]
     if len(alone) == 2:
         pair = [
-            next((one for one in found.measured if one.row == (run_id, *_row(measured, kind))), None)
+            next((one for one in _found.measured if one.row == (run_id, *_row(measured, kind))), None)
             for run_id, kind in zip(alone, weights, strict=True)
         ]
         return verdicts.verdict_of_runs(pair[0], pair[1]) if pair[0] and pair[1] else None

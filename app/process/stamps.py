@@ -1,11 +1,25 @@
 """What tells one content of files from the next, so that what was made of them is kept until they change."""
 
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Protocol
 
 from cfa.runs.folder import RunFolder
 
 Stamps = tuple[tuple[str, int, int], ...]
 """Name, time and size of some files."""
+
+Stamped = tuple[tuple[str, Stamps], ...]
+"""Runs by their paths, each with what tells its evaluations from the next ones."""
+
+
+class HasFolder(Protocol):
+    """Whatever stands for a run."""
+
+    @property
+    def folder(self) -> RunFolder:
+        """The run's folder."""
+        ...
 
 
 def stamp_of(file: Path) -> tuple[int, int]:
@@ -24,3 +38,8 @@ def evaluations_stamp(folder: RunFolder) -> Stamps:
     # The label is in the table too: a renamed run is another table. Other weights make evaluations old ones.
     files += [folder.path / "label.json", *sorted((folder.path / "weights").glob("*.safetensors"))]
     return tuple((f"{file.parent.name}/{file.name}", *stamp_of(file)) for file in files)
+
+
+def stamped(runs: Iterable[HasFolder]) -> Stamped:
+    """Name runs for a cache: by their paths, each with the stamp of its evaluations."""
+    return tuple((str(run.folder.path), evaluations_stamp(run.folder)) for run in runs)

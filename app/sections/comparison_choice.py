@@ -1,6 +1,6 @@
 """What Compare compares: runs, what each is compared with, and a measurement, shaped for the charts."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -277,11 +277,3 @@ def own_weights(group: tables.Group) -> str:
     """Say which weights a group is reported with."""
     runs = [run for member in group.members if (run := snapshots.find_run(member.run_id))]
     return evaluated.common_own_weights(runs)
-
-
-def by_baseline(pairs: Sequence[MethodPair]) -> Mapping[str, list[MethodPair]]:
-    """Sort pairs by what they are compared with."""
-    found: dict[str, list[MethodPair]] = {}
-    for pair in pairs:
-        found.setdefault(pair.baseline.key, []).append(pair)
-    return found

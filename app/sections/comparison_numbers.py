@@ -141,25 +141,15 @@ FAIRNESS = {
 }
 
 
-def fairness_frame(comparison: comparison_choice.Compared) -> pd.DataFrame:
-    """Return the metrics of all runs, rho of each against what it is compared with."""
-    blocks = []
-    compared = comparison_choice.by_baseline(comparison.pairs)
-    bases = {group.key: group for group in comparison.groups}
-    alone = [key for key in bases if key not in comparison.baselines]
-    for key, pairs in {"": [], **compared}.items():
-        base = [member.run_id for member in bases[key].members] if key else []
-        frame = evaluated.fairness(comparison.runs, base)
-        keys = [pair.group.key for pair in pairs] if key else alone
-        ids = [member.run_id for one in keys for member in bases[one].members]
-        blocks.append(frame[frame["run_id"].isin(ids)])
-    return pd.concat(blocks, ignore_index=True)
-
-
 def fairness_section(comparison: comparison_choice.Compared) -> None:
     """Show the fairness metrics of the field, folded away."""
     with st.expander("Fairness metrics of the field", icon=":material/balance:"):
-        frame = comparison.condition.of(fairness_frame(comparison))
+        against = {
+            member.run_id: [other.run_id for other in pair.baseline.members]
+            for pair in comparison.pairs
+            for member in pair.group.members
+        }
+        frame = comparison.condition.of(evaluated.fairness(comparison.runs, against))
         table = tables.fairness(
             comparison.seeds.of(frame), comparison.groups, training_settings.display_name, list(FAIRNESS)
         )

@@ -38,10 +38,15 @@ def accuracy_cards(validation: pd.DataFrame) -> list[elements.Card]:
     return cards
 
 
+def attacked(validation: pd.DataFrame, weights: str) -> tuple[str | None, pd.DataFrame]:
+    """Keep the scores of one kind of weights under attack, and say which attack that is."""
+    attack = tables.robust_attack(validation)
+    return attack, validation[(validation["attack"] == attack) & (validation["weights"] == weights)]
+
+
 def class_cards(run: snapshots.Run, validation: pd.DataFrame, weights: str) -> list[elements.Card]:
     """Show the robust accuracy of every class, as lines and as colours."""
-    attack = tables.robust_attack(validation)
-    chosen = validation[(validation["attack"] == attack) & (validation["weights"] == weights)]
+    attack, chosen = attacked(validation, weights)
     title = charts.WEIGHTS_TITLES[weights]
     empty = (
         f"no {title} weights yet; averaging starts in epoch {run.folder.config.averaging.start_epoch}, "
@@ -66,8 +71,7 @@ def class_cards(run: snapshots.Run, validation: pd.DataFrame, weights: str) -> l
 
 def rank_cards(validation: pd.DataFrame, weights: str) -> list[elements.Card]:
     """Show which class is where among all of them, and whether that settles."""
-    attack = tables.robust_attack(validation)
-    chosen = validation[(validation["attack"] == attack) & (validation["weights"] == weights)]
+    _, chosen = attacked(validation, weights)
     return [
         elements.Card(
             f"Rank of every class, {charts.WEIGHTS_TITLES[weights]} weights",
@@ -84,8 +88,7 @@ def group_cards(run: snapshots.Run, validation: pd.DataFrame, weights: str) -> l
     groups, manifest = run_folders.class_groups(run), run_folders.manifest(run)
     if not groups or manifest is None:
         return []
-    attack = tables.robust_attack(validation)
-    chosen = validation[(validation["attack"] == attack) & (validation["weights"] == weights)]
+    attack, chosen = attacked(validation, weights)
     parts = tables.group_history(chosen, groups, manifest.train_counts) if len(chosen) else chosen
     return [
         elements.Card(

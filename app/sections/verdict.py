@@ -54,14 +54,13 @@ def judged(comparison: comparison_choice.Compared) -> list[Judged]:
 def _judge(comparison: comparison_choice.Compared, pair: comparison_choice.MethodPair) -> Judged:
     run, baseline = comparison.runs_of(pair.group), comparison.runs_of(pair.baseline)
     weights = (comparison.weights_of(pair.group), comparison.weights_of(pair.baseline))
-    besides = [f"{one.what}: {one.run} against {one.baseline}" for one in verdicts.unlike(run, baseline)]
+    unlike = verdicts.unlike(run, baseline)
+    if verdicts.compared_with(pair.group.method) == pair.baseline.method:
+        unlike += verdicts.unlike_settings(run, baseline)
     if weights[0] != weights[1]:
         kinds = [comparison_choice.KINDS[kind] for kind in weights]
-        besides.insert(0, f"weights: {kinds[0]} against {kinds[1]}")
-    if verdicts.compared_with(pair.group.method) == pair.baseline.method:
-        besides += [
-            f"{one.what}: {one.run} against {one.baseline}" for one in verdicts.unlike_settings(run, baseline)
-        ]
+        unlike.insert(0, verdicts.Unlike("weights", *kinds))
+    besides = [one.in_words for one in unlike]
     besides += [
         f"in some seeds of {group.title} the gate never opened, so these are online weights of all"
         for group, side in ((pair.group, run), (pair.baseline, baseline))
@@ -155,7 +154,7 @@ def _row(one: Judged) -> str:
         return f'{named}<td colspan="4" class="none">{html.escape(texts.readable(one.why_not))}</td>'
     ours, theirs = (html.escape(texts.readable(name)) for name in found.worst_classes)
     which = ours if ours == theirs else f"{ours}<small>was {theirs}</small>"
-    cells = "".join(_cell(found, k) for k in range(len(found.classes)))
+    cells = "".join(_cell(found, one) for one in found.classes)
     many = "" if len(found.classes) <= MOST_CELLS else " many"
     networks = "" if found.of_methods else " networks"
     return (
@@ -171,8 +170,7 @@ def _figure(one: verdicts.Change) -> str:
     return f"{html.escape(value)}<small>{html.escape(said)}</small>"
 
 
-def _cell(found: verdicts.PairVerdict, place: int) -> str:
-    one = found.classes[place]
+def _cell(found: verdicts.PairVerdict, one: verdicts.ClassChange) -> str:
     state = (
         "certain" if one.certain else "same-way" if found.of_methods and one.direction != "mixed" else "mixed"
     )

@@ -13,7 +13,6 @@ from cfa.statistics.differences import (
     Interval,
     holm,
     mean_difference,
-    seeds_difference,
     worst_difference,
 )
 from cfa.statistics.fairness import (
@@ -82,7 +81,6 @@ __all__ = [
     "rho",
     "rho_of",
     "same_direction",
-    "seeds_difference",
     "seeds_needed",
     "spread",
     "standard_deviation",

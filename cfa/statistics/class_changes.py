@@ -58,6 +58,11 @@ class ClassChanges:
 class SeedFigures:
     """Figures of two methods' seeds, reduced to what Student's t needs; shape (figures,) each.
 
+    Intervals are about the methods on this data set and test part, where those of two runs are about two
+    checkpoints. There is none where the seeds of a side do not differ: their spread is then not known, and
+    zero in its place would make an interval too narrow, or a point. How often Welch's covers with few seeds
+    is simulated in `benchmarks/welch.py`.
+
     Attributes:
         difference: Of the means, run minus baseline.
         error: Standard error of the difference; 0 where the seeds of a side do not differ.

@@ -1,10 +1,9 @@
 """Differences between two models of which only counts are known, or that saw different images."""
 
 import numpy as np
-import scipy  # imports `stats`, which takes a second, where it is first used
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from cfa.statistics.intervals import differ, worst_class_interval
+from cfa.statistics.intervals import worst_class_interval
 from cfa.statistics.quantiles import normal_isf
 
 CONFIDENCE = 0.95
@@ -23,29 +22,6 @@ def holm(p_values: NDArray[np.float64], level: float) -> NDArray[np.bool_]:
     rejected = np.zeros(len(order), dtype=np.bool_)
     rejected[order[np.cumprod(passed).astype(bool)]] = True
     return rejected
-
-
-def seeds_difference(
-    run: ArrayLike, baseline: ArrayLike, confidence: float = CONFIDENCE
-) -> tuple[float, Interval | None]:
-    """Return the difference of two methods' means over seeds (run minus baseline) and Welch's t interval.
-
-    It is about the methods on this data set and test part, where an interval of two runs is about two
-    checkpoints. There is none where the seeds of a side do not differ: their spread is then not known, and
-    zero in its place would make the interval too narrow, or a point. How often it covers with few seeds is
-    simulated in `benchmarks/welch.py`.
-
-    Args:
-        run: A figure of each seed; two seeds at least.
-        baseline: The same of the baseline's seeds.
-        confidence: Nominal coverage.
-    """
-    new, old = np.asarray(run, dtype=float), np.asarray(baseline, dtype=float)
-    value = float(new.mean() - old.mean())
-    if not (differ(new) and differ(old)):
-        return value, None
-    found = scipy.stats.ttest_ind(new, old, equal_var=False).confidence_interval(confidence)
-    return value, (float(found.low), float(found.high))
 
 
 def mean_difference(

@@ -38,6 +38,11 @@ class Unlike:
     run: str
     baseline: str
 
+    @property
+    def in_words(self) -> str:
+        """Say it."""
+        return f"{self.what}: {self.run} against {self.baseline}"
+
 
 def protocol_of(config: RunConfig, manifest: Manifest | None) -> Protocol:
     """Read how a run was trained from its settings and its manifest."""

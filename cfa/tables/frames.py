@@ -205,7 +205,7 @@ def fairness_frame(
             }
         )
     frame = pd.DataFrame.from_records(records, columns=[*LEADING_COLUMNS, *FAIRNESS_COLUMNS])
-    return _with_rho(frame, per_class, baseline)
+    return with_rho(frame, per_class, dict.fromkeys(frame["run_id"], baseline))
 
 
 def _clean_rows(per_class: pd.DataFrame) -> pd.DataFrame:
@@ -239,17 +239,33 @@ def _fairness(robust: np.ndarray, clean: np.ndarray) -> dict[str, float]:
     }
 
 
-def _with_rho(frame: pd.DataFrame, per_class: pd.DataFrame, baseline: Collection[str]) -> pd.DataFrame:
+def with_rho(
+    frame: pd.DataFrame, per_class: pd.DataFrame, against: Mapping[str, Collection[str]]
+) -> pd.DataFrame:
+    """Fill the column ``rho`` of fairness metrics.
+
+    Args:
+        frame: What :func:`fairness_frame` makes of ``per_class``.
+        per_class: Columns :data:`PER_CLASS_COLUMNS`.
+        against: By run id, the ids of the runs that its rho is against, as there; NaN for runs without any.
+    """
     grouped = per_class.groupby(LEADING_COLUMNS, sort=False, dropna=False)
     ends = grouped["accuracy"].agg(mean="mean", worst="min").reset_index()
     ends["images"] = grouped["total"].agg(tuple).to_numpy()  # of every class: sizes are never mixed
     like = ["dataset", "weights", "checkpoint", "attack", "norm", "eps", "images"]
-    base = ends[ends["run_id"].isin(list(baseline))].groupby(like)[["mean", "worst"]].mean()
+    sides = {run_id: frozenset(ids) for run_id, ids in against.items()}
+    bases = {
+        ids: ends[ends["run_id"].isin(ids)].groupby(like)[["mean", "worst"]].mean()
+        for ids in set(sides.values())
+    }
     values = []
     for row in ends.to_dict("records"):
         key = tuple(row[name] for name in like)
-        known = key in base.index
-        values.append(rho_of(row["mean"], row["worst"], *base.loc[key]) if known else np.nan)
+        base = bases.get(sides.get(row["run_id"], frozenset()))
+        if base is None or key not in base.index:
+            values.append(np.nan)
+        else:
+            values.append(rho_of(row["mean"], row["worst"], *base.loc[key]))
     return frame.assign(rho=values)
 
 

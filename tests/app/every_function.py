@@ -239,7 +239,7 @@ def _of_runs() -> dict[str, list[Callable[[], object]]]:
     groups = ("results", "findings", "untrusted_code", "report_problem", "missing_data")
     found |= {kind: [lambda k=kind: called[k](every)] for kind in groups}
     found["export_zip"] = [lambda: len(downloadable.export_zip([own]))]
-    found["fairness"] = [lambda: evaluated.fairness(every, [own.id])]
+    found["fairness"] = [lambda: evaluated.fairness(every, {own.id: [own.id]})]
     found["usual_budgets"] = [lambda: sweep_jobs.usual_budgets(every)]
     found["start_sweeps"] = [
         lambda name=name: sweep_jobs.start_sweeps(every, name, "2/255", 10, None)
