@@ -35,6 +35,11 @@ class TradesSettings(Settings):
     ]
 
 
+def clean_and_robust_logits(model: Model, batch: Batch, attacked: Attacked) -> tuple[Tensor, Tensor]:
+    """Return f(x) and f(x_adv), in this order of passes, which BatchNorm statistics depend on."""
+    return model(batch.x), model(attacked.x_adv)
+
+
 def clean_and_robust(model: Model, batch: Batch, attacked: Attacked) -> tuple[Tensor, Tensor, Tensor]:
     """Return CE(f(x), y), KL(f(x) || f(x_adv)), both per sample, and the logits f(x_adv).
 
@@ -44,8 +49,7 @@ def clean_and_robust(model: Model, batch: Batch, attacked: Attacked) -> tuple[Te
 
     from cfa.attacks import kl_divergence
 
-    logits = model(batch.x)
-    logits_adv = model(attacked.x_adv)
+    logits, logits_adv = clean_and_robust_logits(model, batch, attacked)
     clean = F.cross_entropy(logits, batch.y, reduction="none")
     return clean, kl_divergence(F.log_softmax(logits, dim=1), logits_adv), logits_adv
 

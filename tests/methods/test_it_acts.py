@@ -1,0 +1,174 @@
+"""A table of when each method begins to act: four epochs beside its plain version, equal until then.
+
+What acts late in a full schedule (a warm-up, a rule that asks once, a perturbation that waits) is scaled here
+to begin in epoch 2, as a short run does it. A new method adds a row.
+"""
+
+import functools
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from cfa.config import RunConfig
+from cfa.data import Dataset, load_dataset, load_folder
+from cfa.methods import METHODS, configure
+from cfa.methods.interface import Model
+from cfa.models import ModelSpec, build_model
+from cfa.progress import Observer
+from cfa.runs.folder import RunFolder
+from cfa.runs.rows import Epoch, KnobValues
+from cfa.training import fit
+from tests.data.test_image_folder import noise
+from tests.support.tiny import CPU, tiny_run
+
+EPOCHS = 4
+OF_EACH_CLASS = 24  # a third of them validates
+DIFFERENT = 1e-4
+SHORT: Mapping[str, Any] = {
+    "attack.steps": 3,
+    "averaging.gate": "mean",
+    "averaging.start_epoch": EPOCHS + 1,  # no averages: nobody reads them here
+    "data.val_fraction": 1 / 3,
+    "train.batch_size": 32,
+    "train.epochs": EPOCHS,
+}
+FROM_2: Mapping[str, Any] = {"method.warmup_epochs": 1}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """When a method differs from what it is compared with.
+
+    Attributes:
+        acts_from: The first epoch in which its loss differs; until then neither loss nor common knobs do.
+        settings: Its own, which scale its start to that epoch.
+        against: What it is compared with, where that is not its plain version.
+        plain: Settings of that one.
+    """
+
+    acts_from: int
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    against: str = ""
+    plain: Mapping[str, Any] = field(default_factory=dict)
+
+
+ROOT = "pgd-at"
+"""What everything is made of; it is nobody's variation."""
+
+ROWS: dict[str, Row] = {
+    "fat": Row(acts_from=1, against="pgd-at", settings={"method.tau": 0}),
+    "fat-cfa": Row(acts_from=2, settings=FROM_2),
+    # It is asked before epoch 1; beta 1.5 and relative steps are its own too.
+    "frl": Row(acts_from=1, against="trades"),
+    "mart": Row(acts_from=1),
+    "pgd-at-cfa": Row(acts_from=2, settings=FROM_2),
+    "trades": Row(acts_from=1, against="pgd-at"),
+    "trades-ccm": Row(acts_from=2, settings=FROM_2),
+    "trades-ccr": Row(acts_from=2, settings=FROM_2),
+    "trades-cfa": Row(acts_from=2, settings=FROM_2),
+}
+
+
+def test_every_method_has_a_row() -> None:
+    assert set(ROWS) == set(METHODS) - {ROOT}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_it_differs_from_its_plain_version_once_it_acts_and_not_before(method: str) -> None:
+    if method == ROOT:
+        assert not METHODS[method].plain
+        return
+    row = ROWS[method]
+    losses, knobs = trained(method, tuple(row.settings.items()))
+    plain_losses, plain_knobs = trained(
+        row.against or METHODS[method].compared_with, tuple(row.plain.items())
+    )
+    for epoch in range(1, EPOCHS + 1):
+        distance = abs(losses[epoch] - plain_losses[epoch])
+        if epoch >= row.acts_from:
+            assert distance > DIFFERENT, f"epoch {epoch}"
+            continue
+        assert distance <= DIFFERENT, f"epoch {epoch}"
+        for name in knobs[epoch].keys() & plain_knobs[epoch].keys():
+            assert knobs[epoch][name] == pytest.approx(plain_knobs[epoch][name], abs=DIFFERENT)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_it_trains_on_a_folder_of_200_classes(tmp_path: Path, many: Dataset, method: str) -> None:
+    row = ROWS.get(method)
+    config = short(method, many.name, {"attack.steps": 1, **(row.settings if row else {})})
+    run = in_four_epochs(tmp_path, config, many)
+    assert [one.epoch for one in run.rows() if isinstance(one, Epoch)] == [1, 2, 3, 4]
+    assert run.status.state == "finished"
+
+
+# What they train on ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    """Make a folder of 200 classes: three images of each to train on, one to test on."""
+    root = tmp_path_factory.mktemp("many") / "many"
+    for number in range(200):
+        for part, image in (("train", 0), ("train", 1), ("train", 2), ("test", 0)):
+            noise(root / part / f"{number:03d}" / f"{image}.png", seed=4 * number + image, size=(8, 8))
+    return load_folder(root, tmp_path_factory.mktemp("cache"))
+
+
+@functools.cache
+def few() -> Dataset:
+    """Take the first images of each class of the embedded data."""
+    whole = load_dataset("fashion-mnist-mini", Path())
+    train = first_of_each(whole.train_labels, OF_EACH_CLASS)
+    test = first_of_each(whole.test_labels, 2)
+    return Dataset(
+        whole.name,
+        whole.class_names,
+        whole.train_images[train],
+        whole.train_labels[train],
+        whole.test_images[test],
+        whole.test_labels[test],
+    )
+
+
+def first_of_each(labels: Tensor, count: int) -> Tensor:
+    return torch.cat([torch.nonzero(labels == label).flatten()[:count] for label in labels.unique()])
+
+
+# Runs ------------------------------------------------------------------------------------------------------
+
+
+def short(method: str, dataset: str, settings: Mapping[str, Any]) -> RunConfig:
+    return configure(method, dataset, model="small-cnn", preset="demo", overrides={**SHORT, **settings})
+
+
+def in_four_epochs(folder: Path, config: RunConfig, dataset: Dataset) -> RunFolder:
+    run = tiny_run(folder, config)
+    fit(run, dataset, CPU, Observer(), teacher=teacher_for(config, dataset))
+    return run
+
+
+def teacher_for(config: RunConfig, dataset: Dataset) -> Model | None:
+    """Give a network to learn from, where the method does."""
+    if not METHODS[config.method].needs_teacher:
+        return None
+    spec = ModelSpec(dataset.channels, dataset.num_classes, dataset.image_size, (0.5,), (0.25,))
+    return build_model("small-cnn", spec, seed=9).eval().requires_grad_(False)
+
+
+@functools.cache
+def trained(
+    method: str, settings: tuple[tuple[str, Any], ...]
+) -> tuple[dict[int, float], dict[int, Mapping[str, Any]]]:
+    """Train, and return the loss and the knobs of each epoch."""
+    with tempfile.TemporaryDirectory() as folder:
+        config = short(method, few().name, dict(settings))
+        rows = in_four_epochs(Path(folder), config, few()).rows()
+    losses = {row.epoch: row.loss for row in rows if isinstance(row, Epoch) and row.loss is not None}
+    return losses, {row.epoch: row.values for row in rows if isinstance(row, KnobValues)}
