@@ -13,7 +13,7 @@ from cfa.errors import ConfigError
 from cfa.evaluation import PLANS as PLANS
 from cfa.evaluation import EvaluationRequest
 from cfa.jobs.submit import submit_evaluation, submit_training
-from cfa.methods import METHODS
+from cfa.methods import METHODS, warm_up_of
 from cfa.runs.folder import RunFolder
 from cfa.runs.trusted import code_of
 from cfa.training.refusals import refusals
@@ -104,10 +104,10 @@ def refused_name(name: str, runs: int) -> str:
 def never_happens(config: RunConfig) -> list[str]:
     """Say which parts of a method a run is too short for."""
     epochs, start = config.train.epochs, config.averaging.start_epoch
-    name = METHODS[config.method].warm_up if config.method in METHODS else ""
-    warm_up = config.method_settings.get(name)
+    warm_up = warm_up_of(config)
     said = []
-    if isinstance(warm_up, int) and epochs <= warm_up:
+    if 0 < epochs <= warm_up:
+        name = METHODS[config.method].warm_up
         said.append(f"all epochs are warm-up (method.{name}={warm_up}): all classes will be treated alike")
     if epochs < start:
         said.append(f"averaging.start_epoch={start} is never reached: there will be no EMA or FAWA weights")

@@ -18,7 +18,9 @@ from cfa.methods.configuring import (
     train_command,
     usable_settings,
     validated_settings,
+    warm_up_of,
 )
+from cfa.methods.epochs import Epochs, epochs_of
 from cfa.methods.grids import Grid, GridRun
 from cfa.methods.interface import (
     Attacked,
@@ -69,6 +71,7 @@ __all__ = [
     "Averager",
     "Batch",
     "ClassStats",
+    "Epochs",
     "Grid",
     "GridRun",
     "KnobLabel",
@@ -95,6 +98,7 @@ __all__ = [
     "default_preset",
     "display_name",
     "display_name_of_method",
+    "epochs_of",
     "family_of",
     "gate_statistic",
     "kind_of_setting",
@@ -110,6 +114,7 @@ __all__ = [
     "train_command",
     "usable_settings",
     "validated_settings",
+    "warm_up_of",
 ]
 
 __getattr__ = imported_later(

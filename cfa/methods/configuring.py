@@ -12,8 +12,9 @@ from cfa.config import RunConfig, Settings, explain, setting_help, setting_names
 from cfa.dotted_settings import nest
 from cfa.errors import ConfigError
 from cfa.methods.catalogue import METHODS
+from cfa.methods.epochs import epochs_of
 from cfa.methods.interface import Method, OfficialArgument
-from cfa.methods.presets import PRESETS, lineage, shared_settings
+from cfa.methods.presets import PRESETS, fixed_settings, lineage, shared_settings
 from cfa.older_settings import GROUP, under_present_names
 from cfa.registry import unknown
 
@@ -120,7 +121,8 @@ def _group(name: str) -> type[Settings] | None:
 def preset_settings(method: Method[Any], preset: str) -> dict[str, Any]:
     """Return a preset's settings for one method, as dotted names."""
     under = [method.presets.get(name, {}) for name in lineage(preset)]
-    layers = [method.usual, shared_settings(preset), method.values, *under]
+    fixed = fixed_settings(preset, fine_tunes=method.fine_tunes)
+    layers = [method.usual, shared_settings(preset), method.values, *under, fixed]
     return {name: value for layer in layers for name, value in layer.items()}
 
 
@@ -183,6 +185,13 @@ def _asked_for(method: Method[Any], config: RunConfig, name: str) -> str:
         f"{config.method} needs {GROUP}.{name}, which neither the method nor the preset {config.preset!r} "
         f"gives{example}"
     )
+
+
+def warm_up_of(config: RunConfig) -> int:
+    """Return for how many epochs a run's method treats all classes alike; 0 where it has no warm-up."""
+    name = METHODS[config.method].warm_up if config.method in METHODS else ""
+    value = config.method_settings.get(name)
+    return epochs_of(value, config) if isinstance(value, int | float) else 0
 
 
 def usable_settings(method: str, overrides: Mapping[str, Any]) -> dict[str, Any]:

@@ -20,6 +20,8 @@ class Preset:
         title: For people.
         summary: One line on what it is for.
         settings: Values for every method.
+        fixed: Values that hold whatever a method says of them, but for what people set; a method that goes on
+            from a trained network keeps its own `SCHEDULE`.
         built_on: The preset whose settings it changes; of methods, too, what that one says of them.
         notes: Where values come from that the source does not state.
     """
@@ -27,9 +29,13 @@ class Preset:
     title: str
     summary: str
     settings: Mapping[str, Any] = field(default_factory=dict)
+    fixed: Mapping[str, Any] = field(default_factory=dict)
     built_on: str = ""
     notes: tuple[str, ...] = ()
 
+
+SCHEDULE = ("train.epochs", "optimizer.lr", "optimizer.milestones")
+"""How long and how fast a run trains: of a method that fine-tunes, a part of the method."""
 
 FIRST_METHOD = "trades-cfa"
 """What a form starts with: the paper's whole method."""
@@ -59,12 +65,18 @@ PRESETS.register(
 
 
 def _on_top_of_paper(
-    *, title: str, summary: str, settings: Mapping[str, Any], notes: tuple[str, ...]
+    *,
+    title: str,
+    summary: str,
+    settings: Mapping[str, Any] | None = None,
+    fixed: Mapping[str, Any] | None = None,
+    notes: tuple[str, ...],
 ) -> Preset:
     return Preset(
         title=title,
         summary=summary,
-        settings=settings,
+        settings=settings or {},
+        fixed=fixed or {},
         built_on="paper",
         notes=(*notes, "What is not named here is as in the preset paper."),
     )
@@ -87,6 +99,51 @@ PRESETS.register(
             "Chooses checkpoints on the test set, as the official code does; results are marked.",
             "Not reproduced, since they are bugs: random FAWA weights until the gate first opens, NaN that "
             "enters FAWA through a rejected epoch, class accuracies divided by N/10 instead of true counts.",
+        ),
+    ),
+)
+
+PRESETS.register(
+    "authors",
+    _on_top_of_paper(
+        title="Authors",
+        summary="Each method as its authors train it: schedule, rate, weight decay, batch, attack",
+        notes=(
+            "What the authors of a method state or their code does stands in the method's file and in "
+            "docs/methods.md; runs of two methods then differ in more than the method.",
+            "Differs on purpose: checkpoints are chosen on validation, most authors' code chooses on test.",
+        ),
+    ),
+)
+
+PRESETS.register(
+    "protocol",
+    _on_top_of_paper(
+        title="One protocol",
+        summary="One schedule, attack and split for all; each method keeps its loss and its constants",
+        fixed={
+            "attack.eps": 8 / 255,
+            "attack.norm": "linf",
+            "attack.step_size": 2 / 255,
+            "attack.steps": 10,
+            "data.augment": True,
+            "optimizer.gamma": 0.1,
+            "optimizer.lr": 0.1,
+            "optimizer.milestones": (0.5, 0.75),
+            "optimizer.momentum": 0.9,
+            "optimizer.nesterov": False,
+            "optimizer.weight_decay": 5e-4,
+            "train.batch_size": 128,
+            "train.epochs": 200,
+        },
+        notes=(
+            "The schedule is that of the CFA paper, whose table is the one to be compared with.",
+            "Epochs of a method's own schedule are shares of that of its authors: DAFA's switch at 70 of 110 "
+            "comes after 127 of 200.",
+            "A method that goes on from a trained network keeps its epochs and rates, which are the method; "
+            "its control trains as long, at the same rates.",
+            "A rate or weight decay that authors tie to their loss (MART, IKL) is another row, made with "
+            "--set, and never mixed with these.",
         ),
     ),
 )
@@ -207,6 +264,17 @@ def lineage(name: str) -> tuple[str, ...]:
     """
     below = PRESETS[name].built_on
     return (*(lineage(below) if below else ()), name)
+
+
+def fixed_settings(name: str, *, fine_tunes: bool) -> dict[str, Any]:
+    """Return what a preset says in spite of a method, by dotted name.
+
+    Args:
+        name: The preset's.
+        fine_tunes: Whether the method goes on from a trained network; its schedule is then its own.
+    """
+    fixed = {key: value for one in lineage(name) for key, value in PRESETS[one].fixed.items()}
+    return {key: value for key, value in fixed.items() if not (fine_tunes and key in SCHEDULE)}
 
 
 def shared_settings(name: str) -> dict[str, Any]:

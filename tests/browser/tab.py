@@ -53,6 +53,12 @@ PLACE = """([key, x, y]) => {
   return [left + xaxis._offset + xaxis.d2p(x), top + yaxis._offset + yaxis.d2p(y)]
 }"""
 
+# Whether a chart shows what is under the mouse.
+HOVERED = """([key, wanted]) => {
+  const labels = document.querySelectorAll(`.st-key-${key} .hoverlayer .hovertext`)
+  return (labels.length > 0) === wanted
+}"""
+
 # From now on, count the charts that are taken off the page: each is a flicker.
 COUNT_REMOVED = """() => {
   window.chartsRemoved = 0
@@ -196,7 +202,11 @@ class Tab:
         self.page.locator(f".st-key-{chart}").scroll_into_view_if_needed()
         self.settle()  # it is drawn when it comes near
         place = self.page.evaluate(PLACE, [chart, x, y])
-        self.page.mouse.move(*place)  # plotly clicks what it hovers over
+        # Plotly clicks what it hovers over, and a chart that was drawn anew hovers over nothing.
+        self.page.mouse.move(0, 0)
+        self.page.wait_for_function(HOVERED, arg=[chart, False])
+        self.page.mouse.move(*place)
+        self.page.wait_for_function(HOVERED, arg=[chart, True])
         self.page.mouse.click(*place)
 
     def zoom(self, chart: str, start: tuple[float, float], end: tuple[float, float]) -> None:

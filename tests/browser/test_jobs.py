@@ -166,11 +166,13 @@ def test_a_press_acts_once_however_long_the_answer_takes(tab: Tab, workshop: Wor
 
 
 def test_a_chain_or_everything_is_cancelled_and_brought_back(tab: Tab, workshop: Workshop):
-    _, first = workshop.submit("first")
-    workshop.wait_for_epoch(workshop.store.find("first"), 1)
-    _, second = workshop.submit("second")
+    run, first = workshop.submit(
+        "runs first"
+    )  # a name is a run's alone, and other tests of the module have some
+    workshop.wait_for_epoch(run, 1)
+    _, second = workshop.submit("in the middle")
     third = workshop.queue.submit(TrainRun(), "third", after=[second.id])
-    _, other = workshop.submit("other")
+    _, other = workshop.submit("on its own")
     tab.visit("monitor")
     tab.sees_job(third, "queued")
     tab.act("Cancel with 1 that waits", second)

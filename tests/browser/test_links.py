@@ -23,8 +23,9 @@ def dashboard(open_dashboard, tmp_path_factory: pytest.TempPathFactory):
     return open_dashboard(home)
 
 
-def shared(browser: Browser, dashboard, tab: Tab) -> Tab:
-    """Open the address of a tab in another browser."""
+def shared(browser: Browser, dashboard, tab: Tab, chosen: str) -> Tab:
+    """Open the address of a tab in another browser, once it says what was chosen last."""
+    tab.page.wait_for_url(lambda url: chosen in url)
     tab.settle()
     other = Tab.open(browser, dashboard.address)
     other.page.goto(tab.page.url)
@@ -37,8 +38,7 @@ def test_a_comparison_is_shared_with_baseline_weights_and_measurement(browser: B
     tab = Tab.open(browser, dashboard.address)
     tab.visit("compare?runs=pgd-at-fashion-mnist-mini-s0&runs=pgd-at-cfa-fashion-mnist-mini-s0")
     tab.choose("Weights", "EMA")
-    tab.settle()
-    other = shared(browser, dashboard, tab)
+    other = shared(browser, dashboard, tab, "weights=ema")
     for one in (tab, other):
         expect(one.page.get_by_text("Accuracy per class, weights: EMA")).to_be_visible()
     assert {trace["name"] for trace in other.drawn_figure("compare_scatter")} == {
@@ -52,7 +52,7 @@ def test_filters_of_runs_are_shared(browser: Browser, dashboard):
     tab = Tab.open(browser, dashboard.address)
     tab.visit("runs")
     tab.type("Search", "pgd-at")
-    other = shared(browser, dashboard, tab)
+    other = shared(browser, dashboard, tab, "pgd-at")
     assert other.page.get_by_role("textbox", name="Search").input_value() == "pgd-at"
     other.sees("Tick rows to act on them.")
     tab.close()

@@ -24,7 +24,9 @@ from cfa.methods import (
     plain_methods,
     preset_settings,
     settings_of,
+    warm_up_of,
 )
+from cfa.methods.presets import SCHEDULE
 from cfa.older_settings import SAID_OF_ALL, present_name
 
 DESIGN_SETTINGS = """attack.{norm,eps,steps,step_size,bn_mode} objective.{beta,tau}
@@ -153,11 +155,47 @@ def test_the_official_preset_has_the_defaults_of_the_official_code(method: str) 
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_warm_up_is_a_number_of_epochs_among_the_settings(method: str) -> None:
-    name = METHODS[method].warm_up
+def test_the_demo_is_longer_than_a_warm_up(method: str) -> None:
     config = configure(method, "fashion-mnist-mini", preset="demo")
-    if name:
-        assert 0 < config.method_settings[name] < config.train.epochs, "the demo shows what comes after it"
+    assert warm_up_of(config) < config.train.epochs, "the demo shows what comes after it"
+    assert (warm_up_of(config) > 0) == bool(METHODS[method].warm_up)
+
+
+@pytest.mark.parametrize(
+    ("written", "stored", "of_20"),
+    [
+        ("4", 4, 4),
+        (4, 4, 4),
+        ("10/200", 0.05, 1),
+        (0.25, 0.25, 5),
+        ("70/110", 70 / 110, 13),
+        (0.001, 0.001, 1),  # a share is never no epoch at all
+        (30, 30, 30),
+    ],
+)
+def test_a_warm_up_is_a_number_of_epochs_or_a_share_of_them(written, stored, of_20) -> None:
+    config = configure(
+        "trades-cfa", "fashion-mnist-mini", preset="demo", overrides={"method.warmup_epochs": written}
+    )
+    assert config.method_settings["warmup_epochs"] == stored
+    assert type(config.method_settings["warmup_epochs"]) is type(stored)  # keys of stored runs stay
+    assert warm_up_of(config) == of_20
+
+
+@pytest.mark.parametrize("written", ["0", "-1", "1.5", "-0.1", "nan", "soon"])
+def test_a_warm_up_that_is_neither_is_refused(written: str) -> None:
+    with pytest.raises(ConfigError, match=r"warmup_epochs"):
+        configure("trades-cfa", "fashion-mnist-mini", overrides={"method.warmup_epochs": written})
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_under_the_protocol_methods_differ_in_nothing_but_themselves(method: str) -> None:
+    """A method that goes on from a trained network has epochs and rates of its own."""
+    fixed = PRESETS["protocol"].fixed
+    config, plain = (configure(one, "cifar10", preset="protocol").flat() for one in (method, "pgd-at"))
+    own = set(SCHEDULE) if METHODS[method].fine_tunes else set()
+    assert {name for name in fixed if config[name] != plain[name]} <= own
+    assert configure(method, "cifar10", preset="protocol", overrides={"train.epochs": 30}).train.epochs == 30
 
 
 def test_the_demo_treats_all_methods_alike() -> None:

@@ -15,6 +15,7 @@ from cfa.methods import (
     configure,
     parts_of,
     train_command,
+    warm_up_of,
 )
 from cfa.progress import Observer
 from cfa.runs.folder import RunFolder
@@ -40,11 +41,6 @@ ALL = (*METHODS, *IMPORTED)
 def config_of(method: str, **settings: Any) -> RunConfig:
     overrides = {"attack.steps": 3, **settings}
     return configure(method, "tiny", model="small-cnn", preset="demo", overrides=overrides)
-
-
-def warm_up_of(config: RunConfig) -> int:
-    name = METHODS[config.method].warm_up
-    return int(config.method_settings[name]) if name else 0
 
 
 @pytest.fixture(autouse=True)

@@ -17,6 +17,7 @@ from cfa.config import RunConfig, Settings
 from cfa.methods.catalogue.fat import FAT, FatSettings
 from cfa.methods.catalogue.pgd_at import PGD_AT
 from cfa.methods.catalogue.trades import TRADES, TradesSettings
+from cfa.methods.epochs import Epochs, epochs_of
 from cfa.methods.interface import Method, OfficialArgument
 from cfa.methods.knobs import Knobs
 from cfa.methods.rules import TRAINING, ClassStats, Rule, State
@@ -42,7 +43,7 @@ Bound = Annotated[float, BeforeValidator(_read_bound)]
 class WarmUp(Settings):
     """When calibration starts."""
 
-    warmup_epochs: Annotated[int, Field(ge=1), OfficialArgument("begin")] = Field(
+    warmup_epochs: Annotated[Epochs, Field(gt=0), OfficialArgument("begin")] = Field(
         default=10,  # official `--begin 10`; the paper does not state it
         description="Epochs in which all classes are treated alike before calibration starts.",
     )
@@ -146,30 +147,35 @@ class Calibration:
         return Knobs(eps=eps, clean_weight=1 / (1 + beta), robust_weight=beta / (1 + beta))
 
 
-def _ccm(settings: CcmSettings) -> dict[str, Any]:
-    names = ("lambda_eps", "warmup_epochs", "eps_min", "eps_max")
-    return {name: getattr(settings, name) for name in names}
+def _ccm(settings: CcmSettings, config: RunConfig) -> dict[str, Any]:
+    own = {name: getattr(settings, name) for name in ("lambda_eps", "eps_min", "eps_max")}
+    return {**own, "warmup_epochs": epochs_of(settings.warmup_epochs, config)}
 
 
-def _ccr(settings: CcrSettings) -> dict[str, Any]:
-    return {"lambda_beta": settings.lambda_beta, "warmup_epochs": settings.warmup_epochs}
+def _ccr(settings: CcrSettings, config: RunConfig) -> dict[str, Any]:
+    return {
+        "lambda_beta": settings.lambda_beta,
+        "warmup_epochs": epochs_of(settings.warmup_epochs, config),
+    }
 
 
 def calibrated_margins(settings: CcmSettings, config: RunConfig) -> Calibration:
     """Build CCM for a loss without a clean term."""
-    return Calibration(eps=config.attack.eps, **_ccm(settings))
+    return Calibration(eps=config.attack.eps, **_ccm(settings, config))
 
 
 def _trades_ccm(settings: TradesCcmSettings, config: RunConfig) -> Calibration:
-    return Calibration(eps=config.attack.eps, beta=settings.beta, **_ccm(settings))
+    return Calibration(eps=config.attack.eps, beta=settings.beta, **_ccm(settings, config))
 
 
 def _trades_ccr(settings: TradesCcrSettings, config: RunConfig) -> Calibration:
-    return Calibration(eps=config.attack.eps, beta=settings.beta, **_ccr(settings))
+    return Calibration(eps=config.attack.eps, beta=settings.beta, **_ccr(settings, config))
 
 
 def _trades_cfa(settings: TradesCfaSettings, config: RunConfig) -> Calibration:
-    return Calibration(eps=config.attack.eps, beta=settings.beta, **_ccm(settings) | _ccr(settings))
+    return Calibration(
+        eps=config.attack.eps, beta=settings.beta, **_ccm(settings, config) | _ccr(settings, config)
+    )
 
 
 def _presets(
@@ -179,7 +185,12 @@ def _presets(
     lambdas = {"method.lambda_eps": paper_lambda_eps, "method.lambda_beta": 0.5 if "CCR" in adds else None}
     paper = {name: value for name, value in lambdas.items() if value is not None}
     half = dict.fromkeys(paper, 0.5)
-    own = {"paper": paper, "official-code": half, "demo": {**half, "method.warmup_epochs": 4}}
+    own = {
+        "paper": paper,
+        "official-code": half,
+        "protocol": {"method.warmup_epochs": 10 / 200},
+        "demo": {**half, "method.warmup_epochs": 4},
+    }
     return {name: {**plain.presets.get(name, {}), **values} for name, values in own.items()}
 
 
