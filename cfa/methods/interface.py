@@ -132,8 +132,11 @@ Build = Callable[[str], "nn.Module"]
 AddGradients = Callable[[], "Tensor"]
 """Adds a batch's gradients to the weights at hand (as often as it is called), and returns its loss."""
 
-Gradients = Callable[["nn.Module", AddGradients], "Tensor"]
-"""Takes a model's gradients, by default with one call of the second; returns the loss to report."""
+Gradients = Callable[[Sequence["nn.Module"], AddGradients, Knobs], "Tensor"]
+"""Takes the gradients of the networks that are trained, the model first; by default with one call.
+
+It reads the epoch's knobs, on the networks' device, and returns the loss to report.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,7 +187,7 @@ OfficialPass = Literal["with-loss", "after-step"]
 """A forward pass on the clean images that an official code makes besides; it moves BatchNorm statistics."""
 
 
-def _one_call(model: nn.Module, add_gradients: AddGradients) -> Tensor:
+def _one_call(networks: Sequence[nn.Module], add_gradients: AddGradients, knobs: Knobs) -> Tensor:
     return add_gradients()
 
 

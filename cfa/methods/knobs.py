@@ -77,7 +77,11 @@ class Knobs(Mapping[str, "Tensor"]):
 
 def constant(classes: int, **values: float) -> Knobs:
     """Set each knob to one value for all classes."""
+    return Knobs(**{name: same_for_all(classes, value) for name, value in values.items()})
+
+
+def same_for_all(classes: int, value: float) -> Tensor:
+    """Return a knob of one value for all classes, shape (classes,)."""
     import torch
 
-    ones = torch.ones(classes, dtype=torch.float64)
-    return Knobs(**{name: ones * value for name, value in values.items()})
+    return torch.full((classes,), value, dtype=torch.float64)

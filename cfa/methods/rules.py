@@ -7,11 +7,11 @@ the CPU, in float64 or whole numbers.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from cfa.methods.knobs import Knobs, constant
+from cfa.methods.knobs import Knobs, constant, same_for_all
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -92,3 +92,32 @@ class Uniform:
     def __call__(self, state: State, stats: ClassStats) -> tuple[State, Knobs]:
         """Return the values again."""
         return self.initial(len(stats.class_counts))
+
+
+@dataclass(frozen=True)
+class OverEpochs:
+    """A rule, and besides what it sets a knob that changes over epochs and is the same for all classes.
+
+    Attributes:
+        rule: Sets the other knobs, and the state is its own.
+        name: The knob.
+        value: Its value in an epoch, from 1.
+    """
+
+    rule: Rule
+    name: str
+    value: Callable[[int], float]
+
+    def initial(self, classes: int) -> tuple[State, Knobs]:
+        """Return the rule's state, and its knobs with this one for epoch 1."""
+        state, knobs = self.rule.initial(classes)
+        return state, self._with(knobs, 1)
+
+    def __call__(self, state: State, stats: ClassStats) -> tuple[State, Knobs]:
+        """Ask the rule, and set the knob for the next epoch."""
+        state, knobs = self.rule(state, stats)
+        return state, self._with(knobs, stats.epoch + 1)
+
+    def _with(self, knobs: Knobs, epoch: int) -> Knobs:
+        own = same_for_all(len(knobs["eps"]), self.value(epoch))
+        return Knobs(**{**knobs, self.name: own})

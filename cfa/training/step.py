@@ -138,7 +138,7 @@ class Step:
             ]
             return torch.stack([loss.per_sample for loss in losses]).sum()
 
-        loss = self.parts.gradients(self.network, add_gradients)
+        loss = self.parts.gradients(self.networks, add_gradients, batch.knobs_of_class)
         logits = torch.cat([one.logits_adv for one in losses])
         names = losses[0].sums
         sums = {f"{SUM}{name}": torch.cat([one.sums[name] for one in losses]).detach() for name in names}

@@ -67,8 +67,10 @@ ROWS: dict[str, Row] = {
     # It is asked before epoch 1; beta 1.5 and relative steps are its own too.
     "frl": Row(acts_from=1, against="trades"),
     "mart": Row(acts_from=1),
+    "pgd-at-awp": Row(acts_from=2, settings={"method.awp_start": 2}),
     "pgd-at-cfa": Row(acts_from=2, settings=FROM_2),
     "trades": Row(acts_from=1, against="pgd-at"),
+    "trades-awp": Row(acts_from=2, settings={"method.awp_start": 2}),
     "trades-ccm": Row(acts_from=2, settings=FROM_2),
     "trades-ccr": Row(acts_from=2, settings=FROM_2),
     "trades-cfa": Row(acts_from=2, settings=FROM_2),

@@ -1,4 +1,4 @@
-"""Five methods of others, written against the interface alone: what it has to carry.
+"""Methods of others, written against the interface alone: what it has to carry.
 
 Formulas from their papers and their authors' code; they are here to test the interface, and are not offered.
 """
@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from cfa.attacks import PGD, kl_divergence, model_mode, per_sample
 from cfa.config import RunConfig
@@ -293,36 +293,6 @@ ABSLD: Method[Any] = replace(
     needs_teacher=True,
 )
 
-# AWP (NeurIPS 2020): the gradient at weights that were moved uphill ----------------------------------------
-
-
-def perturbed_weights(gamma: float) -> Any:
-    def gradients(model: nn.Module, add_gradients: Any) -> Tensor:
-        add_gradients()
-        moves = {}
-        with torch.no_grad():
-            for name, weight in model.named_parameters():
-                if weight.ndim > 1 and weight.grad is not None:
-                    length = weight.grad.norm().clamp_min(1e-20)
-                    moves[name] = gamma * weight.norm() * weight.grad / length
-                    weight += moves[name]
-        model.zero_grad(set_to_none=True)
-        loss: Tensor = add_gradients()
-        with torch.no_grad():
-            for name, weight in model.named_parameters():
-                if name in moves:
-                    weight -= moves[name]
-        return loss
-
-    return gradients
-
-
-AWP: Method[Any] = replace(
-    PLAIN, name="awp", title="AT-AWP", gradients=lambda settings, config: perturbed_weights(0.01)
-)
-
-STILL: Method[Any] = replace(AWP, name="awp_0", gradients=lambda settings, config: perturbed_weights(0.0))
-
 # LBGAT (ICCV 2021): a second network is trained beside the first -------------------------------------------
 
 
@@ -341,6 +311,5 @@ LBGAT: Method[Any] = replace(
     companions=lambda settings, build: {"natural": build("small-cnn")},
 )
 
-RIVALS = {method.name: method for method in (WAT, CSR, CFOL, BAT, ABSLD, AWP, LBGAT)}
-WITNESSES = {"at": PLAIN, "awp_0": STILL}
+RIVALS = {method.name: method for method in (WAT, CSR, CFOL, BAT, ABSLD, LBGAT)}
 IMPORTED = tuple(f"{__name__}:{name.upper()}" for name in RIVALS)  # as somebody types their methods
