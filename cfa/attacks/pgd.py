@@ -34,6 +34,7 @@ class PGD:
         loss: ``cross-entropy``, ``kl`` (to the clean prediction) or ``margin``.
         start: Uniform in the ball, x + 0.001 N(0, 1) as TRADES does, or x itself.
         bn_mode: The model's mode during the attack; afterwards every module is as it was.
+        start_eps: Radius of the ball that a uniform start is drawn from; by default each sample's ``eps``.
     """
 
     norm: Norm = "linf"
@@ -42,6 +43,7 @@ class PGD:
     loss: str = "cross-entropy"
     start: Start = "uniform"
     bn_mode: BatchNormMode = "eval"
+    start_eps: float | None = None
 
     starts_per_image = True
     follows_gradients = True
@@ -59,7 +61,9 @@ class PGD:
     def described(self) -> dict[str, Any]:
         """Return the settings under the names that results carry, so that equal ones stay equal."""
         early = {"tau": None, "stop_when_broken": False, "official_loop": False, "shared_step": False}
-        return {"attack": "PGD", **vars(self), **early}
+        own = {name: value for name, value in vars(self).items() if name != "start_eps"}
+        start = {} if self.start_eps is None else {"start_eps": self.start_eps}
+        return {"attack": "PGD", **own, **start, **early}
 
     def __call__(
         self,
@@ -94,7 +98,8 @@ class PGD:
             return x.clone()
         if self.start == "normal":
             return x + NORMAL_START * normal(x, source)
-        return (x + NORMS[self.norm].random_start(x, eps, source)).clamp(0, 1)
+        radius = eps if self.start_eps is None else per_sample(self.start_eps, x)
+        return (x + NORMS[self.norm].random_start(x, radius, source)).clamp(0, 1)
 
     def _ascended(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -10,6 +11,7 @@ from cfa.methods.interface import Attacked, Batch, Model
 
 if TYPE_CHECKING:
     import torch
+    from torch import Tensor
 
     from cfa.attacks import PGD
 
@@ -50,6 +52,30 @@ class WithinEps:
     def __call__(self, model: Model, batch: Batch, generator: torch.Generator) -> Attacked:
         """Attack a batch."""
         x_adv = self.pgd(model, batch.x, batch.y, batch.knobs["eps"], generator=generator)
+        return Attacked(x_adv=x_adv)
+
+
+@dataclass(frozen=True)
+class RaisingOwnLoss:
+    """Attack every image within its own ``eps``, raising a loss that is the method's own.
+
+    Attributes:
+        pgd: Its start, steps and mode; the loss that it names is not read.
+        loss: What is raised, of a batch and of its logits: shape (images,).
+    """
+
+    pgd: PGD
+    loss: Callable[[Batch, Tensor], Tensor]
+
+    def __call__(self, model: Model, batch: Batch, generator: torch.Generator) -> Attacked:
+        """Attack a batch."""
+        from cfa.attacks import model_mode, per_sample
+
+        x, eps = batch.x, batch.knobs["eps"]
+        with model_mode(model, training=self.pgd.bn_mode == "train"):
+            x_adv = self.pgd.started(x, per_sample(eps, x), generator)
+            for _ in range(self.pgd.steps):
+                x_adv, _ = self.pgd.step(model, lambda logits: self.loss(batch, logits), x, x_adv, eps, None)
         return Attacked(x_adv=x_adv)
 
 

@@ -225,6 +225,8 @@ class Method(Generic[S]):
         gradients: Builds what takes the gradients of a step; by default once, at the weights.
         companions: Builds networks that are trained beside the model, from what builds a network by name.
         needs_teacher: It learns from a trained network.
+        needs_every_class: It divides by how many training images a class has, or takes the logarithm of that:
+            a class without any is refused.
         official_passes: Forward passes that its official code makes besides, for comparisons with it.
         official_arguments: The arguments with which PKU-ML/CFA trains it, a flag that is off left out; empty
             where that code has no such method.
@@ -255,6 +257,7 @@ class Method(Generic[S]):
     gradients: Callable[[S, RunConfig], Gradients] = lambda settings, config: _one_call
     companions: Callable[[S, Build], Mapping[str, nn.Module]] = lambda settings, build: {}
     needs_teacher: bool = False
+    needs_every_class: bool = False
     official_passes: tuple[OfficialPass, ...] = ()
     official_arguments: Mapping[str, object] = field(default_factory=dict)
 

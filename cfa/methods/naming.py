@@ -4,6 +4,7 @@ from typing import Any
 
 from cfa.methods.catalogue import METHODS
 from cfa.methods.interface import Method
+from cfa.methods.presets import FIRST_METHOD
 
 
 def known_method(name: str) -> Method[Any] | None:
@@ -28,22 +29,26 @@ def display_name(name: str, weights: str) -> str:
 
 
 def plain_methods() -> list[str]:
-    """List the methods that others are compared with, those first that most others are."""
-    of = [method.plain for method in METHODS.values() if method.plain]
-    return sorted((name for name, method in METHODS.items() if not method.plain), key=lambda m: -of.count(m))
+    """List the plain methods: that of the first method, then those that most others are compared with."""
+    of, first = [method.plain for method in METHODS.values() if method.plain], METHODS[FIRST_METHOD].plain
+    plain = (name for name, method in METHODS.items() if not method.plain)
+    return sorted(plain, key=lambda name: (name != first, -of.count(name)))
 
 
 def family_of(name: str) -> tuple[int, bool]:
     """Say which family a method belongs to, for charts: its number, and whether it is the plain one itself.
 
-    The number is the place of its plain method among all plain ones in the catalogue's order; somebody's own
-    methods and models of others come after all of them.
+    The number is the place of the plain method that it is made of in the end among all plain ones in the
+    catalogue's order; somebody's own methods and models of others come after all of them.
     """
     plain = [known for known, method in METHODS.items() if not method.plain]
     method = known_method(name)
     if method is None:
         return len(plain), False
-    return plain.index(method.compared_with), not method.plain
+    first = method
+    while first.plain:
+        first = METHODS[first.plain]
+    return plain.index(first.name), not method.plain
 
 
 def display_name_of_method(name: str) -> str:

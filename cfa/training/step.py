@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from cfa.errors import ConfigError
 from cfa.methods import Alone, Attacked, Batch, Knobs, Loss, Parts, Ranks
 from cfa.methods.interface import Model
 from cfa.models.replay import Call, Carrier, Tensors, eagerly
@@ -75,7 +76,16 @@ class Step:
         companions: Mapping[str, nn.Module] | None = None,
         carry: Carrier = eagerly,
     ) -> "Step":
-        """Put together the parts of a method, a network, and what belongs to its images."""
+        """Put together the parts of a method, a network, and what belongs to its images.
+
+        Raises:
+            ConfigError: The method divides by how many training images a class has, and a class has none.
+        """
+        if parts.method.needs_every_class and not bool(class_counts.all()):
+            raise ConfigError(
+                f"{parts.method.name} divides by the number of training images of each class, and class "
+                f"{int(class_counts.argmin())} has none; add images of it, or leave the class out"
+            )
         settings = parts.config.train
         called: Callable[[Tensor], Tensor] = torch.compile(model) if settings.compile else model
         return cls(

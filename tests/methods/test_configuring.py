@@ -10,6 +10,7 @@ from pydantic import Field
 from cfa.config import RunConfig, Settings, setting_names
 from cfa.errors import ConfigError, UnknownName
 from cfa.methods import (
+    FIRST_METHOD,
     METHODS,
     PRESETS,
     Grid,
@@ -17,6 +18,7 @@ from cfa.methods import (
     default_model,
     default_preset,
     display_name,
+    family_of,
     kind_of_setting,
     main_settings,
     own_settings,
@@ -45,23 +47,36 @@ def test_the_names_of_the_design_are_there() -> None:
         assert said <= set(settings_of(METHODS))
 
 
+def root_of(name: str) -> str:
+    return root_of(METHODS[name].plain) if METHODS[name].plain else name
+
+
 def test_plain_methods_stand_before_what_is_made_of_them_older_ones_first() -> None:
-    families = [name for name, _ in itertools.groupby(m.compared_with for m in METHODS.values())]
+    families = [name for name, _ in itertools.groupby(METHODS, root_of)]
     assert len(families) == len(set(families)), "a family stands together"
     years = [METHODS[name].year for name in families]
     assert years == sorted(years)
+    order = list(METHODS)
     for family in families:
-        first, *others = (method for method in METHODS.values() if method.compared_with == family)
-        assert first.name == family
-        assert [method.year for method in others] == sorted(method.year for method in others)
+        first, *others = (name for name in METHODS if root_of(name) == family)
+        assert first == family
+        assert [METHODS[name].year for name in others] == sorted(METHODS[name].year for name in others)
+        assert all(order.index(METHODS[name].plain) < order.index(name) for name in others)
 
 
-def test_baselines_are_plain_methods_those_first_that_most_are_compared_with() -> None:
+def test_a_family_is_that_of_the_plain_method_at_its_start() -> None:
+    for name, method in METHODS.items():
+        number, is_plain = family_of(name)
+        assert number == family_of(root_of(name))[0]
+        assert is_plain == (not method.plain)
+
+
+def test_baselines_are_plain_methods_that_of_the_first_method_before_others() -> None:
     plain = plain_methods()
     assert sorted(plain) == sorted(name for name, method in METHODS.items() if not method.plain)
-    compared = [sum(method.plain == name for method in METHODS.values()) for name in plain]
+    assert plain[0] == METHODS[FIRST_METHOD].plain == "trades"
+    compared = [sum(method.plain == name for method in METHODS.values()) for name in plain[1:]]
     assert compared == sorted(compared, reverse=True)
-    assert plain[0] == "trades"
 
 
 @pytest.mark.parametrize("method", METHODS)

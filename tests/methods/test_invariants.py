@@ -97,11 +97,11 @@ def test_classes_are_alike_at_first_and_in_the_warm_up(method: str) -> None:
     rule, seen = parts.rule, Seen(parts, 5)
     state, knobs = rule.initial(5)
     assert alike(knobs)
-    assert set(knobs["eps"].tolist()) == {config.attack.eps}
+    assert 0 <= float(knobs["eps"].max()) <= config.attack.eps  # some grow to the nominal one
     for epoch in range(1, warm_up_of(config)):
         state, knobs = rule(state, seen.after(epoch))
         assert alike(knobs)
-        assert set(knobs["eps"].tolist()) == {config.attack.eps}
+        assert 0 <= float(knobs["eps"].max()) <= config.attack.eps
 
 
 @pytest.mark.parametrize("method", ALL)

@@ -31,12 +31,15 @@ def _offered() -> Iterator[Method[Any]]:
 
 
 def _in_order() -> list[Method[Any]]:
-    """Put every plain method before what is made of it, older ones first."""
+    """Put every plain method before what is made of it, older ones first, families together."""
     offered = {method.name: method for method in _offered()}
 
-    def place(method: Method[Any]) -> tuple[int, str, int, str]:
-        plain = offered[method.compared_with]
-        return plain.year, plain.name, method.year, method.name
+    def line(method: Method[Any]) -> list[Method[Any]]:
+        return [*(line(offered[method.plain]) if method.plain else ()), method]
+
+    def place(method: Method[Any]) -> tuple[int, str, int, int, str]:
+        first, *made_of_it = line(method)
+        return first.year, first.name, method.year, len(made_of_it), method.name
 
     return sorted(offered.values(), key=place)
 
