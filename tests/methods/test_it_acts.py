@@ -38,6 +38,8 @@ SHORT: Mapping[str, Any] = {
     "train.batch_size": 32,
     "train.epochs": EPOCHS,
 }
+STARTED_NEAR: Mapping[str, Any] = {"attack.start": "normal", "attack.bn_mode": "eval"}
+FROM_THE_BALL: Mapping[str, Any] = {"attack.start": "uniform", "attack.bn_mode": "train"}
 FROM_2: Mapping[str, Any] = {"method.warmup_epochs": 1}
 
 
@@ -50,18 +52,22 @@ class Row:
         settings: Its own, which scale its start to that epoch.
         against: What it is compared with, where that is not its plain version.
         plain: Settings of that one.
+        long_tail: Largest over smallest class of what both train on; of the folder of 200 classes always 1.
     """
 
     acts_from: int
     settings: Mapping[str, Any] = field(default_factory=dict)
     against: str = ""
     plain: Mapping[str, Any] = field(default_factory=dict)
+    long_tail: int = 1
 
 
 ROOT = "pgd-at"
 """What everything is made of; it is nobody's variation."""
 
 ROWS: dict[str, Row] = {
+    "at-bsl": Row(acts_from=1, long_tail=4, plain=STARTED_NEAR),
+    "at-bsl-cfa": Row(acts_from=2, long_tail=4, settings=FROM_2),
     "fat": Row(acts_from=1, against="pgd-at", settings={"method.tau": 0}),
     "fat-cfa": Row(acts_from=2, settings=FROM_2),
     # It is asked before epoch 1; beta 1.5 and relative steps are its own too.
@@ -69,6 +75,9 @@ ROWS: dict[str, Row] = {
     "mart": Row(acts_from=1),
     "pgd-at-awp": Row(acts_from=2, settings={"method.awp_start": 2}),
     "pgd-at-cfa": Row(acts_from=2, settings=FROM_2),
+    # In epoch 1 no image is moved.
+    "pgd-at-robust-lt": Row(acts_from=1, long_tail=4),
+    "robust-lt": Row(acts_from=1, long_tail=4, plain=FROM_THE_BALL),
     "trades": Row(acts_from=1, against="pgd-at"),
     "trades-awp": Row(acts_from=2, settings={"method.awp_start": 2}),
     "trades-ccm": Row(acts_from=2, settings=FROM_2),
@@ -87,9 +96,10 @@ def test_it_differs_from_its_plain_version_once_it_acts_and_not_before(method: s
         assert not METHODS[method].plain
         return
     row = ROWS[method]
-    losses, knobs = trained(method, tuple(row.settings.items()))
+    tail = ("data.imbalance_ratio", row.long_tail)
+    losses, knobs = trained(method, (*row.settings.items(), tail))
     plain_losses, plain_knobs = trained(
-        row.against or METHODS[method].compared_with, tuple(row.plain.items())
+        row.against or METHODS[method].compared_with, (*row.plain.items(), tail)
     )
     for epoch in range(1, EPOCHS + 1):
         distance = abs(losses[epoch] - plain_losses[epoch])

@@ -158,7 +158,7 @@ def robust_lt(base: Method[Any], settings: type[S], name: str, **changes: Any) -
 
 
 def schedule(base: Method[Any]) -> dict[str, Any]:
-    """Return how RobustLT's authors train around a method: as it is trained alone, with Nesterov's momentum."""
+    """Return how RobustLT's authors train around a method: as that one alone, with Nesterov's momentum."""
     where_none_is_said = {
         "attack.eps": 8 / 255,
         "attack.step_size": 2 / 255,
