@@ -129,15 +129,37 @@ class PGD:
             eps: Radius of the ball, shape () or (batch,).
             unit: As in a call of the whole attack.
         """
-        geometry = NORMS[self.norm]
         radius = per_sample(eps, x)
         whole = radius if unit is None else unit
         length = self.step_size.value * (whole if self.step_size.relative else 1)
+        direction, logits = self.direction(model, loss, x_adv)
+        return self.moved(x, x_adv, direction.mul_(length), radius), logits
+
+    def direction(self, model: Model, loss: SampleLoss, x_adv: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the unit step that raises the loss fastest, and the logits that its gradient came from.
+
+        Args:
+            model: What is attacked.
+            loss: What is raised, of the logits of these samples.
+            x_adv: Where the samples are, shape (batch, ...).
+        """
         x_adv = x_adv.detach().requires_grad_()
         with torch.enable_grad():
             logits = model(x_adv)
             (gradient,) = torch.autograd.grad(loss(logits).sum(), x_adv)
+        with torch.no_grad():
+            return NORMS[self.norm].steepest(gradient), logits.detach()
+
+    def moved(self, x: Tensor, x_adv: Tensor, move: Tensor, radius: Tensor) -> Tensor:
+        """Return samples after a move, back in the ball and in [0, 1]; the move's memory is taken for it.
+
+        Args:
+            x: The clean images, which the ball is around.
+            x_adv: Where the samples are.
+            move: By how much each pixel changes, shape of ``x``.
+            radius: Of the ball, shaped by `per_sample`.
+        """
         with torch.no_grad():  # in place: fresh memory for each term is a twentieth of a small network's step
-            moved = geometry.steepest(gradient).mul_(length).add_(x_adv)
-            moved = geometry.project(moved.sub_(x), radius).add_(x)
-            return moved.clamp_(0, 1), logits.detach()
+            moved = move.add_(x_adv)
+            moved = NORMS[self.norm].project(moved.sub_(x), radius).add_(x)
+            return moved.clamp_(0, 1)

@@ -43,10 +43,13 @@ ROWS = {
     **dict.fromkeys(("pgd-at", "pgd-at-cfa", "fat", "fat-cfa"), ADVERSARIAL_CE),
     # As many images of each class: ln n moves all logits alike. With a long tail in test_at_bsl.py
     **dict.fromkeys(("at-bsl", "at-bsl-cfa", "robust-lt", "pgd-at-robust-lt"), ADVERSARIAL_CE),
+    **dict.fromkeys(("pgd-at", "pgd-at-cfa", "cfol", "fat", "fat-cfa"), ADVERSARIAL_CE),
     **dict.fromkeys(("trades", "trades-ccm", "trades-ccr", "trades-cfa"), CE_AND_KL),
     # CE + 1.5 KL; with weights that differ between classes in test_frl.py
     # BCE 1.886260 .603602, 5 KL (1 - p) with KL .619910 .061218, 1 - p .156205 .493520
     "mart": Row(loss=1.562545, unmoved=0.669063, passes=2),
+    # weights of 1 for each class and for their mean: twice TRADES
+    "wat": Row(loss=2 * 0.352635, unmoved=2 * 0.425058 / 7, passes=2, targets=1),
     "frl": Row(loss=0.935904, unmoved=0.425058, passes=2, targets=1),
 }
 

@@ -68,6 +68,7 @@ ROOT = "pgd-at"
 ROWS: dict[str, Row] = {
     "at-bsl": Row(acts_from=1, long_tail=4, plain=STARTED_NEAR),
     "at-bsl-cfa": Row(acts_from=2, long_tail=4, settings=FROM_2),
+    "cfol": Row(acts_from=1),  # it draws with replacement from the first batch on
     "fat": Row(acts_from=1, against="pgd-at", settings={"method.tau": 0}),
     "fat-cfa": Row(acts_from=2, settings=FROM_2),
     # It is asked before epoch 1; beta 1.5 and relative steps are its own too.
@@ -83,6 +84,7 @@ ROWS: dict[str, Row] = {
     "trades-ccm": Row(acts_from=2, settings=FROM_2),
     "trades-ccr": Row(acts_from=2, settings=FROM_2),
     "trades-cfa": Row(acts_from=2, settings=FROM_2),
+    "wat": Row(acts_from=1),  # twice TRADES while all weights are 1
 }
 
 

@@ -35,6 +35,21 @@ class TradesSettings(Settings):
     ]
 
 
+class TradesSumSettings(TradesSettings):
+    """TRADES' constant, for methods whose authors add both terms up."""
+
+    divided: bool = Field(
+        default=True,
+        description="Divide the loss by 1 + beta, as TRADES is here; false: the sum of its authors.",
+    )
+
+    def weights(self) -> dict[str, float]:
+        """Return what the clean and the robust term are multiplied with, as knobs are named."""
+        if self.divided:
+            return weights_of(self.beta)
+        return {"clean_weight": 1.0, "robust_weight": self.beta}
+
+
 def clean_and_robust_logits(model: Model, batch: Batch, attacked: Attacked) -> tuple[Tensor, Tensor]:
     """Return f(x) and f(x_adv), in this order of passes, which BatchNorm statistics depend on."""
     return model(batch.x), model(attacked.x_adv)
