@@ -47,6 +47,8 @@ ROWS = {
     **dict.fromkeys(("trades", "trades-ccm", "trades-ccr", "trades-cfa"), CE_AND_KL),
     # CE + 1.5 KL; with weights that differ between classes in test_frl.py
     # BCE 1.886260 .603602, 5 KL (1 - p) with KL .619910 .061218, 1 - p .156205 .493520
+    # CE .425058 + 20 times .374444 + 4 times 1.112793
+    **dict.fromkeys(("ikl", "ikl-awp"), Row(loss=12.365119, unmoved=3.513974, passes=2, targets=1)),
     "mart": Row(loss=1.562545, unmoved=0.669063, passes=2),
     # weights of 1 for each class and for their mean: twice TRADES
     "wat": Row(loss=2 * 0.352635, unmoved=2 * 0.425058 / 7, passes=2, targets=1),

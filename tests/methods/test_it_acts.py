@@ -73,6 +73,8 @@ ROWS: dict[str, Row] = {
     "fat-cfa": Row(acts_from=2, settings=FROM_2),
     # It is asked before epoch 1; beta 1.5 and relative steps are its own too.
     "frl": Row(acts_from=1, against="trades"),
+    "ikl": Row(acts_from=1),
+    "ikl-awp": Row(acts_from=2, settings={"method.awp_start": 2}),
     "mart": Row(acts_from=1),
     "pgd-at-awp": Row(acts_from=2, settings={"method.awp_start": 2}),
     "pgd-at-cfa": Row(acts_from=2, settings=FROM_2),
