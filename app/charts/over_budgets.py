@@ -104,8 +104,11 @@ def mean_and_worst_over_eps(
                 name=f"{block['series'].iloc[0]}, {words}",
                 mode="lines+markers",
                 legendgroup=f"{group} {measure}",
-                line={"color": colour, "dash": dash, "width": 2.5},
-                marker={"size": 7, "symbol": style.symbol("circle" if measure == "mean" else "diamond")},
+                line={"color": colour, "dash": dash, "width": style.width + 0.5},
+                marker={
+                    "size": 4 if style.quiet else 7,
+                    "symbol": style.symbol("circle" if measure == "mean" else "diamond"),
+                },
                 customdata=named.tolist(),
                 hovertemplate="eps %{x:.3~g}: %{y:.1%} (%{customdata})<extra>%{fullData.name}</extra>",
             )

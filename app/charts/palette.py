@@ -1,6 +1,6 @@
 """One palette for all charts: colours, symbols and titles of weights, and how a class's line looks."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import plotly.colors
@@ -36,6 +36,7 @@ POINT_COLOURS = ("#D9730D", "#B04A8B", "#2C6FDB")  # low … high, for points: s
 UP, DOWN = "#2C6FDB", "#C1580C"  # of changes; white on either is readable
 FRAME = "#FF2D95"  # frames the chosen cell; seen on every colour of HEAT
 GRID = "rgba(128,134,150,0.25)"
+QUIET = "#808696"  # series that are not in colour; 3:1 on both themes' ground
 NEUTRAL = "rgba(128,134,150,0.9)"  # what has no colour of its own; seen in both themes
 BRIGHT = 0.45  # from this part of HEAT on, black is easier to read than white
 
@@ -47,10 +48,12 @@ class SeriesStyle:
     Attributes:
         colour: Of its lines, frames and filling.
         plain: The family's plain method: outlined bars, open symbols, dashed lines.
+        quiet: One of many that are not in colour: thinner lines, smaller points.
     """
 
     colour: str
     plain: bool = False
+    quiet: bool = False
 
     @property
     def dash(self) -> str:
@@ -63,6 +66,11 @@ class SeriesStyle:
         fill = f"rgba({', '.join(map(str, plotly.colors.hex_to_rgb(self.colour)))}, 0.15)"
         return {"color": fill if self.plain else self.colour, "line": {"color": self.colour, "width": 2}}
 
+    @property
+    def width(self) -> float:
+        """The width of its lines."""
+        return 1.0 if self.quiet else 2.0
+
     def symbol(self, shape: str) -> str:
         """The symbol of its points, of a shape."""
         return f"{shape}-open" if self.plain else shape
@@ -72,18 +80,24 @@ WEIGHTS_STYLES = {kind: SeriesStyle(colour) for kind, colour in WEIGHTS_COLOURS.
 
 
 def series_styles(
-    series: Sequence[tuple[str, str]], family: Callable[[str], tuple[int, bool]]
+    series: Sequence[tuple[str, str]],
+    family: Callable[[str], tuple[int, bool]],
+    loud: Collection[str] | None = None,
 ) -> dict[str, SeriesStyle]:
     """Style the series of a comparison, by key: one hue for what a method is made of, on every page.
 
     Args:
         series: Key and method of each.
         family: The number of a method's family, and whether it is the plain method of it.
+        loud: Keys of those that are in colour; ``None`` for all.
     """
     styles: dict[str, SeriesStyle] = {}
     treated: dict[int, int] = {}  # how many of a family there are already: each in another lightness
     for key, method in series:
         number, plain = family(method)
+        if loud is not None and key not in loud:
+            styles[key] = SeriesStyle(QUIET, plain, quiet=True)
+            continue
         shades = FAMILY_COLOURS[number % len(FAMILY_COLOURS)]
         place = treated.setdefault(number, 0)
         styles[key] = SeriesStyle(shades[0 if plain else place % len(shades)], plain)
@@ -104,10 +118,19 @@ class LineStyle:
 
 
 def class_styles(last: Mapping[int, float]) -> dict[int, LineStyle]:
-    """Style up to ten classes by name (colour and dash), more by the rank of their last value."""
+    """Style up to ten classes by name (colour and dash), more by the rank of their last value.
+
+    The class that ends lowest, alone, is drawn strongest: it is what a fair method is about.
+    """
     if len(last) <= len(CLASS_COLOURS):
+        lowest = _alone_at_the_bottom(last)
         return {
-            index: LineStyle(CLASS_COLOURS[index % len(CLASS_COLOURS)], "solid" if index % 10 < 5 else "dash")
+            index: LineStyle(
+                CLASS_COLOURS[index % len(CLASS_COLOURS)],
+                "solid" if index % 10 < 5 else "dash",
+                width=3.5 if index == lowest else 1.25,
+                note=" (lowest)" if index == lowest else "",
+            )
             for index in last
         }
     ranked = sorted(last, key=lambda index: last[index])
@@ -119,3 +142,9 @@ def class_styles(last: Mapping[int, float]) -> dict[int, LineStyle]:
     styles[ranked[0]] = LineStyle(RANK_COLOURS[0], width=2.5, note=" (lowest)")
     styles[ranked[-1]] = LineStyle(RANK_COLOURS[-1], width=2.5, note=" (highest)")
     return styles
+
+
+def _alone_at_the_bottom(last: Mapping[int, float]) -> int | None:
+    """Return the class that ends below all others; none where some are equal, as all are in a warm-up."""
+    ranked = sorted(last, key=lambda index: last[index])[:2]
+    return ranked[0] if len(ranked) == 2 and last[ranked[0]] < last[ranked[1]] else None

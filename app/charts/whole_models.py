@@ -51,7 +51,7 @@ def mean_against_worst(summary: pd.DataFrame, styles: Mapping[str, SeriesStyle])
             marker={
                 "color": style.colour,
                 "symbol": style.symbol(WEIGHTS_SYMBOLS.get(row.weights, "circle")),
-                "size": 12,
+                "size": 8 if style.quiet else 12,
                 "line": {"width": 2},
             },
             error_x=whiskers([row.mean], [row.mean_low], [row.mean_high], thin=True),

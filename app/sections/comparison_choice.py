@@ -9,6 +9,7 @@ import streamlit as st
 
 from app import charts, elements, fields, tables, texts
 from app.engine import evaluated, runs_together, snapshots, training_settings, verdicts
+from app.sections import series_colours
 
 OWN_PLAIN = "plain"
 KINDS = {"own": "Each method's own", "online": "Online", "ema": "EMA", "fawa": "FAWA", "file": "File"}
@@ -37,6 +38,7 @@ class Compared:
         models: Whole models (`tables.model_summary`).
         results: Everything that was measured of the runs.
         seeds: Which rows may be averaged.
+        styles: How each group looks, the same in every chart of every page.
     """
 
     runs: list[snapshots.Run]
@@ -49,6 +51,7 @@ class Compared:
     models: pd.DataFrame
     results: evaluated.Results
     seeds: evaluated.DistinctSeeds
+    styles: dict[str, charts.SeriesStyle]
 
     @cached_property
     def baselines(self) -> dict[str, str]:
@@ -60,13 +63,6 @@ class Compared:
         """What most groups are compared with, the first of equals."""
         others = [pair.baseline for pair in self.pairs] or self.groups
         return max(others, key=others.count)
-
-    @property
-    def styles(self) -> dict[str, charts.SeriesStyle]:
-        """Style each group, the same in every chart of every page."""
-        return charts.series_styles(
-            [(group.key, group.method) for group in self.groups], training_settings.family_of
-        )
 
     def runs_of(self, group: tables.Group) -> list[snapshots.Run]:
         """List the runs of a group."""
@@ -131,6 +127,12 @@ def choose(available: list[snapshots.Run]) -> Compared | None:
         against = choose_baseline(groups, runs, first)
         condition = elements.choose_condition(found, place=second)
         weights = choose_weights(condition.of(results.per_class), third)
+        pairs = pairs_of(groups, against, runs)
+        styles = series_colours.choose_styles(
+            [series_colours.Series(group.key, group.title, group.method) for group in groups],
+            name="coloured",
+            first=[side.key for pair in pairs[:1] for side in (pair.group, pair.baseline)],
+        )
     say_what_is_not_alike(runs, condition.of(results.summary))
     keys = {member.run_id: group.key for group in groups for member in group.members}
     seeds = evaluated.averaged(condition.of(results.summary), keys)
@@ -142,7 +144,7 @@ def choose(available: list[snapshots.Run]) -> Compared | None:
     return Compared(
         runs=runs,
         groups=groups,
-        pairs=pairs_of(groups, against, runs),
+        pairs=pairs,
         methods=pairs_of(methods, with_all_seeds(against, methods), runs),
         condition=condition,
         weights=weights,
@@ -152,6 +154,7 @@ def choose(available: list[snapshots.Run]) -> Compared | None:
         ),
         results=results,
         seeds=seeds,
+        styles=styles,
     )
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from app import charts, elements, tables, wording
+from app import charts, elements, table_columns, tables, wording
 from app.engine import downloadable, evaluated, training_settings
 from app.sections import comparison_choice
 
@@ -48,7 +48,7 @@ def summary_section(comparison: comparison_choice.Compared) -> None:
             "worst_difference": elements.percent_column("Change ", "%+.1f"),
             "worst_class": "Which",
             **{part: elements.percent_column(part.capitalize()) for part in parts},
-            "images": "Images",
+            "images": table_columns.count_column("Images"),
             "seeds": "Seeds",
             "common": st.column_config.TextColumn("Where the images differ", width="large"),
         },

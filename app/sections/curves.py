@@ -10,7 +10,8 @@ import streamlit as st
 from app import charts, curve_frames, elements, fields, texts, wording
 from app.charts.palette import LineStyle
 from app.curve_frames import MEAN, WORST, RunCurve
-from app.engine import calibration, evaluated, histories, snapshots, training_settings
+from app.engine import calibration, evaluated, histories, snapshots
+from app.sections import series_colours
 
 MOST_CLASSES = 1000  # that are offered by name
 OWN = "own"
@@ -19,7 +20,7 @@ SPLITS = {"val": "Validation", "test": "Test probe", "train": "Training, as it w
 
 @dataclass(frozen=True)
 class _Choice:
-    """What the curves show."""
+    """What the curves show, and how each looks."""
 
     split: str
     attack: str
@@ -28,6 +29,7 @@ class _Choice:
     together: bool
     smoothing: float
     logarithmic: bool
+    styles: Mapping[str, charts.SeriesStyle]
 
 
 def curves_section(runs: list[snapshots.Run]) -> None:
@@ -77,7 +79,17 @@ def _choose(runs: Sequence[snapshots.Run]) -> _Choice:
             help="How much the past counts, from 0 (as measured) to 0.95, as in TensorBoard.",
         )
         logarithmic = fields.toggle("Log scale", name="curves_log")
-    return _Choice(split, attack, weights, measure, together, smoothing or 0.0, logarithmic)
+    series = {
+        run.experiment if together else run.id: (
+            evaluated.reported_title([run.member]) if together else run.name,
+            run.method,
+        )
+        for run in runs
+    }
+    styles = series_colours.choose_styles(
+        [series_colours.Series(key, *named) for key, named in series.items()], name="curves_coloured"
+    )
+    return _Choice(split, attack, weights, measure, together, smoothing or 0.0, logarithmic, styles)
 
 
 def _title_of(pair: tuple[str, str]) -> str:
@@ -164,7 +176,7 @@ def _card(
     empty: str = "",
 ) -> elements.Card:
     lines = curve_frames.as_curves(found, choice.smoothing)
-    styles = _styles(found)
+    styles = {key: LineStyle(style.colour, style.dash, style.width) for key, style in choice.styles.items()}
     figure = None
     if not lines.empty:
         figure = charts.curves(_told_apart(lines), unit, styles, logarithmic=choice.logarithmic)
@@ -178,10 +190,3 @@ def _told_apart(lines: pd.DataFrame) -> pd.DataFrame:
     shared = names.duplicated(keep=False)
     apart = names.where(~shared, names + " · " + count.astype(str))
     return lines.assign(series=lines["key"].map(apart))
-
-
-def _styles(found: Sequence[RunCurve]) -> Mapping[str, LineStyle]:
-    """Give every curve its family's hue; plain methods are dashed."""
-    methods = {one.key: one.method for one in found}
-    styles = charts.series_styles(list(methods.items()), training_settings.family_of)
-    return {key: LineStyle(style.colour, style.dash) for key, style in styles.items()}

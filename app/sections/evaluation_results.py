@@ -5,6 +5,7 @@ import streamlit as st
 
 from app import charts, elements, fields, table_columns, tables, texts, wording
 from app.engine import budgets, evaluated, run_folders, snapshots, training_settings
+from app.sections import series_colours
 
 MOST_CLASSES = 20
 MOST_SERIES = 6
@@ -120,8 +121,12 @@ def styles_of(scores: pd.DataFrame) -> dict[str, charts.SeriesStyle]:
     """Style every series by the method of its run; those of one method in several shades."""
     runs = scores.drop_duplicates("series").set_index("series")["group"]
     found = {series: snapshots.find_run(run_id) for series, run_id in runs.items()}
-    methods = [(str(series), run.method if run else "") for series, run in found.items()]
-    return charts.series_styles(methods, training_settings.family_of)
+    return series_colours.styles_of(
+        [
+            series_colours.Series(str(series), str(series), run.method if run else "")
+            for series, run in found.items()
+        ]
+    )
 
 
 def show_scores(attacked: pd.DataFrame, clean: pd.DataFrame, parts: tuple[str, ...]) -> None:

@@ -18,7 +18,8 @@ def choose_request() -> evaluation_jobs.EvaluationRequest | None:
     kinds = fields.pills(
         "Weights",
         KINDS,
-        name="kinds",
+        name="weights",
+        was="kinds",
         default=["auto"],
         key="evaluate_weights",
         place=weights,

@@ -5,7 +5,8 @@ import pandas as pd
 import streamlit as st
 
 from app import charts, elements, fields, table_columns, wording
-from app.engine import budgets, training_settings
+from app.engine import budgets
+from app.sections import series_colours
 from app.sections.swept import Swept, downloads, that_counts, unit_of
 
 CUMULATIVE = "An image that is broken at a smaller eps counts as broken at every larger one."
@@ -25,8 +26,9 @@ def show_sweeps(found: list[Swept]) -> None:
     wanted = per_class["attack"].isin([attack, "clean"])  # clean images are the budget 0
     per_class, summary = per_class[wanted], summary[summary["attack"].isin([attack, "clean"])]
     unit = unit_of(norm)
-    styles = charts.series_styles(
-        [(swept.key, swept.run.method) for swept in alike], training_settings.family_of
+    styles = series_colours.choose_styles(
+        [series_colours.Series(swept.key, swept.title, swept.run.method) for swept in alike],
+        name="coloured",
     )
     names = {"mean_accuracy": "mean", "worst_accuracy": "worst"}
     names |= {f"{m}_ci_{end}": f"{m}_{end}" for m in ("mean", "worst") for end in ("low", "high")}

@@ -2,10 +2,10 @@
 
 import streamlit as st
 
-from app import access, charts, elements, tables, texts, wording
+from app import access, charts, elements, table_columns, tables, texts, wording
 from app.engine import demo, evaluated, snapshots, training_settings
 from app.job_news import tell_ends
-from app.sections import headline, page_tools, queue_table
+from app.sections import headline, page_tools, queue_table, series_colours
 
 WHAT_THIS_IS = (
     "Adversarially trained classifiers look fine on average and fail on their hardest class. "
@@ -95,8 +95,8 @@ def shipped_results() -> None:
         found[0].of(results.summary), {m.run_id: group.key for group in groups for m in group.members}
     )
     models = tables.model_summary(seeds.kept, groups, training_settings.display_name)
-    styles = charts.series_styles(
-        [(group.key, group.method) for group in groups], training_settings.family_of
+    styles = series_colours.styles_of(
+        [series_colours.Series(group.key, group.title, group.method) for group in groups]
     )
     left, right = st.columns([3, 2])
     with left:
@@ -122,7 +122,7 @@ def shipped_results() -> None:
                 "mean": elements.percent_column("Mean"),
                 "worst": elements.percent_column("Worst class"),
                 "worst_class": "Which",
-                "images": st.column_config.NumberColumn("Images", format="localized"),
+                "images": table_columns.count_column("Images"),
             },
         )
     st.page_link(

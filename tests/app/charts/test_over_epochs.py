@@ -18,7 +18,7 @@ def test_class_lines_draw_the_values_of_the_frame_in_their_unit(unit, factor):
     figure = charts.class_lines(frame, "value", unit)
     for index, trace in enumerate(figure.data):
         expected = frame[frame["class_index"] == index].sort_values("epoch")
-        assert trace.name == f"name {index}"
+        assert trace.meta == f"name {index}"
         assert list(trace.x) == expected["epoch"].tolist()
         np.testing.assert_allclose(trace.y, expected["value"] * factor)
 
@@ -103,7 +103,22 @@ def test_classes_without_a_value_are_left_out():
     frame = history(3, column="beta")
     frame["beta"] = frame["beta"].where(frame["class_index"] != 1)
     figure = charts.class_lines(frame, "beta", charts.BETA)
-    assert [trace.name for trace in figure.data] == ["name 0", "name 2"]
+    assert [trace.meta for trace in figure.data] == ["name 0", "name 2"]
+
+
+@pytest.mark.parametrize(
+    ("values", "lowest"),
+    [([0.5, 0.2, 0.9], ["name 1 (lowest)"]), ([0.2, 0.2, 0.9], []), ([0.4, 0.4, 0.4], []), ([0.3], [])],
+)
+def test_the_class_that_ends_below_all_others_is_drawn_strongest(values, lowest):
+    """Where some are equal none is named: whichever came first would be."""
+    frame = history(len(values), column="value")
+    frame["value"] = frame["class_index"].map(dict(enumerate(values)))
+    figure = charts.class_lines(frame, "value", charts.PERCENT)
+    assert [trace.name for trace in figure.data if trace.name != trace.meta] == lowest
+    widths = {trace.name: trace.line.width for trace in figure.data}
+    strongest = [name for name, width in widths.items() if width > 2]
+    assert strongest == lowest
 
 
 @pytest.mark.parametrize("classes", [3, 30])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from app import charts
-from app.charts.palette import DOWN, FAMILY_COLOURS, UP
+from app.charts.palette import DOWN, FAMILY_COLOURS, QUIET, UP
 
 # Machado, Oliveira and Fernandes 2009, severity 1, on linear RGB.
 VISION = {
@@ -67,10 +67,24 @@ def test_a_family_has_one_hue_and_its_plain_method_is_outlined_and_dashed():
     assert styles["trades"].bar["color"] != styles["trades-cfa"].bar["color"]
 
 
+def test_of_many_series_all_are_grey_but_the_chosen_ones():
+    families = {f"m{k}": (k % 3, k < 3) for k in range(12)}
+    styles = charts.series_styles(
+        [(name, name) for name in families], families.__getitem__, loud={"m1", "m7", "m10"}
+    )
+    quiet = {name for name, style in styles.items() if style.quiet}
+    assert quiet == set(families) - {"m1", "m7", "m10"}
+    assert {styles[name].colour for name in quiet} == {QUIET}
+    assert {styles[name].colour for name in ("m7", "m10")} == set(
+        FAMILY_COLOURS[1][:2]
+    )  # both are of family 1
+    assert all(styles[name].width < styles["m1"].width for name in quiet)
+
+
 @pytest.mark.parametrize("background", ["#ffffff", "#0e1117"])
 def test_colours_stand_out_from_both_themes(background):
     families = [colour for shades in FAMILY_COLOURS for colour in shades]
-    drawn = (*charts.CLASS_COLOURS, *charts.POINT_COLOURS, *families, UP, DOWN)
+    drawn = (*charts.CLASS_COLOURS, *charts.POINT_COLOURS, *families, QUIET, UP, DOWN)
     luminance = [float(TO_XYZ[1] @ linear(colour)) for colour in (*drawn, background)]
     *colours, behind = luminance
     contrasts = [(max(c, behind) + 0.05) / (min(c, behind) + 0.05) for c in colours]

@@ -8,6 +8,7 @@ import pytest
 
 from app.engine import sample_sizes, snapshots
 from cfa.evaluation import default_weights
+from cfa.home import SHIPPED_RUNS
 from cfa.runs.evaluations import new_id, outcomes_file, read_evaluations, save_evaluation
 from cfa.runs.folder import now
 from cfa.runs.store import Store
@@ -169,3 +170,22 @@ def test_what_differs_besides_the_method_is_said(example_home):
 def test_equal_runs_are_said_to_be_equal(example_home):
     text = words(open_page("compare", runs=chosen_runs("trades", "pgd-at")))
     assert "equal on every one of the 10,000 images" in text
+
+
+def test_of_more_than_eight_series_two_are_in_colour_at_first_and_others_at_a_choice(dashboard, tmp_path):
+    dashboard(tmp_path, shipped=SHIPPED_RUNS)
+    app = open_page("compare", seeds_as_one="false")
+    field = app.multiselect(key="coloured")
+    assert len(field.options) == 18
+    assert len(field.value) == 2
+    assert "16 of 18 are grey." in words(app)
+    field.select(field.options[-1]).run()
+    assert_sound(app)
+    assert "15 of 18 are grey." in words(app)
+
+
+def test_up_to_eight_series_all_have_their_colour(dashboard, tmp_path):
+    dashboard(tmp_path, shipped=SHIPPED_RUNS)
+    app = open_page("compare", seeds_as_one="true")
+    assert "coloured" not in [field.key for field in app.multiselect]
+    assert "grey" not in words(app)
