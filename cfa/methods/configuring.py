@@ -167,8 +167,14 @@ def validated_settings(method: Method[S], config: RunConfig) -> S:
     """Return the method's own settings of a configuration.
 
     Raises:
-        ConfigError: One is missing, out of range, or none of the method's.
+        ConfigError: One is missing, out of range, or none of the method's; or the method needs whole batches,
+            and the configuration cuts them.
     """
+    if method.whole_batch and config.train.batch_parts > 1:
+        raise ConfigError(
+            f"{config.method} takes the loss of a whole batch, and train.batch_parts="
+            f"{config.train.batch_parts} cuts it; leave that at 1 and lower train.batch_size for memory"
+        )
     try:
         return method.settings.model_validate(dict(config.method_settings))
     except pydantic.ValidationError as error:

@@ -227,6 +227,7 @@ class Method(Generic[S]):
         needs_teacher: It learns from a trained network.
         needs_every_class: It divides by how many training images a class has, or takes the logarithm of that:
             a class without any is refused.
+        whole_batch: Its loss is one of all images of a batch together: a batch in parts is refused.
         official_passes: Forward passes that its official code makes besides, for comparisons with it.
         official_arguments: The arguments with which PKU-ML/CFA trains it, a flag that is off left out; empty
             where that code has no such method.
@@ -258,6 +259,7 @@ class Method(Generic[S]):
     companions: Callable[[S, Build], Mapping[str, nn.Module]] = lambda settings, build: {}
     needs_teacher: bool = False
     needs_every_class: bool = False
+    whole_batch: bool = False
     official_passes: tuple[OfficialPass, ...] = ()
     official_arguments: Mapping[str, object] = field(default_factory=dict)
 

@@ -256,9 +256,13 @@ class Trainer:
         what = f"out of memory on {self.device} with train.batch_size={wanted}"
         if found == 0:
             return OutOfMemory(f"{what}: not even one image fits; take a smaller network or free memory")
+        fewer = (
+            f"{what}: the largest batch that fits is about {found}; start again with train.batch_size={found}"
+        )
+        if self.parts.method.whole_batch:
+            return OutOfMemory(fewer)
         return OutOfMemory(
-            f"{what}: the largest batch that fits is about {found}; start again with "
-            f"train.batch_size={found}, or keep {wanted} with train.batch_parts={-(-wanted // found)} "
+            f"{fewer}, or keep {wanted} with train.batch_parts={-(-wanted // found)} "
             "(marked in results: BatchNorm then sees parts of a batch)"
         )
 

@@ -8,19 +8,19 @@ from cfa.methods import METHODS, configure, display_name, parts_of
 from cfa.methods.catalogue.at_bsl import balanced_cross_entropy
 from cfa.methods.catalogue.pgd_at import adversarial_cross_entropy
 from cfa.training.step import Step
-from tests.support.given import as_attacked, logits_as_batch, same
 from tests.support.seen import small_network
+from tests.support.worked import adversarial, batch_of, same
 
 LOGITS, CLASSES, COUNTS = [[1.0, 0.5, 0.0], [0.0, 1.0, 1.5]], [0, 2], (100, 50, 10)
 
 
 def test_the_prior_of_the_training_set_is_added_to_the_logits() -> None:
     """Numbers of the published formula, computed apart from this project."""
-    batch = logits_as_batch(LOGITS, CLASSES, COUNTS)
-    found = balanced_cross_entropy(same, batch, as_attacked(LOGITS))
+    batch = batch_of(LOGITS, CLASSES, counts=COUNTS)
+    found = balanced_cross_entropy(same, batch, adversarial(LOGITS))
     assert found.per_sample.tolist() == pytest.approx([0.292709, 1.834812], abs=1e-6)
     assert found.logits_adv.tolist() == LOGITS  # predictions are made without it
-    plain = adversarial_cross_entropy(same, batch, as_attacked(LOGITS))
+    plain = adversarial_cross_entropy(same, batch, adversarial(LOGITS))
     assert plain.per_sample.tolist() == pytest.approx([0.680270, 0.604131], abs=1e-6)
 
 

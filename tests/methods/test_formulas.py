@@ -43,6 +43,8 @@ ROWS = {
     **dict.fromkeys(("pgd-at", "pgd-at-cfa", "fat", "fat-cfa"), ADVERSARIAL_CE),
     # As many images of each class: ln n moves all logits alike. With a long tail in test_at_bsl.py
     **dict.fromkeys(("at-bsl", "at-bsl-cfa", "robust-lt", "pgd-at-robust-lt"), ADVERSARIAL_CE),
+    # In its first stage; the second is in test_taet.py
+    **dict.fromkeys(("taet", "taet-robust-lt"), ADVERSARIAL_CE),
     **dict.fromkeys(("pgd-at", "pgd-at-cfa", "cfol", "fat", "fat-cfa"), ADVERSARIAL_CE),
     **dict.fromkeys(("trades", "trades-ccm", "trades-ccr", "trades-cfa"), CE_AND_KL),
     # CE + 1.5 KL; with weights that differ between classes in test_frl.py

@@ -40,6 +40,7 @@ SHORT: Mapping[str, Any] = {
 }
 STARTED_NEAR: Mapping[str, Any] = {"attack.start": "normal", "attack.bn_mode": "eval"}
 FROM_THE_BALL: Mapping[str, Any] = {"attack.start": "uniform", "attack.bn_mode": "train"}
+TAET_FROM_2: Mapping[str, Any] = {"method.ce_epochs": 1}
 FROM_2: Mapping[str, Any] = {"method.warmup_epochs": 1}
 
 
@@ -81,6 +82,12 @@ ROWS: dict[str, Row] = {
     # In epoch 1 no image is moved.
     "pgd-at-robust-lt": Row(acts_from=1, long_tail=4),
     "robust-lt": Row(acts_from=1, long_tail=4, plain=FROM_THE_BALL),
+    # Its first epoch is clean.
+    "taet": Row(acts_from=1, settings=TAET_FROM_2, long_tail=4, plain=STARTED_NEAR),
+    # Later than its base, whose first epoch is clean as well.
+    "taet-robust-lt": Row(
+        acts_from=2, settings=TAET_FROM_2, long_tail=4, plain={**TAET_FROM_2, **FROM_THE_BALL}
+    ),
     "trades": Row(acts_from=1, against="pgd-at"),
     "trades-awp": Row(acts_from=2, settings={"method.awp_start": 2}),
     "trades-ccm": Row(acts_from=2, settings=FROM_2),

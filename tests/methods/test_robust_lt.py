@@ -9,14 +9,14 @@ from cfa.methods import ClassStats, Uniform, configure, parts_of
 from cfa.methods.attacking import WithinEps
 from cfa.methods.catalogue.robust_lt import RarerWider, growing_steps, tail_factors
 from cfa.notation import StepSize
-from tests.support.given import logits_as_batch
 from tests.support.seen import small_network
+from tests.support.worked import batch_of
 
 CIFAR10_IR50 = (5000, 3237, 2096, 1357, 878, 568, 368, 238, 154, 100)
 
 
 @pytest.mark.parametrize(
-    ("counts", "alpha", "factors"),
+    ("counts", "rarity", "factors"),
     [
         ((100, 50, 10), 0.4, (0.6, 1.538057, 2.309717)),
         (
@@ -28,16 +28,16 @@ CIFAR10_IR50 = (5000, 3237, 2096, 1357, 878, 568, 368, 238, 154, 100)
     ],
 )
 def test_rare_classes_get_more_and_images_as_much_as_before(
-    counts: tuple[int, ...], alpha: float, factors: tuple[float, ...]
+    counts: tuple[int, ...], rarity: float, factors: tuple[float, ...]
 ) -> None:
-    found = tail_factors(torch.tensor(counts), alpha)
+    found = tail_factors(torch.tensor(counts), rarity)
     assert found.tolist() == pytest.approx(factors, abs=1e-5)
     assert float((found * torch.tensor(counts)).sum()) == pytest.approx(sum(counts))
 
 
 def test_eps_grows_from_nothing() -> None:
     """Share 0.8 of 100 epochs: 0 in epoch 1, 0.0125 in epoch 2, a half in epoch 41, all from epoch 81."""
-    rule = RarerWider(base=Uniform(eps=0.1, weight=2.0), alpha=0.4, rising=80)
+    rule = RarerWider(base=Uniform(eps=0.1, weight=2.0), rarity=0.4, rising=80)
     counts = torch.tensor([100, 50, 10])
     state, first = rule.initial(3)
     shares = {1: first}
@@ -64,7 +64,7 @@ def test_the_start_lies_in_the_whole_ball_and_steps_grow_with_eps() -> None:
     noise = torch.Generator().manual_seed(0)
     started = attack.pgd.started(x, near.reshape(3, 1, 1, 1), noise)
     assert 0.9 * eps < float((started - x).abs().max()) <= eps
-    batch = logits_as_batch([[0.0, 0, 0, 0]] * 3, [0, 1, 2])
+    batch = batch_of([[0.0, 0, 0, 0]] * 3, [0, 1, 2])
     moved = attack.pgd(model, x, batch.y, near, generator=noise)
     assert torch.equal(moved, x)  # an eps of 0 moves nothing, wherever it started
 

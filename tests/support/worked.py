@@ -19,9 +19,22 @@ def of(values: list[Any]) -> Tensor:
 
 
 def batch_of(
-    logits: list[list[float]], y: list[int], teacher: Tensor | None = None, **knobs: Tensor
+    logits: list[list[float]],
+    y: list[int],
+    teacher: Tensor | None = None,
+    *,
+    counts: tuple[int, ...] = (),
+    **knobs: Tensor,
 ) -> Batch:
-    """Make a batch whose clean logits are given, with the knobs of the classes."""
+    """Make a batch whose clean logits are given, with the knobs of the classes.
+
+    Args:
+        logits: A row an image.
+        y: True classes.
+        teacher: What a teacher answers.
+        counts: Training images of each class; by default 10 of each.
+        knobs: Values of classes, or of pairs; eps is 0.1.
+    """
     x, classes = of(logits), torch.tensor(y)
     of_class = Knobs(eps=torch.full((x.shape[1],), 0.1, dtype=torch.float64), **knobs)
     more: dict[str, Any] = {} if teacher is None else {"teacher": lambda x: teacher}
@@ -31,7 +44,7 @@ def batch_of(
         index=torch.arange(len(y)),
         knobs=of_class.at(classes),
         knobs_of_class=of_class,
-        class_counts=torch.full((x.shape[1],), 10),
+        class_counts=torch.tensor(counts) if counts else torch.full((x.shape[1],), 10),
         whole_y=classes,
         **more,
     )

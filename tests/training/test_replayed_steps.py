@@ -78,6 +78,8 @@ WAYS: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
 @pytest.mark.parametrize("method", METHODS)
 def test_replayed_training_is_the_eager_one(method: str, way: dict[str, Any], device: str) -> None:
+    if METHODS[method].whole_batch and "train__batch_parts" in way:
+        return  # refused
     config, place = config_of(method, **way), torch.device(device)
     said: list[str] = []
     with repeatable():

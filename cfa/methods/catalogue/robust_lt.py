@@ -18,6 +18,7 @@ from cfa.config import RunConfig, Settings
 from cfa.errors import ConfigError
 from cfa.methods.catalogue.at_bsl import AT_BSL
 from cfa.methods.catalogue.pgd_at import PGD_AT
+from cfa.methods.catalogue.taet import TAET, TaetSettings
 from cfa.methods.interface import Method, NoSettings, TrainingAttack
 from cfa.methods.knobs import Knobs
 from cfa.methods.rules import ClassStats, Rule, State
@@ -35,35 +36,38 @@ S = TypeVar("S", bound="RobustLtSettings")
 class RobustLtSettings(Settings):
     """How far the perturbation of classes differs, and how long it grows; the code's values for CIFAR-10."""
 
-    alpha: Annotated[Number, Field(ge=0, le=1)] = Field(
-        default=0.3,
-        description="RobustLT: share of eps that goes to classes by their rarity; 0 treats all alike.",
+    rarity: Annotated[Number, Field(ge=0, le=1)] = Field(
+        default=0.3, description="RobustLT: share of eps that goes by the rarity of classes (its alpha)."
     )
     rise: Annotated[Number, Field(gt=0, le=1)] = Field(
         default=0.8, description="RobustLT: share of the epochs in which eps grows from 0 (its beta)."
     )
 
 
-class AtBslRobustLtSettings(RobustLtSettings, NoSettings):
-    """A method without settings, with RobustLT."""
+class AloneSettings(RobustLtSettings, NoSettings):
+    """RobustLT around a method without settings."""
 
 
-def tail_factors(class_counts: Tensor, alpha: float) -> Tensor:
+class TaetRobustLtSettings(RobustLtSettings, TaetSettings):
+    """TAET with RobustLT."""
+
+
+def tail_factors(class_counts: Tensor, rarity: float) -> Tensor:
     """Return by what eps of each class is multiplied, shape (classes,).
 
-    1 - alpha + alpha s_k / sum_j (n_j / N) s_j with s_k = sqrt(ln(n_max / n_k)): the mean over training
+    1 - a + a s_k / sum_j (n_j / N) s_j with s_k = sqrt(ln(n_max / n_k)): the mean over training
     images is 1. Where all classes have as many images, every factor is 1.
 
     Args:
         class_counts: Training images of each class, all above 0.
-        alpha: How much classes differ.
+        rarity: How much classes differ, a in [0, 1].
     """
     import torch
 
     counts = class_counts.double()
-    rarity = (counts.max() / counts).log().sqrt()
-    mean = (counts * rarity).sum() / counts.sum()
-    return 1 - alpha + alpha * rarity / mean if mean > 0 else torch.ones_like(counts)
+    rare = (counts.max() / counts).log().sqrt()
+    mean = (counts * rare).sum() / counts.sum()
+    return 1 - rarity + rarity * rare / mean if mean > 0 else torch.ones_like(counts)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,12 +78,12 @@ class RarerWider:
 
     Attributes:
         base: The rule of the method that it is made of, whose ``eps`` is scaled.
-        alpha: How much classes differ.
+        rarity: How much classes differ, in [0, 1].
         rising: Epochs until ``eps`` is whole.
     """
 
     base: Rule
-    alpha: float
+    rarity: float
     rising: float
 
     def initial(self, classes: int) -> tuple[State, Knobs]:
@@ -91,7 +95,7 @@ class RarerWider:
         """Ask the base, and scale the ``eps`` that it gives."""
         state, knobs = self.base(state, stats)
         grown = min(stats.epoch / self.rising, 1)
-        return state, _scaled(knobs, grown * tail_factors(stats.class_counts, self.alpha) * knobs["eps"])
+        return state, _scaled(knobs, grown * tail_factors(stats.class_counts, self.rarity) * knobs["eps"])
 
 
 def _scaled(knobs: Knobs, eps: Tensor) -> Knobs:
@@ -134,7 +138,7 @@ def robust_lt(base: Method[Any], settings: type[S], name: str, **changes: Any) -
 
     def rule(own: S, config: RunConfig) -> Rule:
         rising = own.rise * config.train.epochs
-        return RarerWider(base=base.rule(own, config), alpha=own.alpha, rising=rising)
+        return RarerWider(base=base.rule(own, config), rarity=own.rarity, rising=rising)
 
     return replace(
         base.taking(settings),
@@ -172,9 +176,10 @@ def schedule(base: Method[Any]) -> dict[str, Any]:
     return {**where_none_is_said, **base.presets.get("authors", {}), "optimizer.nesterov": True}
 
 
-ROBUST_LT = robust_lt(AT_BSL, AtBslRobustLtSettings, "robust-lt")
+ROBUST_LT = robust_lt(AT_BSL, AloneSettings, "robust-lt")
 
 OFFERED: tuple[Method[Any], ...] = (
     ROBUST_LT,
-    robust_lt(PGD_AT, AtBslRobustLtSettings, "pgd-at-robust-lt"),
+    robust_lt(PGD_AT, AloneSettings, "pgd-at-robust-lt"),
+    robust_lt(TAET, TaetRobustLtSettings, "taet-robust-lt", values={"method.rise": 1.0}),
 )
