@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from cfa.config import RunConfig
 from cfa.methods.interface import Attacked, Batch, Model
+from cfa.notation import StepSize
 
 if TYPE_CHECKING:
     import torch
@@ -37,6 +38,18 @@ def around_pgd(kind: type[Kind], config: RunConfig, loss: str, **more: Any) -> K
         bn_mode=own.bn_mode,
         **more,
     )
+
+
+def with_growing_steps(pgd: Kind, eps: float) -> Kind:
+    """Return the same attack with steps that grow with the ``eps`` of each image.
+
+    Args:
+        pgd: The attack.
+        eps: The nominal budget, at which its steps stay as they are.
+    """
+    if pgd.step_size.relative:
+        return pgd
+    return replace(pgd, step_size=StepSize(value=pgd.step_size.value / eps, relative=True))
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,9 @@ class Knobs(Mapping[str, "Tensor"]):
     """Values by name, of shape (classes,) or (classes, classes); ``eps`` is always among them.
 
     A rule gives them in float64 on the CPU; training reads them where :meth:`on` put them.
+
+    Attributes:
+        remarks: What a rule says of them, a sentence each, which training logs: a value that it had to bound.
     """
 
     def __init__(self, **values: Tensor) -> None:
@@ -36,6 +39,13 @@ class Knobs(Mapping[str, "Tensor"]):
                     f"shape ({classes},) or ({classes}, {classes})"
                 )
         self._values = values
+        self.remarks: tuple[str, ...] = ()
+
+    def remarked(self, *remarks: str) -> Knobs:
+        """Return the same knobs with what is to be said of them."""
+        said = Knobs(**self._values)
+        said.remarks = remarks
+        return said
 
     def __getitem__(self, name: str) -> Tensor:
         """Return a knob."""

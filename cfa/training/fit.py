@@ -363,6 +363,8 @@ class Trainer:
             seen={**trained, **validation, **passes},
         )
         self.state.rule_state, self.state.knobs = self.parts.rule(self.state.rule_state, stats)
+        for remark in self.state.knobs.remarks:
+            self.observer.log(remark)
 
     def _check_finite(self, *, weights: bool = False) -> None:
         """Stop at a loss that is not finite, and before saving also at weights that no loss has seen yet."""

@@ -47,6 +47,8 @@ ROWS = {
     **dict.fromkeys(("taet", "taet-robust-lt"), ADVERSARIAL_CE),
     **dict.fromkeys(("pgd-at", "pgd-at-cfa", "cfol", "fat", "fat-cfa"), ADVERSARIAL_CE),
     **dict.fromkeys(("trades", "trades-ccm", "trades-ccr", "trades-cfa"), CE_AND_KL),
+    **dict.fromkeys(("pgd-at", "pgd-at-cfa", "pgd-at-dafa", "cfol", "fat", "fat-cfa"), ADVERSARIAL_CE),
+    **dict.fromkeys(("trades", "trades-ccm", "trades-ccr", "trades-cfa", "dafa"), CE_AND_KL),
     # CE + 1.5 KL; with weights that differ between classes in test_frl.py
     # BCE 1.886260 .603602, 5 KL (1 - p) with KL .619910 .061218, 1 - p .156205 .493520
     # CE .425058 + 20 times .374444 + 4 times 1.112793

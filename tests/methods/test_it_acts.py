@@ -42,6 +42,7 @@ STARTED_NEAR: Mapping[str, Any] = {"attack.start": "normal", "attack.bn_mode": "
 FROM_THE_BALL: Mapping[str, Any] = {"attack.start": "uniform", "attack.bn_mode": "train"}
 TAET_FROM_2: Mapping[str, Any] = {"method.ce_epochs": 1}
 FROM_2: Mapping[str, Any] = {"method.warmup_epochs": 1}
+DAFA_FROM_2: Mapping[str, Any] = {"method.dafa_warmup": 1}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +71,7 @@ ROWS: dict[str, Row] = {
     "at-bsl": Row(acts_from=1, long_tail=4, plain=STARTED_NEAR),
     "at-bsl-cfa": Row(acts_from=2, long_tail=4, settings=FROM_2),
     "cfol": Row(acts_from=1),  # it draws with replacement from the first batch on
+    "dafa": Row(acts_from=2, settings={**DAFA_FROM_2, "method.lambda_weight": 20}),
     "fat": Row(acts_from=1, against="pgd-at", settings={"method.tau": 0}),
     "fat-cfa": Row(acts_from=2, settings=FROM_2),
     # It is asked before epoch 1; beta 1.5 and relative steps are its own too.
@@ -79,6 +81,12 @@ ROWS: dict[str, Row] = {
     "mart": Row(acts_from=1),
     "pgd-at-awp": Row(acts_from=2, settings={"method.awp_start": 2}),
     "pgd-at-cfa": Row(acts_from=2, settings=FROM_2),
+    # Two steps where PGD-AT takes one, from another start, in eval mode.
+    "pgd-at-dafa": Row(
+        acts_from=2,
+        settings=DAFA_FROM_2,
+        plain={"attack.start": "normal", "attack.bn_mode": "eval", "attack.step_size": "eps/2"},
+    ),
     # In epoch 1 no image is moved.
     "pgd-at-robust-lt": Row(acts_from=1, long_tail=4),
     "robust-lt": Row(acts_from=1, long_tail=4, plain=FROM_THE_BALL),

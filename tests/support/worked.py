@@ -36,7 +36,7 @@ def batch_of(
         knobs: Values of classes, or of pairs; eps is 0.1.
     """
     x, classes = of(logits), torch.tensor(y)
-    of_class = Knobs(eps=torch.full((x.shape[1],), 0.1, dtype=torch.float64), **knobs)
+    of_class = Knobs(**{"eps": torch.full((x.shape[1],), 0.1, dtype=torch.float64), **knobs})
     more: dict[str, Any] = {} if teacher is None else {"teacher": lambda x: teacher}
     return Batch(
         x=x,
