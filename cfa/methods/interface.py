@@ -223,7 +223,8 @@ class Method(Generic[S]):
         passes: Builds the passes over images that its rule reads besides.
         sampler: Builds what chooses the images of a batch; by default all in random order.
         gradients: Builds what takes the gradients of a step; by default once, at the weights.
-        companions: Builds networks that are trained beside the model, from what builds a network by name.
+        companions: Builds networks that are trained beside the model, by the same optimiser, from what builds
+            a network by name: each time with other random weights.
         needs_teacher: It learns from a trained network.
         needs_every_class: It divides by how many training images a class has, or takes the logarithm of that:
             a class without any is refused.
@@ -256,7 +257,7 @@ class Method(Generic[S]):
     passes: Callable[[S, RunConfig], Sequence[Pass]] = lambda settings, config: ()
     sampler: Callable[[S, RunConfig], Sampler | None] = lambda settings, config: None
     gradients: Callable[[S, RunConfig], Gradients] = lambda settings, config: _one_call
-    companions: Callable[[S, Build], Mapping[str, nn.Module]] = lambda settings, build: {}
+    companions: Callable[[S, RunConfig, Build], Mapping[str, nn.Module]] = lambda settings, config, build: {}
     needs_teacher: bool = False
     needs_every_class: bool = False
     whole_batch: bool = False

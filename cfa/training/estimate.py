@@ -18,6 +18,7 @@ from cfa.models import ModelSpec, build_model, for_training, repeatable, wait_fo
 from cfa.runs.folder import RunFolder
 from cfa.runs.rows import Epoch
 from cfa.training.arithmetic import arithmetic_of
+from cfa.training.preparing import starting_companions
 from cfa.training.randomness import generator
 from cfa.training.step import Step
 from cfa.training.validation import count_correct
@@ -188,9 +189,11 @@ def _seconds_per_training_image(
 ) -> float:
     eager = config.model_copy(update={"train": config.train.model_copy(update={"compile": False})})
     counts = torch.ones(spec.num_classes, device=device)
-    step = Step.of(parts_of(eager), model, counts)  # compiling would take longer than what is being measured
+    parts = parts_of(eager)  # compiling would take longer than what is being measured
+    companions = starting_companions(parts, spec, device)
+    step = Step.of(parts, model, counts, companions=companions)
     knobs = step.parts.rule.initial(spec.num_classes)[1].on(device)
-    optimizer = torch.optim.SGD(model.parameters(), lr=1e-6)
+    optimizer = torch.optim.SGD([weight for one in step.networks for weight in one.parameters()], lr=1e-6)
     model.train()
 
     def probe(count: int) -> None:

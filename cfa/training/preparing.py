@@ -1,5 +1,6 @@
 """What a training starts from: its images, its network, and a record of how it is made."""
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +23,7 @@ from cfa.models import (
 from cfa.progress import Observer
 from cfa.runs.folder import KnobCard, Manifest, MethodCard, RunFolder, now
 from cfa.training.provenance import code_version, device_name, package_versions
+from cfa.training.randomness import derived_seed
 from cfa.training.trainable import require_trainable
 from cfa.typed_paths import leads_to_file
 
@@ -99,12 +101,14 @@ def starting_model(
 
 
 def starting_companions(parts: Parts, spec: ModelSpec, device: torch.device) -> dict[str, nn.Module]:
-    """Build the networks that a method trains beside its model."""
+    """Build the networks that a method trains beside its model, each with random weights of its own."""
+    numbers = itertools.count()
 
     def build(name: str) -> nn.Module:
-        return for_training(build_model(name, spec, parts.config.seed), device)
+        seed = derived_seed(parts.config.seed, "companion", next(numbers))
+        return for_training(build_model(name, spec, seed), device)
 
-    return dict(parts.method.companions(parts.settings, build))
+    return dict(parts.method.companions(parts.settings, parts.config, build))
 
 
 def sgd(config: RunConfig, networks: list[nn.Module]) -> torch.optim.Optimizer:

@@ -1,18 +1,22 @@
 """One row for each method: its loss on logits that are given, worked out by hand.
 
-Clean logits (2, 0, -1) and (0.5, 1, 0), adversarial ones (0.5, 1, 0) and (0.2, 1.5, 0), classes 0 and 1; the
-numbers are those of the formulas, computed apart from this project.
+Clean logits (2, 0, -1) and (0.5, 1, 0), adversarial ones (0.5, 1, 0) and (0.2, 1.5, 0), classes 0 and 1, of
+a second network (3, 0, -2) and (0, 2, -1); the numbers are those of the formulas, computed apart from this
+project.
 """
 
 from dataclasses import dataclass
 
 import pytest
 import torch
+from torch import Tensor, nn
 
 from cfa.methods import METHODS, Attacked, Batch, configure, parts_of
+from tests.support.companions import companions_for
 
 CLEAN = torch.tensor([[2, 0, -1], [0.5, 1, 0]], dtype=torch.float64)
 ADVERSARIAL = torch.tensor([[0.5, 1, 0], [0.2, 1.5, 0]], dtype=torch.float64)
+TAUGHT = torch.tensor([[3, 0, -2], [0, 2, -1]], dtype=torch.float64)
 CLASSES = torch.tensor([0, 1])
 
 
@@ -38,9 +42,9 @@ class Row:
 ADVERSARIAL_CE = Row(loss=0.791419, unmoved=0.425058, passes=1)
 CE_AND_KL = Row(loss=0.352635, unmoved=0.425058 / 7, passes=2, targets=1)
 ROWS = {
-    **dict.fromkeys(("pgd-at", "pgd-at-cfa", "pgd-at-awp", "fat", "fat-cfa"), ADVERSARIAL_CE),
+    **dict.fromkeys(("pgd-at", "pgd-at-cfa", "pgd-at-awp"), ADVERSARIAL_CE),
+    **dict.fromkeys(("fat", "fat-cfa"), ADVERSARIAL_CE),
     **dict.fromkeys(("trades", "trades-ccm", "trades-ccr", "trades-cfa", "trades-awp"), CE_AND_KL),
-    **dict.fromkeys(("pgd-at", "pgd-at-cfa", "fat", "fat-cfa"), ADVERSARIAL_CE),
     # As many images of each class: ln n moves all logits alike. With a long tail in test_at_bsl.py
     **dict.fromkeys(("at-bsl", "at-bsl-cfa", "robust-lt", "pgd-at-robust-lt"), ADVERSARIAL_CE),
     # In its first stage; the second is in test_taet.py
@@ -49,15 +53,29 @@ ROWS = {
     **dict.fromkeys(("trades", "trades-ccm", "trades-ccr", "trades-cfa"), CE_AND_KL),
     **dict.fromkeys(("pgd-at", "pgd-at-cfa", "pgd-at-dafa", "cfol", "fat", "fat-cfa"), ADVERSARIAL_CE),
     **dict.fromkeys(("trades", "trades-ccm", "trades-ccr", "trades-cfa", "dafa"), CE_AND_KL),
+    "cfol": ADVERSARIAL_CE,
     # CE + 1.5 KL; with weights that differ between classes in test_frl.py
-    # BCE 1.886260 .603602, 5 KL (1 - p) with KL .619910 .061218, 1 - p .156205 .493520
+    "frl": Row(loss=0.935904, unmoved=0.425058, passes=2, targets=1),
     # CE .425058 + 20 times .374444 + 4 times 1.112793
     **dict.fromkeys(("ikl", "ikl-awp"), Row(loss=12.365119, unmoved=3.513974, passes=2, targets=1)),
+    # 2.202415, and 6 times the mean KL of .619910 and .061218
+    "lbgat": Row(loss=4.245800, unmoved=0.820749, passes=2, targets=1),
+    # BCE 1.886260 .603602, 5 KL (1 - p) with KL .619910 .061218, 1 - p .156205 .493520
     "mart": Row(loss=1.562545, unmoved=0.669063, passes=2),
     # weights of 1 for each class and for their mean: twice TRADES
     "wat": Row(loss=2 * 0.352635, unmoved=2 * 0.425058 / 7, passes=2, targets=1),
-    "frl": Row(loss=0.935904, unmoved=0.425058, passes=2, targets=1),
 }
+
+
+class Answers(nn.Module):
+    """A network that gives the same logits whatever it sees."""
+
+    def __init__(self, logits: Tensor) -> None:
+        super().__init__()
+        self.logits = logits
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.logits
 
 
 def test_every_method_has_a_row() -> None:
@@ -76,6 +94,7 @@ def test_the_loss_of_given_logits(method: str) -> None:
         knobs_of_class=knobs,
         class_counts=torch.full((3,), 10),
         whole_y=CLASSES,
+        companions=companions_for(parts, lambda: Answers(TAUGHT)),
     )
     for x_adv, expected in ((ADVERSARIAL, ROWS[method].loss), (CLEAN, ROWS[method].unmoved)):
         loss = parts.objective(lambda logits: logits, batch, Attacked(x_adv=x_adv))

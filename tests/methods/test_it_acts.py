@@ -78,6 +78,7 @@ ROWS: dict[str, Row] = {
     "frl": Row(acts_from=1, against="trades"),
     "ikl": Row(acts_from=1),
     "ikl-awp": Row(acts_from=2, settings={"method.awp_start": 2}),
+    "lbgat": Row(acts_from=1),
     "mart": Row(acts_from=1),
     "pgd-at-awp": Row(acts_from=2, settings={"method.awp_start": 2}),
     "pgd-at-cfa": Row(acts_from=2, settings=FROM_2),

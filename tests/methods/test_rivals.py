@@ -40,7 +40,6 @@ from tests.support.tiny import (
     CPU,
     Stopper,
     assert_same_weights,
-    stopped,
     timeless,
     tiny_config,
     tiny_dataset,
@@ -237,12 +236,3 @@ def test_their_knobs_differ_between_classes_and_stand_in_the_tables(
 def test_a_method_that_learns_from_a_teacher_asks_for_one(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="learns from a trained network, and none was given"):
         trained(tmp_path, config_of("absld"))
-
-
-def test_a_companion_learns_and_comes_back(tmp_path: Path) -> None:
-    run = tiny_run(tmp_path, config_of("lbgat"))
-    stopped(run, tiny_dataset(spread=2), after=7)
-    kept = torch.load(run.state_file, weights_only=True)["companions"]["natural"]
-    model = torch.load(run.state_file, weights_only=True)["model"]
-    assert kept.keys() == model.keys()
-    assert any(not torch.equal(kept[name], model[name]) for name in kept)

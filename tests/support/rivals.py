@@ -293,23 +293,5 @@ ABSLD: Method[Any] = replace(
     needs_teacher=True,
 )
 
-# LBGAT (ICCV 2021): a second network is trained beside the first -------------------------------------------
-
-
-def lbgat_objective(model: Model, batch: Batch, attacked: Attacked) -> Loss:
-    logits = model(attacked.x_adv)
-    natural = batch.companions["natural"](batch.x)
-    loss = (logits - natural).square().mean(dim=1) + F.cross_entropy(natural, batch.y, reduction="none")
-    return Loss(per_sample=loss, logits_adv=logits)
-
-
-LBGAT: Method[Any] = replace(
-    PLAIN,
-    name="lbgat",
-    title="LBGAT",
-    objective=lambda settings, config: lbgat_objective,
-    companions=lambda settings, build: {"natural": build("small-cnn")},
-)
-
-RIVALS = {method.name: method for method in (WAT, CSR, CFOL, BAT, ABSLD, LBGAT)}
+RIVALS = {method.name: method for method in (WAT, CSR, CFOL, BAT, ABSLD)}
 IMPORTED = tuple(f"{__name__}:{name.upper()}" for name in RIVALS)  # as somebody types their methods

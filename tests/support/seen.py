@@ -18,6 +18,7 @@ from cfa.methods import (
 )
 from cfa.training.passes import make_pass
 from cfa.training.step import Step
+from tests.support.companions import companions_for
 
 
 def small_network(classes: int) -> nn.Module:
@@ -29,7 +30,7 @@ def small_step(parts: Parts, model: nn.Module, class_counts: Tensor) -> Step:
     """Put together a method's step, with a teacher and companions where it has them."""
     classes, device = len(class_counts), class_counts.device
     teacher = small_network(classes).to(device).eval().requires_grad_(False)
-    companions = parts.method.companions(parts.settings, lambda name: small_network(classes).to(device))
+    companions = companions_for(parts, lambda: small_network(classes).to(device))
     return Step.of(
         parts,
         model,

@@ -17,6 +17,7 @@ from cfa.models import repeatable
 from cfa.models.replay import Carrier, CudaRecorder, Recorder, Replaying, eagerly
 from cfa.training.step import Step
 from cfa.training.validation import count_correct
+from tests.support.companions import companions_for
 from tests.support.networks import batch_norm_network, images_and_labels
 from tests.support.recorded import CpuRecorder
 
@@ -44,8 +45,12 @@ def changed(knobs: Knobs, epoch: int) -> Knobs:
 def trained(config: RunConfig, device: torch.device, carry: Carrier) -> dict[str, Tensor]:
     """Train two epochs with other knobs each and an odd last batch; return all that came of it."""
     model = batch_norm_network(CLASSES).to(device).train()
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=5e-4)
-    step = Step.of(parts_of(config), model, torch.full((CLASSES,), 20, device=device), carry=carry)
+    parts = parts_of(config)
+    beside = companions_for(parts, lambda: batch_norm_network(CLASSES, seed=4).to(device).train())
+    trainable = [parameter for network in (model, *beside.values()) for parameter in network.parameters()]
+    optimizer = torch.optim.SGD(trainable, lr=0.1, momentum=0.9, weight_decay=5e-4)
+    counts = torch.full((CLASSES,), 20, device=device)
+    step = Step.of(parts, model, counts, companions=beside, carry=carry)
     _, knobs = step.parts.rule.initial(CLASSES)
     found: dict[str, Tensor] = {}
     for epoch in range(2):
@@ -57,6 +62,8 @@ def trained(config: RunConfig, device: torch.device, carry: Carrier) -> dict[str
             result = step(optimizer, x, y, torch.arange(size, device=device), of_epoch, noise)
             found[f"loss {epoch} {number}"], found[f"correct {epoch} {number}"] = result.loss, result.correct
             found |= {f"{name} {epoch} {number}": value for name, value in result.sums.items()}
+    for name, network in beside.items():
+        found |= {f"{name} {key}": value for key, value in network.state_dict().items()}
     return {**found, **model.state_dict()}
 
 

@@ -11,6 +11,7 @@ from torch import nn
 from cfa.methods import METHODS, Knobs, Parts, configure, parts_of
 from cfa.training.step import Step, StepResult
 from tests.methods.test_formulas import ROWS
+from tests.support.companions import companions_for
 from tests.support.networks import batch_norm_network, images_and_labels
 
 KNOBS = Knobs(
@@ -38,7 +39,9 @@ def one_step(method: str, model: nn.Module, knobs: Knobs = KNOBS, **overrides: A
     config = config_of(method, **overrides)
     x, y = images_and_labels(16)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=5e-4)
-    step = Step.of(parts_of(config), model, COUNTS)
+    parts = parts_of(config)
+    companions = companions_for(parts, lambda: batch_norm_network(seed=4))
+    step = Step.of(parts, model, COUNTS, companions=companions)
     return step(optimizer, x, y, torch.arange(16), knobs, torch.Generator().manual_seed(0))
 
 
@@ -165,7 +168,9 @@ def test_a_batch_in_parts_takes_the_step_of_the_whole_one(method: str, parts: in
         model = copy.deepcopy(start).eval()  # nothing puts it into train mode here
         config = config_of(method, attack__start="none", attack__bn_mode="eval", train__batch_parts=number)
         optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-        step = Step.of(parts_of(config), model, COUNTS)
+        parts_built = parts_of(config)
+        companions = companions_for(parts_built, lambda: batch_norm_network(seed=4).double().eval())
+        step = Step.of(parts_built, model, COUNTS, companions=companions)
         knobs = Knobs(**{name: value.double() for name, value in uneven(step.parts).items()})
         noise = torch.Generator().manual_seed(0)
         result = step(optimizer, x.double(), y, torch.arange(16), knobs, noise)
