@@ -212,6 +212,8 @@ def _beside(lines: Sequence[SuiteLine], suite: Suite) -> Iterator[SuiteLine]:
 def _belongs(number: PublishedNumber, line: SuiteLine) -> bool:
     checkpoint = "best" if number.checkpoint == "unstated" else number.checkpoint
     same = (number.dataset, number.model, number.method, number.weights, checkpoint, number.attack)
+    if number.over:  # our means are over all classes
+        return False
     if same != (line.dataset, line.model, line.method, line.weights, line.checkpoint, line.attack):
         return False
     if line.attack != "clean" and (line.norm != "linf" or abs(number.eps - line.eps) > 1e-6):

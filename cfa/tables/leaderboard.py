@@ -131,6 +131,7 @@ def _published(numbers: Iterable[PublishedNumber]) -> list[dict[str, Any]]:
             continue
         natural = clean.get(_same_row(number))
         marks = ["unverified"] if number.unverified else []
+        marks += [f"mean over the {number.over} only"] if number.over else []
         marks += [] if number.read_from == "paper" else [f"read from a {number.read_from}"]
         rows.append(
             {
@@ -161,4 +162,5 @@ def _published(numbers: Iterable[PublishedNumber]) -> list[dict[str, Any]]:
 
 
 def _same_row(number: PublishedNumber) -> tuple[object, ...]:
-    return (number.paper, number.table, number.label, number.dataset, number.model, number.checkpoint)
+    row = (number.table, number.label, number.dataset, number.model, number.checkpoint, number.over)
+    return (number.paper, *row)

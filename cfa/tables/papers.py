@@ -58,6 +58,7 @@ class PublishedNumber(BaseModel):
         attack: ``clean``, ``autoattack``, ...
         eps: Budget of the attack; of no meaning for ``clean``.
         mean: Mean over classes, in [0, 1].
+        over: What the mean is over, where that is not all classes: ``last 80 % of classes``.
         mean_spread: Its spread; what kind of spread stands in the file.
         worst: Worst class.
         worst_spread: Its spread.
@@ -83,6 +84,7 @@ class PublishedNumber(BaseModel):
     attack: Text
     eps: Share = 8 / 255
     mean: Share | None = None
+    over: Text = ""
     mean_spread: Share | None = None
     worst: Share | None = None
     worst_spread: Share | None = None
@@ -113,8 +115,9 @@ class PublishedTable(BaseModel):
         paper: Title.
         venue: Where and when.
         link: Where the paper is, https.
-        read_from: ``paper``, a ``figure`` or a ``log`` of the authors' repository, someone's ``review``, or
-            a ``benchmark page`` that names no source.
+        read_from: ``paper``, a ``figure``, a ``log`` or the texts of the authors' ``repository``, a
+            ``leaderboard`` that evaluated the weights itself, someone's ``note`` or ``review`` of the paper,
+            or a ``benchmark page`` that names no source.
         spread: What the spreads are.
         note: What a reader has to know about all of them.
         numbers: The numbers.
@@ -124,7 +127,9 @@ class PublishedTable(BaseModel):
 
     paper: Text
     venue: Text
-    read_from: Literal["paper", "figure", "log", "review", "benchmark page"]
+    read_from: Literal[
+        "paper", "figure", "log", "repository", "leaderboard", "note", "review", "benchmark page"
+    ]
     link: Link = ""
     spread: Text = ""
     note: Text = ""
@@ -134,7 +139,8 @@ class PublishedTable(BaseModel):
     def _numbers_are_distinct(self) -> Self:
         seen = set()
         for number in self.numbers:
-            key = (number.table, number.label, number.dataset, number.model, number.checkpoint, number.attack)
+            measured = (number.checkpoint, number.attack, number.over)
+            key = (number.table, number.label, number.dataset, number.model, *measured)
             if key in seen:
                 raise ValueError(f"{number.label}, {number.checkpoint}, {number.attack} stands there twice")
             seen.add(key)

@@ -9,6 +9,7 @@ import pytest
 from cfa.attacks import named_attack
 from cfa.errors import ConfigError, StoreError
 from cfa.methods import METHODS
+from cfa.tables.leaderboard import leaderboard
 from cfa.tables.papers import (
     PUBLISHED,
     PublishedNumber,
@@ -52,7 +53,7 @@ def test_every_file_validates_and_names_what_there_is(file: Path) -> None:
 
 
 # From the papers, as percent: mean, its spread, worst class, its spread.
-AA, CLEAN = "autoattack", "clean"
+AA, CLEAN, TAIL = "autoattack", "clean", "last 80 % of classes"
 BY_HAND = [
     ("cfa-table1", {"label": "AT", "checkpoint": "best", "attack": CLEAN}, (82.3, 0.8, 63.9, 1.6)),
     ("cfa-table1", {"label": "TRADES + CFA", "checkpoint": "best", "attack": AA}, (50.1, 0.2, 26.5, 0.4)),
@@ -65,6 +66,14 @@ BY_HAND = [
     ("faal", {"label": "AWP to FAAL_AT-AWP", "attack": "pgd-20"}, (57.14, None, 43.40, None)),
     ("benchmark-rows", {"table": "CIFAR-100-LT, natural", "label": "CFA"}, (56.26, None, None, None)),
     ("trix", {"label": "TRIX"}, (49.09, 0.24, None, None)),
+    ("robust-lt", {"label": "AT-BSL", "attack": CLEAN, "over": ""}, (77.09, None, None, None)),
+    ("robust-lt", {"label": "AT-BSL", "attack": CLEAN, "over": TAIL}, (72.48, None, None, None)),
+    ("robust-lt", {"label": "RoBal + RobustLT", "attack": "pgd-20", "over": TAIL}, (29.19, None, None, None)),
+    ("taet", {"label": "TAET", "attack": AA}, (27.31, None, None, None)),
+    ("robustbench", {"label": "LBGAT6", "attack": AA}, (29.33, None, None, None)),
+    ("hat", {"dataset": "cifar10", "attack": AA}, (49.08, None, None, None)),
+    ("spectral-regularisation", {"table": "fine-tuning", "label": "TRADES"}, (52.51, None, 23.2, None)),
+    ("small-models", {"label": "TRADES-AWP"}, (50.31, 0.10, None, None)),
 ]
 
 
@@ -147,3 +156,23 @@ def test_a_link_that_is_https_is_taken(tmp_path: Path) -> None:
 def test_an_unknown_table_gets_the_nearest() -> None:
     with pytest.raises(ConfigError, match=r"unknown table of published numbers 'cfa-tabel1'; did you mean"):
         find_published(["cfa-tabel1"], PUBLISHED)
+
+
+def test_a_mean_over_some_classes_is_another_number_and_says_so() -> None:
+    """RobustLT's tail column is called accuracy of new classes elsewhere: it is no mean over all."""
+    whole = PublishedNumber(**NUMBER | {"attack": AA}, mean=0.4, read_from="paper")
+    tail = whole.model_copy(update={"mean": 0.3, "over": TAIL})
+    table = leaderboard([], [whole, tail], lambda method, weights: method)
+    marks = dict(zip(table["mean"], table["marks"], strict=True))
+    assert marks == {0.4: "", 0.3: f"mean over the {TAIL} only"}
+
+
+def test_rows_of_the_benchmark_page_name_their_source_and_how_sure_it_is() -> None:
+    for number in read_published(PUBLISHED / "benchmark-rows.json"):
+        if number.unverified:
+            assert "RobustLT" in number.note or ("ABSLD" in number.note and "% sure" in number.note)
+    assert {n.over for n in read_published(PUBLISHED / "benchmark-rows.json")} == {
+        "",
+        TAIL,
+        "first 20 classes",
+    }
