@@ -47,6 +47,8 @@ ROWS = {
     **dict.fromkeys(("trades", "trades-ccm", "trades-ccr", "trades-cfa", "trades-awp"), CE_AND_KL),
     # As many images of each class: ln n moves all logits alike. With a long tail in test_at_bsl.py
     **dict.fromkeys(("at-bsl", "at-bsl-cfa", "robust-lt", "pgd-at-robust-lt"), ADVERSARIAL_CE),
+    # No image of a tail class; with one in test_reat.py
+    **dict.fromkeys(("reat", "reat-robust-lt"), ADVERSARIAL_CE),
     # In its first stage; the second is in test_taet.py
     **dict.fromkeys(("taet", "taet-robust-lt"), ADVERSARIAL_CE),
     **dict.fromkeys(("pgd-at", "pgd-at-cfa", "cfol", "fat", "fat-cfa"), ADVERSARIAL_CE),

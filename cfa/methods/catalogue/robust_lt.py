@@ -18,6 +18,7 @@ from cfa.config import RunConfig, Settings
 from cfa.errors import ConfigError
 from cfa.methods.catalogue.at_bsl import AT_BSL
 from cfa.methods.catalogue.pgd_at import PGD_AT
+from cfa.methods.catalogue.reat import REAT, ReatSettings
 from cfa.methods.catalogue.taet import TAET, TaetSettings
 from cfa.methods.interface import Method, NoSettings, TrainingAttack
 from cfa.methods.knobs import Knobs
@@ -46,6 +47,10 @@ class RobustLtSettings(Settings):
 
 class AloneSettings(RobustLtSettings, NoSettings):
     """RobustLT around a method without settings."""
+
+
+class ReatRobustLtSettings(RobustLtSettings, ReatSettings):
+    """REAT with RobustLT."""
 
 
 class TaetRobustLtSettings(RobustLtSettings, TaetSettings):
@@ -181,5 +186,6 @@ ROBUST_LT = robust_lt(AT_BSL, AloneSettings, "robust-lt")
 OFFERED: tuple[Method[Any], ...] = (
     ROBUST_LT,
     robust_lt(PGD_AT, AloneSettings, "pgd-at-robust-lt"),
+    robust_lt(REAT, ReatRobustLtSettings, "reat-robust-lt"),
     robust_lt(TAET, TaetRobustLtSettings, "taet-robust-lt", values={"method.rise": 1.0}),
 )
