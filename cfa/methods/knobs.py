@@ -47,6 +47,10 @@ class Knobs(Mapping[str, "Tensor"]):
         said.remarks = remarks
         return said
 
+    def changed(self, **values: Tensor) -> Knobs:
+        """Return them with other values, or further ones; what was said of them stays."""
+        return Knobs(**{**self._values, **values}).remarked(*self.remarks)
+
     def __getitem__(self, name: str) -> Tensor:
         """Return a knob."""
         return self._values[name]

@@ -120,4 +120,4 @@ class OverEpochs:
 
     def _with(self, knobs: Knobs, epoch: int) -> Knobs:
         own = same_for_all(len(knobs["eps"]), self.value(epoch))
-        return Knobs(**{**knobs, self.name: own})
+        return knobs.changed(**{self.name: own})

@@ -70,6 +70,7 @@ ROOT = "pgd-at"
 ROWS: dict[str, Row] = {
     "at-bsl": Row(acts_from=1, long_tail=4, plain=STARTED_NEAR),
     "at-bsl-cfa": Row(acts_from=2, long_tail=4, settings=FROM_2),
+    "bat": Row(acts_from=1),
     "cfol": Row(acts_from=1),  # it draws with replacement from the first batch on
     "dafa": Row(acts_from=2, settings={**DAFA_FROM_2, "method.lambda_weight": 20}),
     "fat": Row(acts_from=1, against="pgd-at", settings={"method.tau": 0}),

@@ -16,6 +16,7 @@ from pydantic import Field
 
 from cfa.config import RunConfig, Settings
 from cfa.errors import ConfigError
+from cfa.methods.attacking import with_growing_steps
 from cfa.methods.catalogue.at_bsl import AT_BSL
 from cfa.methods.catalogue.pgd_at import PGD_AT
 from cfa.methods.catalogue.reat import REAT, ReatSettings
@@ -23,7 +24,7 @@ from cfa.methods.catalogue.taet import TAET, TaetSettings
 from cfa.methods.interface import Method, NoSettings, TrainingAttack
 from cfa.methods.knobs import Knobs
 from cfa.methods.rules import ClassStats, Rule, State
-from cfa.notation import Number, StepSize
+from cfa.notation import Number
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -104,7 +105,7 @@ class RarerWider:
 
 
 def _scaled(knobs: Knobs, eps: Tensor) -> Knobs:
-    return Knobs(**{**knobs, "eps": eps})
+    return knobs.changed(eps=eps)
 
 
 class _AroundPgd(Protocol):
@@ -124,10 +125,8 @@ def growing_steps(attack: TrainingAttack, config: RunConfig) -> TrainingAttack:
         raise ConfigError(
             f"the training attack {type(attack).__name__} is not made of PGD; RobustLT scales steps of PGD"
         )
-    step = pgd.step_size
-    if not step.relative:
-        step = StepSize(value=step.value / config.attack.eps, relative=True)
-    remade = replace(cast(Any, attack), pgd=replace(pgd, step_size=step, start_eps=config.attack.eps))
+    eps = config.attack.eps
+    remade = replace(cast(Any, attack), pgd=replace(with_growing_steps(pgd, eps), start_eps=eps))
     return cast(TrainingAttack, remade)
 
 
