@@ -75,6 +75,7 @@ ROWS: dict[str, Row] = {
     "dafa": Row(acts_from=2, settings={**DAFA_FROM_2, "method.lambda_weight": 20}),
     "fat": Row(acts_from=1, against="pgd-at", settings={"method.tau": 0}),
     "fat-cfa": Row(acts_from=2, settings=FROM_2),
+    "fat-var": Row(acts_from=1),
     # It is asked before epoch 1; beta 1.5 and relative steps are its own too.
     "frl": Row(acts_from=1, against="trades"),
     "ikl": Row(acts_from=1),

@@ -14,6 +14,7 @@ from pydantic import Field
 
 from cfa.config import RunConfig, Settings
 from cfa.methods.attacking import WithinEps, training_pgd
+from cfa.methods.class_losses import losses_of_classes
 from cfa.methods.epochs import Epochs, epochs_of
 from cfa.methods.interface import EPS_LABEL, Attacked, Batch, KnobLabel, Loss, Method, Model, Objective
 from cfa.methods.knobs import EPS
@@ -58,9 +59,7 @@ def evened_out(settings: TaetSettings, losses: Tensor, batch: Batch, classes: in
     """
     import torch
 
-    member = (torch.arange(classes, device=batch.y.device)[:, None] == batch.y).to(losses.dtype)
-    images = batch.everyone.sum(member.sum(dim=1))
-    of_class = batch.everyone.sum(member @ losses) / images.clamp_min(1)
+    of_class, images = losses_of_classes(losses, batch, classes)
     takes_part = torch.ones_like(images) if settings.absent_as_zero else (images > 0).to(losses.dtype)
     mean = of_class.sum() / takes_part.sum()
     variance = (takes_part * (of_class - mean).square()).sum() / takes_part.sum()
