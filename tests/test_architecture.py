@@ -73,6 +73,7 @@ DASHBOARD = (
     ("app.process",),
     ("app.engine",),  # the only way from pages to the engine
     ("app.elements", "app.drafts"),
+    ("app.cards",),  # charts under their titles, with their numbers
     ("app.sections",),
     ("app.views",),
     ("app.pages", "app.supervision", "app.server", "app.main"),

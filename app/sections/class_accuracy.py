@@ -3,7 +3,7 @@
 import pandas as pd
 import streamlit as st
 
-from app import charts, elements, table_columns, tables, texts, wording
+from app import cards, charts, elements, table_columns, tables, texts, wording
 from app.engine import attacked_images, image_outcomes, run_folders, snapshots
 
 MOST_CLASSES = 20
@@ -33,8 +33,8 @@ def show_accuracy(found: image_outcomes.ImageOutcomes, column: attacked_images.S
         column.attack: charts.SeriesStyle(charts.CLASS_COLOURS[0]),
     }
     figure = charts.class_bars(shown, styles) if len(shown) else None
-    elements.show_card(
-        elements.Card(
+    cards.show_card(
+        cards.Card(
             found.title(column),
             "classes_bars",
             figure,

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app import charts, elements, fields, table_columns, wording
+from app import cards, charts, elements, fields, table_columns, wording
 from app.engine import attacked_images, image_outcomes
 
 CELL = {"true": "True class", "predicted": "Predicted class"}
@@ -76,19 +76,19 @@ def show_matrix(
     if framed is None or framed[0] != of:
         st.session_state["classes_framed"] = framed = (of, cell)
     st.session_state["classes_names"] = found.class_names
-    card = elements.Card(
+    card = cards.Card(
         "Confusion",
         "classes_confusion",
         charts.confusion(counts, found.class_names, framed[1], view, found.confusion(clean)),
         f"{found.title(column)}. Rows are true classes; {words} Click on a cell to see its images, or choose "
         "its classes below.",
     )
-    elements.show_card(card, on_click=take_click)
+    cards.show_card(card, on_click=take_click)
 
 
 def take_click() -> None:
     """Choose the cell that was clicked; a second click on it, which plotly takes as taking back, as well."""
-    if point := elements.clicked("classes_confusion"):
+    if point := cards.clicked("classes_confusion"):
         st.session_state["classes_clicked"] = point[1], point[0]
     for key, index in zip(CELL, st.session_state.get("classes_clicked", ()), strict=False):
         fields.choose(key, st.session_state["classes_names"][int(index)], key=f"classes_{key}")

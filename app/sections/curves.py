@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pandas as pd
 import streamlit as st
 
-from app import charts, curve_frames, elements, fields, texts, wording
+from app import cards, charts, curve_frames, fields, texts, wording
 from app.charts.palette import LineStyle
 from app.curve_frames import MEAN, WORST, RunCurve
 from app.engine import calibration, evaluated, histories, snapshots
@@ -46,8 +46,8 @@ def curves_section(runs: list[snapshots.Run]) -> None:
         st.caption("None of these runs has an epoch that ended: there is nothing to draw yet.")
         return
     choice = _choose(trained)
-    cards = [_accuracy_card(trained, choice), *_knob_cards(trained, choice)]
-    elements.show_cards(cards, view=repr((choice.split, choice.attack, choice.logarithmic)))
+    drawn = [_accuracy_card(trained, choice), *_knob_cards(trained, choice)]
+    cards.show_cards(drawn, view=repr((choice.split, choice.attack, choice.logarithmic)))
     if left_out := [run.name for run in runs if run not in trained]:
         st.caption(texts.plain(f"Without epochs, and not drawn: {', '.join(left_out)}."))
 
@@ -110,7 +110,7 @@ def _class_names(run: snapshots.Run) -> list[str]:
 # --- charts ---------------------------------------------------------------------------------------
 
 
-def _accuracy_card(runs: Sequence[snapshots.Run], choice: _Choice) -> elements.Card:
+def _accuracy_card(runs: Sequence[snapshots.Run], choice: _Choice) -> cards.Card:
     found = []
     for run in runs:
         history = histories.history(run)
@@ -135,7 +135,7 @@ def _weights_of(run: snapshots.Run, choice: _Choice) -> str:
     return evaluated.own_weights(run) if choice.weights == OWN else choice.weights
 
 
-def _knob_cards(runs: Sequence[snapshots.Run], choice: _Choice) -> list[elements.Card]:
+def _knob_cards(runs: Sequence[snapshots.Run], choice: _Choice) -> list[cards.Card]:
     """Draw every knob that varies in one of the runs: of the chosen class, else the mean over classes."""
     drawn: dict[str, calibration.DrawnKnob] = {}
     for run in runs:
@@ -144,7 +144,7 @@ def _knob_cards(runs: Sequence[snapshots.Run], choice: _Choice) -> list[elements
             if knob.varies:
                 drawn.setdefault(knob.name, knob)
     measure = MEAN if choice.measure == WORST else choice.measure
-    cards = []
+    found_cards = []
     for name, knob in drawn.items():
         tables = {run.id: histories.knobs(run) for run in runs}
         found = [
@@ -154,8 +154,8 @@ def _knob_cards(runs: Sequence[snapshots.Run], choice: _Choice) -> list[elements
         ]
         unit = charts.EPS if knob.card.unit else charts.Unit(knob.card.label)
         title = f"{knob.card.label}, {measure}"
-        cards.append(_card(title, name, found, unit, choice, "What the rule set in every epoch."))
-    return cards
+        found_cards.append(_card(title, name, found, unit, choice, "What the rule set in every epoch."))
+    return found_cards
 
 
 def _one(run: snapshots.Run, values: pd.Series, choice: _Choice, weights: str) -> RunCurve:
@@ -174,13 +174,13 @@ def _card(
     choice: _Choice,
     says: str,
     empty: str = "",
-) -> elements.Card:
+) -> cards.Card:
     lines = curve_frames.as_curves(found, choice.smoothing)
     styles = {key: LineStyle(style.colour, style.dash, style.width) for key, style in choice.styles.items()}
     figure = None
     if not lines.empty:
         figure = charts.curves(_told_apart(lines), unit, styles, logarithmic=choice.logarithmic)
-    return elements.Card(title, re.sub(r"\W", "_", f"curves_{name}"), figure, says, empty)
+    return cards.Card(title, re.sub(r"\W", "_", f"curves_{name}"), figure, says, empty)
 
 
 def _told_apart(lines: pd.DataFrame) -> pd.DataFrame:

@@ -3,7 +3,7 @@
 import pandas as pd
 import streamlit as st
 
-from app import charts, elements, fields, table_columns, tables, texts, wording
+from app import cards, charts, elements, fields, table_columns, tables, texts, wording
 from app.engine import budgets, evaluated, run_folders, snapshots, training_settings
 from app.sections import series_colours
 
@@ -106,8 +106,8 @@ def show_chart(condition: tables.Condition, attacked: pd.DataFrame, clean: pd.Da
         note += f" The {MOST_CLASSES} hardest of {attacked['class_index'].nunique()} classes."
     if len(series) > MOST_SERIES:
         note += f" The first {MOST_SERIES} of {len(series)} models; the table has all."
-    elements.show_card(
-        elements.Card(
+    cards.show_card(
+        cards.Card(
             "Accuracy per class" if beside.empty else "Clean and attacked accuracy per class",
             "evaluate_bars",
             charts.clean_beside_attacked(drawn, beside, styles_of(drawn)),

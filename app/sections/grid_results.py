@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pandas as pd
 import streamlit as st
 
-from app import charts, elements, fields, wording
+from app import cards, charts, fields, wording
 from app.engine import evaluated, snapshots
 from app.sections.runs_table import best_results, condition, differing_settings
 from app.tables import conditions
@@ -24,8 +24,8 @@ def show_grid(runs: Sequence[snapshots.Run]) -> None:
     if not fields.toggle(f"What {named} came to", name="grid"):
         return
     says = f"{wording.count(len(frame), 'run')} of {frame['what'].iloc[0]}."
-    elements.show_card(
-        elements.Card(
+    cards.show_card(
+        cards.Card(
             "Each run across its settings",
             "runs_lines",
             charts.runs_across(frame, settings),
@@ -77,8 +77,8 @@ def show_heatmap(frame: pd.DataFrame, settings: Sequence[str]) -> None:
     across = fields.selectbox("Across", options, name="across", place=left)
     others = {name: name for name in options if name != across}
     up = fields.selectbox("Up", others, name="up", place=right)
-    elements.show_card(
-        elements.Card(
+    cards.show_card(
+        cards.Card(
             "Worst class over two settings",
             "runs_heatmap",
             charts.worst_over_settings(frame, across, up),

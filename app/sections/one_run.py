@@ -6,7 +6,7 @@ from functools import partial
 import pandas as pd
 import streamlit as st
 
-from app import charts, elements, tables, texts, wording
+from app import cards, charts, elements, tables, texts, wording
 from app.engine import downloadable, evaluated, run_folders, snapshots, training_settings
 from app.sections import run_actions
 
@@ -84,8 +84,8 @@ def show_results(run: snapshots.Run) -> None:
     scores = scores.assign(group=scores["weights"])
     hardest = tables.hardest_classes(scores, "", MOST_CLASSES)
     all_shown = len(hardest) == scores["class_index"].nunique()
-    elements.show_card(
-        elements.Card(
+    cards.show_card(
+        cards.Card(
             "Accuracy per class with 95 % intervals",
             "run_class_bars",
             charts.class_bars(scores[scores["class_index"].isin(hardest)], charts.WEIGHTS_STYLES),

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from app import charts, curve_frames, elements, fields, tables, texts, wording
+from app import cards, charts, curve_frames, fields, tables, texts, wording
 from app.curve_frames import MEAN, WORST
 from app.engine import histories, snapshots
 
@@ -31,8 +31,8 @@ def overfitting_section(run: snapshots.Run, weights: str) -> None:
     drops = curve_frames.learning_rate_drops(histories.epochs(run))
     best = curve_frames.best_epoch(chosen)
     figure = charts.robust_overfitting(lines, drops, best) if not lines.empty else None
-    elements.show_card(
-        elements.Card(
+    cards.show_card(
+        cards.Card(
             f"Robust accuracy, {measure}",
             "monitor_overfitting",
             figure,

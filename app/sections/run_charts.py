@@ -5,12 +5,12 @@ import re
 import pandas as pd
 import streamlit as st
 
-from app import charts, elements, tables, wording
+from app import cards, charts, tables, wording
 from app.engine import calibration, histories, run_folders, snapshots
 
 
 @st.cache_resource(max_entries=10, show_spinner=False)
-def cards(run_id: str, weights: str, stamp: tuple[int, int]) -> list[elements.Card]:
+def charts_of(run_id: str, weights: str, stamp: tuple[int, int]) -> list[cards.Card]:
     """Draw a run's charts, once for everybody who watches it with these weights."""
     run = snapshots.find_run(run_id)
     if run is None:
@@ -27,15 +27,15 @@ def cards(run_id: str, weights: str, stamp: tuple[int, int]) -> list[elements.Ca
     ]
 
 
-def accuracy_cards(validation: pd.DataFrame) -> list[elements.Card]:
+def accuracy_cards(validation: pd.DataFrame) -> list[cards.Card]:
     """Show mean and worst class, clean and attacked, of every kind of weights."""
-    cards = []
+    found = []
     for name, title in (("clean", "Clean accuracy"), (tables.robust_attack(validation), "Robust accuracy")):
         summary = tables.epoch_summary(validation[validation["attack"] == name])
         figure = charts.accuracy_over_epochs(summary) if len(summary) else None
         says = "Validation; solid: mean of the classes, dotted: worst class."
-        cards.append(elements.Card(title, f"monitor_{title}", figure, says))
-    return cards
+        found.append(cards.Card(title, f"monitor_{title}", figure, says))
+    return found
 
 
 def attacked(validation: pd.DataFrame, weights: str) -> tuple[str | None, pd.DataFrame]:
@@ -44,7 +44,7 @@ def attacked(validation: pd.DataFrame, weights: str) -> tuple[str | None, pd.Dat
     return attack, validation[(validation["attack"] == attack) & (validation["weights"] == weights)]
 
 
-def class_cards(run: snapshots.Run, validation: pd.DataFrame, weights: str) -> list[elements.Card]:
+def class_cards(run: snapshots.Run, validation: pd.DataFrame, weights: str) -> list[cards.Card]:
     """Show the robust accuracy of every class, as lines and as colours."""
     attack, chosen = attacked(validation, weights)
     title = charts.WEIGHTS_TITLES[weights]
@@ -56,10 +56,8 @@ def class_cards(run: snapshots.Run, validation: pd.DataFrame, weights: str) -> l
     heat = charts.class_heatmap(chosen, "accuracy") if len(chosen) else None
     says = f"Validation, {wording.attack_title(attack or '')}."
     return [
-        elements.Card(
-            f"Robust accuracy per class, {title} weights", "monitor_class_lines", lines, says, empty
-        ),
-        elements.Card(
+        cards.Card(f"Robust accuracy per class, {title} weights", "monitor_class_lines", lines, says, empty),
+        cards.Card(
             f"Class × epoch, {title} weights",
             "monitor_heatmap",
             heat,
@@ -69,11 +67,11 @@ def class_cards(run: snapshots.Run, validation: pd.DataFrame, weights: str) -> l
     ]
 
 
-def rank_cards(validation: pd.DataFrame, weights: str) -> list[elements.Card]:
+def rank_cards(validation: pd.DataFrame, weights: str) -> list[cards.Card]:
     """Show which class is where among all of them, and whether that settles."""
     _, chosen = attacked(validation, weights)
     return [
-        elements.Card(
+        cards.Card(
             f"Rank of every class, {charts.WEIGHTS_TITLES[weights]} weights",
             "monitor_ranks",
             charts.class_ranks(chosen) if len(chosen) else None,
@@ -83,7 +81,7 @@ def rank_cards(validation: pd.DataFrame, weights: str) -> list[elements.Card]:
     ]
 
 
-def group_cards(run: snapshots.Run, validation: pd.DataFrame, weights: str) -> list[elements.Card]:
+def group_cards(run: snapshots.Run, validation: pd.DataFrame, weights: str) -> list[cards.Card]:
     """Show head, medium and tail where classes are not equally large."""
     groups, manifest = run_folders.class_groups(run), run_folders.manifest(run)
     if not groups or manifest is None:
@@ -91,7 +89,7 @@ def group_cards(run: snapshots.Run, validation: pd.DataFrame, weights: str) -> l
     attack, chosen = attacked(validation, weights)
     parts = tables.group_history(chosen, groups, manifest.train_counts) if len(chosen) else chosen
     return [
-        elements.Card(
+        cards.Card(
             f"Head, medium and tail, {charts.WEIGHTS_TITLES[weights]} weights",
             "monitor_groups",
             charts.class_lines(parts, "accuracy", charts.PERCENT) if len(parts) else None,
@@ -102,7 +100,7 @@ def group_cards(run: snapshots.Run, validation: pd.DataFrame, weights: str) -> l
     ]
 
 
-def calibration_cards(run: snapshots.Run) -> list[elements.Card]:
+def calibration_cards(run: snapshots.Run) -> list[cards.Card]:
     """Draw every knob of the run's method that varies, and say what the others are."""
     knobs = histories.knobs(run)
     if knobs.empty:
@@ -110,13 +108,13 @@ def calibration_cards(run: snapshots.Run) -> list[elements.Card]:
     return [knob_card(run, knobs, knob) for knob in calibration.drawn_knobs(run, knobs)]
 
 
-def knob_card(run: snapshots.Run, knobs: pd.DataFrame, knob: calibration.DrawnKnob) -> elements.Card:
+def knob_card(run: snapshots.Run, knobs: pd.DataFrame, knob: calibration.DrawnKnob) -> cards.Card:
     """Show what the rule set for every class, on an axis that is fitted to it."""
     summary = f"A larger value: {knob.card.summary}. " if knob.card.summary else ""
     alike = f"All classes alike up to epoch {knob.alike_until}. " if knob.alike_until else ""
     value = wording.eps_255(knob.value or 0) if knob.card.unit else f"{knob.value or 0:g}"
     unit = charts.EPS if knob.card.unit else charts.Unit(knob.card.label)
-    return elements.Card(
+    return cards.Card(
         f"{knob.card.label} per class",
         re.sub(r"\W", "_", f"monitor_{knob.name}"),
         charts.class_lines(knobs, knob.name, unit, from_zero=False) if knob.varies else None,
@@ -125,7 +123,7 @@ def knob_card(run: snapshots.Run, knobs: pd.DataFrame, knob: calibration.DrawnKn
     )
 
 
-def gate_and_speed_cards(run: snapshots.Run, epochs: pd.DataFrame) -> list[elements.Card]:
+def gate_and_speed_cards(run: snapshots.Run, epochs: pd.DataFrame) -> list[cards.Card]:
     """Show which epochs entered the average of FAWA, and how fast training is."""
     settings = run.folder.config.averaging
     tested = epochs.dropna(subset=["gate_worst"])
@@ -133,7 +131,7 @@ def gate_and_speed_cards(run: snapshots.Run, epochs: pd.DataFrame) -> list[eleme
     accepted = int(averaged["gate_accepted"].fillna(False).sum())
     statistic = f"validation, {settings.gate.replace('-', ' ')}"
     return [
-        elements.Card(
+        cards.Card(
             "FAWA gate",
             "monitor_gate",
             charts.gate(epochs, statistic, settings.start_epoch) if len(tested) else None,
@@ -142,7 +140,7 @@ def gate_and_speed_cards(run: snapshots.Run, epochs: pd.DataFrame) -> list[eleme
             f"{wording.percent(settings.threshold)}.",
             f"averaging starts in epoch {settings.start_epoch}; the gate is drawn from then on.",
         ),
-        elements.Card(
+        cards.Card(
             "Speed",
             "monitor_speed",
             charts.speed(epochs) if epochs["seconds"].notna().any() else None,

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app import charts, elements, table_columns, texts, wording
+from app import cards, charts, elements, table_columns, texts, wording
 from app.engine import budgets, image_outcomes
 from app.sections.swept import Swept, downloads, that_counts, unit_of
 
@@ -45,16 +45,16 @@ def show_lengths(swept: Swept) -> None:
     note = f"Median, quartiles and reach; {unit.title}."
     if len(statistics) > MOST_CLASSES:
         note += f" The {MOST_CLASSES} classes that break most easily."
-    elements.show_cards(
+    cards.show_cards(
         [
-            elements.Card(
+            cards.Card(
                 "Smallest perturbation per class",
                 f"sweep_boxes_{swept.key}",
                 charts.smallest_perturbations(boxed, unit) if len(boxed) else None,
                 note,
                 "no image needed a perturbation that was found.",
             ),
-            elements.Card(
+            cards.Card(
                 "Share of images that need more than eps",
                 f"sweep_need_{swept.key}",
                 charts.accuracy_over_eps(needing_more(lengths), unit) if len(finite) else None,

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app import charts, elements, fields, table_columns, wording
+from app import cards, charts, elements, fields, table_columns, wording
 from app.engine import budgets
 from app.sections import series_colours
 from app.sections.swept import Swept, downloads, that_counts, unit_of
@@ -33,8 +33,8 @@ def show_sweeps(found: list[Swept]) -> None:
     names = {"mean_accuracy": "mean", "worst_accuracy": "worst"}
     names |= {f"{m}_ci_{end}": f"{m}_{end}" for m in ("mean", "worst") for end in ("low", "high")}
     named = with_group(summary, alike).rename(columns=names)
-    elements.show_card(
-        elements.Card(
+    cards.show_card(
+        cards.Card(
             f"{wording.attack_title(attack)}: mean and worst class",
             "sweep_mean_worst",
             charts.mean_and_worst_over_eps(named, styles, unit, trained_at(alike, norm)),
@@ -43,9 +43,9 @@ def show_sweeps(found: list[Swept]) -> None:
         )
     )
     grouped = with_group(per_class, alike)
-    elements.show_cards(
+    cards.show_cards(
         [
-            elements.Card(
+            cards.Card(
                 f"{swept.title}: class by class",
                 f"sweep_classes_{swept.key}",
                 charts.accuracy_over_eps(

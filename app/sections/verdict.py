@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from app import charts, elements, fields, texts, wording
+from app import cards, charts, elements, fields, texts, wording
 from app.engine import evaluated, verdicts
 from app.sections import comparison_choice
 
@@ -194,8 +194,8 @@ def forest_section(pairs: Sequence[Judged]) -> None:
         return
     st.subheader("Change per class")
     order = fields.segmented_control("Order", ORDERS, name="order")
-    cards = [
-        elements.Card(
+    forests = [
+        cards.Card(
             one.title + ("" if one.verdict.of_methods else ": these two networks"),
             f"compare_forest_{one.pair.group.key}",
             charts.forest(one.verdict.classes, by_change=order != "class"),
@@ -205,4 +205,4 @@ def forest_section(pairs: Sequence[Judged]) -> None:
         for one in drawn
         if one.verdict is not None
     ]
-    elements.show_cards(cards)
+    cards.show_cards(forests)

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from app import charts, elements, tables
+from app import cards, charts, elements, tables
 from app.sections import (
     certainty,
     comparison_choice,
@@ -18,14 +18,14 @@ MOST_CLASSES = 20
 def averaging_section(comparison: comparison_choice.Compared) -> None:
     st.subheader("Mean against worst class, and what averaging alone does")
     models, styles = comparison.models, comparison.styles
-    scatter = elements.Card(
+    scatter = cards.Card(
         "Mean against worst class",
         "compare_scatter",
         charts.mean_against_worst(models, styles),
         "Circle: online, square: EMA, diamond: FAWA. Up and to the right is better.",
     )
     bars = [
-        elements.Card(
+        cards.Card(
             f"{title} with online, EMA and FAWA weights",
             f"compare_averaging_{measure}",
             charts.averaging(models, measure),
@@ -33,8 +33,8 @@ def averaging_section(comparison: comparison_choice.Compared) -> None:
         )
         for measure, title in (("worst", "Worst class"), ("mean", "Mean of classes"))
     ]
-    elements.show_card(scatter)
-    elements.show_cards(bars)
+    cards.show_card(scatter)
+    cards.show_cards(bars)
 
 
 def class_section(comparison: comparison_choice.Compared) -> None:
@@ -47,8 +47,8 @@ def class_section(comparison: comparison_choice.Compared) -> None:
             f"The {len(hardest)} of {total} classes that are hardest for the baseline; the CSV has all."
         )
     bars = scores[scores["class_index"].isin(hardest)]
-    elements.show_card(
-        elements.Card(
+    cards.show_card(
+        cards.Card(
             f"Accuracy per class, weights: {comparison_choice.KINDS[comparison.weights]}",
             "compare_bars",
             charts.class_bars(bars, comparison.styles) if len(bars) else None,

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from app import access, charts, elements, table_columns, tables, texts, wording
+from app import access, cards, charts, elements, table_columns, tables, texts, wording
 from app.engine import demo, evaluated, snapshots, training_settings
 from app.job_news import tell_ends
 from app.sections import headline, page_tools, queue_table, series_colours
@@ -100,8 +100,8 @@ def shipped_results() -> None:
     )
     left, right = st.columns([3, 2])
     with left:
-        elements.show_card(
-            elements.Card(
+        cards.show_card(
+            cards.Card(
                 "Mean against worst class",
                 "shipped_scatter",
                 charts.mean_against_worst(models, styles),

@@ -3,7 +3,7 @@
 import pandas as pd
 import streamlit as st
 
-from app import charts, elements, fields, table_columns, texts, wording
+from app import cards, charts, elements, fields, table_columns, texts, wording
 from app.engine import downloadable, evaluated
 
 WHOSE = {"ours": "Ours", "published": "Published"}
@@ -79,8 +79,8 @@ def title_of(board: pd.DataFrame) -> str:
 
 def show_plane(board: pd.DataFrame) -> None:
     drawn = board.dropna(subset=["mean", "worst"])
-    elements.show_card(
-        elements.Card(
+    cards.show_card(
+        cards.Card(
             "Mean against worst class, under attack",
             "board_plane",
             charts.trade_off(drawn, evaluated.pareto_front(drawn["mean"], drawn["worst"]))

@@ -3,7 +3,7 @@
 import pandas as pd
 import streamlit as st
 
-from app import charts, elements, fields, tables, texts, wording
+from app import cards, charts, elements, fields, glossary, tables, texts, wording
 from app.engine import histories, job_queue, run_folders, snapshots
 from app.sections import curves, overfitting, queue_table, run_charts
 
@@ -64,7 +64,7 @@ def live_run(run_id: str, weights: str, drawn: tuple[tuple[str, str], ...]) -> N
     else:
         run_metrics(run, history[history["split"] == "val"], epochs)
         st.caption("Click a class in any chart: it is alone in all of them. Click it again to see all.")
-        elements.show_cards(run_charts.cards(run.id, weights, histories.history_stamp(run)), view=run.id)
+        cards.show_cards(run_charts.charts_of(run.id, weights, histories.history_stamp(run)), view=run.id)
         overfitting.overfitting_section(run, weights)
     log(run, job)
 
@@ -102,7 +102,8 @@ def run_metrics(run: snapshots.Run, validation: pd.DataFrame, epochs: pd.DataFra
     if epochs["seconds"].notna().any():
         so_far = "" if run.state == "finished" else " so far"
         words.append(f"{wording.duration(epochs['seconds'].sum())} of training{so_far}.")
-    st.caption(" ".join(words))
+    labels = [label for label, _ in cells]
+    st.caption(" ".join(words), help=glossary.explained(*words, *labels))
 
 
 def several_runs() -> None:
