@@ -69,6 +69,23 @@ class WithinEps:
 
 
 @dataclass(frozen=True)
+class AtNominalEps:
+    """Attack every image within one ``eps``, whatever that of its class is: for passes that compare classes.
+
+    Attributes:
+        pgd: The attack.
+        eps: The budget of all.
+    """
+
+    pgd: PGD
+    eps: float
+
+    def __call__(self, model: Model, batch: Batch, generator: torch.Generator) -> Attacked:
+        """Attack a batch."""
+        return Attacked(x_adv=self.pgd(model, batch.x, batch.y, self.eps, generator=generator))
+
+
+@dataclass(frozen=True)
 class RaisingOwnLoss:
     """Attack every image within its own ``eps``, raising a loss that is the method's own.
 

@@ -85,7 +85,7 @@ class Loss:
     Attributes:
         per_sample: The loss of each image, weights included, shape (images,); training takes its mean.
         logits_adv: Logits of the adversarial examples, which are counted as right or wrong.
-        sums: More values of each image by name, shape (images,) or (images, classes), without gradient:
+        sums: More values of each image by name, shape (images,) or (images, values), without gradient:
             summed over the epoch by true class (`Tally.sums`).
     """
 
@@ -150,6 +150,7 @@ class Pass:
         objective: What is summed: whether its adversarial logits are right, its ``sums``, and its losses as
             ``loss``.
         from_epoch: The first epoch after which it is made.
+        every: It is made after epochs that this divides.
     """
 
     name: str
@@ -157,6 +158,7 @@ class Pass:
     attack: TrainingAttack
     objective: Objective
     from_epoch: int = 1
+    every: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)

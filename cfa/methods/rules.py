@@ -30,8 +30,8 @@ class Tally:
     Attributes:
         total: Images, shape (classes,).
         correct: Those that were classified correctly, shape (classes,).
-        sums: By name what else was summed, shape (classes,), or (classes, classes) where each image gave a
-            value for every class (its predicted probabilities, say): row k sums the images of class k.
+        sums: By name what else was summed, shape (classes,), or (classes, values) where each image gave
+            several (a probability for every class, say, or its features): row k sums the images of class k.
     """
 
     total: Tensor

@@ -354,7 +354,7 @@ class Trainer:
                 epoch,
             )
             for asked in self.parts.passes
-            if epoch >= asked.from_epoch
+            if epoch >= asked.from_epoch and epoch % asked.every == 0
         }
         validation = Counts(**self.state.scores["online"]["val"]).tallies()
         stats = ClassStats(

@@ -65,7 +65,7 @@ def exact(device: torch.device) -> torch.dtype:
 
 
 def sum_by_class(of_images: Tensor, y: Tensor, num_classes: int) -> Tensor:
-    """Sum values of images, shape (batch,) or (batch, classes), over the images of each true class.
+    """Sum values of images, shape (batch,) or (batch, values), over the images of each true class.
 
     As a product, which repeats bit for bit on a GPU, where adding at indices does not; membership by
     comparison, because `F.one_hot` looks at the classes and so waits for the device.

@@ -27,7 +27,7 @@ class StepResult:
     Attributes:
         loss: The batch's loss, a scalar on the device.
         correct: Which adversarial examples were classified correctly before the update, shape (batch,).
-        sums: What the objective sums besides, for each image: shape (batch,) or (batch, classes).
+        sums: What the objective sums besides, for each image: shape (batch,) or (batch, values).
     """
 
     loss: Tensor

@@ -47,6 +47,9 @@ ROWS = {
     **dict.fromkeys(("trades", "trades-ccm", "trades-ccr", "trades-cfa", "trades-awp"), CE_AND_KL),
     # As many images of each class: ln n moves all logits alike. With a long tail in test_at_bsl.py
     **dict.fromkeys(("at-bsl", "at-bsl-cfa", "robust-lt", "pgd-at-robust-lt"), ADVERSARIAL_CE),
+    # Weights of 1 and no edges at first; CE + 4 KL. What feedback does is in test_cgr.py
+    "cgr": ADVERSARIAL_CE,
+    "trades-cgr": Row(loss=1.787314, unmoved=0.425058, passes=2, targets=1),
     # No image of a tail class; with one in test_reat.py
     **dict.fromkeys(("reat", "reat-robust-lt"), ADVERSARIAL_CE),
     # In its first stage; the second is in test_taet.py

@@ -73,6 +73,7 @@ ROWS: dict[str, Row] = {
     "bat": Row(acts_from=1),
     "cfol": Row(acts_from=1),  # it draws with replacement from the first batch on
     "dafa": Row(acts_from=2, settings={**DAFA_FROM_2, "method.lambda_weight": 20}),
+    "cgr": Row(acts_from=1, long_tail=4, plain=FROM_THE_BALL),
     "fat": Row(acts_from=1, against="pgd-at", settings={"method.tau": 0}),
     "fat-cfa": Row(acts_from=2, settings=FROM_2),
     "fat-var": Row(acts_from=1),
@@ -103,6 +104,7 @@ ROWS: dict[str, Row] = {
     ),
     "trades": Row(acts_from=1, against="pgd-at"),
     "trades-awp": Row(acts_from=2, settings={"method.awp_start": 2}),
+    "trades-cgr": Row(acts_from=1, long_tail=4),
     "trades-ccm": Row(acts_from=2, settings=FROM_2),
     "trades-ccr": Row(acts_from=2, settings=FROM_2),
     "trades-cfa": Row(acts_from=2, settings=FROM_2),
