@@ -40,6 +40,7 @@ SHORT: Mapping[str, Any] = {
 }
 STARTED_NEAR: Mapping[str, Any] = {"attack.start": "normal", "attack.bn_mode": "eval"}
 FROM_THE_BALL: Mapping[str, Any] = {"attack.start": "uniform", "attack.bn_mode": "train"}
+EVEN: Mapping[str, Any] = {"method.tau": 0}
 TAET_FROM_2: Mapping[str, Any] = {"method.ce_epochs": 1}
 FROM_2: Mapping[str, Any] = {"method.warmup_epochs": 1}
 DAFA_FROM_2: Mapping[str, Any] = {"method.dafa_warmup": 1}
@@ -74,6 +75,10 @@ ROWS: dict[str, Row] = {
     "cfol": Row(acts_from=1),  # it draws with replacement from the first batch on
     "dafa": Row(acts_from=2, settings={**DAFA_FROM_2, "method.lambda_weight": 20}),
     "cgr": Row(acts_from=1, long_tail=4, plain=FROM_THE_BALL),
+    # Beside the control: the same loss on an even mix of classes.
+    "faal": Row(acts_from=1, against="faal", plain=EVEN),
+    "faal-awp": Row(acts_from=1, against="faal-awp", plain=EVEN),
+    "faal-trades": Row(acts_from=1, against="faal-trades", plain=EVEN),
     "fat": Row(acts_from=1, against="pgd-at", settings={"method.tau": 0}),
     "fat-cfa": Row(acts_from=2, settings=FROM_2),
     "fat-var": Row(acts_from=1),
