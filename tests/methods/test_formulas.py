@@ -70,6 +70,9 @@ ROWS = {
     # BCE 1.886260 .603602, 5 KL (1 - p) with KL .619910 .061218, 1 - p .156205 .493520
     # (CE .791419 + 6 x .340564 + 2 x .156904) / 7; the inner example is the outer one; unmoved 2 x .326383
     "bat": Row(loss=0.449802, unmoved=0.153975, passes=3, targets=1),
+    # .7 CE + 6 KL, and .3 CE(x') of the first image alone, which is taken for another class.
+    "csr": Row(loss=2.517966, unmoved=0.7 * 0.425058, passes=2, targets=1),
+    "csr-scratch": Row(loss=2.517966 / 7, unmoved=0.1 * 0.425058, passes=2, targets=1),
     # One image of each of two classes: the worse one weighs 2 p with -ln(4 p (1 - p)) / 2 = .5, p = .897530,
     # the other 2 (1 - p). That is class 0 (margins .199285, -.486385), unmoved class 1 (-.729600, -.199285).
     **dict.fromkeys(("faal", "faal-awp"), Row(loss=1.100579, unmoved=0.627967, passes=1)),

@@ -73,6 +73,8 @@ ROWS: dict[str, Row] = {
     "at-bsl-cfa": Row(acts_from=2, long_tail=4, settings=FROM_2),
     "bat": Row(acts_from=1),
     "cfol": Row(acts_from=1),  # it draws with replacement from the first batch on
+    "csr": Row(acts_from=1),
+    "csr-scratch": Row(acts_from=1),
     "dafa": Row(acts_from=2, settings={**DAFA_FROM_2, "method.lambda_weight": 20}),
     "cgr": Row(acts_from=1, long_tail=4, plain=FROM_THE_BALL),
     # Beside the control: the same loss on an even mix of classes.
