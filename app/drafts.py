@@ -25,7 +25,13 @@ class Draft:
     preset: str
     seeds: tuple[int, ...] = (0,)
     init: str | None = None
+    teacher: str | None = None
     settings: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def taught(self) -> tuple[str, ...]:
+        """Its methods that learn from a teacher."""
+        return tuple(name for name in self.methods if training_settings.METHODS[name].needs_teacher)
 
     def configurations(self) -> list[training_settings.RunConfig]:
         """Build every training once; a setting is used for the methods that have it.
@@ -41,6 +47,7 @@ class Draft:
             seeds=self.seeds,
             settings=self.settings,
             init={} if self.init is None else dict.fromkeys(self.methods, self.init),
+            teacher={} if self.teacher is None else dict.fromkeys(self.taught, self.teacher),
         )
         return grid.configs()
 
@@ -79,6 +86,7 @@ class Draft:
             words = ["cfa", "train", "--method", method, "--dataset", self.dataset, "--model", self.model]
             words += ["--preset", self.preset, "--seed", ",".join(map(str, self.seeds))]
             words += ["--init", self.init] if self.init else []
+            words += ["--teacher", self.teacher] if self.teacher and method in self.taught else []
             words += ["--name", name] if name and len(self.methods) == 1 else []
             words += ["--device", device] if device else []
             words += [word for tag in tags for word in ("--tag", tag)]

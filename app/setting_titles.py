@@ -54,6 +54,7 @@ OTHERS = {
     "preset": "Preset",
     "seeds": "Seeds",
     "init": "Start from",
+    "teacher": "Teacher",
     "name": "Name",
     "then": "Then evaluate with",
     "tags": "Tags",

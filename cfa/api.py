@@ -62,6 +62,7 @@ def train(
     epochs: int | None = None,
     seed: int | None = None,
     init: str | None = None,
+    teacher: str | None = None,
     settings: Mapping[str, Any] | None = None,
     name: str | None = None,
     device: str | None = None,
@@ -79,6 +80,7 @@ def train(
     epochs: int | None = None,
     seed: int | None = None,
     init: str | None = None,
+    teacher: str | None = None,
     settings: Mapping[str, Any] | None = None,
     name: str | None = None,
     device: str | None = None,
@@ -96,6 +98,7 @@ def train(
         epochs: Short for ``settings={"train.epochs": N}``.
         seed: Seed of weights, order and noise; by default 0.
         init: A run or a weights file to start from.
+        teacher: A run (``RUN``, ``RUN#last``, ``RUN#ema``) or a weights file to learn from.
         settings: Values, or texts as ``--set`` takes them, by dotted name.
         name: The run's name; one is found where there is none.
         device: Where to train; by default the first device that is free.
@@ -108,13 +111,13 @@ def train(
         CfaError: Training failed or was stopped; the message says why.
     """
     _require("config", config, (RunConfig, str), "a method's name, or a configuration")
-    texts = {"dataset": dataset, "model": model, "preset": preset, "init": init}
+    texts = {"dataset": dataset, "model": model, "preset": preset, "init": init, "teacher": teacher}
     _require_texts(texts | {"name": name, "device": device})
     store = Store.open(home)
     queue = Queue(store.home)
     chosen = check_device(device, queued=False)
     if isinstance(config, str):
-        config = _named(config, dataset, model, preset, epochs, seed, init, settings)
+        config = _named(config, dataset, model, preset, epochs, seed, init, teacher, settings)
     else:
         beside = texts | {"epochs": epochs, "seed": seed, "settings": settings}
         _refuse(beside, "a configuration", "cfa.methods.configure")
@@ -257,6 +260,7 @@ def _named(
     epochs: int | None,
     seed: int | None,
     init: str | None,
+    teacher: str | None,
     settings: Mapping[str, Any] | None,
 ) -> RunConfig:
     if dataset is None:
@@ -270,7 +274,14 @@ def _named(
         overrides["train.epochs"] = epochs
     with trust.allowing([method]):
         return configure(
-            method, dataset, model=model, preset=preset, seed=seed or 0, init=init, overrides=overrides
+            method,
+            dataset,
+            model=model,
+            preset=preset,
+            seed=seed or 0,
+            init=init,
+            teacher=teacher,
+            overrides=overrides,
         )
 
 

@@ -276,6 +276,7 @@ class RunConfig(Settings):
     preset: str
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     init: str | None = None  # a run's id or a weights file to start from
+    teacher: str | None = None  # likewise, to learn from; behind a run's id may stand #last, #ema
     attack: AttackSettings = AttackSettings()
     method_settings: Mapping[str, Value] = {}  # the method's own, `method.NAME`; it validates them
     averaging: AveragingSettings = AveragingSettings()
@@ -326,6 +327,8 @@ class RunConfig(Settings):
         if ":" not in self.method:  # what says nothing is known of our own methods alone
             settings[STORED_AS] = telling(settings[STORED_AS])
         settings["train"].pop("graphs")
+        if self.teacher is None:
+            settings.pop("teacher")
         if without_seed:
             settings.pop("seed")
             for name in _ONLY_KEPT:  # seeds are seeds of one experiment whatever else of them was kept

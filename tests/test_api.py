@@ -72,6 +72,8 @@ REFUSED_TRAININGS: dict[str, tuple[dict[str, Any], list[str]]] = {
     "preset": ({"preset": "papers"}, ["--preset", "papers"]),
     "seed": ({"seed": -1}, ["--seed", "-1"]),
     "init": ({"init": "nowhere"}, ["--init", "nowhere"]),
+    "teacher": ({"method": "ard", "teacher": "nowhere"}, ["--method", "ard", "--teacher", "nowhere"]),
+    "no teacher": ({"method": "ard"}, ["--method", "ard"]),
     "name": ({"name": "../up"}, ["--name", "../up"]),
     "device": ({"device": "gpu"}, ["--device", "gpu"]),
     "setting": ({"settings": {"attack.epps": "1"}}, ["--set", "attack.epps=1"]),

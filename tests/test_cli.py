@@ -105,6 +105,7 @@ BAD_USAGE = [
     (["train", "--seed", "0,0,0"], "--seed '0,0,0' names seed 0 more than once"),
     (["train", "--seed", "0,1,2,1,0"], "names seed 0, 1 more than once"),
     (["train", "--init", "nowhere"], "unknown run 'nowhere'"),
+    (["train", "--teacher", "nowhere"], "trades learns from no teacher"),
     (["train", "--device", "cuda:99"], "device 'cuda:99' is not here: PyTorch sees"),
     (["train", "--device", "gpu"], "unknown device 'gpu'"),
     (["train", "--set", "attack.eps=8"], "attack.eps='8' lies outside (0, 1]; did you mean 8/255?"),

@@ -8,7 +8,7 @@ import pandas as pd
 from app.engine.snapshots import Run
 from app.process.rights import looks
 from cfa.methods import METHODS
-from cfa.runs.folder import KnobCard
+from cfa.runs.cards import KnobCard
 from cfa.runs.rows import BETA_WEIGHTS
 
 _NOT_KNOBS = ("run_id", "epoch", "class_index", "class_name")

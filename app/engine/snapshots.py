@@ -112,7 +112,7 @@ def _describe(folder: RunFolder, job_state: str | None) -> Run:
         model=config.model,
         preset=config.preset,
         seed=config.seed,
-        experiment=experiment_of(folder.id, config),
+        experiment=experiment_of(folder.id, config, manifest.origins if manifest else {}),
         state=state,
         epoch=status.epoch,
         epochs=config.train.epochs,

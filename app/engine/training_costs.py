@@ -15,11 +15,13 @@ import streamlit as st
 
 from app.engine.outside import dataset_description, describe_now, is_outside, waits_for_a_look
 from app.engine.snapshots import Job, Run, find_run, jobs
+from app.process.opened import store
 from app.process.rights import acts, looks
 from app.process.stamps import stamp_of
 from cfa.config import RunConfig
 from cfa.errors import CfaError
 from cfa.home import default_home
+from cfa.jobs.made_from import teacher_network
 from cfa.jobs.supervisor import served_devices
 from cfa.runs.folder import RunFolder
 from cfa.runs.trusted import code_of
@@ -131,7 +133,11 @@ def time_batches(configs: Sequence[RunConfig], device: str | None) -> None:
     typed = tuple(name for config in configs for name in code_of(config))
     with allowing(typed):
         asked = {
-            _key(config, device): timing.Question(config=config, info=describe_now(config.dataset))
+            _key(config, device): timing.Question(
+                config=config,
+                info=describe_now(config.dataset),
+                teacher=teacher_network(store(), config),
+            )
             for config in configs
         }
     running = sum(job.state == "running" for job in jobs())

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from app import wording
 from app.engine.outside import dataset_description, waits_for_a_look
-from app.engine.snapshots import forget_snapshots
+from app.engine.snapshots import find_run, forget_snapshots
 from app.engine.training_costs import known_estimate
 from app.process.opened import queue, store
 from app.process.rights import acts, looks
@@ -12,6 +12,7 @@ from cfa.config import RunConfig
 from cfa.errors import ConfigError
 from cfa.evaluation import PLANS as PLANS
 from cfa.evaluation import EvaluationRequest
+from cfa.jobs.made_from import teacher_refusal
 from cfa.jobs.submit import submit_evaluation, submit_training
 from cfa.methods import METHODS, warm_up_of
 from cfa.runs.folder import RunFolder
@@ -85,7 +86,11 @@ def refused(config: RunConfig) -> dict[str, str]:
     """
     if waits_for_a_look(config.dataset):
         return {}
-    return refusals(config, dataset_description(config.dataset))
+    found = refusals(config, dataset_description(config.dataset))
+    # Whatever else a teacher may be is a path, and is looked at when a person presses the button.
+    known = config.teacher is None or find_run(config.teacher.partition("#")[0]) is not None
+    why = teacher_refusal(store(), config) if known and "dataset" not in found else ""
+    return {**found, "teacher": why} if why else found
 
 
 @looks

@@ -32,6 +32,7 @@ def prefill() -> None:
     fields.choose("preset", run.preset, key="train_preset")
     fields.choose("seeds", str(run.seed), key="train_seeds")
     fields.choose("init", run.folder.config.init, key="train_init")
+    fields.choose("teacher", run.folder.config.teacher, key="train_teacher")
     differences = training_settings.config_differences(run.folder.config)
     for name in training_settings.settings_of(training_settings.METHODS):
         text = drafts.setting_text(name, differences[name][1]) if name in differences else ""
@@ -159,6 +160,25 @@ def choose_seeds(told: Told) -> tuple[str, str | None]:
     return typed_seeds, init or None
 
 
+def choose_teacher(chosen: drafts.Draft, told: Told) -> drafts.Draft:
+    """Ask for a teacher where one of the methods learns from one."""
+    if not chosen.taught:
+        return chosen
+    teacher = fields.selectbox(
+        "Teacher",
+        {run.id: run.name for run in snapshots.usable_runs() if run.kept},
+        name="teacher",
+        clearable=True,
+        key="train_teacher",
+        placeholder=f"A trained network for {', '.join(chosen.taught)}",
+        accept_new_options=True,
+        help="A run (its own weights, best checkpoint; RUN#last or RUN#ema for others), or the path of a "
+        "weights file of the same network.",
+    )
+    told.place("teacher")
+    return replace(chosen, teacher=teacher or None)
+
+
 # --- what it comes to -----------------------------------------------------------------------------
 
 
@@ -207,6 +227,7 @@ with form:
         with elements.explained_errors():
             typed = training_fields.choose_settings(chosen, told)
             typed_seeds, init = choose_seeds(told)
+            chosen = choose_teacher(chosen, told)
             new_runs = training_labels.choose_labels(told)
             draft, configs = complete(chosen, typed, typed_seeds, init, told)
             check_name(new_runs, len(configs), told)

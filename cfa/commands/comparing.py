@@ -63,7 +63,7 @@ def compare(
     print_summary(records(add_group_means(comparison.summary, comparison.per_class, groups)))
     print()
     _print_differences(comparison.entries)
-    marks = [f"{run.name}: {mark}" for run in everyone for mark in run.config.marks()]
+    marks = [f"{run.name}: {mark}" for run in everyone for mark in run.marks]
     for said in (*comparison.refused, *marks, *unused):
         note(said)
 

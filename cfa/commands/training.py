@@ -26,6 +26,7 @@ from cfa.commands.shared import (
 from cfa.config import distinct_seeds
 from cfa.errors import ConfigError
 from cfa.jobs.devices import check_device, choose_device
+from cfa.jobs.made_from import teacher_network
 from cfa.jobs.queue import Job
 from cfa.jobs.submit import check_names, submit_fetch, submit_training
 from cfa.jobs.unfinished import go_on_with
@@ -45,6 +46,10 @@ PresetName = Annotated[str | None, typer.Option(help="demo, paper or official-co
 Epochs = Annotated[int | None, typer.Option(min=1, help="Short for --set train.epochs=N.")]
 Seeds = Annotated[str, typer.Option(metavar="N[,N...]", help="Seed; several make several runs.")]
 Init = Annotated[str | None, typer.Option(metavar="RUN|WEIGHTS", help="Start from a run or weights file.")]
+TaughtBy = Annotated[
+    str | None,
+    typer.Option(metavar="RUN|WEIGHTS", help="Learn from a run (RUN#last, RUN#ema) or weights file."),
+]
 
 
 @command(
@@ -62,6 +67,7 @@ def train(
     device: DeviceName = None,
     name: Annotated[str | None, typer.Option(help="Name of the run; several get -1, -2, ...")] = None,
     init: Init = None,
+    teacher: TaughtBy = None,
     tags: Annotated[list[str], typer.Option("--tag", help="A tag of the runs; several go as well.")] = [],  # noqa: B006
     notes: Annotated[str, typer.Option(help="Notes on the runs.")] = "",
     settings: Settings = [],  # noqa: B006 (typer reads it as the default)
@@ -71,7 +77,7 @@ def train(
 ) -> int:
     """Train a run, or a grid of runs one after the other."""
     store, jobs = open_store()
-    asked = _grid(method, dataset, model, preset, epochs, seed, init, settings)
+    asked = _grid(method, dataset, model, preset, epochs, seed, init, teacher, settings)
     configs = [check_names(store, config) for config in asked.configs()]
     chosen = check_device(device, queued=queue)
     made: list[tuple[RunFolder, Job]] = []
@@ -111,6 +117,7 @@ def estimate(
     seed: Seeds = "0",
     device: DeviceName = None,
     init: Init = None,
+    teacher: TaughtBy = None,
     settings: Settings = [],  # noqa: B006
     as_json: AsJson = False,
 ) -> None:
@@ -123,9 +130,10 @@ def estimate(
     store, _ = open_store()
     chosen = choose_device(store.home, check_device(device, queued=False))
     costs = []
-    for config in _grid(method, dataset, model, preset, epochs, seed, init, settings).configs():
-        info = dataset_info(check_names(store, config).dataset, store.data_folder)
-        costs.append((config.in_words(), estimate_seconds(config, info, torch.device(chosen))))
+    for config in _grid(method, dataset, model, preset, epochs, seed, init, teacher, settings).configs():
+        config = check_names(store, config)
+        info, beside = dataset_info(config.dataset, store.data_folder), teacher_network(store, config)
+        costs.append((config.in_words(), estimate_seconds(config, info, torch.device(chosen), beside)))
     seconds, disk_bytes = sum(cost.seconds for _, cost in costs), sum(cost.disk_bytes for _, cost in costs)
     if as_json:
         each = [{"settings": text, **asdict(cost)} for text, cost in costs]
@@ -193,6 +201,7 @@ def _grid(
     epochs: int | None,
     seeds: str,
     init: str | None,
+    teacher: str | None,
     settings: Sequence[str],
 ) -> "Grid":
     """Read the options that say what is trained."""
@@ -208,6 +217,7 @@ def _grid(
         seeds=_seeds(seeds),
         by_method={method: overrides},
         init={} if init is None else {method: init},
+        teacher={} if teacher is None else {method: teacher},
     )
 
 

@@ -190,7 +190,7 @@ def _findings_of(run: RunFolder, loaded: LoadedWeights, dataset: Dataset) -> tup
     """Say what is known of a run and its weights before anything is attacked."""
     called_otherwise = class_names_finding(run.class_names, dataset)
     came_as = came_as_finding(loaded.came_as) if loaded.came_as else None
-    return (*run.config.marks(), *(said for said in (called_otherwise, came_as) if said))
+    return (*run.marks, *(said for said in (called_otherwise, came_as) if said))
 
 
 def transfer_source(run: RunFolder, plan: EvaluationPlan, device: torch.device) -> LoadedWeights | None:

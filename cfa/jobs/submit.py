@@ -12,11 +12,11 @@ from cfa.jobs.kinds.evaluate_run import EvaluateRun
 from cfa.jobs.kinds.fetch_dataset import FetchDataset
 from cfa.jobs.kinds.reproduce_images import ReproduceImages
 from cfa.jobs.kinds.train_run import TrainRun
+from cfa.jobs.made_from import teacher_refusal, teacher_run, with_whole_names
 from cfa.jobs.queue import Job, Queue
 from cfa.runs.folder import RunFolder, require_weights
 from cfa.runs.store import Store
 from cfa.runs.trusted import Trusted, code_of
-from cfa.typed_paths import leads_to_file, whole_path
 from cfa.weights_identity import NO_GRADIENT
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def submit_training(
     Args:
         store: Where runs are.
         queue: Where the job goes.
-        config: What the run is; a run named by ``init`` is stored by its id.
+        config: What the run is; runs named by ``init`` and ``teacher`` are stored by their ids.
         name: The run's name; one is found where there is none.
         tags: The run's tags.
         notes: The run's notes.
@@ -53,19 +53,23 @@ def submit_training(
         foreground: The caller carries out the job itself.
 
     Raises:
-        ConfigError: The name is taken, or not usable.
-        UnknownName: The data set, the model, or the run to start from does not exist.
+        ConfigError: The name is taken, or not usable; the method lacks a teacher, or has one of other images.
+        UnknownName: The data set, the model, or the run to start from or to learn from does not exist.
         DataError: The data set is a folder that is not there.
         Untrusted: It names somebody's code that nobody typed (`cfa.trust`).
     """
     config = check_names(store, config)
     _refuse_missing(config.dataset)
+    if why := teacher_refusal(store, config):
+        raise ConfigError(why)
     run, work = store.create(config, name, tags, notes), TrainRun(test=test)
     try:
         job = queue.submit(
             work,
             work.title(store, run.name),
-            after=after,
+            after=()
+            if foreground
+            else tuple(dict.fromkeys([*after, *_trainings_of_sources(store, queue, config)])),
             device=device,
             estimate_seconds=estimate_seconds,
             run_id=run.id,
@@ -79,22 +83,15 @@ def submit_training(
 
 
 def check_names(store: Store, config: RunConfig) -> RunConfig:
-    """Return the configuration with its start fixed; unknown names are errors before anything is made."""
+    """Return the configuration with its start and its teacher fixed, and refuse names that nobody knows."""
     from cfa.data import DATASETS, full_name
     from cfa.methods import METHODS
-    from cfa.models import MODELS, WeightsFile
+    from cfa.models import MODELS
 
     config = config.model_copy(update={"dataset": full_name(config.dataset)})
     for registry, name in ((METHODS, config.method), (DATASETS, config.dataset), (MODELS, config.model)):
         registry[name]
-    if config.init is None:
-        return config
-    file = WeightsFile.of(config.init)
-    if leads_to_file(file.path):
-        start = str(WeightsFile(whole_path(file.path), file.key))
-    else:
-        start = store.find(config.init).id
-    return config.model_copy(update={"init": start})
+    return with_whole_names(store, config)
 
 
 def submit_evaluation(
@@ -154,6 +151,12 @@ def submit_evaluation(
             foreground=foreground,
             typed=trust.outside_names(names),
         )
+
+
+def _trainings_of_sources(store: Store, queue: Queue, config: RunConfig) -> list[str]:
+    """Name the jobs that are to make the first weights of a run's teacher."""
+    source = teacher_run(store, config)
+    return _trainings_to_come(queue, source) if source else []
 
 
 def _trainings_to_come(queue: Queue, run: RunFolder) -> list[str]:

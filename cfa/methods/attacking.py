@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from cfa.attacks import PGD
+    from cfa.attacks.losses import SampleLoss
 
 Kind = TypeVar("Kind", bound="PGD")
 
@@ -124,3 +125,36 @@ class WithinEpsBySharedSteps:
         largest = batch.everyone.maximum(batch.knobs_of_class["eps"][batch.whole_y].max())
         x_adv = self.pgd(model, batch.x, batch.y, batch.knobs["eps"], generator=generator, unit=largest)
         return Attacked(x_adv=x_adv)
+
+
+@dataclass(frozen=True)
+class CountingSteps:
+    """The attack, which also counts before how many of its steps each image was still right (Fair-ARD).
+
+    Attributes:
+        pgd: The attack.
+    """
+
+    pgd: PGD
+
+    def __call__(self, model: Model, batch: Batch, generator: torch.Generator) -> Attacked:
+        """Attack a batch; an image that is right before each of n steps has survived n."""
+        import torch
+
+        from cfa.attacks import model_mode, per_sample
+
+        x, y, eps, pgd = batch.x, batch.y, batch.knobs["eps"].to(batch.x.dtype), self.pgd
+        survived = torch.zeros_like(y)
+        with model_mode(model, training=pgd.bn_mode == "train"):
+            loss, also = self.against(model, batch)
+            x_adv = pgd.started(x, per_sample(eps, x), generator)
+            for _ in range(pgd.steps):
+                x_adv, logits = pgd.step(model, loss, x, x_adv, eps, None)
+                survived = survived + (logits.argmax(dim=1) == y)
+        return Attacked(x_adv=x_adv, also=also, steps_survived=survived)
+
+    def against(self, model: Model, batch: Batch) -> tuple[SampleLoss, Mapping[str, Tensor]]:
+        """Return the loss of logits that is raised, and what else the attack hands on."""
+        from cfa.attacks import LOSSES
+
+        return LOSSES[self.pgd.loss](model, batch.x, batch.y), {}

@@ -134,6 +134,7 @@ def configure(
     preset: str | None = None,
     seed: int = 0,
     init: str | None = None,
+    teacher: str | None = None,
     overrides: Mapping[str, Any] | None = None,
 ) -> RunConfig:
     """Build a run's configuration.
@@ -145,6 +146,7 @@ def configure(
         preset: A name in :data:`PRESETS`; by default the network's usual one.
         seed: Seed of weights, order and noise.
         init: A run or a weights file to start from.
+        teacher: A run or a weights file to learn from, for methods that do.
         overrides: Settings by dotted name, values or text (``{"attack.eps": "8/255"}``).
 
     Raises:
@@ -158,7 +160,10 @@ def configure(
     given = usable_settings(method, overrides or {})
     settings = preset_settings(chosen, preset) | given
     identity = {"method": method, "dataset": dataset, "model": model, "preset": preset}
-    config = validated({**identity, "seed": seed, "init": init, **nest(settings)})
+    if teacher is not None and not chosen.needs_teacher:
+        raise ConfigError(f"{method} learns from no teacher; leave it out or choose a method that does")
+    sources = {"init": init, "teacher": teacher}
+    config = validated({**identity, "seed": seed, **sources, **nest(settings)})
     own = validated_settings(chosen, config)
     return config.model_copy(update={"method_settings": own.model_dump(mode="json")})
 
@@ -253,6 +258,7 @@ def train_command(config: RunConfig) -> str:
     words = ["cfa", "train", "--method", config.method, "--dataset", config.dataset]
     words += ["--model", config.model, "--preset", config.preset, "--seed", str(config.seed)]
     words += ["--init", config.init] if config.init else []
+    words += ["--teacher", config.teacher] if config.teacher else []
     for name, (_, own) in config_differences(config).items():
         text = ";".join(map(str, own)) or "none" if isinstance(own, list | tuple) else str(own)
         words += ["--set", f"{name}={text if own is not None else 'none'}"]

@@ -42,6 +42,7 @@ class Grid:
         settings: By dotted name; a method without a setting goes without it.
         by_method: Over ``settings`` for one method, which must have them.
         init: By method, the run or weights file that its runs start from.
+        teacher: By method, the run or weights file that its runs learn from.
     """
 
     methods: tuple[str, ...]
@@ -52,6 +53,7 @@ class Grid:
     settings: Mapping[str, Any] = field(default_factory=dict)
     by_method: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     init: Mapping[str, str] = field(default_factory=dict)
+    teacher: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def size(self) -> int:
@@ -88,14 +90,14 @@ class Grid:
         return len(self.seeds) * sum(math.prod(map(len, values.values())) for values in several.values())
 
     def _configured(self, method: str, seed: int, overrides: Mapping[str, Any]) -> RunConfig:
-        init = self.init.get(method)
         return configure(
             method,
             self.dataset,
             model=self.model,
             preset=self.preset,
             seed=seed,
-            init=init,
+            init=self.init.get(method),
+            teacher=self.teacher.get(method),
             overrides=overrides,
         )
 

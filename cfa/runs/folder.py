@@ -18,6 +18,7 @@ import json
 import os
 import shutil
 import stat
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -30,6 +31,7 @@ from pydantic import Field
 from cfa.config import CheckpointKind, RunConfig, WeightsKind
 from cfa.errors import StoreError, UnknownName
 from cfa.files import make_folder, refuse_link, require_own, write_text
+from cfa.runs.cards import MethodCard, OriginCard
 from cfa.runs.contents import room_for
 from cfa.runs.rows import History, Row, read_history
 from cfa.runs.run_names import is_usable_name
@@ -70,29 +72,6 @@ class Status:
 
 
 @dataclass(frozen=True)
-class KnobCard:
-    """What people read of a knob: its name in a sentence, its unit, what a larger value does."""
-
-    __pydantic_config__ = STRICT
-
-    label: Name
-    unit: Literal["", "/255"] = ""
-    summary: Text = ""
-
-
-@dataclass(frozen=True)
-class MethodCard:
-    """What people read of a run's method; lists must not import it to ask."""
-
-    __pydantic_config__ = STRICT
-
-    title: Name
-    reported_title: Name = ""  # with the weights that it is reported with, where that is another name
-    knobs: Annotated[dict[str, KnobCard], Field(max_length=100)] = dataclasses.field(default_factory=dict)
-    settings: Annotated[dict[str, Text], Field(max_length=1000)] = dataclasses.field(default_factory=dict)
-
-
-@dataclass(frozen=True)
 class Manifest:
     """How a run was made; written when it starts."""
 
@@ -110,6 +89,14 @@ class Manifest:
     model: dict[str, Any]  # what `cfa.models.build_model` needs: channels, classes, image size, mean, std
     reported_with: Name = ""  # the method's own kind of weights
     method: MethodCard | None = None  # not in older runs
+    start: OriginCard | None = None  # of runs with `init`, not in older ones
+    teacher: OriginCard | None = None
+
+    @property
+    def origins(self) -> Mapping[str, OriginCard]:
+        """The trained networks that it was made from, by the setting that names them."""
+        found = {"init": self.start, "teacher": self.teacher}
+        return {name: card for name, card in found.items() if card is not None}
 
     def __post_init__(self) -> None:
         """Refuse counts of other classes."""
@@ -184,7 +171,19 @@ class RunFolder:
     @property
     def experiment(self) -> str:
         """What runs share that differ only in their seed; a model of others shares it with no other."""
-        return experiment_of(self.id, self.config)
+        return experiment_of(self.id, self.config, self.origins)
+
+    @property
+    def marks(self) -> tuple[str, ...]:
+        """What a reader of its results must know about how the run was made."""
+        return (*self.config.marks(), *(mark for one in self.origins.values() for mark in one.marks))
+
+    @property
+    def origins(self) -> Mapping[str, OriginCard]:
+        """The trained networks that it is made from, as far as its manifest names them."""
+        config = self.config
+        manifest = self.manifest if config.init or config.teacher else None
+        return manifest.origins if manifest else {}
 
     @property
     def label(self) -> Label:
@@ -346,12 +345,16 @@ class RunFolder:
         return StoreError(f"run {self.id}: {name} cannot be read ({reason}); restore it or delete the run")
 
 
-def experiment_of(run_id: str, config: RunConfig) -> str:
+def experiment_of(run_id: str, config: RunConfig, origins: Mapping[str, OriginCard]) -> str:
     """Return what runs share that differ only in their seed.
 
-    Two weights files of others may say the same of themselves and are two models all the same.
+    Two weights files of others may say the same of themselves and are two models all the same. Networks that
+    runs are made from may differ in their seed as well.
     """
-    return run_id if config.is_external else config.key(without_seed=True)
+    if config.is_external:
+        return run_id
+    known = {name: origin.experiment for name, origin in origins.items() if origin.experiment}
+    return config.model_copy(update=known).key(without_seed=True)
 
 
 def bytes_below(folder: Path) -> int:

@@ -13,6 +13,7 @@ from cfa.runs.contents import RUN_ID, room_for
 from cfa.runs.contradictions import contradiction
 from cfa.runs.evaluations import Evaluation
 from cfa.runs.folder import Label, Manifest, RunFolder, Status
+from cfa.runs.origins import StoredSplit
 from cfa.runs.regular_files import LINK, LeftOut, copy_regular
 from cfa.runs.run_names import is_usable_name
 from cfa.runs.store import Store, check_texts
@@ -112,17 +113,9 @@ class _Copy:
         _ = run.config  # says what is wrong with it
         label = _read(Label, target / "label.json") or Label(run.id)
         check_texts(label)
-        for kind, name in ((Status, "status.json"), (Manifest, "manifest.json"), (_Split, "split.json")):
+        for kind, name in ((Status, "status.json"), (Manifest, "manifest.json"), (StoredSplit, "split.json")):
             _read(kind, target / name)
         return cls(run, label, [*left_out, *_drop_damaged_evaluations(target)])
-
-
-@dataclass(frozen=True)
-class _Split:
-    """What split.json holds."""
-
-    train: list[int]
-    validation: list[int]
 
 
 def _drop_damaged_evaluations(run: Path) -> Iterator[LeftOut]:

@@ -28,8 +28,12 @@ class SuiteCosts:
     _trainings: dict[str, Estimate] = field(default_factory=dict)
     _evaluations: dict[object, float] = field(default_factory=dict)
 
-    def training(self, config: RunConfig) -> Estimate:
+    def training(self, config: RunConfig, teacher: str = "") -> Estimate:
         """Estimate a training with its closing test.
+
+        Args:
+            config: What is trained.
+            teacher: The network of its teacher; by default its own.
 
         Raises:
             DataError: The data set cannot be described, or has no training images.
@@ -37,9 +41,11 @@ class SuiteCosts:
         from cfa.training import estimate_seconds
 
         alike = _alike(config)
-        if alike.key() not in self._trainings:
-            self._trainings[alike.key()] = estimate_seconds(alike, self._info(config), self.device)
-        return self._trainings[alike.key()]
+        key = f"{alike.key()} {teacher}"
+        if key not in self._trainings:
+            found = estimate_seconds(alike, self._info(config), self.device, teacher)
+            self._trainings[key] = found
+        return self._trainings[key]
 
     def evaluation(self, wanted: PlannedEvaluation) -> tuple[float, int]:
         """Estimate seconds and bytes of an evaluation; at most so many, since broken images leave early.
@@ -79,7 +85,7 @@ def _alike(config: RunConfig) -> RunConfig:
     """Return a configuration that costs the same: without seed and start, of our methods the plain one."""
     from cfa.methods import METHODS
 
-    alike = config.model_copy(update={"seed": 0, "init": None})
+    alike = config.model_copy(update={"seed": 0, "init": None, "teacher": None})
     if config.method not in METHODS:
         return alike
     plain = METHODS[config.method].compared_with

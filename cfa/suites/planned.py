@@ -1,7 +1,7 @@
 """What of a suite exists already: its runs and evaluations, each beside what the store has of it."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from cfa.config import RunConfig
@@ -26,12 +26,20 @@ class PlannedRun:
         existing: The run, unless it is still to be made.
         variant: Those of its settings that are a grid in the suite.
         starts_from: The planned run that it starts from.
+        learns_from: The planned run that is its teacher.
     """
 
     config: RunConfig
     existing: RunFolder | None
     variant: Mapping[str, Any] = field(default_factory=dict)
     starts_from: "PlannedRun | None" = None
+    learns_from: "PlannedRun | None" = None
+
+    @property
+    def sources(self) -> "dict[str, PlannedRun]":
+        """The planned runs that it is made from, by the setting that names them."""
+        found = {"init": self.starts_from, "teacher": self.learns_from}
+        return {name: source for name, source in found.items() if source is not None}
 
 
 def plan_suite(store: Store, suite: Suite) -> list[PlannedRun]:
@@ -42,12 +50,14 @@ def plan_suite(store: Store, suite: Suite) -> list[PlannedRun]:
     planned: dict[int, PlannedRun] = {}
     wanted = runs_of(suite)
     for one in wanted:
-        start = planned[id(one.starts_from)] if one.starts_from else None
-        config = check_names(store, one.config)
-        if start is not None and start.existing is not None:
-            config = config.model_copy(update={"init": start.existing.id})
-        existing = None if start is not None and start.existing is None else done.get(config.key())
-        planned[id(one)] = PlannedRun(config, existing, one.variant, start)
+        start, teacher = (
+            planned[id(source)] if source else None for source in (one.starts_from, one.learns_from)
+        )
+        run = PlannedRun(check_names(store, one.config), None, one.variant, start, teacher)
+        there = {name: source.existing.id for name, source in run.sources.items() if source.existing}
+        config = run.config.model_copy(update=there)
+        existing = done.get(config.key()) if len(there) == len(run.sources) else None
+        planned[id(one)] = replace(run, config=config, existing=existing)
     return list(planned.values())
 
 

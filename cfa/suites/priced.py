@@ -20,6 +20,7 @@ class PricedRun:
         run: The name of the run that it is; ``None`` while there is none.
         state: That of the run, or ``to do``.
         starts_from: A run's id, a weights file, or in words the run of the suite.
+        learns_from: Its teacher, likewise.
         seconds: Of the training with its closing test, 0 where it is finished.
         disk_bytes: Likewise.
     """
@@ -30,14 +31,18 @@ class PricedRun:
     run: str | None
     state: str
     starts_from: str | None
+    learns_from: str | None
     seconds: float
     disk_bytes: int
 
     @classmethod
     def of(cls, planned: PlannedRun, costs: SuiteCosts) -> "PricedRun":
         """Look at a planned run, and estimate it unless it is finished."""
-        config, run, start = planned.config, planned.existing, planned.starts_from
-        cost = None if run is not None and run.status.state == "finished" else costs.training(config)
+        config, run = planned.config, planned.existing
+        start, teacher = planned.starts_from, planned.learns_from
+        finished = run is not None and run.status.state == "finished"
+        beside = teacher.config.model if teacher else ""
+        cost = None if finished else costs.training(config, beside)
         variant = "".join(f", {key}={value}" for key, value in planned.variant.items())
         return cls(
             method=config.method,
@@ -46,6 +51,7 @@ class PricedRun:
             run=run.name if run else None,
             state=look_at(run).state if run else "to do",
             starts_from=config.init or (start.config.in_words() if start else None),
+            learns_from=config.teacher or (teacher.config.in_words() if teacher else None),
             seconds=cost.seconds if cost else 0.0,
             disk_bytes=cost.disk_bytes if cost else 0,
         )

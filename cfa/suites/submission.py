@@ -65,11 +65,9 @@ class _Submission:
         return result
 
     def _new_training(self, planned: PlannedRun) -> tuple[RunFolder, Job]:
-        config, after = planned.config, []
-        if planned.starts_from is not None:
-            source, job = self.made[id(planned.starts_from)]
-            config = config.model_copy(update={"init": source.id})
-            after = [job.id] if job else []
+        made_from = {name: self.made[id(source)] for name, source in planned.sources.items()}
+        config = planned.config.model_copy(update={name: run.id for name, (run, _) in made_from.items()})
+        after = [job.id for _, job in made_from.values() if job]
         run, (made,) = submit_training(
             self.store,
             self.queue,

@@ -16,6 +16,8 @@
 
     [init]                          # optional: where the runs of a method start
     frl = "trades"                  # a method of the suite (same seed and data set), a run or a weights file
+    [teacher]                       # likewise, for methods that learn from a trained network
+    ard = "trades"
 
     [[evaluations]]                 # optional, besides the closing test of every training
     methods = ["trades"]            # by default all
@@ -95,6 +97,7 @@ class Suite(BaseModel):
     by_method: dict[str, SettingValues] = {}
     by_dataset: dict[str, SettingValues] = {}
     init: dict[str, Annotated[str, Field(max_length=4096)]] = {}
+    teacher: dict[str, Annotated[str, Field(max_length=4096)]] = {}
     evaluations: tuple[SuiteEvaluation, ...] = ()
 
     @pydantic.model_validator(mode="before")
@@ -118,6 +121,7 @@ class Suite(BaseModel):
             _require(evaluation.methods or (), self.methods, "method of the suite")
         _require(self.by_method, self.methods, "method of the suite")
         _require(self.init, self.methods, "method of the suite")
+        _require(self.teacher, self.methods, "method of the suite")
         _require(self.by_dataset, self.datasets, "data set of the suite")
         return self
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from cfa.config import RunConfig
 from cfa.errors import ConfigError
@@ -19,14 +19,16 @@ class SuiteRun:
     """One run that a suite asks for.
 
     Attributes:
-        config: Its configuration; ``init`` is still empty where it starts from another run of the suite.
+        config: Its configuration; ``init`` and ``teacher`` are still empty where they are runs of the suite.
         variant: Those of its settings that are a grid in the suite.
         starts_from: The run of the suite that it starts from.
+        learns_from: The run of the suite that is its teacher.
     """
 
     config: RunConfig
     variant: Mapping[str, Any]
     starts_from: "SuiteRun | None" = None
+    learns_from: "SuiteRun | None" = None
 
 
 def runs_of(suite: Suite) -> list[SuiteRun]:
@@ -36,14 +38,15 @@ def runs_of(suite: Suite) -> list[SuiteRun]:
     found: dict[str, SuiteRun] = {}
     for dataset in suite.datasets:
         for run in _grid(suite, dataset).runs():
-            start = _start(suite, found.values(), run)
-            key = run.config.key() + (start.config.key() if start else "")
-            found.setdefault(key, SuiteRun(run.config, run.variant, start))
+            start = _source(suite, "init", found.values(), run)
+            teacher = _source(suite, "teacher", found.values(), run)
+            key = " ".join(one.config.key() if one else "" for one in (run, start, teacher))
+            found.setdefault(key, SuiteRun(run.config, run.variant, start, teacher))
     return list(found.values())
 
 
 def _grid(suite: Suite, dataset: str) -> "Grid":
-    """Say what a suite asks for on a data set; what starts from a run of it starts from nothing yet."""
+    """Say what a suite asks for on a data set; what is made from a run of it is made from nothing yet."""
     from cfa.methods import Grid
 
     return Grid(
@@ -55,6 +58,7 @@ def _grid(suite: Suite, dataset: str) -> "Grid":
         settings=_in_lists({**suite.settings, **suite.by_dataset.get(dataset, {})}),
         by_method={method: _in_lists(settings) for method, settings in suite.by_method.items()},
         init={method: source for method, source in suite.init.items() if source not in suite.methods},
+        teacher={method: name for method, name in suite.teacher.items() if name not in suite.methods},
     )
 
 
@@ -71,10 +75,12 @@ def _refuse_too_many_runs(suite: Suite) -> None:
         raise ConfigError(f"the suite asks for {runs:,} runs; split it, {MOST_RUNS:,} are the most")
 
 
-def _start(suite: Suite, found: Iterable[SuiteRun], run: "GridRun") -> SuiteRun | None:
-    """Find the run of the suite that another starts from: same data set, seed, and settings of the grid."""
+def _source(
+    suite: Suite, setting: Literal["init", "teacher"], found: Iterable[SuiteRun], run: "GridRun"
+) -> SuiteRun | None:
+    """Find the run of the suite that another is made from: same data set, seed, and settings of the grid."""
     config = run.config
-    source = suite.init.get(config.method)
+    source = (suite.init if setting == "init" else suite.teacher).get(config.method)
     if source not in suite.methods:
         return None
     wanted = (source, config.dataset, config.seed)
@@ -86,18 +92,20 @@ def _start(suite: Suite, found: Iterable[SuiteRun], run: "GridRun") -> SuiteRun 
     ]
     if len(able) != 1:
         raise ConfigError(
-            f"init.{config.method}={source!r} fits {len(able)} runs of seed {config.seed}; "
+            f"{setting}.{config.method}={source!r} fits {len(able)} runs of seed {config.seed}; "
             "it has to be one, so leave out the grid of settings"
         )
     return able[0]
 
 
 def _methods_in_order(suite: Suite) -> list[str]:
-    """Order the methods so that a run comes after the one that it starts from."""
+    """Order the methods so that a run comes after those that it is made from."""
     order: list[str] = []
     left = list(suite.methods)
     while left:
-        ready = [method for method in left if suite.init.get(method) not in left]
+        ready = [
+            method for method in left if not {suite.init.get(method), suite.teacher.get(method)} & {*left}
+        ]
         if not ready:
             raise ConfigError(f"init: {', '.join(left)} start from each other; let one start without")
         order += ready

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from cfa.config import RunConfig
 from cfa.notation import format_eps
 from cfa.runs.folder import Manifest
+from cfa.runs.origins import passes_an_image
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,6 @@ def protocol_of(config: RunConfig, manifest: Manifest | None) -> Protocol:
         how = (("network", config.model), ("training", "of others, not known"))
         return Protocol("not known", how)
     data, train, optimizer = config.data, config.train, config.optimizer
-    passes = train.epochs * (config.attack.steps + 1)
     drops = ", ".join(f"{milestone:.0%}" for milestone in optimizer.milestones) or "nowhere"
     conditions = (
         ("training data", config.dataset),
@@ -60,8 +60,9 @@ def protocol_of(config: RunConfig, manifest: Manifest | None) -> Protocol:
         ("batch size", f"{train.batch_size}" + _parts(train.batch_parts)),
         ("validation images", f"{data.val_fraction:.2%} of each class, {data.split_order} {data.split_seed}"),
         ("class imbalance", f"{data.imbalance_ratio:g}"),
-        ("training budget", f"{train.epochs:,} epochs, {passes:,} passes an image" + _and_start(config.init)),
+        ("training budget", _budget(config, manifest)),
         ("initial weights", "random" if config.init is None else "of a trained network"),
+        ("teacher", "none" if config.teacher is None else _teacher(config.teacher, manifest)),
         ("learning rate", f"{optimizer.lr:g}, times {optimizer.gamma:g} at {drops}"),
         ("weight decay", f"{optimizer.weight_decay:g}"),
         ("momentum", f"{optimizer.momentum:g}" + (", Nesterov" if optimizer.nesterov else "")),
@@ -121,5 +122,24 @@ def _parts(parts: int) -> str:
     return f" in {parts} parts" if parts > 1 else ""
 
 
-def _and_start(init: str | None) -> str:
-    return "" if init is None else " and those of its start"
+def _budget(config: RunConfig, manifest: Manifest | None) -> str:
+    """Say how long a training is; passes of a start and of a teacher count where they are known."""
+    origins = manifest.origins if manifest else {}
+    named = {"init": ("start", config.init), "teacher": ("teacher", config.teacher)}
+    asked = {setting: role for setting, (role, value) in named.items() if value is not None}
+    known = [role for setting, role in asked.items() if setting in origins and origins[setting].passes]
+    rest = [role for role in asked.values() if role not in known]
+    said = f"{config.train.epochs:,} epochs, {passes_an_image(config, origins):,} passes an image"
+    said += f", those of its {' and its '.join(known)} included" if known else ""
+    return said + (f" and those of its {' and its '.join(rest)}" if rest else "")
+
+
+def _teacher(reference: str, manifest: Manifest | None) -> str:
+    """Name a teacher by what teachers of other seeds share with it."""
+    card = manifest.teacher if manifest else None
+    if card is None:
+        return reference
+    kept = " ".join(filter(None, (card.checkpoint, card.weights)))
+    made_as = card.experiment if card.run_id else card.weights_hash
+    named = ", ".join(filter(None, (card.method, card.model, kept)))
+    return f"{named} ({made_as[:8]})"

@@ -129,7 +129,7 @@ def build_report(
         ),
         statements=said,
         marks=(
-            *(f"{run.name}: {mark}" for run in everything for mark in run.config.marks()),
+            *(f"{run.name}: {mark}" for run in everything for mark in run.marks),
             *comparison.refused,
             *_unequal(comparison.summary),
             *(said for run in everything for said in left_out(run)),

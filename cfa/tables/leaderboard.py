@@ -108,7 +108,7 @@ def _label(members: Sequence[RunFolder], weights: str, name: Callable[[str, str]
 
 
 def _marks(members: Sequence[RunFolder], attack: str) -> list[str]:
-    marks = dict.fromkeys(mark.partition(":")[0] for member in members for mark in member.config.marks())
+    marks = dict.fromkeys(mark.partition(":")[0] for member in members for mark in member.marks)
     if attack == "torchattacks:AutoAttack":
         marks["10-step AA, not comparable"] = None
     if any(part in members[0].config.dataset.lower() for part in ("jpeg", "jpg")):

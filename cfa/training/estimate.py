@@ -14,7 +14,7 @@ from cfa.config import RunConfig
 from cfa.data import DatasetInfo, Images, to_float
 from cfa.errors import DataError
 from cfa.methods import METHODS, parts_of
-from cfa.models import ModelSpec, build_model, for_training, repeatable, wait_for
+from cfa.models import ModelSpec, build_model, for_training, in_eval_mode, repeatable, wait_for
 from cfa.runs.folder import RunFolder
 from cfa.runs.rows import Epoch
 from cfa.training.arithmetic import arithmetic_of
@@ -65,13 +65,16 @@ class Estimate:
     peak_disk_bytes: int
 
 
-def estimate_seconds(config: RunConfig, info: DatasetInfo, device: torch.device) -> Estimate:
+def estimate_seconds(
+    config: RunConfig, info: DatasetInfo, device: torch.device, teacher: str = ""
+) -> Estimate:
     """Measure a few steps of a configuration and scale them to the whole run.
 
     Args:
         config: The run.
         info: Size and shape of its data set.
         device: Where it would train.
+        teacher: The network of its teacher; by default its own.
 
     Raises:
         DataError: The data set is not to be trained on.
@@ -81,11 +84,15 @@ def estimate_seconds(config: RunConfig, info: DatasetInfo, device: torch.device)
             f"data set {info.name!r} has no training images, so that nothing can be trained on it; "
             f"{info.how_to_get or 'weights can be evaluated on it'}"
         )
-    return scaled(config, info, time_steps(config, info, device))
+    return scaled(config, info, time_steps(config, info, device, teacher=teacher))
 
 
 def time_steps(
-    config: RunConfig, info: DatasetInfo, device: torch.device, patience: float = PATIENCE
+    config: RunConfig,
+    info: DatasetInfo,
+    device: torch.device,
+    patience: float = PATIENCE,
+    teacher: str = "",
 ) -> Timing:
     """Time steps of a configuration on images of noise: whole batches where they take no longer than that.
 
@@ -94,13 +101,16 @@ def time_steps(
         info: Shape of its data set.
         device: Where it would train.
         patience: Seconds for the steps, and as many for the validation.
+        teacher: The network of its teacher; by default its own.
     """
     mean, std = (0.5,) * info.channels, (0.25,) * info.channels
     spec = ModelSpec(info.channels, info.classes, info.image_size, mean, std)
     cuda = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=cuda), repeatable(), arithmetic_of(config, device):
         model = for_training(build_model(config.model, spec, seed=0), device)
-        training = _seconds_per_training_image(config, spec, model, device, patience)
+        teaches = METHODS[config.method].needs_teacher
+        beside = for_training(build_model(teacher or config.model, spec, seed=1), device) if teaches else None
+        training = _seconds_per_training_image(config, spec, model, beside, device, patience)
         checked = _seconds_per_validated_image(config, spec, model, device, patience)
     weights = sum(value.numel() * value.element_size() for value in model.state_dict().values())
     return Timing(training, checked, weights)
@@ -185,13 +195,19 @@ def _images(spec: ModelSpec, count: int, device: torch.device) -> Images:
 
 
 def _seconds_per_training_image(
-    config: RunConfig, spec: ModelSpec, model: torch.nn.Module, device: torch.device, patience: float
+    config: RunConfig,
+    spec: ModelSpec,
+    model: torch.nn.Module,
+    teacher: torch.nn.Module | None,
+    device: torch.device,
+    patience: float,
 ) -> float:
     eager = config.model_copy(update={"train": config.train.model_copy(update={"compile": False})})
     counts = torch.ones(spec.num_classes, device=device)
     parts = parts_of(eager)  # compiling would take longer than what is being measured
     companions = starting_companions(parts, spec, device)
-    step = Step.of(parts, model, counts, companions=companions)
+    taught = None if teacher is None else in_eval_mode(teacher).requires_grad_(False)
+    step = Step.of(parts, model, counts, teacher=taught, companions=companions)
     knobs = step.parts.rule.initial(spec.num_classes)[1].on(device)
     optimizer = torch.optim.SGD([weight for one in step.networks for weight in one.parameters()], lr=1e-6)
     model.train()

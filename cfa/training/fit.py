@@ -24,11 +24,11 @@ from cfa.methods import (
     parts_of,
     tail_classes,
 )
-from cfa.methods.interface import Model
 from cfa.models import ModelSpec, all_finite, repeatable
 from cfa.models.replay import carrier_for, eagerly
 from cfa.progress import Observer, Stopped
 from cfa.runs.folder import RunFolder
+from cfa.runs.origins import Origin
 from cfa.runs.rows import Row, append_rows, drop_rows_after
 from cfa.training.arithmetic import arithmetic_of
 from cfa.training.epoch import train_epoch
@@ -39,16 +39,18 @@ from cfa.training.passes import make_pass
 from cfa.training.preparing import (
     TrainingImages,
     check_same_data,
+    first_state,
     manifest_of,
     model_spec,
-    sgd,
     starting_companions,
     starting_model,
+    with_origins,
 )
 from cfa.training.randomness import generator
 from cfa.training.schedule import learning_rate
 from cfa.training.state import EpochCounts, TrainingState
 from cfa.training.step import Step
+from cfa.training.teachers import Teacher, require_same_teacher, require_teacher
 from cfa.training.telling import closing_words, epoch_row, epoch_words, knobs_row, report, training_row
 from cfa.training.validation import Counts, count_correct, score_rows
 
@@ -62,7 +64,8 @@ def fit(
     observer: Observer,
     *,
     initial: Mapping[str, Tensor] | None = None,
-    teacher: Model | None = None,
+    start: Origin | None = None,
+    teacher: Teacher | None = None,
 ) -> None:
     """Train ``run`` to its last epoch, going on from its saved state if it has one.
 
@@ -72,6 +75,7 @@ def fit(
         device: Where to train.
         observer: Told of progress; asked before every batch whether to stop.
         initial: Weights to start from instead of random ones.
+        start: Whose these are.
         teacher: A trained network on the device, in eval mode, for methods that learn from one.
 
     Raises:
@@ -85,7 +89,7 @@ def fit(
     cuda = [device] if device.type == "cuda" else []
     try:
         with torch.random.fork_rng(devices=cuda), repeatable(), arithmetic_of(run.config, device):
-            Trainer.of(run, dataset, device, observer, initial, teacher).train()
+            Trainer.of(run, dataset, device, observer, initial, start, teacher).train()
     except Stopped as stop:
         run.write_status("paused" if stop.reason == "pause" else "cancelled", run.status.epoch)
         raise
@@ -118,7 +122,8 @@ class Trainer:
         device: torch.device,
         observer: Observer,
         initial: Mapping[str, Tensor] | None,
-        teacher: Model | None,
+        start: Origin | None,
+        teacher: Teacher | None,
     ) -> "Trainer":
         """Build everything from the configuration, then restore the saved state if there is one."""
         config = run.config
@@ -127,15 +132,14 @@ class Trainer:
         images = TrainingImages.of(config, dataset, device)
         parts = parts_of(config)
         method = parts.method
-        if method.needs_teacher and teacher is None:
-            raise ConfigError(f"{config.method} learns from a trained network, and none was given")
         val_counts = images.val.counts(dataset.num_classes)
         needs_fawa = method.reported_with == "fawa"
         averagers = averagers_of(config, val_counts, observer, needs_fawa=needs_fawa)
         spec = model_spec(dataset, images.train)
+        require_teacher(config.method, method.needs_teacher, teacher, spec)
         model = starting_model(config, spec, device, initial, observer)
         companions = starting_companions(parts, spec, device)
-        state = _first_state(parts, config, model, companions, images.train, dataset.num_classes)
+        state = first_state(parts, config, model, companions, images.train, dataset.num_classes)
         class_counts = images.train.counts(dataset.num_classes)
         trainer = cls(
             run=run,
@@ -158,7 +162,7 @@ class Trainer:
             kept=KeptWeights.of(run, config, state, images.train),
             averagers=averagers,
         )
-        trainer._open(spec)
+        trainer._open(spec, start, teacher)
         return trainer
 
     @property
@@ -182,10 +186,11 @@ class Trainer:
         self.run.write_status("finished", epochs, message)
         self.observer.log(f"training finished. {message}".strip())
 
-    def _open(self, spec: ModelSpec) -> None:
+    def _open(self, spec: ModelSpec, start: Origin | None, teacher: Teacher | None) -> None:
         """Write how the run is made, or go on from its saved state."""
         if self.run.state_file.exists():
             check_same_data(self.run, self.dataset)
+            require_same_teacher(self.run, teacher)
             self.state.restore(self.run.state_file)
             if left_out := self.run.history.problem:
                 self.observer.log(f"of history.jsonl {left_out}")
@@ -195,7 +200,9 @@ class Trainer:
         drop_rows_after(self.run.history_file, 0)
         split, images = self.images.split, self.images
         self.run.write_split(split.train.tolist(), split.validation.tolist())
-        self.run.write_manifest(manifest_of(self.parts.method, self.dataset, images, spec, self.device))
+        manifest = manifest_of(self.parts.method, self.dataset, images, spec, self.device)
+        taught_by = teacher.origin if teacher else None
+        self.run.write_manifest(with_origins(manifest, self.dataset, split, start, taught_by))
         count = f"{len(images.train)} training and {len(images.val)} validation images"
         self.observer.log(f"{self.config.method} on {self.dataset.name}: {count}, {self.config.model}")
         if self.parts.method.fine_tunes:
@@ -379,21 +386,3 @@ class Trainer:
         raise Diverged(
             f"{what}; lower optimizer.lr (now {rate:g}) and start again: the last good state is kept"
         )
-
-
-def _first_state(
-    parts: Parts,
-    config: RunConfig,
-    model: nn.Module,
-    companions: Mapping[str, nn.Module],
-    images: Images,
-    classes: int,
-) -> TrainingState:
-    """Build the state that training starts with."""
-    rule_state, knobs = parts.rule.initial(classes)
-    optimizer = sgd(config, [model, *companions.values()])
-    counts = EpochCounts.zero(classes, images.labels.device)
-    sampler_state = parts.sampler.initial(images.labels) if parts.sampler is not None else {}
-    return TrainingState(
-        model, optimizer, knobs, rule_state, counts, sampler_state=sampler_state, companions=companions
-    )

@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -21,9 +21,12 @@ from cfa.models import (
     load_into,
 )
 from cfa.progress import Observer
-from cfa.runs.folder import KnobCard, Manifest, MethodCard, RunFolder, now
+from cfa.runs.cards import KnobCard, MethodCard, OriginCard
+from cfa.runs.folder import Manifest, RunFolder, now
+from cfa.runs.origins import Origin, Role
 from cfa.training.provenance import code_version, device_name, package_versions
 from cfa.training.randomness import derived_seed
+from cfa.training.state import EpochCounts, TrainingState
 from cfa.training.trainable import require_trainable
 from cfa.typed_paths import leads_to_file
 
@@ -158,6 +161,18 @@ def method_card(method: Method[Any]) -> MethodCard:
     )
 
 
+def with_origins(
+    manifest: Manifest, dataset: Dataset, split: Split, start: Origin | None, teacher: Origin | None
+) -> Manifest:
+    """Record what a run is made from, and whether that has seen the images that choose its checkpoints."""
+    validation = frozenset(split.validation.tolist())
+
+    def card(role: Role, origin: Origin | None) -> OriginCard | None:
+        return None if origin is None else origin.marked(role, dataset.fingerprint, validation)
+
+    return replace(manifest, start=card("start", start), teacher=card("teacher", teacher))
+
+
 def check_same_data(run: RunFolder, dataset: Dataset) -> None:
     """Refuse to go on with other images than those that a run started with.
 
@@ -169,3 +184,21 @@ def check_same_data(run: RunFolder, dataset: Dataset) -> None:
         raise DataError(
             f"data set {dataset.name!r} has changed since the run started; restore it, or start a new run"
         )
+
+
+def first_state(
+    parts: Parts,
+    config: RunConfig,
+    model: nn.Module,
+    companions: Mapping[str, nn.Module],
+    images: Images,
+    classes: int,
+) -> TrainingState:
+    """Build the state that training starts with."""
+    rule_state, knobs = parts.rule.initial(classes)
+    optimizer = sgd(config, [model, *companions.values()])
+    counts = EpochCounts.zero(classes, images.labels.device)
+    sampler_state = parts.sampler.initial(images.labels) if parts.sampler is not None else {}
+    return TrainingState(
+        model, optimizer, knobs, rule_state, counts, sampler_state=sampler_state, companions=companions
+    )

@@ -23,8 +23,6 @@ def refusals(config: RunConfig, info: DatasetInfo) -> dict[str, str]:
     if info.train_images == 0:
         return {"dataset": f"data set {info.name!r} has no training images; weights can be evaluated on it"}
     found = {}
-    if config.method in METHODS and METHODS[config.method].needs_teacher:
-        found["method"] = f"{config.method} learns from a trained network, which no job can give it"
     ratio = info.imbalance_ratio if config.data.imbalance_ratio == 1 else config.data.imbalance_ratio
     whole = _whole_part(info)
     counts = whole if ratio == 1 else long_tailed_counts(whole, ratio)
@@ -76,3 +74,28 @@ def too_few_for_the_worst(smallest: int) -> str:
         f"averaging.gate=worst needs {SMALLEST_GATE_CLASS} validation images a class and the smallest "
         f"has {smallest}; raise data.val_fraction or choose the gate worst-10-percent, tail or mean"
     )
+
+
+def unfit_to_teach(teacher: str, takes: tuple[int, int, int], images: tuple[int, int, int]) -> str:
+    """Say why a network cannot teach on some images; empty where it can.
+
+    Args:
+        teacher: Its name.
+        takes: The channels and the side of the images that it takes, and how many classes it knows.
+        images: The same of the data set.
+    """
+    if takes[2] != images[2]:
+        return (
+            f"teacher {teacher!r} knows {takes[2]} classes and the data set has {images[2]}; take a network "
+            "that was trained on these classes"
+        )
+    if takes[:2] != images[:2]:
+        return (
+            f"teacher {teacher!r} takes {_images(*takes[:2])} and the data set has {_images(*images[:2])}; "
+            "take a network that was trained on images of this size"
+        )
+    return ""
+
+
+def _images(channels: int, side: int) -> str:
+    return f"images of {side} x {side} pixels in {channels} channel{'s' if channels > 1 else ''}"

@@ -21,12 +21,13 @@ COMMAND = (sys.executable, "-m", "cfa", "time-steps")
 
 
 class Question(BaseModel):
-    """A configuration whose steps are to be timed, and the shape of its images."""
+    """A configuration whose steps are to be timed, the shape of its images, and its teacher's network."""
 
     model_config = ConfigDict(frozen=True)
 
     config: RunConfig
     info: DatasetInfo
+    teacher: str = ""
 
 
 class Questions(BaseModel):
@@ -87,6 +88,7 @@ def answers(questions: Questions) -> Iterator[Answer]:
     device = torch.device(questions.device)
     for one in questions.asked:
         try:
-            yield Answer(timing=time_steps(one.config, one.info, device, questions.patience))
+            found = time_steps(one.config, one.info, device, questions.patience, one.teacher)
+            yield Answer(timing=found)
         except (CfaError, torch.OutOfMemoryError) as error:
             yield Answer(problem=str(error))

@@ -142,6 +142,16 @@ def test_a_viewer_learns_of_no_start(guarded, viewer, source):
     assert button(app, "Start 1 run").disabled
 
 
+@pytest.mark.parametrize("source", ["secret", "absent"])
+def test_a_viewer_learns_of_no_teacher(guarded, viewer, source):
+    there = str(guarded / (SECRET if source == "secret" else "absent"))
+    app = visit("train", methods="ard", teacher=there)
+    said = text_of(app).replace(str(guarded / source), "PATH")
+    assert "How long that takes has not been measured." in said
+    assert "PATH" not in said
+    assert button(app, "Start 1 run").disabled
+
+
 FOREIGN = ("foreign-code", "foreign-method", "foreign-folder")
 
 

@@ -165,17 +165,18 @@ COMMANDS = {
     "labels": ({"settings": {"optimizer.milestones": "0.3;0.6"}}, {"name": "mine 1", "device": "cpu"}),
     "words": ({"settings": {"attack.start": "none", "method.eps_max": "none", "train.compile": "true"}}, {}),
     "the start": ({"init": "/some where/it's here.pt"}, {}),
+    "the teacher": ({"teacher": "/some where/it's here.pt", "methods": ("trades", "ard")}, {}),
 }
 
 
 @pytest.mark.parametrize("what", COMMANDS)
 def test_the_commands_train_what_the_form_says(what, tmp_path, monkeypatch):
     changes, labels = COMMANDS[what]
-    if "init" in changes:
+    for name in {"init", "teacher"} & {*changes}:
         file = tmp_path / "some where" / "it's here.pt"
         file.parent.mkdir()
         file.touch()
-        changes = {**changes, "init": str(file)}
+        changes = {**changes, name: str(file)}
     monkeypatch.setenv("CFA_HOME", str(tmp_path / "home"))
     wanted = draft(**changes)
     for line in wanted.commands(**labels):

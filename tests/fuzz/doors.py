@@ -145,7 +145,7 @@ EVALUATING = (
     *("--eps", "--norm", "--weights", "--checkpoint", "--sweep", "--mode", "--transfer-from"),
     *("--seed", "--limit", "--plan", "--device", "--keep-megabytes", "--dataset", "--attack"),
 )
-TRAINING = ("--name", "--seed", "--epochs", "--device", "--init", "--set", "--preset", "--model")
+TRAINING = ("--name", "--seed", "--epochs", "--device", "--init", "--teacher", "--set", "--preset", "--model")
 COMMANDS: Sequence[tuple[str, ...]] = (
     ("compare", "--", "alpha", "TEXT"),
     ("compare", "alpha", "beta", "--baseline", "TEXT"),

@@ -3,6 +3,8 @@
 Clean logits (2, 0, -1) and (0.5, 1, 0), adversarial ones (0.5, 1, 0) and (0.2, 1.5, 0), classes 0 and 1, of
 a second network (3, 0, -2) and (0, 2, -1); the numbers are those of the formulas, computed apart from this
 project.
+Clean logits (2, 0, -1) and (0.5, 1, 0), adversarial ones (0.5, 1, 0) and (0.2, 1.5, 0), classes 0 and 1, a
+teacher's (3, 0, -2) and (0, 2, -1); the numbers are those of the formulas, computed apart from this project.
 """
 
 from dataclasses import dataclass
@@ -41,6 +43,9 @@ class Row:
 # Of the clean logits the mean cross-entropy is 0.425058.
 ADVERSARIAL_CE = Row(loss=0.791419, unmoved=0.425058, passes=1)
 CE_AND_KL = Row(loss=0.352635, unmoved=0.425058 / 7, passes=2, targets=1)
+# Of a teacher that answers (3, 0, -2) and (0, 2, -1): 900 KL / 3 at temperature 30; 5/6 and 1/6 of KL / 3.
+AS_A_TEACHER = Row(loss=0.347314, unmoved=0.116759, passes=1)
+SOFT_LABELS = Row(loss=0.150478, unmoved=0.051682, passes=2)
 ROWS = {
     **dict.fromkeys(("pgd-at", "pgd-at-cfa", "pgd-at-awp"), ADVERSARIAL_CE),
     **dict.fromkeys(("fat", "fat-cfa"), ADVERSARIAL_CE),
@@ -55,6 +60,9 @@ ROWS = {
     # In its first stage; the second is in test_taet.py
     **dict.fromkeys(("taet", "taet-robust-lt"), ADVERSARIAL_CE),
     **dict.fromkeys(("pgd-at", "pgd-at-cfa", "cfol", "fat", "fat-cfa"), ADVERSARIAL_CE),
+    **dict.fromkeys(("ard", "fair-ard"), AS_A_TEACHER),
+    **dict.fromkeys(("rslad", "fair-rslad", "absld"), SOFT_LABELS),
+    **dict.fromkeys(("pgd-at", "pgd-at-cfa", "fat", "fat-cfa"), ADVERSARIAL_CE),
     **dict.fromkeys(("trades", "trades-ccm", "trades-ccr", "trades-cfa"), CE_AND_KL),
     **dict.fromkeys(("pgd-at", "pgd-at-cfa", "pgd-at-dafa", "cfol", "fat", "fat-cfa"), ADVERSARIAL_CE),
     **dict.fromkeys(("trades", "trades-ccm", "trades-ccr", "trades-cfa", "dafa"), CE_AND_KL),
@@ -111,6 +119,7 @@ def test_the_loss_of_given_logits(method: str) -> None:
         class_counts=torch.full((3,), 10),
         whole_y=CLASSES,
         companions=companions_for(parts, lambda: Answers(TAUGHT)),
+        teacher=lambda x: TAUGHT,
     )
     for x_adv, expected in ((ADVERSARIAL, ROWS[method].loss), (CLEAN, ROWS[method].unmoved)):
         also = {"inner": x_adv}  # of an attack with several results

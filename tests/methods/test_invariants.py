@@ -19,15 +19,14 @@ from cfa.methods import (
     train_command,
     warm_up_of,
 )
-from cfa.progress import Observer
 from cfa.runs.folder import RunFolder
-from cfa.training import fit
 from cfa.trust import allowing
 from tests.support.rivals import IMPORTED
 from tests.support.seen import Seen, small_network, small_step
 from tests.support.tiny import (
     CPU,
     assert_same_weights,
+    go_on,
     stopped,
     timeless,
     tiny_config,
@@ -143,6 +142,6 @@ def test_stopped_and_resumed_equals_never_stopped(tmp_path: Path, method: str) -
     plain = trained(tmp_path / "plain", config, data)
     run = tiny_run(tmp_path / "stopped", config)
     stopped(run, data, after=8)  # in the second epoch
-    fit(RunFolder(run.path), data, CPU, Observer())
+    go_on(RunFolder(run.path), data)
     assert_same_weights(plain, run)
     assert timeless(plain.rows()) == timeless(run.rows())

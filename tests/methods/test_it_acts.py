@@ -18,14 +18,10 @@ from torch import Tensor
 from cfa.config import RunConfig
 from cfa.data import Dataset, load_dataset, load_folder
 from cfa.methods import METHODS, configure
-from cfa.methods.interface import Model
-from cfa.models import ModelSpec, build_model
-from cfa.progress import Observer
 from cfa.runs.folder import RunFolder
 from cfa.runs.rows import Epoch, KnobValues
-from cfa.training import fit
 from tests.data.test_image_folder import noise
-from tests.support.tiny import CPU, tiny_run
+from tests.support.tiny import go_on, tiny_run
 
 EPOCHS = 4
 OF_EACH_CLASS = 24  # a third of them validates
@@ -81,6 +77,11 @@ ROWS: dict[str, Row] = {
     "faal": Row(acts_from=1, against="faal", plain=EVEN),
     "faal-awp": Row(acts_from=1, against="faal-awp", plain=EVEN),
     "faal-trades": Row(acts_from=1, against="faal-trades", plain=EVEN),
+    "absld": Row(acts_from=2),
+    "ard": Row(acts_from=1, against="pgd-at"),
+    "fair-ard": Row(acts_from=2),
+    "fair-rslad": Row(acts_from=2),
+    "rslad": Row(acts_from=1, against="pgd-at"),
     "fat": Row(acts_from=1, against="pgd-at", settings={"method.tau": 0}),
     "fat-cfa": Row(acts_from=2, settings=FROM_2),
     "fat-var": Row(acts_from=1),
@@ -195,16 +196,8 @@ def short(method: str, dataset: str, settings: Mapping[str, Any]) -> RunConfig:
 
 def in_four_epochs(folder: Path, config: RunConfig, dataset: Dataset) -> RunFolder:
     run = tiny_run(folder, config)
-    fit(run, dataset, CPU, Observer(), teacher=teacher_for(config, dataset))
+    go_on(run, dataset)
     return run
-
-
-def teacher_for(config: RunConfig, dataset: Dataset) -> Model | None:
-    """Give a network to learn from, where the method does."""
-    if not METHODS[config.method].needs_teacher:
-        return None
-    spec = ModelSpec(dataset.channels, dataset.num_classes, dataset.image_size, (0.5,), (0.25,))
-    return build_model("small-cnn", spec, seed=9).eval().requires_grad_(False)
 
 
 @functools.cache

@@ -16,22 +16,18 @@ from torch import Tensor
 
 from cfa.config import RunConfig
 from cfa.errors import ConfigError
-from cfa.methods import TRAINING, Attacked, Batch, ClassStats, Knobs, Tally
+from cfa.methods import Attacked, Batch, ClassStats, Knobs, Tally
 from cfa.progress import Observer, Stopped
 from cfa.runs.folder import RunFolder
 from cfa.runs.rows import KnobValues
 from cfa.tables.frames import knobs_frame
 from cfa.training import fit
 from cfa.trust import allowing
-from tests.support.networks import batch_norm_network
 from tests.support.rivals import (
     RIVALS,
-    AbsldRule,
     CfolSampler,
     WatRule,
-    absld_objective,
     bat_objective,
-    cooled,
     csr_objective,
     spectral_weights,
     wat_objective,
@@ -40,11 +36,11 @@ from tests.support.tiny import (
     CPU,
     Stopper,
     assert_same_weights,
+    go_on,
     timeless,
     tiny_config,
     tiny_dataset,
     tiny_run,
-    trained,
 )
 
 
@@ -53,12 +49,9 @@ def same(x: Tensor) -> Tensor:
     return x
 
 
-def batch_of(
-    logits: list[list[float]], y: list[int], teacher: Tensor | None = None, **knobs: Tensor
-) -> Batch:
+def batch_of(logits: list[list[float]], y: list[int], **knobs: Tensor) -> Batch:
     x, classes = torch.tensor(logits, dtype=torch.float64), torch.tensor(y)
     of_class = Knobs(eps=torch.full((x.shape[1],), 0.1, dtype=torch.float64), **knobs)
-    more: dict[str, Any] = {} if teacher is None else {"teacher": lambda x: teacher}
     return Batch(
         x=x,
         y=classes,
@@ -67,7 +60,6 @@ def batch_of(
         knobs_of_class=of_class,
         class_counts=torch.full((x.shape[1],), 10),
         whole_y=classes,
-        **more,
     )
 
 
@@ -149,27 +141,6 @@ def test_csr_weighs_pairs_of_classes_by_the_spectrum_of_the_confusion() -> None:
     assert float(loss) == pytest.approx(1.743303, abs=1e-5)
 
 
-def test_absld_cools_the_teacher_of_classes_that_are_hard() -> None:
-    """Example 9."""
-    assert cooled(torch.ones(3), of([300, 500, 1000])).tolist() == pytest.approx([1.075, 1.025, 0.9])
-    rule = AbsldRule(eps=0.1)
-    state, _ = rule.initial(3)
-    sums = {"adversarial": of([300, 500, 1000]), "natural": of([1000, 500, 300])}
-    total = torch.full((3,), 100)
-    seen = {TRAINING: Tally(total=total, correct=total, sums=sums)}
-    _, knobs = rule(state, ClassStats(epoch=1, class_counts=total, seen=seen))
-    assert knobs["adversarial_temperature"].tolist() == pytest.approx([1.075, 1.025, 0.9])
-    teacher = of([2, 1, 0, 0, 3, 1]).reshape(2, 3)
-    knobs_given = {
-        "adversarial_temperature": of([2, 0.5, 1]),
-        "natural_temperature": of([1.5, 1, 1]),
-    }
-    batch = batch_of([[1.5, 0, 0], [0, 2, 0.5]], [0, 1], teacher, **knobs_given)
-    loss = absld_objective(same, batch, adversarial([[1, 0, 0], [0, 1, 0.5]]))
-    assert float(loss.per_sample.mean()) == pytest.approx(0.08734848, abs=1e-6)
-    assert set(loss.sums) == {"adversarial", "natural"}
-
-
 # Whole trainings -------------------------------------------------------------------------------------------
 
 
@@ -189,26 +160,16 @@ def config_of(name: str, **changes: Any) -> RunConfig:
     return tiny_config(f"lab_of_rivals:{name}", **changes)
 
 
-def teacher_of(name: str) -> Any:
-    """Give ABSLD a network to learn from; its images are of another size, so that it is cut to theirs."""
-    if not RIVALS[name].needs_teacher:
-        return None
-    network = batch_norm_network(seed=3).eval()
-    for parameter in network.parameters():
-        parameter.requires_grad_(False)
-    return lambda x: network(x[..., :6, :6])
-
-
 @pytest.mark.parametrize("name", RIVALS)
 def test_stopped_in_mid_epoch_and_resumed_equals_never_stopped(tmp_path: Path, name: str) -> None:
     data, config = tiny_dataset(spread=2), config_of(name)
     plain = tiny_run(tmp_path / "plain", config)
-    fit(plain, data, CPU, Observer(), teacher=teacher_of(name))
+    go_on(plain, data)
     run = tiny_run(tmp_path / "stopped", config)
     for after in (3, 9):  # in the first epoch, and in another one
         with pytest.raises(Stopped):
-            fit(run, data, CPU, Stopper(after), teacher=teacher_of(name))
-    fit(RunFolder(run.path), data, CPU, Observer(), teacher=teacher_of(name))
+            go_on(run, data, Stopper(after))
+    go_on(RunFolder(run.path), data)
     assert_same_weights(plain, run)
     assert timeless(plain.rows()) == timeless(run.rows())
 
@@ -221,7 +182,7 @@ def test_their_knobs_differ_between_classes_and_stand_in_the_tables(
     tmp_path: Path, name: str, knob: str
 ) -> None:
     run = tiny_run(tmp_path, config_of(name, train__epochs=2, train__keep_every=1))
-    fit(run, tiny_dataset(spread=2), CPU, Observer(), teacher=teacher_of(name))
+    go_on(run, tiny_dataset(spread=2))
     last = [row for row in run.rows() if isinstance(row, KnobValues)][-1]
     assert len(set(last.values[knob])) > 1
     frame = knobs_frame(run)
@@ -235,4 +196,4 @@ def test_their_knobs_differ_between_classes_and_stand_in_the_tables(
 
 def test_a_method_that_learns_from_a_teacher_asks_for_one(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="learns from a trained network, and none was given"):
-        trained(tmp_path, config_of("absld"))
+        fit(tiny_run(tmp_path, config_of("absld")), tiny_dataset(), CPU, Observer())

@@ -143,6 +143,8 @@ WRONG = [
     (BASE + '[by_dataset.cifar100]\n"train.epochs" = 3', "did you mean 'cifar10'"),
     (BASE + '[init]\ntrades = "trades-cfa"\ntrades-cfa = "trades"', "start from each other"),
     (BASE + '[init]\ntrades-cfa = "trades"\n[settings]\n"attack.eps" = [0.1, 0.2]', None),
+    (BASE + '[teacher]\nard = "trades"', "unknown method of the suite 'ard'"),
+    (BASE + '[teacher]\ntrades = "older"', "trades learns from no teacher"),
     (BASE + '[init]\ntrades-cfa = "trades"\n[by_method.trades]\n"attack.eps" = [0.1, 0.2]', "fits 2 runs"),
     (BASE + EVALUATION + 'methods = ["fat"]', "unknown method of the suite 'fat'"),
     (BASE + EVALUATION + 'weights = ["emma"]', "evaluations.0.weights.0='emma' should be 'auto', 'online'"),
@@ -248,6 +250,29 @@ def test_a_miniature_is_planned_run_killed_run_again_and_reported(cfa, mini, hom
     assert again == []
     assert cfa("suite", "plan", file, "--json")["seconds"] == 0
     assert "2 of 2 trainings and 4 of 4 evaluations are done" in cfa("suite", "report", file).stdout
+
+
+def test_a_teacher_is_a_run_of_the_suite_of_the_same_seed(tiny, home, store, queue, cfa, tmp_path):
+    """It is trained first, and what learns from it is found again; a plan says whom a run learns from."""
+    text = MINI.replace("{epochs}", "1").replace('methods = ["frl", "trades"]', 'methods = ["ard", "trades"]')
+    text = text.replace('[init]\nfrl = "trades"', '[teacher]\nard = "trades"')
+    file = tmp_path / "taught.toml"
+    file.write_text(text.replace("[settings]", "seeds = [0, 1]\n[settings]"))
+    plan = cfa("suite", "plan", str(file), "--json")
+    assert [run["method"] for run in plan["runs"]] == ["trades", "trades", "ard", "ard"]
+    assert [run["learns_from"] for run in plan["runs"]][::2] == [
+        None,
+        "trades on tiny_data:load, small-cnn, seed 0",
+    ]
+    cfa("suite", "run", str(file))
+    found = {run.name: run for run in store.runs()}
+    for seed in (0, 1):
+        taught, teacher = found[f"mini-ard-s{seed}"], found[f"mini-trades-s{seed}"]
+        assert taught.config.teacher == teacher.id
+        assert taught.manifest.teacher.run_id == teacher.id
+        assert taught.marks == ()
+    assert found["mini-ard-s0"].experiment == found["mini-ard-s1"].experiment
+    assert cfa("suite", "run", str(file), "--json") == []
 
 
 def test_the_report_is_the_mean_and_the_spread_over_seeds(mini, home, store, queue, cfa, tmp_path):

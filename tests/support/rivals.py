@@ -4,7 +4,6 @@ Formulas from their papers and their authors' code; they are here to test the in
 """
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,7 +14,6 @@ from torch import Tensor
 from cfa.attacks import PGD, kl_divergence, model_mode, per_sample
 from cfa.config import RunConfig
 from cfa.methods import (
-    TRAINING,
     Attacked,
     Batch,
     ClassStats,
@@ -29,6 +27,7 @@ from cfa.methods import (
     constant,
 )
 from cfa.methods.attacking import WithinEps, training_pgd
+from cfa.methods.catalogue.absld import ABSLD
 from cfa.methods.catalogue.pgd_at import PGD_AT
 from cfa.methods.catalogue.trades import TRADES, clean_and_robust
 from cfa.methods.interface import Model
@@ -223,74 +222,6 @@ BAT: Method[Any] = replace(
     objective=lambda settings, config: bat_objective,
     attack=lambda settings, config: BothSides(training_pgd(config, "kl")),
     usual=TRADES.usual,
-)
-
-# ABSLD (NeurIPS 2024): a teacher, whose temperature differs between classes --------------------------------
-
-
-@dataclass(frozen=True)
-class TowardsTeacher:
-    pgd: PGD
-
-    def __call__(self, model: Model, batch: Batch, generator: torch.Generator) -> Attacked:
-        x, eps = batch.x, batch.knobs["eps"]
-        target = F.log_softmax(batch.teacher(x) / batch.knobs["adversarial_temperature"][:, None], dim=1)
-        with model_mode(model, training=False):
-            x_adv = self.pgd.started(x, per_sample(eps, x), generator)
-            for _ in range(self.pgd.steps):
-                x_adv, _ = self.pgd.step(model, lambda z: kl_divergence(target, z), x, x_adv, eps, None)
-        return Attacked(x_adv=x_adv)
-
-
-def absld_objective(model: Model, batch: Batch, attacked: Attacked) -> Loss:
-    taught = batch.teacher(batch.x)
-    clean, adversarial = model(batch.x), model(attacked.x_adv)
-
-    def distance(logits: Tensor, temperature: Tensor) -> Tensor:
-        target = F.log_softmax(taught / temperature[:, None], dim=1)
-        return kl_divergence(target, logits) / logits.shape[1]
-
-    loss = 5 / 6 * distance(adversarial, batch.knobs["adversarial_temperature"])
-    loss = loss + 1 / 6 * distance(clean, batch.knobs["natural_temperature"])
-    sums = {
-        name: F.cross_entropy(logits, batch.y, reduction="none").detach()
-        for name, logits in (("adversarial", adversarial), ("natural", clean))
-    }
-    return Loss(per_sample=loss, logits_adv=adversarial, sums=sums)
-
-
-def cooled(temperature: Tensor, losses: Tensor, rate: float = 0.1) -> Tensor:
-    """Return the temperatures after an epoch with these sums of losses of the classes."""
-    away = losses - losses.mean()
-    return (temperature - rate * away / away.abs().max()).clamp(0.5, 5)
-
-
-@dataclass(frozen=True)
-class AbsldRule:
-    eps: float
-
-    def initial(self, classes: int) -> tuple[State, Knobs]:
-        warm = constant(classes, eps=self.eps, adversarial_temperature=1.0, natural_temperature=1.0)
-        return {name: value for name, value in warm.items() if name != "eps"}, warm
-
-    def __call__(self, state: State, stats: ClassStats) -> tuple[State, Knobs]:
-        sums: Mapping[str, Tensor] = stats.seen[TRAINING].sums
-        new = {
-            f"{name}_temperature": cooled(state[f"{name}_temperature"], sums[name])
-            for name in ("adversarial", "natural")
-        }
-        return new, Knobs(eps=torch.full((len(stats.class_counts),), self.eps, dtype=torch.float64), **new)
-
-
-ABSLD: Method[Any] = replace(
-    PLAIN,
-    name="absld",
-    title="ABSLD",
-    objective=lambda settings, config: absld_objective,
-    attack=lambda settings, config: TowardsTeacher(training_pgd(config, "kl")),
-    rule=lambda settings, config: AbsldRule(config.attack.eps),
-    usual=TRADES.usual,
-    needs_teacher=True,
 )
 
 RIVALS = {method.name: method for method in (WAT, CSR, CFOL, BAT, ABSLD)}

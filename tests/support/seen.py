@@ -40,6 +40,13 @@ def small_step(parts: Parts, model: nn.Module, class_counts: Tensor) -> Step:
     )
 
 
+def _knows_one_class(model: nn.Module) -> None:
+    """Let a network answer mostly with the last class, so that one image is right, however many there are."""
+    *_, head = model.children()
+    with torch.no_grad():
+        head.bias[-1] += 2
+
+
 class Seen:
     """Statistics of classes for one method: other counts for each, the first never right, the last always.
 
@@ -67,6 +74,7 @@ class Seen:
         with torch.random.fork_rng():
             torch.manual_seed(0)
             model = small_network(classes)
+            _knows_one_class(model)
             step = small_step(parts, model, self.total)
         _, knobs = parts.rule.initial(classes)
         images = Images(pixels, torch.arange(classes))

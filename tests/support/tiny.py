@@ -17,6 +17,7 @@ from cfa.runs.folder import RunFolder
 from cfa.runs.rows import Epoch, Row
 from cfa.runs.store import Store
 from cfa.training import fit
+from tests.support.teachers import teacher_for
 
 CPU = torch.device("cpu")
 CLASSES = ("ant", "bee", "cat", "dog")
@@ -83,8 +84,16 @@ def trained(
 ) -> RunFolder:
     """Train a run from its start to its end."""
     run = tiny_run(folder, config)
-    fit(run, dataset or tiny_dataset(), device, Observer())
+    go_on(run, dataset or tiny_dataset(), device=device)
     return run
+
+
+def go_on(
+    run: RunFolder, dataset: Dataset, observer: Observer | None = None, device: torch.device = CPU
+) -> None:
+    """Train a run from where it is, with a teacher where its method learns from one."""
+    teacher = teacher_for(run.config, dataset, device)
+    fit(run, dataset, device, observer or Observer(), teacher=teacher)
 
 
 class Stopper(Observer):
@@ -112,7 +121,7 @@ def stopped(
 ) -> None:
     """Train until the observer has been asked ``after`` times, which it must be before the end."""
     with pytest.raises(Stopped) as caught:
-        fit(run, dataset, device, Stopper(after, reason))
+        go_on(run, dataset, Stopper(after, reason), device)
     assert caught.value.reason == reason
 
 

@@ -5,15 +5,18 @@ import dataclasses
 import pytest
 
 from cfa.methods import configure
+from cfa.runs.cards import OriginCard
 from cfa.runs.folder import Manifest
 from cfa.tables.comparability import protocol_of, refusal, unlike, unlike_settings
 
 MANIFEST = Manifest("", "code 1", {}, "cpu", 1, "data", ("a", "b"), (9, 9), (1, 1), {})
 
 
-def made(method="trades", manifest=MANIFEST, model="small-cnn", init=None, **settings):
+def made(method="trades", manifest=MANIFEST, model="small-cnn", init=None, teacher=None, **settings):
     overrides = {name.replace("__", "."): value for name, value in settings.items()}
-    config = configure(method, "fashion-mnist-mini", model=model, init=init, overrides=overrides)
+    config = configure(
+        method, "fashion-mnist-mini", model=model, init=init, teacher=teacher, overrides=overrides
+    )
     return protocol_of(config, manifest)
 
 
@@ -34,6 +37,8 @@ def made(method="trades", manifest=MANIFEST, model="small-cnn", init=None, **set
         ("weight decay", {"optimizer__weight_decay": 0.01}),
         ("momentum", {"optimizer__nesterov": True}),
         ("training arithmetic", {"train__precision": "bf16"}),
+        ("teacher", {"method": "ard", "teacher": "r1234"}),
+        ("training budget", {"method": "ard", "teacher": "r1234"}),
         ("code", {"manifest": dataclasses.replace(MANIFEST, code_version="code 2")}),
     ],
 )
@@ -78,6 +83,31 @@ def test_settings_that_a_method_shares_with_its_plain_version_are_said_where_the
     assert unlike_settings(settings("trades-cfa"), settings("trades")) == []
     found = unlike_settings(settings("trades-cfa"), settings("trades", attack__eps=2 / 255, method__beta=1))
     assert [(one.what, one.baseline) for one in found] == [("attack.eps", "2/255"), ("method.beta", "1.0")]
+
+
+def test_teachers_are_told_apart_by_what_they_are_and_not_by_their_seed():
+    def taught(number: int, experiment: str):
+        card = OriginCard(
+            name=f"trades-s{number}",
+            model="resnet18",
+            weights_hash=f"hash{number}",
+            method="trades",
+            run_id=f"r{number}",
+            weights="online",
+            checkpoint="best",
+            experiment=experiment,
+            passes=220,
+        )
+        return made("ard", dataclasses.replace(MANIFEST, teacher=card), teacher=f"r{number}")
+
+    seeds = [taught(0, "first-experiment"), taught(1, "first-experiment")]
+    assert unlike(seeds, seeds) == []
+    (found,) = unlike(seeds, [taught(2, "other")])
+    assert found.in_words == (
+        "teacher: trades, resnet18, best online (first-ex) against trades, resnet18, best online (other)"
+    )
+    budget = dict(seeds[0].conditions)["training budget"]
+    assert budget == "20 epochs, 460 passes an image, those of its teacher included"  # 20 (10 + 1 + 1) + 220
 
 
 def test_seeds_that_were_not_trained_alike_are_said_too():

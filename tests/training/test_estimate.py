@@ -34,8 +34,8 @@ class Machine:
     def put_in_place(self, monkeypatch) -> None:
         real = estimate.Step.of
 
-        def timed(*given):
-            step = real(*given)
+        def timed(*given, **more):
+            step = real(*given, **more)
             return _Slow(step, self)
 
         monkeypatch.setattr(estimate, "perf_counter", lambda: self.now)

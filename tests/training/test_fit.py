@@ -27,6 +27,7 @@ from tests.support.tiny import (
     CPU,
     Stopper,
     assert_same_weights,
+    go_on,
     timeless,
     tiny_config,
     tiny_dataset,
@@ -59,7 +60,7 @@ def scores(run: RunFolder, **wanted: object) -> list[Scores]:
 def test_every_method_trains_to_its_end(tmp_path: Path, method: str) -> None:
     run = tiny_run(tmp_path, tiny_config(method))
     observer = Stopper()
-    fit(run, DATA, CPU, observer)
+    go_on(run, DATA, observer)
     assert (run.status.state, run.status.epoch) == ("finished", 4)
     kinds = ("online", "ema", "fawa") if "fawa" in weights_kinds(run) else ("online", "ema")
     assert set(run.kept_weights()) == {(kind, kept) for kind in kinds for kept in ("best", "last")}

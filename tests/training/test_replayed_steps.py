@@ -50,7 +50,8 @@ def trained(config: RunConfig, device: torch.device, carry: Carrier) -> dict[str
     trainable = [parameter for network in (model, *beside.values()) for parameter in network.parameters()]
     optimizer = torch.optim.SGD(trainable, lr=0.1, momentum=0.9, weight_decay=5e-4)
     counts = torch.full((CLASSES,), 20, device=device)
-    step = Step.of(parts, model, counts, companions=beside, carry=carry)
+    teacher = batch_norm_network(CLASSES, seed=3).to(device).eval().requires_grad_(False)
+    step = Step.of(parts, model, counts, teacher=teacher, companions=beside, carry=carry)
     _, knobs = step.parts.rule.initial(CLASSES)
     found: dict[str, Tensor] = {}
     for epoch in range(2):

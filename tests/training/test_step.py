@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
 from cfa.methods import METHODS, Knobs, Parts, configure, parts_of
 from cfa.training.step import Step, StepResult
@@ -35,13 +35,19 @@ def uneven(parts: Parts) -> Knobs:
     return Knobs(**{name: torch.einsum("k...,k->k...", each.float(), spread) for name, each in knobs.items()})
 
 
+def teacher(x: Tensor) -> Tensor:
+    """Answer as a network that nobody trained, in the precision of the images."""
+    answers: Tensor = batch_norm_network(seed=3).eval().to(x.dtype)(x)
+    return answers.detach()
+
+
 def one_step(method: str, model: nn.Module, knobs: Knobs = KNOBS, **overrides: Any) -> StepResult:
     config = config_of(method, **overrides)
     x, y = images_and_labels(16)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=5e-4)
     parts = parts_of(config)
     companions = companions_for(parts, lambda: batch_norm_network(seed=4))
-    step = Step.of(parts, model, COUNTS, companions=companions)
+    step = Step.of(parts, model, COUNTS, teacher=teacher, companions=companions)
     return step(optimizer, x, y, torch.arange(16), knobs, torch.Generator().manual_seed(0))
 
 
@@ -170,7 +176,7 @@ def test_a_batch_in_parts_takes_the_step_of_the_whole_one(method: str, parts: in
         optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
         parts_built = parts_of(config)
         companions = companions_for(parts_built, lambda: batch_norm_network(seed=4).double().eval())
-        step = Step.of(parts_built, model, COUNTS, companions=companions)
+        step = Step.of(parts_built, model, COUNTS, teacher=teacher, companions=companions)
         knobs = Knobs(**{name: value.double() for name, value in uneven(step.parts).items()})
         noise = torch.Generator().manual_seed(0)
         result = step(optimizer, x.double(), y, torch.arange(16), knobs, noise)

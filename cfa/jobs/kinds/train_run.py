@@ -1,10 +1,10 @@
 """Training a run, and testing its best weights."""
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar
 
 from cfa.jobs.amount import Amount
 from cfa.jobs.kinds.evaluate_run import evaluate_each
+from cfa.jobs.made_from import initial_weights, teacher_of
 from cfa.jobs.task import Task
 from cfa.jobs.work import Work
 from cfa.locks import hold
@@ -13,8 +13,6 @@ from cfa.runs.rows import Epoch
 from cfa.runs.store import Store
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from cfa.data import Dataset
 
 CLOSING_ATTACKS = ("clean", "pgd-20")
@@ -61,26 +59,13 @@ class TrainRun(Work):
         with hold(run.lock_file, busy, timeout=5):
             dataset = task.dataset(run.config.dataset)
             if run.status.state != "finished":
-                initial = _initial_weights(task.store, run)
-                fit(run, dataset, torch.device(task.device), task.observer, initial=initial)
+                device = torch.device(task.device)
+                initial, start = initial_weights(task.store, run)
+                teacher = teacher_of(task.store, run, dataset, device)
+                fit(run, dataset, device, task.observer, initial=initial, start=start, teacher=teacher)
             run.prune()
             if self.test:
                 _closing_test(task, run, dataset)
-
-
-def _initial_weights(store: Store, run: RunFolder) -> "Mapping[str, Tensor] | None":
-    """Read the weights that the run starts from; none where it goes on from its own state."""
-    if run.config.init is None or run.state_file.exists():
-        return None
-    from cfa.evaluation import default_weights
-    from cfa.models import WeightsFile, load_weights
-    from cfa.runs.folder import require_weights
-
-    file = WeightsFile.of(run.config.init).path
-    if not file.is_file():
-        source = store.find(run.config.init)
-        file = require_weights(source, default_weights(source), "best")
-    return load_weights(file)
 
 
 def _closing_test(task: Task, run: RunFolder, dataset: "Dataset") -> None:

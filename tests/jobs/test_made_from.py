@@ -1,0 +1,170 @@
+"""A run's teacher from the command to its manifest: a run, some of its weights, or a file."""
+
+from pathlib import Path
+
+import pytest
+
+from cfa.errors import ConfigError, UnknownName
+from cfa.jobs.made_from import KeptBy, teacher_network, teacher_refusal
+from cfa.jobs.queue import Queue
+from cfa.jobs.submit import check_names, submit_training
+from cfa.models import load_weights
+from cfa.runs.evaluations import read_evaluations
+from cfa.runs.store import Store
+from tests.support.tiny import TINY, tiny_config
+
+pytestmark = pytest.mark.usefixtures("no_shipped_runs")
+SETTINGS = {**TINY, "train.epochs": 2, "averaging.start_epoch": 1, "averaging.gate": "mean"}
+WORDS = [word for name, value in SETTINGS.items() for word in ("--set", f"{name}={value}")]
+
+
+@pytest.fixture
+def train(cfa, tiny):
+    """Train a small run; gives what the command returns."""
+
+    def call(method: str, *arguments: str, code: int = 0):
+        words = ["--method", method, "--dataset", tiny, "--model", "small-cnn", "--preset", "demo", *WORDS]
+        return cfa("train", *words, *arguments, "--no-test", code=code)
+
+    return call
+
+
+def test_a_run_learns_from_a_run(train, home: Path) -> None:
+    train("trades", "--name", "older")
+    train("ard", "--name", "younger", "--teacher", "older")
+    store = Store.open(home)
+    older, younger = store.find("older"), store.find("younger")
+    assert younger.config.teacher == older.id
+    card = younger.manifest.teacher
+    assert (card.name, card.method, card.model) == ("older", "trades", "small-cnn")
+    assert (card.run_id, card.weights, card.checkpoint) == (older.id, "online", "best")
+    assert card.experiment == older.experiment
+    assert card.passes == 2 * (3 + 1)
+    assert younger.marks == ()
+
+
+def test_other_weights_of_a_run_can_be_named(train, home: Path) -> None:
+    train("trades", "--name", "older")
+    train("rslad", "--name", "younger", "--teacher", "older#last-ema")
+    store = Store.open(home)
+    younger = store.find("younger")
+    assert younger.config.teacher == f"{store.find('older').id}#last-ema"
+    assert (younger.manifest.teacher.weights, younger.manifest.teacher.checkpoint) == ("ema", "last")
+
+
+def test_a_file_is_a_teacher_and_has_seen_the_validation_images(train, home: Path, tmp_path: Path) -> None:
+    train("trades", "--name", "older")
+    store = Store.open(home)
+    file = tmp_path / "weights.safetensors"
+    file.write_bytes(store.find("older").weights_file("online", "best").read_bytes())
+    train("ard", "--name", "by-file", "--teacher", "weights.safetensors")
+    train("ard", "--name", "by-run", "--teacher", "older")
+    by_file, by_run = store.find("by-file"), store.find("by-run")
+    assert by_file.config.teacher == str(file)
+    assert by_file.marks == (
+        "its teacher has seen the validation images: weights.safetensors was trained elsewhere",
+    )
+    assert by_file.manifest.teacher.weights_hash == by_run.manifest.teacher.weights_hash
+    one, other = (load_weights(run.weights_file("online", "last")) for run in (by_file, by_run))
+    assert all((one[name] == other[name]).all() for name in one)  # its normalisation came with it
+
+
+def test_a_teacher_of_another_split_is_marked(train, home: Path, cfa) -> None:
+    train("trades", "--name", "older", "--set", "data.split_seed=5")
+    train("ard", "--name", "younger", "--teacher", "older")
+    (mark,) = Store.open(home).find("younger").marks
+    assert mark.startswith("its teacher has seen the validation images: older was trained on ")
+    cfa("evaluate", "older", "younger", "--attack", "fgsm")
+    assert f"younger: {mark}" in cfa("compare", "younger", "--baseline", "older").stderr
+    (evaluation,) = read_evaluations(Store.open(home).find("younger"))
+    assert mark in evaluation.findings
+
+
+def test_a_start_is_written_down_as_well(train, home: Path) -> None:
+    train("trades", "--name", "older", "--set", "data.split_seed=5")
+    train("frl", "--name", "younger", "--init", "older")
+    younger = Store.open(home).find("younger")
+    assert younger.manifest.start.name == "older"
+    assert younger.marks[0].startswith("its start has seen the validation images: older")
+
+
+@pytest.mark.parametrize(
+    ("method", "words", "says"),
+    [
+        ("ard", [], "ard learns from a trained network; name a run or a weights file as its teacher"),
+        ("ard", ["--teacher", "nowhere"], "unknown run 'nowhere'"),
+        ("trades", ["--teacher", "nowhere"], "trades learns from no teacher; leave it out"),
+    ],
+)
+def test_what_cannot_be_a_teacher_is_refused_before_there_is_a_run(
+    train, home: Path, method: str, words: list[str], says: str
+) -> None:
+    assert says in train(method, *words, code=2).stderr
+    assert Store.open(home).runs() == []
+
+
+def test_a_teacher_of_other_images_is_refused_before_there_is_a_run(train, home: Path) -> None:
+    train("trades", "--name", "older")
+    store = Store.open(home)
+    config = tiny_config("ard").model_copy(update={"dataset": "fashion-mnist-mini", "teacher": "older"})
+    why = teacher_refusal(store, config)
+    assert why.startswith("teacher 'older' knows 3 classes and the data set has 10; take a network")
+    with pytest.raises(ConfigError, match="teacher 'older' knows 3 classes"):
+        submit_training(store, Queue(home), config)
+    assert len(store.runs()) == 1
+
+
+def test_a_run_waits_for_its_teacher(home: Path) -> None:
+    store, queue = Store.open(home), Queue(home)
+    config = replace_dataset("trades")
+    _, (first,) = submit_training(store, queue, config, name="older")
+    taught = replace_dataset("ard").model_copy(update={"teacher": "older"})
+    _, (second,) = submit_training(store, queue, taught)
+    assert second.after == (first.id,)
+
+
+def replace_dataset(method: str):
+    return tiny_config(method).model_copy(update={"dataset": "fashion-mnist-mini"})
+
+
+@pytest.mark.parametrize("words", ["#", "#first", "#last-best", "#ema-fawa", "#last-ema-online"])
+def test_weights_that_nobody_keeps_are_refused(store: Store, words: str) -> None:
+    run = store.create(tiny_config("trades"), "older")
+    with pytest.raises(ConfigError, match="names no weights of a run; write RUN"):
+        KeptBy.of(store, f"{run.name}{words}")
+
+
+@pytest.mark.parametrize(
+    ("words", "stored", "kept"),
+    [
+        ("", "", ("online", "best")),
+        ("#best", "", ("online", "best")),
+        ("#last", "#last", ("online", "last")),
+        ("#ema", "#ema", ("ema", "best")),
+        ("#ema-last", "#last-ema", ("ema", "last")),
+    ],
+)
+def test_weights_are_stored_under_one_name(
+    store: Store, words: str, stored: str, kept: tuple[str, str]
+) -> None:
+    run = store.create(tiny_config("trades"), "older")
+    found = KeptBy.of(store, f"older{words}")
+    assert (found.reference, found.kind()) == (f"{run.id}{stored}", kept)
+
+
+def test_time_is_estimated_with_the_network_of_the_teacher(store: Store) -> None:
+    wide = tiny_config("trades").model_copy(update={"model": "wide-resnet-28-10"})
+    store.create(wide, "older")
+    config = tiny_config("ard").model_copy(update={"teacher": "older"})
+    assert teacher_network(store, config) == "wide-resnet-28-10"
+    outside = tiny_config("trades").model_copy(update={"model": "my_lab.nets:tiny"})
+    store.create(outside, "theirs")
+    for teacher in ("theirs", "gone", None):
+        unknown = config.model_copy(update={"teacher": teacher})
+        assert teacher_network(store, unknown) == "small-cnn"
+
+
+def test_names_are_checked_before_anything_is_made(store: Store) -> None:
+    config = tiny_config("ard").model_copy(update={"dataset": "fashion-mnist-mini", "teacher": "gone"})
+    with pytest.raises(UnknownName, match="unknown run 'gone'"):
+        check_names(store, config)
