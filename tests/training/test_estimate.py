@@ -45,7 +45,7 @@ class Machine:
 
 class _Slow:
     def __init__(self, step, machine) -> None:
-        self.parts, self.machine = step.parts, machine
+        self.parts, self.networks, self.machine = step.parts, step.networks, machine
 
     def __call__(self, optimizer, x, y, *rest) -> None:
         self.machine.work(len(x))
