@@ -22,6 +22,7 @@ from tests.data.test_image_folder import noise
 
 RATIOS = {
     "cifar10-lt": 50.0, "cifar100-lt": 10.0, "tiny-imagenet-lt": 10.0, "svhn-lt": 10.0,
+    "tiny-imagenet-20-lt": 10.0,
     "my_sets:tiny-lt": 10.0, "cifar10": 1.0, "tiny-imagenet": 1.0, "my_sets:tiny": 1.0, "folder": 1.0,
 }  # fmt: skip
 
@@ -34,7 +35,12 @@ def test_the_usual_ratios_are_robustlts(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "images", "classes"),
     # Sizes that the literature prints: Cao et al. 2019 and whoever uses their profile.
-    [("cifar10-lt", 13_996, 10), ("cifar100-lt", 19_573, 100), ("tiny-imagenet-lt", 39_072, 200)],
+    [
+        ("cifar10-lt", 13_996, 10),
+        ("cifar100-lt", 19_573, 100),
+        ("tiny-imagenet-lt", 39_072, 200),
+        ("tiny-imagenet-20-lt", 3_981, 20),  # RobustLT's
+    ],
 )
 def test_long_tails_are_described_with_the_images_that_are_left(
     name: str, images: int, classes: int, tmp_path: Path
@@ -42,7 +48,7 @@ def test_long_tails_are_described_with_the_images_that_are_left(
     info = dataset_info(name, tmp_path)
     assert (info.name, info.train_images, info.classes) == (name, images, classes)
     assert info.imbalance_ratio == RATIOS[name]
-    assert info.test_images == 10_000
+    assert info.test_images == (1_000 if classes == 20 else 10_000)
     assert info.title.endswith(f"long-tailed 1:{RATIOS[name]:g}")
 
 
@@ -111,9 +117,9 @@ def test_a_tail_of_nothing_is_explained(name, error, reason, own: Dataset, tmp_p
         load_dataset(name, tmp_path)
 
 
-def test_the_three_of_the_literature_are_listed() -> None:
+def test_those_of_the_literature_are_listed() -> None:
     assert [name for name in DATASETS if name.endswith("-lt")] == [
-        "cifar10-lt", "cifar100-lt", "tiny-imagenet-lt",
+        "cifar10-lt", "cifar100-lt", "tiny-imagenet-lt", "tiny-imagenet-20-lt",
     ]  # fmt: skip
     assert next(iter(DATASETS)) == "fashion-mnist-mini"
 
