@@ -81,6 +81,8 @@ ROWS = {
     # .7 CE + 6 KL, and .3 CE(x') of the first image alone, which is taken for another class.
     "csr": Row(loss=2.517966, unmoved=0.7 * 0.425058, passes=2, targets=1),
     "csr-scratch": Row(loss=2.517966 / 7, unmoved=0.1 * 0.425058, passes=2, targets=1),
+    # Only its attack is another.
+    "fair-tat": ADVERSARIAL_CE,
     # One image of each of two classes: the worse one weighs 2 p with -ln(4 p (1 - p)) / 2 = .5, p = .897530,
     # the other 2 (1 - p). That is class 0 (margins .199285, -.486385), unmoved class 1 (-.729600, -.199285).
     **dict.fromkeys(("faal", "faal-awp"), Row(loss=1.100579, unmoved=0.627967, passes=1)),

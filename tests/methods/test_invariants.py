@@ -131,7 +131,10 @@ def test_settings_survive_json_and_the_command_that_trains_them_again(method: st
 def test_every_setting_of_its_own_makes_another_experiment(method: str) -> None:
     config = config_of(method)
     for name, value in config.method_settings.items():
-        other = 0.11 if value is None else value + 1 if isinstance(value, int) else value / 2
+        if isinstance(value, str):
+            other: object = f"{value}-another"
+        else:
+            other = 0.11 if value is None else value + 1 if isinstance(value, int) else value / 2
         changed = config.model_copy(update={"method_settings": {**config.method_settings, name: other}})
         assert changed.key() != config.key(), name
 

@@ -82,6 +82,7 @@ ROWS: dict[str, Row] = {
     "fair-ard": Row(acts_from=2),
     "fair-rslad": Row(acts_from=2),
     "rslad": Row(acts_from=1, against="pgd-at"),
+    "fair-tat": Row(acts_from=1),  # from the first batch on its attack is targeted
     "fat": Row(acts_from=1, against="pgd-at", settings={"method.tau": 0}),
     "fat-cfa": Row(acts_from=2, settings=FROM_2),
     "fat-var": Row(acts_from=1),

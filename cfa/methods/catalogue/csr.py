@@ -19,6 +19,7 @@ from pydantic import Field
 from cfa.config import RunConfig
 from cfa.methods.attacking import WithinEps, training_pgd
 from cfa.methods.catalogue.trades import TRADES, TradesSumSettings, clean_and_robust
+from cfa.methods.features import predictions
 from cfa.methods.interface import EPS_LABEL, Attacked, Batch, KnobLabel, Loss, Model, Objective, Pass
 from cfa.methods.knobs import Knobs
 from cfa.methods.rules import ClassStats, State
@@ -97,14 +98,12 @@ def confusions(settings: CsrSettings, config: RunConfig, from_epoch: int) -> Seq
     """Ask for what training images are predicted as under PGD, their true logits lowered a little."""
 
     def counted(model: Model, batch: Batch, attacked: Attacked) -> Loss:
-        import torch
-
         logits = model(attacked.x_adv)
         true = logits.gather(1, batch.y[:, None])
         size = true if settings.signed_margin else true.abs()
-        predicted = logits.scatter(1, batch.y[:, None], true - settings.margin * size).argmax(dim=1)
-        of_classes = torch.arange(logits.shape[1], device=logits.device) == predicted[:, None]
-        return Loss(per_sample=0 * true.squeeze(1), logits_adv=logits, sums={PREDICTED: of_classes})
+        lowered = logits.scatter(1, batch.y[:, None], true - settings.margin * size)
+        sums = {PREDICTED: predictions(lowered)}
+        return Loss(per_sample=0 * true.squeeze(1), logits_adv=logits, sums=sums)
 
     pgd = replace(training_pgd(config, "cross-entropy"), bn_mode="eval", start="uniform")
     attack = WithinEps(pgd)

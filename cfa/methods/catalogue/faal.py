@@ -18,6 +18,7 @@ from cfa.config import RunConfig, Settings
 from cfa.methods.catalogue.awp import AwpSettings, with_awp
 from cfa.methods.catalogue.pgd_at import PGD_AT, adversarial_cross_entropy
 from cfa.methods.catalogue.trades import TRADES, TradesSumSettings, clean_and_robust
+from cfa.methods.class_losses import losses_of_classes
 from cfa.methods.interface import EPS_LABEL, Attacked, Batch, Loss, Model, NoSettings, Objective
 from cfa.methods.rules import Uniform
 from cfa.notation import Number
@@ -99,11 +100,8 @@ def class_weights(settings: InTheBall, batch: Batch, logits_adv: Tensor) -> Tens
 
     exact = torch.float32 if logits_adv.device.type == "mps" else torch.float64  # Metal has no float64
     margins = soft_margins(logits_adv.detach(), batch.y).to(exact)
-    member = torch.arange(logits_adv.shape[1], device=batch.y.device)[:, None] == batch.y
-    counts = batch.everyone.sum(member.sum(dim=1).to(exact))
-    sums = batch.everyone.sum(member.to(exact) @ margins)
-    present = counts > 0
-    coefficients = sums if settings.by_count else sums / counts.clamp(min=1)
+    of_classes, images = losses_of_classes(margins, batch, logits_adv.shape[1])
+    coefficients, present = of_classes * images if settings.by_count else of_classes, images > 0
     return present.sum() * worst_mix(coefficients, present, settings.tau)
 
 
