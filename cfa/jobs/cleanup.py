@@ -66,12 +66,13 @@ def _delete(path: Path) -> None:
 
 def _training_states(store: Store) -> Iterator[Leftover]:
     for run in readable_runs(store):
-        file, state = run.folder.state_file, run.status.state
+        state = run.status.state
         if state not in ("finished", "cancelled") or run.folder.read_only:
             continue
-        if not is_file(file) or file.parent.is_symlink() or is_held(run.folder.lock_file):
-            continue
-        yield Leftover(file, f"training state of {run.label.name}, which is {state}", file.stat().st_size)
+        for file in (run.folder.state_file, run.folder.helper_file):
+            if not is_file(file) or file.parent.is_symlink() or is_held(run.folder.lock_file):
+                continue
+            yield Leftover(file, f"training state of {run.label.name}, which is {state}", file.stat().st_size)
 
 
 def _remembered_batches(store: Store) -> Iterator[Leftover]:

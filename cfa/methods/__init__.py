@@ -9,6 +9,7 @@ from cfa.methods.configuring import (
     configure,
     default_model,
     default_preset,
+    helper_epochs,
     kind_of_setting,
     main_settings,
     official_settings,
@@ -25,6 +26,7 @@ from cfa.methods.grids import Grid, GridRun
 from cfa.methods.interface import (
     Attacked,
     Batch,
+    Helper,
     KnobLabel,
     Loss,
     Method,
@@ -58,7 +60,7 @@ from cfa.methods.rules import (
 
 if TYPE_CHECKING:
     from cfa.methods.averaging import Averager, blend, gate_statistic, tail_classes
-    from cfa.methods.parts import Parts, parts_of
+    from cfa.methods.parts import Parts, built, parts_of
 
 __all__ = [
     "FIRST_METHOD",
@@ -75,6 +77,7 @@ __all__ = [
     "Epochs",
     "Grid",
     "GridRun",
+    "Helper",
     "KnobLabel",
     "Knobs",
     "Loss",
@@ -93,6 +96,7 @@ __all__ = [
     "TrainingAttack",
     "Uniform",
     "blend",
+    "built",
     "config_differences",
     "configure",
     "constant",
@@ -103,6 +107,7 @@ __all__ = [
     "epochs_of",
     "family_of",
     "gate_statistic",
+    "helper_epochs",
     "kind_of_setting",
     "known_method",
     "main_settings",
@@ -123,6 +128,6 @@ __getattr__ = imported_later(
     __name__,
     {
         "averaging": ("Averager", "blend", "gate_statistic", "tail_classes"),
-        "parts": ("Parts", "parts_of"),
+        "parts": ("Parts", "built", "parts_of"),
     },
 )

@@ -205,6 +205,19 @@ def warm_up_of(config: RunConfig) -> int:
     return epochs_of(value, config) if isinstance(value, int | float) else 0
 
 
+def helper_epochs(config: RunConfig) -> int:
+    """Return for how many epochs a run trains its helper first; 0 where its method has none.
+
+    Raises:
+        ConfigError: As for :func:`validated_settings`.
+    """
+    if config.method not in METHODS:
+        return 0
+    method = METHODS[config.method]
+    helper = method.helper(validated_settings(method, config), config)
+    return helper.epochs if helper else 0
+
+
 def usable_settings(method: str, overrides: Mapping[str, Any]) -> dict[str, Any]:
     """Return what somebody set under the names of today, texts such as ``none`` read.
 

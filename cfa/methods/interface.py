@@ -228,6 +228,8 @@ class Method(Generic[S]):
         companions: Builds networks that are trained beside the model, by the same optimiser, from what builds
             a network by name: each time with other random weights.
         needs_teacher: It learns from a trained network.
+        helper: Builds what says how a network is trained before epoch 1 that is then its teacher; by default
+            there is none.
         needs_every_class: It divides by how many training images a class has, or takes the logarithm of that:
             a class without any is refused.
         whole_batch: Its loss is one of all images of a batch together: a batch in parts is refused.
@@ -261,6 +263,7 @@ class Method(Generic[S]):
     gradients: Callable[[S, RunConfig], Gradients] = lambda settings, config: _one_call
     companions: Callable[[S, RunConfig, Build], Mapping[str, nn.Module]] = lambda settings, config, build: {}
     needs_teacher: bool = False
+    helper: Callable[[S, RunConfig], Helper | None] = lambda settings, config: None
     needs_every_class: bool = False
     whole_batch: bool = False
     official_passes: tuple[OfficialPass, ...] = ()
@@ -300,3 +303,18 @@ class Method(Generic[S]):
     def compared_with(self) -> str:
         """The name of the plain method, its own where it is one."""
         return self.plain or self.name
+
+
+@dataclass(frozen=True, kw_only=True)
+class Helper:
+    """A network of the run's kind that the run trains first, and then reads as its teacher.
+
+    It is trained on the run's training images, with its optimiser, and its rate drops at the same shares.
+
+    Attributes:
+        method: How it is trained; one without settings.
+        epochs: How long.
+    """
+
+    method: Method[NoSettings]
+    epochs: int

@@ -9,7 +9,7 @@ from cfa.config import RunConfig, Settings
 from cfa.errors import ConfigError
 from cfa.methods.catalogue import METHODS
 from cfa.methods.configuring import validated_settings
-from cfa.methods.interface import Gradients, Method, Objective, Pass, Sampler, TrainingAttack
+from cfa.methods.interface import Gradients, Helper, Method, Objective, Pass, Sampler, TrainingAttack
 from cfa.methods.rules import Rule
 
 
@@ -26,6 +26,7 @@ class Parts:
     passes: Sequence[Pass]
     sampler: Sampler | None
     gradients: Gradients
+    helper: Helper | None
 
 
 def parts_of(config: RunConfig) -> Parts:
@@ -35,7 +36,15 @@ def parts_of(config: RunConfig) -> Parts:
         UnknownName: There is no such method.
         ConfigError: A setting that the method needs is missing or out of range.
     """
-    method = METHODS[config.method]
+    return built(METHODS[config.method], config)
+
+
+def built(method: Method[Any], config: RunConfig) -> Parts:
+    """Build the parts of a method for a configuration, which has its settings and need not name it.
+
+    Raises:
+        ConfigError: As for :func:`parts_of`.
+    """
     if method.validated_with == CLEAN:
         raise ConfigError(f"{config.method} validates with clean images only; name an attack such as pgd-10")
     named_attack(method.validated_with, config.attack.norm)
@@ -50,4 +59,5 @@ def parts_of(config: RunConfig) -> Parts:
         passes=method.passes(settings, config),
         sampler=method.sampler(settings, config),
         gradients=method.gradients(settings, config),
+        helper=method.helper(settings, config),
     )

@@ -91,6 +91,7 @@ class Manifest:
     method: MethodCard | None = None  # not in older runs
     start: OriginCard | None = None  # of runs with `init`, not in older ones
     teacher: OriginCard | None = None
+    helper_epochs: Count = 0  # of the network that it trained first, where its method has one
 
     @property
     def origins(self) -> Mapping[str, OriginCard]:
@@ -154,6 +155,11 @@ class RunFolder:
     def state_file(self) -> Path:
         """What exact resume needs."""
         return self.path / "state" / "state.pt"
+
+    @property
+    def helper_file(self) -> Path:
+        """The state of the network that a run trains first, where its method has one."""
+        return self.path / "state" / "helper.pt"
 
     @property
     def lock_file(self) -> Path:
@@ -306,8 +312,10 @@ class RunFolder:
     def prune(self) -> int:
         """Delete the state that only resume needs; returns the bytes freed."""
         self.require_writable()
-        freed = self.state_file.stat().st_size if is_file(self.state_file) else 0
-        self.state_file.unlink(missing_ok=True)
+        files = (self.state_file, self.helper_file)
+        freed = sum(file.stat().st_size for file in files if is_file(file))
+        for file in files:
+            file.unlink(missing_ok=True)
         return freed
 
     def delete(self) -> None:

@@ -4,7 +4,7 @@ A network that was trained on images by which a run chooses its checkpoints make
 it is: results of such a run are marked.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -12,7 +12,7 @@ from cfa.config import RunConfig
 from cfa.errors import CfaError, StoreError, UnknownName
 from cfa.runs.cards import OriginCard
 from cfa.runs.contents import room_for
-from cfa.runs.folder import RunFolder
+from cfa.runs.folder import Manifest, RunFolder
 from cfa.runs.store import Store
 from cfa.stored import read_stored
 
@@ -95,7 +95,7 @@ def origin_of_run(store: Store, run: RunFolder, weights: str, checkpoint: str, w
         weights=weights,
         checkpoint=checkpoint,
         experiment=run.experiment,
-        passes=0 if config.is_external else passes_an_image(config, run.origins),
+        passes=0 if config.is_external else passes_an_image(config, run.manifest),
     )
     return Origin(card, trained_on(store, run), config.train.select_on == "test" and checkpoint == "best")
 
@@ -106,16 +106,17 @@ def origin_of_file(name: str, model: str, weights_hash: str) -> Origin:
     return Origin(card, (TrainedOn(name),))
 
 
-def passes_an_image(config: RunConfig, origins: Mapping[str, OriginCard]) -> int:
-    """Count the forward passes that an image takes in a training, those of its start and teacher included.
+def passes_an_image(config: RunConfig, manifest: Manifest | None) -> int:
+    """Count the forward passes that an image takes in a training and in those of start, teacher and helper.
 
     Args:
         config: The run's settings.
-        origins: Its start and its teacher, as far as they are known.
+        manifest: Knows the passes of its start and its teacher, and the epochs of its helper.
     """
-    epochs = config.train.epochs
-    of_teacher = epochs if config.teacher is not None else 0  # its answers for the images of every epoch
-    return epochs * (config.attack.steps + 1) + of_teacher + sum(one.passes for one in origins.values())
+    epochs, origins = config.train.epochs, manifest.origins.values() if manifest else ()
+    of_helper = manifest.helper_epochs if manifest else 0
+    answers = (config.teacher is not None) + (of_helper > 0)  # for the images of every epoch
+    return epochs * (config.attack.steps + 1 + answers) + of_helper + sum(one.passes for one in origins)
 
 
 def trained_on(store: Store, run: RunFolder, depth: int = DEEPEST) -> tuple[TrainedOn, ...]:

@@ -123,13 +123,14 @@ def _parts(parts: int) -> str:
 
 
 def _budget(config: RunConfig, manifest: Manifest | None) -> str:
-    """Say how long a training is; passes of a start and of a teacher count where they are known."""
+    """Say how long a training is; passes of start, teacher and helper count where they are known."""
     origins = manifest.origins if manifest else {}
     named = {"init": ("start", config.init), "teacher": ("teacher", config.teacher)}
     asked = {setting: role for setting, (role, value) in named.items() if value is not None}
     known = [role for setting, role in asked.items() if setting in origins and origins[setting].passes]
     rest = [role for role in asked.values() if role not in known]
-    said = f"{config.train.epochs:,} epochs, {passes_an_image(config, origins):,} passes an image"
+    known += ["helper"] if manifest and manifest.helper_epochs else []
+    said = f"{config.train.epochs:,} epochs, {passes_an_image(config, manifest):,} passes an image"
     said += f", those of its {' and its '.join(known)} included" if known else ""
     return said + (f" and those of its {' and its '.join(rest)}" if rest else "")
 

@@ -13,7 +13,7 @@ from cfa.attacks import named_attack, passes_of
 from cfa.config import RunConfig
 from cfa.data import DatasetInfo, Images, to_float
 from cfa.errors import DataError
-from cfa.methods import METHODS, parts_of
+from cfa.methods import METHODS, helper_epochs, parts_of
 from cfa.models import ModelSpec, build_model, for_training, in_eval_mode, repeatable, wait_for
 from cfa.runs.folder import RunFolder
 from cfa.runs.rows import Epoch
@@ -108,7 +108,7 @@ def time_steps(
     cuda = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=cuda), repeatable(), arithmetic_of(config, device):
         model = for_training(build_model(config.model, spec, seed=0), device)
-        teaches = METHODS[config.method].needs_teacher
+        teaches = METHODS[config.method].needs_teacher or helper_epochs(config) > 0
         beside = for_training(build_model(teacher or config.model, spec, seed=1), device) if teaches else None
         training = _seconds_per_training_image(config, spec, model, beside, device, patience)
         checked = _seconds_per_validated_image(config, spec, model, device, patience)
@@ -128,7 +128,7 @@ def timing_of(run: RunFolder, info: DatasetInfo, wall_seconds: float) -> Timing 
     timed = [(row.seconds, row.images_per_second) for row in epochs if row.seconds and row.images_per_second]
     seconds = sum(taken for taken, _ in timed)
     images = sum(taken * speed for taken, speed in timed)
-    rest = wall_seconds - seconds
+    rest = wall_seconds - seconds * (1 + _of_helper(config) / config.train.epochs)
     files = [run.weights_file(weights, checkpoint) for weights, checkpoint in run.kept_weights()]
     if len(timed) < config.train.epochs or rest <= 0 or not images or not files:
         return None
@@ -147,11 +147,12 @@ def scaled(config: RunConfig, info: DatasetInfo, timing: Timing) -> Estimate:
     snapshots = config.train.epochs // config.train.keep_every if config.train.keep_every else 0
     kept = timing.weights_bytes * (2 * kinds + snapshots) + rows
     return Estimate(
-        seconds=config.train.epochs * epoch + closing,
+        seconds=config.train.epochs * epoch + _of_helper(config) * images * timing.training + closing,
         seconds_per_epoch=epoch,
         validation_seconds_per_epoch=validation,
         disk_bytes=kept,
-        peak_disk_bytes=kept + timing.weights_bytes * (1 + kinds),  # model and momentum, and two averages
+        # Model and momentum, two averages, and as much as the first of a helper.
+        peak_disk_bytes=kept + timing.weights_bytes * (1 + kinds + 2 * (helper_epochs(config) > 0)),
     )
 
 
@@ -165,6 +166,11 @@ def pace(config: RunConfig) -> str:
     warm_up = METHODS[config.method].warm_up if config.method in METHODS else ""
     own = {n: v for n, v in config.method_settings.items() if not isinstance(v, float) and n != warm_up}
     return json.dumps({**settings, "method_settings": own, "augment": config.data.augment}, sort_keys=True)
+
+
+def _of_helper(config: RunConfig) -> float:
+    """Return what the training of a run's helper takes, in epochs of the run: its images are not attacked."""
+    return helper_epochs(config) / (config.attack.steps + 1)
 
 
 def _kinds(config: RunConfig) -> int:

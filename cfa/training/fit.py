@@ -32,6 +32,7 @@ from cfa.runs.origins import Origin
 from cfa.runs.rows import Row, append_rows, drop_rows_after
 from cfa.training.arithmetic import arithmetic_of
 from cfa.training.epoch import train_epoch
+from cfa.training.helpers import with_helper
 from cfa.training.kept import KeptWeights, averagers_of
 from cfa.training.memory import OutOfMemory, fits, largest_batch
 from cfa.training.pair_knobs import keep_pairs
@@ -173,6 +174,7 @@ class Trainer:
     def train(self) -> None:
         """Run the epochs that are left, then keep the last weights."""
         epochs = self.config.train.epochs
+        self.step = with_helper(self.step, self.run, self.dataset, self.images.train, self.observer)
         while self.state.epoch < epochs:
             self.run.write_status("running", self.state.epoch)
             try:
@@ -200,7 +202,7 @@ class Trainer:
         drop_rows_after(self.run.history_file, 0)
         split, images = self.images.split, self.images
         self.run.write_split(split.train.tolist(), split.validation.tolist())
-        manifest = manifest_of(self.parts.method, self.dataset, images, spec, self.device)
+        manifest = manifest_of(self.parts, self.dataset, images, spec, self.device)
         taught_by = teacher.origin if teacher else None
         self.run.write_manifest(with_origins(manifest, self.dataset, split, start, taught_by))
         count = f"{len(images.train)} training and {len(images.val)} validation images"

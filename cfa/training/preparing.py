@@ -127,10 +127,10 @@ def sgd(config: RunConfig, networks: list[nn.Module]) -> torch.optim.Optimizer:
 
 
 def manifest_of(
-    method: Method[Any], dataset: Dataset, images: TrainingImages, spec: ModelSpec, device: torch.device
+    parts: Parts, dataset: Dataset, images: TrainingImages, spec: ModelSpec, device: torch.device
 ) -> Manifest:
     """Record how a run is made, and what pages say of its method."""
-    classes = dataset.num_classes
+    classes, method = dataset.num_classes, parts.method
     return Manifest(
         created=now(),
         code_version=code_version(),
@@ -144,6 +144,7 @@ def manifest_of(
         model=vars(spec),
         reported_with=method.reported_with,
         method=method_card(method),
+        helper_epochs=parts.helper.epochs if parts.helper else 0,
     )
 
 

@@ -88,6 +88,7 @@ ROWS: dict[str, Row] = {
     "fat-var": Row(acts_from=1),
     # It is asked before epoch 1; beta 1.5 and relative steps are its own too.
     "frl": Row(acts_from=1, against="trades"),
+    "hat": Row(acts_from=1, settings={"method.helper_epochs": 1}),
     "ikl": Row(acts_from=1),
     "ikl-awp": Row(acts_from=2, settings={"method.awp_start": 2}),
     "lbgat": Row(acts_from=1),

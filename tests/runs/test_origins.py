@@ -108,8 +108,9 @@ def test_passes_of_a_start_and_of_a_teacher_count(tmp_path: Path) -> None:
     """4 epochs of 10 steps and a loss; a teacher's 44 and, in every epoch, its answers."""
     store = tiny_store(tmp_path)
     plain = made(store, "plain", range(5))
-    assert passes_an_image(plain.config, {}) == 44
+    assert passes_an_image(plain.config, None) == 44
+    assert passes_an_image(plain.config, replace(MANIFEST, helper_epochs=6)) == 44 + 6 + 4
     taught = made(store, "taught", range(5), teacher=plain.id)
     origin = origin_of_run(store, plain, "online", "best", "abc")
     assert origin.card.passes == 44
-    assert passes_an_image(taught.config, {"teacher": origin.card}) == 44 + 4 + 44
+    assert passes_an_image(taught.config, replace(MANIFEST, teacher=origin.card)) == 44 + 4 + 44

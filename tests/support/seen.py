@@ -35,7 +35,7 @@ def small_step(parts: Parts, model: nn.Module, class_counts: Tensor) -> Step:
         parts,
         model,
         class_counts,
-        teacher=teacher if parts.method.needs_teacher else None,
+        teacher=teacher if parts.method.needs_teacher or parts.helper else None,
         companions=companions,
     )
 
