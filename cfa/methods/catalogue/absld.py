@@ -1,6 +1,6 @@
 """ABSLD: RSLAD whose teacher is sharper for classes with a large loss and softer for those with a small one.
 
-In the authors' code (zhaoshiji123/ABSLD, 99ed9cd, ``resnet18_absld_cifar10.py``) both tempered answers of the
+In the authors' code (zhaoshiji123/ABSLD, 7407c3a, ``resnet18_absld_cifar10.py``) both tempered answers of the
 teacher share memory: in both terms, and in the attack, its logits are divided by both temperatures. The
 default is the paper's form; ``method.shared_temperatures=true`` is the code's.
 """
