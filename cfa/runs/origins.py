@@ -37,15 +37,19 @@ class TrainedOn:
     Attributes:
         name: The network's name for people.
         data: Fingerprint of the data set.
-        images: Which of its training images; ``None`` where nobody knows.
+        images: Which of its training images; ``None`` where nobody wrote it down.
+        cut: How they were cut off, which is as good to know (:func:`cut_of`); empty where nobody knows.
     """
 
     name: str
     data: str = ""
     images: frozenset[int] | None = None
+    cut: str = ""
 
-    def seen(self, data: str, validation: Collection[int]) -> str:
+    def seen(self, data: str, validation: Collection[int], cut: str) -> str:
         """Say why images that validate were seen, or may have been; empty where they were not."""
+        if self.images is None and cut and (self.data, self.cut) == (data, cut):
+            return ""
         if self.images is None:
             return f"{self.name} was trained elsewhere"
         if self.data != data:
@@ -68,15 +72,16 @@ class Origin:
     trained_on: tuple[TrainedOn, ...] = ()
     chosen_on_test: bool = False
 
-    def marked(self, role: Role, data: str, validation: Collection[int]) -> OriginCard:
+    def marked(self, role: Role, data: str, validation: Collection[int], cut: str = "") -> OriginCard:
         """Return the card with what a reader must know of a run that is made from it.
 
         Args:
             role: What it is to the run.
             data: Fingerprint of the run's data set.
             validation: Which of its training images validate.
+            cut: How they were cut off (:func:`cut_of`).
         """
-        reasons = [reason for one in self.trained_on if (reason := one.seen(data, validation))]
+        reasons = [reason for one in self.trained_on if (reason := one.seen(data, validation, cut))]
         marks = [f"its {role} has seen the validation images: {'; '.join(reasons)}"] if reasons else []
         if self.chosen_on_test:
             marks.append(f"its {role} was chosen on the test images: {self.card.name}")
@@ -122,9 +127,10 @@ def passes_an_image(config: RunConfig, manifest: Manifest | None) -> int:
 def trained_on(store: Store, run: RunFolder, depth: int = DEEPEST) -> tuple[TrainedOn, ...]:
     """List the images that went into a run's weights, those of its start and its teacher included."""
     manifest, split = run.manifest, read_split(run)
-    if run.config.is_external or manifest is None or split is None:
+    if run.config.is_external or manifest is None:
         return (TrainedOn(run.name),)
-    found = [TrainedOn(run.name, manifest.data_fingerprint, frozenset(split.train))]
+    images = None if split is None else frozenset(split.train)
+    found = [TrainedOn(run.name, manifest.data_fingerprint, images, cut_of(run.config))]
     for reference in filter(None, (run.config.init, run.config.teacher)):
         try:
             source = store.find(reference.partition("#")[0]) if depth else None
@@ -135,6 +141,13 @@ def trained_on(store: Store, run: RunFolder, depth: int = DEEPEST) -> tuple[Trai
         except CfaError:
             found.append(TrainedOn(reference))
     return tuple(dict.fromkeys(found))
+
+
+def cut_of(config: RunConfig) -> str:
+    """Say how a run's training images are cut from its data set: equal texts, equal images of equal data."""
+    data = config.data
+    parts = (config.dataset, data.val_fraction, data.imbalance_ratio, data.split_seed, data.split_order)
+    return " ".join(map(str, parts))
 
 
 def read_split(run: RunFolder) -> StoredSplit | None:

@@ -204,7 +204,7 @@ class Trainer:
         self.run.write_split(split.train.tolist(), split.validation.tolist())
         manifest = manifest_of(self.parts, self.dataset, images, spec, self.device)
         taught_by = teacher.origin if teacher else None
-        self.run.write_manifest(with_origins(manifest, self.dataset, split, start, taught_by))
+        self.run.write_manifest(with_origins(manifest, self.config, split, start, taught_by))
         count = f"{len(images.train)} training and {len(images.val)} validation images"
         self.observer.log(f"{self.config.method} on {self.dataset.name}: {count}, {self.config.model}")
         if self.parts.method.fine_tunes:

@@ -23,7 +23,7 @@ from cfa.models import (
 from cfa.progress import Observer
 from cfa.runs.cards import KnobCard, MethodCard, OriginCard
 from cfa.runs.folder import Manifest, RunFolder, now
-from cfa.runs.origins import Origin, Role
+from cfa.runs.origins import Origin, Role, cut_of
 from cfa.training.provenance import code_version, device_name, package_versions
 from cfa.training.randomness import derived_seed
 from cfa.training.state import EpochCounts, TrainingState
@@ -163,13 +163,18 @@ def method_card(method: Method[Any]) -> MethodCard:
 
 
 def with_origins(
-    manifest: Manifest, dataset: Dataset, split: Split, start: Origin | None, teacher: Origin | None
+    manifest: Manifest,
+    config: RunConfig,
+    split: Split,
+    start: Origin | None,
+    teacher: Origin | None,
 ) -> Manifest:
     """Record what a run is made from, and whether that has seen the images that choose its checkpoints."""
     validation = frozenset(split.validation.tolist())
 
     def card(role: Role, origin: Origin | None) -> OriginCard | None:
-        return None if origin is None else origin.marked(role, dataset.fingerprint, validation)
+        data, cut = manifest.data_fingerprint, cut_of(config)
+        return None if origin is None else origin.marked(role, data, validation, cut)
 
     return replace(manifest, start=card("start", start), teacher=card("teacher", teacher))
 

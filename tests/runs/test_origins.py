@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,6 +12,7 @@ from cfa.runs.folder import Manifest, RunFolder
 from cfa.runs.origins import (
     Origin,
     TrainedOn,
+    cut_of,
     origin_of_file,
     origin_of_run,
     passes_an_image,
@@ -82,9 +84,28 @@ def test_a_run_made_from_what_is_gone_was_trained_elsewhere_too(tmp_path: Path, 
     assert found[1] == TrainedOn(init)
 
 
-def test_a_run_without_a_split_was_trained_elsewhere(tmp_path: Path) -> None:
+def test_a_run_that_never_began_was_trained_elsewhere(tmp_path: Path) -> None:
     store = tiny_store(tmp_path)
     assert trained_on(store, made(store, "run", None)) == (TrainedOn("run"),)
+
+
+@pytest.mark.parametrize(
+    ("changes", "seen"),
+    [({}, False), ({"data.split_seed": 1}, True), ({"data.val_fraction": 0.3}, True), ({"seed": 5}, False)],
+)
+def test_runs_that_ship_without_their_split_have_it_by_their_settings(
+    tmp_path: Path, changes: dict[str, Any], seen: bool
+) -> None:
+    store = tiny_store(tmp_path)
+    run = made(store, "shipped", None)
+    run.write_manifest(MANIFEST)
+    origin = Origin(CARD, trained_on(store, run))
+    seed = int(changes.pop("seed", 0))
+    ours = configure("ard", "fashion-mnist-mini", seed=seed, overrides=changes)
+    card = origin.marked("teacher", "data", VALIDATION, cut_of(ours))
+    expected = ("its teacher has seen the validation images: shipped was trained elsewhere",)
+    assert card.marks == (expected if seen else ())
+    assert origin.marked("teacher", "other data", VALIDATION, cut_of(ours)).marks == expected
 
 
 def test_runs_made_from_each_other_end(tmp_path: Path) -> None:

@@ -161,3 +161,21 @@ def test_a_data_set_for_tests_only_is_refused():
     only_tests = replace(INFO, train_images=0)
     with pytest.raises(Exception, match="no training images"):
         estimate.estimate_seconds(config(), only_tests, CPU)
+
+
+@pytest.mark.parametrize(
+    ("method", "teacher", "built"),
+    [
+        ("trades", "", ["small-cnn"]),
+        ("ard", "", ["small-cnn"] * 2),
+        ("ard", "resnet18", ["small-cnn", "resnet18"]),
+    ],
+)
+def test_steps_are_timed_with_the_teachers_network(monkeypatch, method, teacher, built):
+    Machine(0.0, 0.001).put_in_place(monkeypatch)
+    real, found = estimate.build_model, []
+    monkeypatch.setattr(
+        estimate, "build_model", lambda name, spec, seed: found.append(name) or real(name, spec, seed)
+    )
+    time_steps(config(method), INFO, CPU, teacher=teacher)
+    assert found == built
