@@ -71,7 +71,6 @@ ROWS = {
     **dict.fromkeys(("ikl", "ikl-awp"), Row(loss=12.365119, unmoved=3.513974, passes=2, targets=1)),
     # 2.202415, and 6 times the mean KL of .619910 and .061218
     "lbgat": Row(loss=4.245800, unmoved=0.820749, passes=2, targets=1),
-    # BCE 1.886260 .603602, 5 KL (1 - p) with KL .619910 .061218, 1 - p .156205 .493520
     # (CE .791419 + 6 x .340564 + 2 x .156904) / 7; the inner example is the outer one; unmoved 2 x .326383
     "bat": Row(loss=0.449802, unmoved=0.153975, passes=3, targets=1),
     # .7 CE + 6 KL, and .3 CE(x') of the first image alone, which is taken for another class.
@@ -83,6 +82,7 @@ ROWS = {
     # the other 2 (1 - p). That is class 0 (margins .199285, -.486385), unmoved class 1 (-.729600, -.199285).
     **dict.fromkeys(("faal", "faal-awp"), Row(loss=1.100579, unmoved=0.627967, passes=1)),
     "faal-trades": Row(loss=3.598117, unmoved=0.627967, passes=2, targets=1),
+    # BCE 1.886260 .603602, 5 KL (1 - p) with KL .619910 .061218, 1 - p .156205 .493520
     "mart": Row(loss=1.562545, unmoved=0.669063, passes=2),
     # weights of 1 for each class and for their mean: twice TRADES
     "wat": Row(loss=2 * 0.352635, unmoved=2 * 0.425058 / 7, passes=2, targets=1),

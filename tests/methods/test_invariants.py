@@ -1,6 +1,5 @@
 """What holds of every method, whatever it does: a new one is in these tables by being offered."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +19,6 @@ from cfa.methods import (
     warm_up_of,
 )
 from cfa.runs.folder import RunFolder
-from cfa.trust import allowing
-from tests.support.rivals import IMPORTED
 from tests.support.seen import Seen, small_network, small_step
 from tests.support.tiny import (
     CPU,
@@ -36,7 +33,6 @@ from tests.support.tiny import (
 )
 
 BATCH = 16
-ALL = (*METHODS, *IMPORTED)
 
 
 def config_of(method: str, **settings: Any) -> RunConfig:
@@ -44,15 +40,8 @@ def config_of(method: str, **settings: Any) -> RunConfig:
     return configure(method, "tiny", model="small-cnn", preset="demo", overrides=overrides)
 
 
-@pytest.fixture(autouse=True)
-def typed() -> Iterator[None]:
-    """Stand for somebody who typed the names of the rivals."""
-    with allowing(IMPORTED):
-        yield
-
-
 @pytest.mark.parametrize("classes", [2, 200])
-@pytest.mark.parametrize("method", ALL)
+@pytest.mark.parametrize("method", METHODS)
 def test_steps_are_finite_with_few_and_many_classes_and_with_classes_that_a_batch_lacks(
     method: str, classes: int
 ) -> None:
@@ -89,7 +78,7 @@ def alike(knobs: Knobs) -> bool:
     return all(float(value.min()) == float(value.max()) for value in knobs.values())
 
 
-@pytest.mark.parametrize("method", ALL)
+@pytest.mark.parametrize("method", METHODS)
 def test_classes_are_alike_at_first_and_in_the_warm_up(method: str) -> None:
     config = config_of(method)
     parts = parts_of(config)
@@ -103,7 +92,7 @@ def test_classes_are_alike_at_first_and_in_the_warm_up(method: str) -> None:
         assert 0 <= float(knobs["eps"].max()) <= config.attack.eps
 
 
-@pytest.mark.parametrize("method", ALL)
+@pytest.mark.parametrize("method", METHODS)
 def test_a_rule_is_pure(method: str) -> None:
     config = config_of(method)
     parts = parts_of(config)
@@ -144,7 +133,8 @@ def test_stopped_and_resumed_equals_never_stopped(tmp_path: Path, method: str) -
     config, data = tiny_config(method, train__epochs=3), tiny_dataset(spread=2)
     plain = trained(tmp_path / "plain", config, data)
     run = tiny_run(tmp_path / "stopped", config)
-    stopped(run, data, after=8)  # in the second epoch
+    for after in (3, 9):  # in the first epoch, and in another one
+        stopped(RunFolder(run.path), data, after=after)
     go_on(RunFolder(run.path), data)
     assert_same_weights(plain, run)
     assert timeless(plain.rows()) == timeless(run.rows())

@@ -4,7 +4,6 @@ On a GPU CUDA's own debug mode watches. On the CPU, where there is nothing to wa
 would have to wait on a GPU is refused, which finds the same places.
 """
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -16,20 +15,9 @@ from cfa.methods import METHODS, parts_of
 from cfa.models import ModelSpec, build_model, for_training
 from cfa.training.epoch import train_epoch
 from cfa.training.state import EpochCounts, TrainingState
-from cfa.trust import allowing
-from tests.support.rivals import IMPORTED
 from tests.support.seen import small_step
 from tests.support.tiny import tiny_config
 from tests.support.waiting import waits
-
-ALL = (*METHODS, *IMPORTED)
-
-
-@pytest.fixture(autouse=True)
-def typed() -> Iterator[None]:
-    """Stand for somebody who typed the names of the rivals."""
-    with allowing(IMPORTED):
-        yield
 
 
 class NoWaiting(TorchDispatchMode):
@@ -79,7 +67,7 @@ def epoch(method: str, device: torch.device, **changes: Any) -> TrainingState:
     return state
 
 
-@pytest.mark.parametrize("method", ALL)
+@pytest.mark.parametrize("method", METHODS)
 def test_the_operations_of_an_epoch_need_no_value_from_the_device(method: str) -> None:
     state = epoch(method, torch.device("cpu"), attack__bn_mode="train")
     assert int(state.counts.total.sum()) == 40
@@ -92,7 +80,7 @@ def test_what_waits_is_found() -> None:
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("method", ALL)
+@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("bn_mode", ["train", "eval"])
 def test_an_epoch_on_a_gpu_never_waits(method: str, bn_mode: str) -> None:
     state = epoch(method, torch.device("cuda"), attack__bn_mode=bn_mode)
