@@ -227,6 +227,7 @@ class Method(Generic[S]):
         gradients: Builds what takes the gradients of a step; by default once, at the weights.
         companions: Builds networks that are trained beside the model, by the same optimiser, from what builds
             a network by name: each time with other random weights.
+        head: What its network ends with, by name: ``linear``, or ``cosine`` (`cfa.models.heads`).
         needs_teacher: It learns from a trained network.
         helper: Builds what says how a network is trained before epoch 1 that is then its teacher; by default
             there is none.
@@ -262,6 +263,7 @@ class Method(Generic[S]):
     sampler: Callable[[S, RunConfig], Sampler | None] = lambda settings, config: None
     gradients: Callable[[S, RunConfig], Gradients] = lambda settings, config: _one_call
     companions: Callable[[S, RunConfig, Build], Mapping[str, nn.Module]] = lambda settings, config, build: {}
+    head: str = "linear"
     needs_teacher: bool = False
     helper: Callable[[S, RunConfig], Helper | None] = lambda settings, config: None
     needs_every_class: bool = False

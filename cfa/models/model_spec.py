@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from cfa.errors import ConfigError
+from cfa.models.heads import HEADS, LINEAR
 
 
 @dataclass(frozen=True)
@@ -15,6 +16,7 @@ class ModelSpec:
         image_size: side of an image in pixels.
         mean: of each channel, in [0, 1].
         std: standard deviation of each channel, above 0.
+        head: what the network ends with, one of ``HEADS``.
 
     Raises:
         ConfigError: a number that no network can be built for.
@@ -25,9 +27,12 @@ class ModelSpec:
     image_size: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    head: str = LINEAR
 
     def __post_init__(self) -> None:
         """Check the numbers against each other."""
+        if self.head not in HEADS:
+            raise ConfigError(f"a network has no head {self.head!r}; choose from {', '.join(HEADS)}")
         if self.channels < 1 or self.num_classes < 2 or self.image_size < 1:
             raise ConfigError(
                 f"a network for {self.channels} channels, {self.num_classes} classes and images of "

@@ -8,6 +8,7 @@ from torch import nn
 
 from cfa.errors import CfaError, ConfigError
 from cfa.models.foreign import as_network
+from cfa.models.heads import with_head
 from cfa.models.model_spec import ModelSpec
 from cfa.models.normalise import Normalise, NormalisedModel
 from cfa.models.preact_resnet import PreActResNet18
@@ -56,8 +57,8 @@ def build_model(name: str, spec: ModelSpec, seed: int) -> NormalisedModel:
 
     Raises:
         UnknownName: nothing is registered or importable under this name.
-        ConfigError: the images are too small for it, or a user's factory cannot be called so or returned
-            no network.
+        ConfigError: the images are too small for it, a user's factory cannot be called so or returned no
+            network, or it cannot end with the head that is asked for.
     """
     builder = MODELS[name]
     _check_parameters(name, builder)
@@ -65,7 +66,7 @@ def build_model(name: str, spec: ModelSpec, seed: int) -> NormalisedModel:
     network = as_network(made)
     if network is None:
         raise ConfigError(f"the model builder {name!r} returned {type(made).__name__}; return an nn.Module")
-    return NormalisedModel(Normalise(spec.mean, spec.std), network)
+    return NormalisedModel(Normalise(spec.mean, spec.std), with_head(network, spec.head, name))
 
 
 def _called(name: str, builder: ModelBuilder, spec: ModelSpec, seed: int) -> object:

@@ -86,7 +86,7 @@ class Manifest:
     class_names: Names
     train_counts: Counts
     val_counts: Counts
-    model: dict[str, Any]  # what `cfa.models.build_model` needs: channels, classes, image size, mean, std
+    model: dict[str, Any]  # what `cfa.models.build_model` needs: channels, classes, side, mean, std, head
     reported_with: Name = ""  # the method's own kind of weights
     method: MethodCard | None = None  # not in older runs
     start: OriginCard | None = None  # of runs with `init`, not in older ones

@@ -70,10 +70,12 @@ class SuiteCosts:
 
     def _seconds_per_image(self, config: RunConfig, info: "DatasetInfo", plan: "EvaluationPlan") -> float:
         from cfa.evaluation import estimate_evaluation_seconds
+        from cfa.methods import METHODS
         from cfa.models import ModelSpec, build_model
 
         mean, std = (0.5,) * info.channels, (0.25,) * info.channels
-        spec = ModelSpec(info.channels, info.classes, info.image_size, mean, std)
+        head = METHODS[config.method].head
+        spec = ModelSpec(info.channels, info.classes, info.image_size, mean, std, head)
         model = build_model(config.model, spec, seed=0).to(self.device)
         images = PROBE_ON_CPU if self.device.type == "cpu" else PROBE_ON_GPU
         shape = (info.channels, info.image_size, info.image_size)

@@ -104,7 +104,8 @@ def time_steps(
         teacher: The network of its teacher; by default its own.
     """
     mean, std = (0.5,) * info.channels, (0.25,) * info.channels
-    spec = ModelSpec(info.channels, info.classes, info.image_size, mean, std)
+    head = METHODS[config.method].head
+    spec = ModelSpec(info.channels, info.classes, info.image_size, mean, std, head)
     cuda = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=cuda), repeatable(), arithmetic_of(config, device):
         model = for_training(build_model(config.model, spec, seed=0), device)

@@ -136,7 +136,7 @@ class Trainer:
         val_counts = images.val.counts(dataset.num_classes)
         needs_fawa = method.reported_with == "fawa"
         averagers = averagers_of(config, val_counts, observer, needs_fawa=needs_fawa)
-        spec = model_spec(dataset, images.train)
+        spec = model_spec(dataset, images.train, method.head)
         require_teacher(config.method, method.needs_teacher, teacher, spec)
         model = starting_model(config, spec, device, initial, observer)
         companions = starting_companions(parts, spec, device)

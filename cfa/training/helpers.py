@@ -79,7 +79,8 @@ class _Training:
             dataset.num_classes,
         )
         parts = built(helper.method, config)
-        network: nn.Module = build_model(config.model, model_spec(dataset, images), config.seed)
+        spec = model_spec(dataset, images, helper.method.head)
+        network: nn.Module = build_model(config.model, spec, config.seed)
         model = for_training(network, device)
         state = first_state(parts, config, model, {}, images, classes)
         if run.helper_file.exists():

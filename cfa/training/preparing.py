@@ -77,10 +77,10 @@ class TrainingImages:
         return cls(split, train.to(device), val.to(device), test)
 
 
-def model_spec(dataset: Dataset, train: Images) -> ModelSpec:
-    """Return what a network has to know of the images that it is trained on."""
+def model_spec(dataset: Dataset, train: Images, head: str) -> ModelSpec:
+    """Return what a network has to know of the images that it is trained on, and how it is to end."""
     mean, std = channel_statistics(train.images)
-    return ModelSpec(dataset.channels, dataset.num_classes, dataset.image_size, mean, std)
+    return ModelSpec(dataset.channels, dataset.num_classes, dataset.image_size, mean, std, head)
 
 
 def starting_model(

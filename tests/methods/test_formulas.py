@@ -53,6 +53,8 @@ ROWS = {
     # Weights of 1 and no edges at first; CE + 4 KL. What feedback does is in test_cgr.py
     "cgr": ADVERSARIAL_CE,
     "trades-cgr": Row(loss=1.787314, unmoved=0.425058, passes=2, targets=1),
+    # CE of 10 (cosine - 0.1 of the true class) + 6 KL; classes of other sizes in test_robal.py
+    **dict.fromkeys(("robal", "robal-robust-lt"), Row(loss=5.044649, unmoved=0.009136, passes=2)),
     # No image of a tail class; with one in test_reat.py
     **dict.fromkeys(("reat", "reat-robust-lt"), ADVERSARIAL_CE),
     # In its first stage; the second is in test_taet.py

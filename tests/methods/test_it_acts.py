@@ -105,6 +105,8 @@ ROWS: dict[str, Row] = {
     "pgd-at-robust-lt": Row(acts_from=1, long_tail=4),
     "reat": Row(acts_from=1, long_tail=4, plain={"attack.bn_mode": "eval"}),
     "reat-robust-lt": Row(acts_from=1, long_tail=4, plain=FROM_THE_BALL),
+    "robal": Row(acts_from=1, long_tail=4),
+    "robal-robust-lt": Row(acts_from=1, long_tail=4, plain=FROM_THE_BALL),
     "robust-lt": Row(acts_from=1, long_tail=4, plain=FROM_THE_BALL),
     # Its first epoch is clean.
     "taet": Row(acts_from=1, settings=TAET_FROM_2, long_tail=4, plain=STARTED_NEAR),

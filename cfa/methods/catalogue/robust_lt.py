@@ -20,6 +20,7 @@ from cfa.methods.attacking import with_growing_steps
 from cfa.methods.catalogue.at_bsl import AT_BSL
 from cfa.methods.catalogue.pgd_at import PGD_AT
 from cfa.methods.catalogue.reat import REAT, ReatSettings
+from cfa.methods.catalogue.robal import ROBAL, RobalSettings
 from cfa.methods.catalogue.taet import TAET, TaetSettings
 from cfa.methods.interface import Method, NoSettings, TrainingAttack
 from cfa.methods.knobs import Knobs
@@ -52,6 +53,10 @@ class AloneSettings(RobustLtSettings, NoSettings):
 
 class ReatRobustLtSettings(RobustLtSettings, ReatSettings):
     """REAT with RobustLT."""
+
+
+class RobalRobustLtSettings(RobustLtSettings, RobalSettings):
+    """RoBal with RobustLT."""
 
 
 class TaetRobustLtSettings(RobustLtSettings, TaetSettings):
@@ -185,6 +190,7 @@ ROBUST_LT = robust_lt(AT_BSL, AloneSettings, "robust-lt")
 OFFERED: tuple[Method[Any], ...] = (
     ROBUST_LT,
     robust_lt(PGD_AT, AloneSettings, "pgd-at-robust-lt"),
+    robust_lt(ROBAL, RobalRobustLtSettings, "robal-robust-lt"),
     robust_lt(REAT, ReatRobustLtSettings, "reat-robust-lt"),
     robust_lt(TAET, TaetRobustLtSettings, "taet-robust-lt", values={"method.rise": 1.0}),
 )
