@@ -101,6 +101,11 @@ def _taught_by(store: Store, reference: str) -> str:
     return KeptBy.of(store, reference).reference
 
 
+def start_run(store: Store, config: RunConfig) -> RunFolder | None:
+    """Find the run that a configuration starts from; ``None`` where it is a file, or there is none."""
+    return None if config.init is None or _names_file(config.init) else store.find(config.init)
+
+
 def teacher_run(store: Store, config: RunConfig) -> RunFolder | None:
     """Find the run that a configuration learns from; ``None`` where it is a file, or there is none."""
     if config.teacher is None or _names_file(config.teacher):
@@ -177,7 +182,7 @@ def teacher_of(store: Store, run: RunFolder, dataset: "Dataset", device: "torch.
     if config.teacher is None:
         return None
     from cfa.evaluation.loading import load_kept, model_spec
-    from cfa.models import WeightsFile
+    from cfa.models import WeightsFile, for_training
     from cfa.runs.origins import origin_of_run
     from cfa.training.teachers import Teacher
 
@@ -189,7 +194,7 @@ def teacher_of(store: Store, run: RunFolder, dataset: "Dataset", device: "torch.
     with Trusted.of(store).allowing(source.run.id):
         loaded = load_kept(source.run, weights, checkpoint, device)
     origin = origin_of_run(store, source.run, weights, checkpoint, loaded.identity.hash)
-    network = loaded.model.requires_grad_(False)
+    network = for_training(loaded.model, device).requires_grad_(False)
     return Teacher(network=network, spec=model_spec(source.run), origin=origin)
 
 
@@ -197,7 +202,15 @@ def _teacher_in_a_file(
     file: "WeightsFile", config: RunConfig, dataset: "Dataset", device: "torch.device"
 ) -> "Teacher":
     """Read a file as the run's own network; unless it keeps a normalisation it takes images as they are."""
-    from cfa.models import ModelSpec, build_model, in_eval_mode, load_into, load_weights, weights_hash
+    from cfa.models import (
+        ModelSpec,
+        build_model,
+        for_training,
+        in_eval_mode,
+        load_into,
+        load_weights,
+        weights_hash,
+    )
     from cfa.runs.origins import origin_of_file
     from cfa.training.teachers import Teacher
 
@@ -212,6 +225,6 @@ def _teacher_in_a_file(
             f"as a teacher {error}; a file is read as the run's own network {config.model}: of another one "
             "make a run (cfa evaluate FILE --model NAME) and name that"
         ) from error
-    ready = in_eval_mode(network.float().to(device)).requires_grad_(False)
+    ready = in_eval_mode(for_training(network.float(), device)).requires_grad_(False)
     origin = origin_of_file(file.path.name, config.model, weights_hash(tensors))
     return Teacher(network=ready, spec=spec, origin=origin)

@@ -12,7 +12,7 @@ from cfa.jobs.kinds.evaluate_run import EvaluateRun
 from cfa.jobs.kinds.fetch_dataset import FetchDataset
 from cfa.jobs.kinds.reproduce_images import ReproduceImages
 from cfa.jobs.kinds.train_run import TrainRun
-from cfa.jobs.made_from import teacher_refusal, teacher_run, with_whole_names
+from cfa.jobs.made_from import start_run, teacher_refusal, teacher_run, with_whole_names
 from cfa.jobs.queue import Job, Queue
 from cfa.runs.folder import RunFolder, require_weights
 from cfa.runs.store import Store
@@ -21,6 +21,10 @@ from cfa.weights_identity import NO_GRADIENT
 
 if TYPE_CHECKING:
     from cfa.evaluation import EvaluationPlan
+
+
+_COMING = ("queued", "running", "paused")
+"""States of a job that is still to make weights."""
 
 
 def submit_training(
@@ -62,6 +66,8 @@ def submit_training(
     _refuse_missing(config.dataset)
     if why := teacher_refusal(store, config):
         raise ConfigError(why)
+    if (teacher := teacher_run(store, config)) is not None:  # its network is built by the job
+        Trusted.of(store).require(teacher.id, [teacher.config.model])
     run, work = store.create(config, name, tags, notes), TrainRun(test=test)
     try:
         job = queue.submit(
@@ -154,17 +160,16 @@ def submit_evaluation(
 
 
 def _trainings_of_sources(store: Store, queue: Queue, config: RunConfig) -> list[str]:
-    """Name the jobs that are to make the first weights of a run's teacher."""
-    source = teacher_run(store, config)
-    return _trainings_to_come(queue, source) if source else []
+    """Name the jobs that still train a run's start or its teacher, whose best weights may be to come."""
+    sources = {run.id for run in (start_run(store, config), teacher_run(store, config)) if run is not None}
+    return [job.id for job in queue.jobs() if job.trains and job.run_id in sources and job.state in _COMING]
 
 
 def _trainings_to_come(queue: Queue, run: RunFolder) -> list[str]:
     """Name the jobs that are to make a run's first weights; none where there are some to evaluate."""
     if run.kept_weights():
         return []
-    states = ("queued", "running", "paused")
-    return [job.id for job in queue.jobs() if job.trains and job.run_id == run.id and job.state in states]
+    return [job.id for job in queue.jobs() if job.trains and job.run_id == run.id and job.state in _COMING]
 
 
 def _refuse_missing(dataset: str) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from cfa.errors import ConfigError, UnknownName
+from cfa.errors import ConfigError, UnknownName, Untrusted
 from cfa.jobs.made_from import KeptBy, teacher_network, teacher_refusal
 from cfa.jobs.queue import Queue
 from cfa.jobs.submit import check_names, submit_training
@@ -114,13 +114,26 @@ def test_a_teacher_of_other_images_is_refused_before_there_is_a_run(train, home:
     assert len(store.runs()) == 1
 
 
-def test_a_run_waits_for_its_teacher(home: Path) -> None:
+@pytest.mark.parametrize(("method", "setting"), [("ard", "teacher"), ("frl", "init")])
+def test_a_run_waits_for_what_it_is_made_from(home: Path, method: str, setting: str) -> None:
     store, queue = Store.open(home), Queue(home)
-    config = replace_dataset("trades")
-    _, (first,) = submit_training(store, queue, config, name="older")
-    taught = replace_dataset("ard").model_copy(update={"teacher": "older"})
-    _, (second,) = submit_training(store, queue, taught)
+    older, (first,) = submit_training(store, queue, replace_dataset("trades"), name="older")
+    older.weights_file("online", "best").touch()  # the best of its first epochs
+    config = replace_dataset(method).model_copy(update={setting: "older"})
+    _, (second,) = submit_training(store, queue, config)
     assert second.after == (first.id,)
+    queue.cancel(first.id)
+    _, (third,) = submit_training(store, queue, config)
+    assert third.after == ()
+
+
+def test_a_teacher_whose_code_nobody_typed_here_is_refused_before_there_is_a_run(home: Path) -> None:
+    store = Store.open(home)
+    store.create(tiny_config("trades").model_copy(update={"model": "my_lab.nets:tiny"}), "theirs")
+    config = replace_dataset("ard").model_copy(update={"teacher": "theirs"})
+    with pytest.raises(Untrusted, match=r"'my_lab\.nets:tiny' is somebody's code"):
+        submit_training(store, Queue(home), config)
+    assert len(store.runs()) == 1
 
 
 def replace_dataset(method: str):
