@@ -167,7 +167,7 @@ def test_a_worker_asked_to_stop_saves_and_stops_and_goes_on_where_it_was(train, 
 
 
 def test_a_signal_pauses(train, home, queue, monkeypatch):
-    def fit(run, dataset, device, observer, *, initial):
+    def fit(run, dataset, device, observer, **made_from):
         assert observer.stop_requested() is None
         os.kill(os.getpid(), signal.SIGTERM)
         raise Stopped(observer.stop_requested())
@@ -276,7 +276,7 @@ def test_training_from_the_weights_of_a_run_or_a_file(train, home, store, queue,
     source, job = train("trades", test=False)
     run_job(home, job, Ear())
     seen = []
-    monkeypatch.setattr("cfa.training.fit", lambda *args, initial: seen.append(initial))
+    monkeypatch.setattr("cfa.training.fit", lambda *args, initial, **origins: seen.append(initial))
     file = source.weights_file("ema", "best")
     for init in (source.name, str(file)):
         config = tiny_config().model_copy(update={"init": init})
