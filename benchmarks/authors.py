@@ -13,11 +13,16 @@ from pathlib import Path
 
 import authors_classwise
 import authors_distillation
+import authors_robust
 import torch
 from author_steps import Clone
 from machine import RESULTS, write_result
 
-COMPARISONS = {**authors_classwise.COMPARISONS, **authors_distillation.COMPARISONS}
+COMPARISONS = {
+    **authors_classwise.COMPARISONS,
+    **authors_distillation.COMPARISONS,
+    **authors_robust.COMPARISONS,
+}
 
 
 def main() -> None:
