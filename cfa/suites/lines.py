@@ -34,6 +34,7 @@ class SuiteLine:
         variant: Settings of the grid.
         planned: Runs that the suite asks for.
         runs: Those that were evaluated.
+        control_of: The method that these runs are the control of; empty where they are none.
         mean: Mean over classes, averaged over runs; ``None`` while there is none.
         mean_spread: Standard deviation over runs, from two on.
         mean_interval: Ends of the 95 % intervals over images, averaged over runs.
@@ -59,6 +60,7 @@ class SuiteLine:
     variant: Mapping[str, Any]
     planned: int
     runs: int
+    control_of: str = ""
     mean: float | None = None
     mean_spread: float | None = None
     mean_interval: Interval | None = None
@@ -98,7 +100,7 @@ class _Wanted:
     def key(self) -> tuple[object, ...]:
         run, plan = self.evaluation.run, self.evaluation.plan
         config = run.config
-        same_run = (config.dataset, config.method, tuple(run.variant.items()))
+        same_run = (config.dataset, config.method, run.control_of, tuple(run.variant.items()))
         eps = 0.0 if self.attack == "clean" else plan.eps
         return (*same_run, self.evaluation.weights, self.evaluation.checkpoint, self.attack, eps, plan.limit)
 
@@ -124,6 +126,8 @@ def _line(group: Sequence[_Wanted]) -> SuiteLine:
     kinds = list(dict.fromkeys(wanted.evaluation.kind for wanted in group))
     label = " / ".join(display_name(config.method, kind) for kind in kinds)
     label += f" ({variant_in_words(variant)})" if variant else ""
+    control_of = first.evaluation.run.control_of
+    label += f" (control of {display_name(control_of, 'online')})" if control_of else ""
     return SuiteLine(
         dataset=config.dataset,
         model=config.model,
@@ -135,6 +139,7 @@ def _line(group: Sequence[_Wanted]) -> SuiteLine:
         norm=first.evaluation.plan.norm,
         eps=0.0 if first.attack == "clean" else first.evaluation.plan.eps,
         variant=dict(variant),
+        control_of=control_of,
         planned=len(group),
         runs=len(scored),
         images=scored[0].images if scored else None,
@@ -212,7 +217,7 @@ def _beside(lines: Sequence[SuiteLine], suite: Suite) -> Iterator[SuiteLine]:
 def _belongs(number: PublishedNumber, line: SuiteLine) -> bool:
     checkpoint = "best" if number.checkpoint == "unstated" else number.checkpoint
     same = (number.dataset, number.model, number.method, number.weights, checkpoint, number.attack)
-    if number.over:  # our means are over all classes
+    if number.over or line.control_of:  # our means are over all classes; papers have no such controls
         return False
     if same != (line.dataset, line.model, line.method, line.weights, line.checkpoint, line.attack):
         return False

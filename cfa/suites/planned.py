@@ -27,6 +27,7 @@ class PlannedRun:
         variant: Those of its settings that are a grid in the suite.
         starts_from: The planned run that it starts from.
         learns_from: The planned run that is its teacher.
+        control_of: The method that it is the control of; empty where it is none.
     """
 
     config: RunConfig
@@ -34,6 +35,12 @@ class PlannedRun:
     variant: Mapping[str, Any] = field(default_factory=dict)
     starts_from: "PlannedRun | None" = None
     learns_from: "PlannedRun | None" = None
+    control_of: str = ""
+
+    @property
+    def stands_for(self) -> str:
+        """The method by which a suite asks for evaluations: a control has those of what it controls."""
+        return self.control_of or self.config.method
 
     @property
     def sources(self) -> "dict[str, PlannedRun]":
@@ -53,7 +60,7 @@ def plan_suite(store: Store, suite: Suite) -> list[PlannedRun]:
         start, teacher = (
             planned[id(source)] if source else None for source in (one.starts_from, one.learns_from)
         )
-        run = PlannedRun(check_names(store, one.config), None, one.variant, start, teacher)
+        run = PlannedRun(check_names(store, one.config), None, one.variant, start, teacher, one.control_of)
         there = {name: source.existing.id for name, source in run.sources.items() if source.existing}
         config = run.config.model_copy(update=there)
         existing = done.get(config.key()) if len(there) == len(run.sources) else None
@@ -118,7 +125,7 @@ def plan_evaluations(suite: Suite, planned: Iterable[PlannedRun]) -> list[Planne
         PlannedEvaluation(run, weights, checkpoint, wanted.plan(run.config))
         for run in planned
         for wanted in suite.evaluations
-        if wanted.methods is None or run.config.method in wanted.methods
+        if wanted.methods is None or run.stands_for in wanted.methods
         for weights in wanted.weights
         for checkpoint in wanted.checkpoints
     ]

@@ -100,8 +100,8 @@ class SuiteReport:
         """Write the table as CSV: fractions, empty where there is nothing."""
         text = io.StringIO()
         own = (
-            *("dataset", "method", "label", "weights", "checkpoint", "attack", "eps", "variant", "planned"),
-            *("runs", "mean", "mean_spread", "worst", "worst_spread"),
+            *("dataset", "method", "label", "weights", "checkpoint", "attack", "eps", "variant"),
+            *("control_of", "planned", "runs", "mean", "mean_spread", "worst", "worst_spread"),
         )
         ends = ("mean_ci_low", "mean_ci_high", "worst_ci_low", "worst_ci_high")
         groups = [f"{name}_mean" for name in GROUPS]

@@ -126,6 +126,8 @@ def _name(store: Store, suite: Suite, planned: PlannedRun) -> str | None:
         return None
     config = planned.config
     parts = [suite.prefix, config.method.rpartition(":")[2], f"s{config.seed}"]
+    if planned.control_of:
+        parts.insert(2, f"beside-{planned.control_of.rpartition(':')[2]}")
     if len(suite.datasets) > 1:
         parts.insert(1, config.dataset)
     return store.free_name("-".join(parts))

@@ -7,6 +7,8 @@
     methods = ["trades", "trades-cfa", "frl"]
     seeds = [0, 1, 2]
     prefix = "mine"                 # optional: runs are called mine-trades-s0, ...
+    controls = true                 # optional: beside each method that goes on from a trained network, that
+                                    # network trained on as before, as long and at the same rates
     published = ["cfa-table1"]      # optional: benchmarks/published/NAME.json, for the report
 
     [settings]                      # optional; a list makes a grid; methods without a setting skip it
@@ -97,6 +99,7 @@ class Suite(BaseModel):
     by_method: dict[str, SettingValues] = {}
     by_dataset: dict[str, SettingValues] = {}
     init: dict[str, Annotated[str, Field(max_length=4096)]] = {}
+    controls: bool = False
     teacher: dict[str, Annotated[str, Field(max_length=4096)]] = {}
     evaluations: tuple[SuiteEvaluation, ...] = ()
 

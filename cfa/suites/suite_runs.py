@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from cfa.config import RunConfig
 from cfa.errors import ConfigError
 from cfa.registry import unknown
+from cfa.suites.controls import control_of
 from cfa.suites.suite import Suite
 from cfa.suites.words import MOST_RUNS
 
@@ -23,16 +24,26 @@ class SuiteRun:
         variant: Those of its settings that are a grid in the suite.
         starts_from: The run of the suite that it starts from.
         learns_from: The run of the suite that is its teacher.
+        control_of: The method that it is the control of; empty where it is none.
     """
 
     config: RunConfig
     variant: Mapping[str, Any]
     starts_from: "SuiteRun | None" = None
     learns_from: "SuiteRun | None" = None
+    control_of: str = ""
+
+    @property
+    def key(self) -> str:
+        """Tell it from other runs of the suite."""
+        parts = (self.config, *(one.config for one in (self.starts_from, self.learns_from) if one))
+        return " ".join(config.key() for config in parts)
 
 
 def runs_of(suite: Suite) -> list[SuiteRun]:
     """List the runs: every data set and method, every combination of settings, every seed."""
+    from cfa.methods import METHODS
+
     _refuse_unused_settings(suite)
     _refuse_too_many_runs(suite)
     found: dict[str, SuiteRun] = {}
@@ -40,8 +51,12 @@ def runs_of(suite: Suite) -> list[SuiteRun]:
         for run in _grid(suite, dataset).runs():
             start = _source(suite, "init", found.values(), run)
             teacher = _source(suite, "teacher", found.values(), run)
-            key = " ".join(one.config.key() if one else "" for one in (run, start, teacher))
-            found.setdefault(key, SuiteRun(run.config, run.variant, start, teacher))
+            made = SuiteRun(run.config, run.variant, start, teacher)
+            found.setdefault(made.key, made)
+            if suite.controls and METHODS[run.config.method].fine_tunes:
+                control = control_of(run.config, start.config if start else None)
+                beside = SuiteRun(control, run.variant, start, control_of=run.config.method)
+                found.setdefault(beside.key, beside)
     return list(found.values())
 
 
@@ -87,7 +102,8 @@ def _source(
     able = [
         one
         for one in found
-        if (one.config.method, one.config.dataset, one.config.seed) == wanted
+        if not one.control_of
+        and (one.config.method, one.config.dataset, one.config.seed) == wanted
         and all(one.variant.get(key, value) == value for key, value in run.variant.items())
     ]
     if len(able) != 1:

@@ -83,6 +83,9 @@ SHIPPED = {  # trainings, evaluations, lines beside a published number
     "cifar100": (15, 24, 6),
     "tiny-imagenet": (6, 9, 0),
     "long-tail": (12, 24, 0),
+    "class-wise": (105, 630, 44),  # 30 methods and 5 controls, three seeds
+    "class-wise-cifar100": (81, 486, 0),
+    "absld": (30, 60, 0),
     "demo": (18, 0, 0),
     "cifar10-small-cpu": (8, 0, 0),
 }
@@ -116,6 +119,52 @@ def test_table_1_has_seven_trainings_a_seed_and_the_papers_eleven_rows(store: St
     beside = {line.label: line.published.label for line in lines if line.published}
     assert len(beside) == 11
     assert {label: beside[label] for label in paper} == paper
+
+
+CONTROLLED = """
+title = "Controls"
+dataset = "cifar10"
+preset = "protocol"
+methods = ["frl", "trades", "trades-cfa"]
+seeds = [3, 4]
+controls = {controls}
+[settings]
+"method.beta" = 5
+[init]
+frl = "trades"
+[[evaluations]]
+methods = ["frl"]
+attacks = ["pgd-2"]
+"""
+
+
+def test_a_control_trains_on_as_its_start_did_as_long_and_as_fast_as_what_it_controls(
+    store: Store, tmp_path: Path
+) -> None:
+    file = tmp_path / "controls.toml"
+    file.write_text(CONTROLLED.replace("{controls}", "true"))
+    suite = read_suite(file)
+    planned = plan_suite(store, suite)
+    controls = [run for run in planned if run.control_of]
+    assert [(run.config.method, run.config.seed, run.control_of) for run in controls] == [
+        ("trades", 3, "frl"),
+        ("trades", 4, "frl"),
+    ]
+    tuned = {run.config.seed: run for run in planned if run.config.method == "frl"}
+    for control in controls:
+        own, start = tuned[control.config.seed], control.starts_from
+        assert start is own.starts_from is not None
+        assert control.config.method_settings == start.config.method_settings
+        for group in ("train", "optimizer", "attack", "data"):
+            assert getattr(control.config, group) == getattr(own.config, group)
+        assert control.config.optimizer != start.config.optimizer
+    evaluated = [(one.run.config.method, one.run.control_of) for one in plan_evaluations(suite, planned)]
+    assert Counter(evaluated) == {("frl", ""): 2, ("trades", "frl"): 2}
+    labels = [line.label for line in report_suite(store, suite).lines]
+    assert "TRADES (control of FRL)" in labels
+    assert not [line for line in report_suite(store, suite).lines if line.control_of and line.published]
+    file.write_text(CONTROLLED.replace("{controls}", "false"))
+    assert len(runs_of(read_suite(file))) == len(planned) - 2
 
 
 def test_runs_of_one_table_are_runs_of_another(store: Store) -> None:
