@@ -18,6 +18,7 @@ from torch.nn import functional as F
 
 from cfa.config import RunConfig
 from cfa.methods import Knobs, configure, parts_of
+from cfa.models.heads import with_head
 from cfa.training.step import Step, StepResult
 
 CLASSES, IMAGES, SEED = 4, 32, 7
@@ -78,15 +79,17 @@ class Ours:
     teacher: nn.Module
     x: Tensor
     y: Tensor
+    counts: Tensor
 
     @classmethod
-    def of(cls, method: str, **settings: Any) -> "Ours":
-        """Build it; the same for all, but for the method."""
+    def of(cls, method: str, counts: tuple[int, ...] = (8,) * CLASSES, **settings: Any) -> "Ours":
+        """Build it; the same for all, but for the method and how many training images the classes have."""
         config = configure(method, "cifar10", preset="authors", overrides=settings)
         noise = torch.Generator().manual_seed(SEED)
         x = 0.2 + 0.6 * torch.rand(IMAGES, 1, 6, 6, generator=noise)
         y = torch.randint(CLASSES, (IMAGES,), generator=noise)
-        return cls(config, network(0).train(), network(1).eval().requires_grad_(False), x, y)
+        model = with_head(network(0), parts_of(config).method.head, "the network").train()
+        return cls(config, model, network(1).eval().requires_grad_(False), x, y, torch.tensor(counts))
 
     def optimizer(self, model: nn.Module) -> torch.optim.SGD:
         """Build the optimiser of its settings."""
@@ -97,7 +100,7 @@ class Ours:
 
     def taken(self, knobs: Mapping[str, Tensor]) -> StepResult:
         """Take the step."""
-        step = Step.of(parts_of(self.config), self.model, torch.full((CLASSES,), 8), teacher=self.teacher)
+        step = Step.of(parts_of(self.config), self.model, self.counts, teacher=self.teacher)
         eps = torch.full((CLASSES,), self.config.attack.eps)
         of_classes = Knobs(**{"eps": eps, **knobs})
         index, noise = torch.arange(IMAGES), torch.Generator().manual_seed(SEED)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import authors_classwise
 import authors_distillation
+import authors_long_tail
 import authors_robust
 import torch
 from author_steps import Clone
@@ -21,6 +22,7 @@ from machine import RESULTS, write_result
 COMPARISONS = {
     **authors_classwise.COMPARISONS,
     **authors_distillation.COMPARISONS,
+    **authors_long_tail.COMPARISONS,
     **authors_robust.COMPARISONS,
 }
 
