@@ -62,8 +62,9 @@ OTHERS = {
 
 
 def setting_title(name: str) -> str:
-    """Say a setting in words; one of somebody's own method by its own name."""
+    """Say a setting in words; a method's own by its own name, where that is not another setting's too."""
     if name in TITLES:
         return TITLES[name]
     words = OTHERS.get(name) or name.rpartition(".")[2].replace("_", " ")
-    return words[:1].upper() + words[1:]
+    title = words[:1].upper() + words[1:]
+    return f"{title} of the method" if title in TITLES.values() else title

@@ -172,6 +172,7 @@ def test_every_setting_has_a_title_of_its_own():
     # A method's own may go by their names, so that adding a method touches nothing here.
     assert all(name in setting_titles.TITLES for name in names if not name.startswith("method."))
     assert setting_titles.setting_title("method.some_thing") == "Some thing"
+    assert setting_titles.setting_title("method.momentum") == "Momentum of the method"
 
 
 def test_train_says_what_a_run_is_too_short_for(empty_home):
