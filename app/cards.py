@@ -60,7 +60,8 @@ def show_card(card: Card, view: str | None = None, on_click: Callable[[], None] 
         on_click: What a click on a point does; :func:`clicked` says which it was.
     """
     if card.figure is None:
-        st.caption(f"**{texts.plain(card.title)}**: {texts.plain(card.empty or 'nothing to show yet.')}")
+        missing = f"**{texts.plain(card.title)}**: {texts.plain(card.empty or 'nothing to show yet.')}"
+        st.caption(missing, help=glossary.explained(card.title, card.empty))
         return
     st.markdown(f"**{texts.plain(card.title)}**", help=glossary.explained(card.title, card.says))
     st.caption(texts.plain(card.says))

@@ -24,7 +24,11 @@ def numbers_of(figure: go.Figure) -> pd.DataFrame:
 
 
 def for_reading(numbers: pd.DataFrame) -> pd.DataFrame:
-    """Put series side by side where a point is no more than its two coordinates."""
+    """Round to what means something, and put series side by side where a point is no more than two numbers.
+
+    Percent have one digit, as everywhere; other numbers four significant ones. The CSV file has them whole.
+    """
+    numbers = numbers.apply(_rounded)
     if list(numbers.columns[:1]) != [SERIES] or numbers.shape[1] != 3:
         return numbers
     _, x, y = numbers.columns
@@ -35,6 +39,14 @@ def for_reading(numbers: pd.DataFrame) -> pd.DataFrame:
     if not pd.api.types.is_numeric_dtype(wide.index):
         wide = wide.loc[list(dict.fromkeys(numbers[x]))]
     return wide.rename_axis(columns=None).reset_index()
+
+
+def _rounded(column: pd.Series) -> pd.Series:
+    if not pd.api.types.is_float_dtype(column):
+        return column
+    if "(%)" in str(column.name):
+        return column.round(1)
+    return column.map(lambda value: float(f"{value:.4g}") if abs(value) < 1000 else round(value, 1))
 
 
 def _points(figure: go.Figure, trace: Any) -> pd.DataFrame:

@@ -92,6 +92,16 @@ def best_epoch(validation: pd.DataFrame) -> int | None:
     return int(best)
 
 
+def best_epochs(robust: pd.DataFrame) -> dict[str, int]:
+    """Return the epoch whose weights are kept as the best, by kind of weights.
+
+    Args:
+        robust: Robust accuracy on the images that choose, columns ``weights, epoch, accuracy``.
+    """
+    found = {str(kind): best_epoch(block) for kind, block in robust.groupby("weights", sort=False)}
+    return {kind: epoch for kind, epoch in found.items() if epoch is not None}
+
+
 def overfitting_lines(
     history: pd.DataFrame, weights: str, attack: str, measure: str
 ) -> tuple[pd.DataFrame, str]:

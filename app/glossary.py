@@ -65,9 +65,9 @@ TERMS = (
         "such an average that takes in only epochs whose worst class holds up on validation images.",
     ),
     Term(
-        "Gate",
+        "FAWA gate",
         r"\bgate\b",
-        "lets an epoch into FAWA where its worst class on validation reaches a threshold.",
+        "lets an epoch into the FAWA average where its worst class on validation reaches a threshold.",
     ),
     Term(
         "Best checkpoint",
@@ -97,6 +97,11 @@ TERMS = (
         "robust accuracy on training images goes on rising while it falls on others.",
     ),
     Term("Confusion", r"\bconfusion\b", "how often images of one class are taken for another."),
+    Term(
+        "Rank",
+        r"\brank\b",
+        "the place of a class among all by robust accuracy; 1 is the most robust, and equal ones share it.",
+    ),
     Term("Probe", r"\bprobe\b", "accuracy on test images in every epoch, drawn and never used for a choice."),
 )
 

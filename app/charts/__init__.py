@@ -16,6 +16,7 @@ from app.charts.over_epochs import (
     class_ranks,
     eps_range,
     gate,
+    mark_kept,
     robust_overfitting,
     speed,
 )
@@ -59,6 +60,7 @@ __all__ = [
     "forest",
     "gate",
     "harmless",
+    "mark_kept",
     "mean_against_worst",
     "mean_and_worst_over_eps",
     "robust_overfitting",

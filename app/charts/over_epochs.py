@@ -1,6 +1,6 @@
 """Charts over epochs: accuracy, one line a class, the gate of FAWA and speed."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -191,13 +191,12 @@ def class_heatmap(frame: pd.DataFrame, column: str) -> go.Figure:
     return figure
 
 
-def robust_overfitting(lines: pd.DataFrame, drops: Sequence[int], best: int | None) -> go.Figure:
+def robust_overfitting(lines: pd.DataFrame, drops: Sequence[int]) -> go.Figure:
     """Draw robust accuracy on training, validation and test images, and how far training is ahead.
 
     Args:
         lines: Columns ``split, epoch, value``; ``split`` is ``train``, ``val``, ``test`` or ``gap``.
         drops: Epochs that begin with a lower learning rate than the one before.
-        best: The epoch whose weights were kept as the best.
     """
     figure = new_figure("epoch", PERCENT)
     for split, block in split_by(lines, "split"):
@@ -213,8 +212,6 @@ def robust_overfitting(lines: pd.DataFrame, drops: Sequence[int], best: int | No
         )
     for epoch in drops:
         _mark_epoch(figure, epoch - 0.5, "learning rate drops", "dash", "bottom")
-    if best is not None:
-        _mark_epoch(figure, best, f"best, epoch {best}", "dot", "top")
     count_epochs(figure, lines["epoch"])
     figure.update_yaxes(rangemode="tozero")
     return figure
@@ -226,6 +223,34 @@ _OVERFITTING = {
     "test": ("test", "#C30F78", "solid"),
     "gap": ("ahead on training images", "#C3875A", "dot"),
 }
+
+
+def mark_kept(figure: go.Figure, kept: Mapping[str, int]) -> None:
+    """Draw an upright line at every epoch of which weights were kept, with whose they are.
+
+    Args:
+        figure: Whose x axis is epochs.
+        kept: The kept epoch of each kind of weights.
+    """
+    epochs = list(dict.fromkeys(kept.values()))
+    last = max(max(trace.x) for trace in figure.data)
+    for epoch in epochs:
+        whose = [WEIGHTS_TITLES[kind] for kind, one in kept.items() if one == epoch]
+        says = f"{', '.join(whose)} kept, epoch {epoch}"
+        if len(epochs) > 1:  # beside each other they would lie on each other
+            _mark_epoch(figure, epoch, says, "dot", "top")
+            continue
+        figure.add_vline(x=epoch, line={"color": NEUTRAL, "dash": "dot", "width": 1.2})
+        figure.add_annotation(
+            x=epoch,
+            y=1,
+            yref="paper",
+            text=says,
+            showarrow=False,
+            font={"size": 11},
+            xanchor="right" if 2 * epoch > last else "left",
+            yanchor="bottom",
+        )
 
 
 def _mark_epoch(figure: go.Figure, epoch: float, says: str, dash: str, side: str) -> None:

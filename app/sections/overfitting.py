@@ -5,6 +5,7 @@ import streamlit as st
 from app import cards, charts, curve_frames, fields, tables, texts, wording
 from app.curve_frames import MEAN, WORST
 from app.engine import histories, snapshots
+from app.sections import kept_epochs
 
 
 def overfitting_section(run: snapshots.Run, weights: str) -> None:
@@ -25,18 +26,17 @@ def overfitting_section(run: snapshots.Run, weights: str) -> None:
         measures = {name: name for name in (MEAN, WORST, *classes)}
         measure = fields.selectbox("Of", measures, name="overfitting", width=260)
     lines, unseen = curve_frames.overfitting_lines(history, weights, attack, measure)
-    selected = run.folder.config.train.select_on
-    of_choice = history[history["split"] == selected]
-    chosen = of_choice[(of_choice["attack"] == attack) & (of_choice["weights"] == weights)]
     drops = curve_frames.learning_rate_drops(histories.epochs(run))
-    best = curve_frames.best_epoch(chosen)
-    figure = charts.robust_overfitting(lines, drops, best) if not lines.empty else None
+    kept = kept_epochs.kept_of(run)
+    figure = charts.robust_overfitting(lines, drops) if not lines.empty else None
+    if figure is not None and weights in kept.epochs:
+        charts.mark_kept(figure, {weights: kept.epochs[weights]})
     cards.show_card(
         cards.Card(
             f"Robust accuracy, {measure}",
             "monitor_overfitting",
             figure,
-            _says(attack, weights, unseen, best, bool(lines["split"].eq("gap").any())),
+            _says(attack, weights, unseen, kept, bool(lines["split"].eq("gap").any())),
             "neither training nor validation accuracy was kept.",
         ),
         view=f"{run.id} {measure}",
@@ -48,7 +48,7 @@ def overfitting_section(run: snapshots.Run, weights: str) -> None:
         )
 
 
-def _says(attack: str, weights: str, unseen: str, best: int | None, has_gap: bool) -> str:
+def _says(attack: str, weights: str, unseen: str, kept: kept_epochs.KeptEpochs, has_gap: bool) -> str:
     title = charts.WEIGHTS_TITLES[weights]
     words = [
         f"Training: as it went, on its own attack, each class at its own eps, online weights. The others: "
@@ -57,6 +57,12 @@ def _says(attack: str, weights: str, unseen: str, best: int | None, has_gap: boo
     if has_gap:
         split = "test" if unseen == "test" else "validation"
         words.append(f"Dotted: training minus {split}.")
-    if best is not None:
-        words.append(f"Epoch {best} has the best mean plus worst class, and was kept.")
+    if weights in kept.epochs:
+        words.append(
+            f"{title} weights: epoch {kept.epochs[weights]} has their highest mean plus worst class on "
+            f"{kept.chosen_on} images, and was kept."
+        )
+    if weights != kept.own and kept.own in kept.epochs:
+        own = charts.WEIGHTS_TITLES[kept.own]
+        words.append(f"The run is reported with its {own} weights, kept at epoch {kept.epochs[kept.own]}.")
     return texts.readable(" ".join(words))

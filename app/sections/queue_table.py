@@ -6,10 +6,11 @@ from collections.abc import Sequence
 import pandas as pd
 import streamlit as st
 
-from app import access, elements, texts, wording
+from app import access, elements, tables, texts, wording
 from app.engine import errors, job_queue, snapshots
 from app.engine.job_queue import Act
 from app.job_news import tell_ends
+from app.setting_titles import setting_title
 
 TALLEST = 12  # jobs in sight; others are a turn of the wheel away
 STATE_ORDER = ("running", "interrupted", "queued", "paused", "failed")
@@ -18,6 +19,8 @@ BUTTONS: tuple[tuple[str, Act, str, str], ...] = (
     ("Pause", "pause", ":material/pause:", "A running job saves its state and stops; a queued one waits."),
     ("Resume", "resume", ":material/play_arrow:", "Goes on exactly there; a failed job is tried again."),
     ("Cancel", "cancel", ":material/close:", "Stops for good; what was trained so far is kept."),
+)
+MORE: tuple[tuple[str, Act, str, str], ...] = (
     ("Top", "top", ":material/vertical_align_top:", "To the front of what is queued."),
     ("Up", "up", ":material/arrow_upward:", "Before the job that stands before it."),
     ("Down", "down", ":material/arrow_downward:", "Behind the job that stands behind it."),
@@ -45,12 +48,16 @@ def show_jobs(jobs: list[snapshots.Job]) -> None:
     """Show jobs that have not ended, and what can be done to those that are ticked."""
     jobs.sort(key=lambda job: (STATE_ORDER.index(job.state), job.position))
     st.caption(summary(jobs))
-    progress = snapshots.progress()
-    key, ticked = tick_table("queue", jobs, [row_of(job, progress.get(job.id)) for job in jobs])
+    progress, trained = snapshots.progress(), what_is_trained(jobs)
+    rows = [row_of(job, progress.get(job.id), trained.get(job.id, "")) for job in jobs]
+    key, ticked = tick_table("queue", jobs, rows)
     with st.container(horizontal=True, gap="xsmall", key="queue_acts"):
         for label, act, icon, says in BUTTONS:
             act_button(label, act, icon, says, key, jobs, ticked)
-        chain_button(key, jobs, ticked)
+        with st.popover("More", icon=":material/more_horiz:"):
+            for label, act, icon, says in MORE:
+                act_button(label, act, icon, says, key, jobs, ticked)
+            chain_button(key, jobs, ticked)
         if len(job_queue.devices()) > 1:
             device_choice(key, jobs, ticked)
         cancel_all(jobs)
@@ -74,8 +81,27 @@ def end_words(end: job_queue.End) -> list[str]:
     return [f"{words}, without {beside}" if end.unknown else words]
 
 
-def row_of(job: snapshots.Job, progress: snapshots.JobProgress | None) -> dict[str, object]:
-    """Put a job into one line of the table."""
+def what_is_trained(jobs: Sequence[snapshots.Job]) -> dict[str, str]:
+    """Say of jobs that train, by id, with which method, and what differs between those of one method."""
+    found = {job.id: snapshots.find_run(job.run_id or "") for job in jobs if job.trains}
+    runs = {job_id: run for job_id, run in found.items() if run is not None and not run.problem}
+    alike: dict[str, list[str]] = {}
+    for job_id, run in runs.items():
+        alike.setdefault(run.method, []).append(job_id)
+    words = {}
+    for ids in alike.values():
+        table = tables.setting_differences({job: runs[job].folder.config.flat() for job in ids})
+        for job in ids:
+            values = zip(table["setting"], table[job], strict=True)
+            said = [f"{setting_title(str(name))} {value}" for name, value in values]
+            words[job] = ", ".join([runs[job].title, *said])
+    return words
+
+
+def row_of(
+    job: snapshots.Job, progress: snapshots.JobProgress | None, trained: str = ""
+) -> dict[str, object]:
+    """Put a job into one line of the table; ``trained`` says what a training is about."""
     moves = job.state in ("running", "paused", "interrupted") and progress is not None
     share = min(1.0, progress.done / progress.total) if moves and progress and progress.total else None
     left = progress.seconds_left if progress is not None and job.state == "running" else None
@@ -86,7 +112,7 @@ def row_of(job: snapshots.Job, progress: snapshots.JobProgress | None) -> dict[s
         words += [elements.device_words(job, progress)] if progress.memory_total else []
     return {
         "state": REQUESTED.get(job.requested or "", job.state),
-        "job": texts.readable(job.title),
+        "job": texts.readable(f"{job.title}: {trained}" if trained else job.title),
         "done": None if share is None else 100 * share,
         "at": texts.readable(elements.plain_sentence(message) if message else " · ".join(words)),
         "left": wording.duration(left) if left is not None else "",
@@ -96,7 +122,7 @@ def row_of(job: snapshots.Job, progress: snapshots.JobProgress | None) -> dict[s
 
 
 COLUMNS = {
-    "job": st.column_config.TextColumn("Job", width="medium"),
+    "job": st.column_config.TextColumn("Job", width="large"),
     "state": st.column_config.TextColumn("State", width="small"),
     "done": st.column_config.ProgressColumn(
         "Done", min_value=0, max_value=100, format="%.0f %%", width="small"

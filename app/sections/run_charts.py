@@ -7,6 +7,7 @@ import streamlit as st
 
 from app import cards, charts, tables, wording
 from app.engine import calibration, histories, run_folders, snapshots
+from app.sections import kept_epochs
 
 
 @st.cache_resource(max_entries=10, show_spinner=False)
@@ -17,14 +18,21 @@ def charts_of(run_id: str, weights: str, stamp: tuple[int, int]) -> list[cards.C
         return []
     history, epochs = histories.history(run), histories.epochs(run)
     validation = history[history["split"] == "val"]
-    return [
-        *accuracy_cards(validation),
+    kept = kept_epochs.kept_of(run).epochs
+    of_all = accuracy_cards(validation)
+    of_these = [
         *class_cards(run, validation, weights),
         *rank_cards(validation, weights),
         *group_cards(run, validation, weights),
         *calibration_cards(run),
         *gate_and_speed_cards(run, epochs),
     ]
+    chosen = {kind: epoch for kind, epoch in kept.items() if kind == weights}
+    for drawn, marked in ((of_all, kept), (of_these, chosen)):
+        for card in drawn:
+            if card.figure is not None:
+                charts.mark_kept(card.figure, marked)
+    return [*of_all, *of_these]
 
 
 def accuracy_cards(validation: pd.DataFrame) -> list[cards.Card]:

@@ -5,7 +5,7 @@ import streamlit as st
 
 from app import cards, charts, elements, fields, glossary, tables, texts, wording
 from app.engine import histories, job_queue, run_folders, snapshots
-from app.sections import curves, overfitting, queue_table, run_charts
+from app.sections import curves, kept_epochs, overfitting, queue_table, run_charts
 
 CURRENT = "whatever is running, else the newest"
 
@@ -29,29 +29,34 @@ def run_section() -> None:
     choose, kind, follow = st.columns([4, 3, 2], vertical_alignment="bottom")
     names = {"current": CURRENT} | elements.run_names(available)
     chosen = fields.selectbox("Run", names, name="run", place=choose)
+    shown = next((run for run in available if run.id == chosen), current_run(available))
+    kinds = kept_epochs.kinds_of(shown)
     weights = fields.segmented_control(
         "Weights in the class charts",
-        {kind: charts.WEIGHTS_TITLES[kind] for kind in ("online", "ema", "fawa")},
+        {kind: charts.WEIGHTS_TITLES[kind] for kind in kinds},
         name="weights",
+        default=kept_epochs.first_kind(shown),
+        subject=shown.id,
         was="monitor_weights",
         key="monitor_weights",
         place=kind,
     )
-    shown = next((run for run in available if run.id == chosen), current_run(available))
     live = shown.state == "running" and follow.toggle(
         "Live", value=True, key="monitor_live", help="Off holds everything still; zoom is kept either way."
     )
     every = elements.LIVE_SECONDS if live else None
-    st.fragment(live_run, run_every=every)(shown.id, weights, elements.states_signature())
+    st.fragment(live_run, run_every=every)(shown.id, weights, kinds, elements.states_signature())
 
 
 @elements.explained_errors()
-def live_run(run_id: str, weights: str, drawn: tuple[tuple[str, str], ...]) -> None:
+def live_run(run_id: str, weights: str, kinds: list[str], drawn: tuple[tuple[str, str], ...]) -> None:
     elements.rerun_when_states_change(drawn)
     run = snapshots.find_run(run_id)
     if run is None:
         st.info("This run was deleted.")
         return
+    if kept_epochs.kinds_of(run) != kinds:  # an average has begun: it can be chosen above
+        st.rerun()
     job = next((job for job in reversed(snapshots.jobs()) if job.run_id == run.id and job.trains), None)
     with st.container():  # whatever it has to say, the charts keep their place and with it their zoom
         run_header(run, job)
@@ -62,7 +67,7 @@ def live_run(run_id: str, weights: str, drawn: tuple[tuple[str, str], ...]) -> N
             icon=":material/hourglass:",
         )
     else:
-        run_metrics(run, history[history["split"] == "val"], epochs)
+        run_metrics(run, weights, history[history["split"] == "val"], epochs)
         st.caption("Click a class in any chart: it is alone in all of them. Click it again to see all.")
         cards.show_cards(run_charts.charts_of(run.id, weights, histories.history_stamp(run)), view=run.id)
         overfitting.overfitting_section(run, weights)
@@ -73,37 +78,26 @@ def run_header(run: snapshots.Run, job: snapshots.Job | None) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f"**{texts.plain(run.name)}**")
         elements.state_badge(run.state)
-        st.caption(texts.plain(f"{run.title} · {run.dataset} · {run.model} · seed {run.seed}"))
+        words = f"{run.title} · {run.dataset} · {run.model} · seed {run.seed}"
+        st.caption(texts.plain(words), help=glossary.explained(words))
     if job is not None and job.state in ("running", "paused", "interrupted"):
         elements.job_progress(job, snapshots.progress().get(job.id))
     if run.state in ("failed", "interrupted") and run.message:
         st.error(elements.sentence(run.message), icon=":material/error:")
 
 
-def run_metrics(run: snapshots.Run, validation: pd.DataFrame, epochs: pd.DataFrame) -> None:
-    attack = tables.robust_attack(validation)
-    robust = tables.epoch_summary(validation[validation["attack"] == attack])
-    cells = [("Epoch", f"{int(epochs['epoch'].max())} of {run.epochs}")]
-    for weights in ("online", "fawa"):
-        block = robust[robust["weights"] == weights]
-        if len(block):
-            last, title = block.iloc[-1], charts.WEIGHTS_TITLES[weights]
-            cells.append((f"{title}, mean", wording.percent(last["mean"])))
-            worst = texts.plain(f"{title}, {last['worst_class']} (worst)")
-            cells.append((worst, wording.percent(last["worst"])))
-    if pd.notna(rate := epochs["images_per_second"].iloc[-1]):
-        cells.append(("Images per second", f"{rate:,.0f}"))
-    with st.container(horizontal=True):
-        for label, value in cells:
-            st.metric(label, value, border=True, width=165)
+def run_metrics(run: snapshots.Run, weights: str, validation: pd.DataFrame, epochs: pd.DataFrame) -> None:
+    kept_epochs.show_kept(run, weights, epochs)
     words = []
-    if attack:
-        words.append(f"Accuracy on validation images under {texts.plain(wording.attack_title(attack))}.")
+    if attack := tables.robust_attack(validation):
+        words.append(
+            f"Accuracy on validation images under {texts.plain(wording.attack_title(attack))}; what test "
+            "images say stands on Runs."
+        )
     if epochs["seconds"].notna().any():
         so_far = "" if run.state == "finished" else " so far"
         words.append(f"{wording.duration(epochs['seconds'].sum())} of training{so_far}.")
-    labels = [label for label, _ in cells]
-    st.caption(" ".join(words), help=glossary.explained(*words, *labels))
+    st.caption(" ".join(words), help=glossary.explained(*words, "worst class, mean"))
 
 
 def several_runs() -> None:

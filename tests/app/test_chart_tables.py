@@ -24,6 +24,15 @@ def test_lines_become_a_column_a_class():
     np.testing.assert_allclose(wide[["cat", "dog"]], expected)
 
 
+def test_numbers_are_rounded_to_what_means_something_for_reading_and_whole_in_files():
+    frame = HISTORY.assign(accuracy=(10 / 61) + HISTORY["accuracy"] / 3, eps=HISTORY["epoch"] * 5.4222 / 255)
+    shares = chart_tables.numbers_of(charts.class_lines(frame, "accuracy", charts.PERCENT))
+    eps = chart_tables.numbers_of(charts.class_lines(frame, "eps", charts.EPS))
+    assert chart_tables.for_reading(shares)["cat"].tolist() == [19.7, 23.1, 26.4]
+    assert chart_tables.for_reading(eps)["dog"].tolist() == [5.422, 10.84, 16.27]
+    assert eps["eps (n/255)"].iloc[-1] == pytest.approx(16.2666)
+
+
 def test_eps_is_in_the_unit_of_its_axis():
     frame = HISTORY.assign(eps=8 / 255)
     numbers = chart_tables.numbers_of(charts.class_lines(frame, "eps", charts.EPS))
@@ -59,7 +68,7 @@ def test_bars_have_their_intervals():
         "accuracy (%), to": [60.0, 80.0],
     }
     pd.testing.assert_frame_equal(numbers, pd.DataFrame(expected))
-    assert chart_tables.for_reading(numbers) is numbers
+    pd.testing.assert_frame_equal(chart_tables.for_reading(numbers), numbers)
 
 
 def test_a_confusion_names_true_and_predicted_classes():

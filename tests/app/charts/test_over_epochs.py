@@ -91,12 +91,21 @@ def test_overfitting_is_drawn_with_its_marks():
             for epoch in range(1, 7)
         ]
     )
-    figure = charts.robust_overfitting(lines, [4], 3)
+    figure = charts.robust_overfitting(lines, [4])
+    charts.mark_kept(figure, {"fawa": 3})
     names = ["training", "validation", "test", "ahead on training images"]
     assert [trace.name for trace in figure.data] == names
     np.testing.assert_allclose(figure.data[2].y, 0.4 + np.arange(1, 7) / 100)
     assert [shape.x0 for shape in figure.layout.shapes] == [3.5, 3]
-    assert [note.text for note in figure.layout.annotations] == ["learning rate drops", "best, epoch 3"]
+    assert [note.text for note in figure.layout.annotations] == ["learning rate drops", "FAWA kept, epoch 3"]
+
+
+def test_kept_epochs_are_marked_with_whose_they_are():
+    figure = charts.class_lines(history(2), "accuracy", charts.PERCENT)
+    charts.mark_kept(figure, {"fawa": 3, "online": 1, "ema": 3})
+    assert [shape.x0 for shape in figure.layout.shapes] == [3, 1]
+    said = [note.text for note in figure.layout.annotations]
+    assert said == ["FAWA, EMA kept, epoch 3", "Online kept, epoch 1"]
 
 
 def test_classes_without_a_value_are_left_out():

@@ -1,11 +1,14 @@
 """Monitor: one run class by class, and the queue's buttons."""
 
+import json
 import re
+from fractions import Fraction
 
 from app import plotly_library
-from app.engine import job_queue, snapshots
+from app.engine import histories, job_queue, snapshots
 from app.process import opened
 from cfa.jobs.kinds.train_run import TrainRun
+from cfa.methods import configure
 from tests.app.pages import (
     as_read,
     assert_sound,
@@ -14,6 +17,7 @@ from tests.app.pages import (
     live_charts,
     open_page,
     start,
+    visit,
     words,
 )
 
@@ -146,3 +150,100 @@ def test_what_a_card_says_of_a_knob_is_shown_as_it_is_written(example_home):
     assert said
     for item in app.caption:
         assert "\\\\" not in item.value  # escaped once, and not again
+
+
+def kept_by_hand(run, weights):
+    """Recompute the kept epoch from the run's own file: the first with the highest mean plus worst class."""
+    rows = [json.loads(line) for line in run.folder.history_file.read_text().splitlines()]
+    scores = {}
+    for row in rows:
+        kind = (row.get("split"), row.get("weights"))
+        if kind == ("val", weights) and row["attack"] not in ("clean", "training"):
+            shares = [Fraction(k, n) for k, n in zip(row["correct"], row["total"], strict=True)]
+            scores[row["epoch"]] = sum(shares) / len(shares) + min(shares)
+    return max(scores, key=lambda epoch: (scores[epoch], -epoch))
+
+
+def test_the_page_opens_on_the_reported_weights_and_names_the_kept_epoch_of_each_kind(example_home):
+    run = next(run for run in snapshots.runs() if run.method == "trades-cfa" and run.seed == 0)
+    app = open_page("monitor", run=run.id)
+    assert app.segmented_control(key="monitor_weights").value == "fawa"
+    kept = {kind: kept_by_hand(run, kind) for kind in ("online", "ema", "fawa")}
+    cards = {as_read(metric.label): metric for metric in app.metric}
+    titles = {"online": "Online", "ema": "EMA", "fawa": "FAWA"}
+    for kind, epoch in kept.items():
+        assert cards[f"Kept: {titles[kind]}"].value == f"epoch {epoch}"
+    assert cards["Kept: FAWA"].delta == "reported"
+    assert cards["Kept: Online"].delta == "not reported"
+    said = words(app)
+    assert f"This run is reported with its FAWA weights, kept at epoch {kept['fawa']}:" in said
+    assert f"FAWA weights: epoch {kept['fawa']} has their highest mean plus worst class" in said
+    for figure in figures(app):  # every chart of the run is over epochs
+        marks = [note["text"] for note in figure["layout"].get("annotations", ())]
+        assert any(f"kept, epoch {kept['fawa']}" in mark and "FAWA" in mark for mark in marks)
+
+
+def test_the_cards_show_the_kept_epoch_and_say_what_the_last_one_has(example_home):
+    run = next(run for run in snapshots.runs() if run.method == "trades-cfa" and run.seed == 0)
+    history = histories.history(run)
+    for weights in ("online", "fawa"):
+        app = open_page("monitor", run=run.id, weights=weights)
+        epoch = kept_by_hand(run, weights)
+        block = history[
+            (history["split"] == "val") & (history["weights"] == weights) & (history["attack"] != "clean")
+        ]
+        means = 100 * block.groupby("epoch")["accuracy"].mean()
+        title = {"online": "Online", "fawa": "FAWA"}[weights]
+        card = next(m for m in app.metric if as_read(m.label) == f"{title}, mean")
+        assert card.value == f"{means[epoch]:.1f}\u00a0%"
+        later = f"; last: {means.iloc[-1]:.1f} %" if epoch != means.index.max() else ""
+        assert as_read(card.delta) == f"epoch {epoch}{later}"
+
+
+def test_the_sentence_about_other_weights_says_whose_they_are(example_home):
+    run = next(run for run in snapshots.runs() if run.method == "trades-cfa" and run.seed == 0)
+    said = words(open_page("monitor", run=run.id, weights="online"))
+    kept = {kind: kept_by_hand(run, kind) for kind in ("online", "fawa")}
+    assert f"Online weights: epoch {kept['online']} has their highest mean plus worst class" in said
+    assert f"The run is reported with its FAWA weights, kept at epoch {kept['fawa']}." in said
+
+
+def test_weights_that_a_run_has_not_are_not_offered(example_home):
+    run = next(run for run in snapshots.runs() if run.state == "failed")  # before any average began
+    app = visit("monitor", run=run.id)
+    assert app.segmented_control(key="monitor_weights").options == ["Online"]
+
+
+def test_jobs_of_a_grid_say_method_and_the_setting_that_differs(empty_home):
+    for value in (4.0, 6.0):
+        config = configure(
+            "trades", "fashion-mnist-mini", seed=0, overrides={"method.beta": value, "train.epochs": 2}
+        )
+        run = opened.store().create(config, name=f"mine-{value:g}")
+        submit(f"train {run.name}", run_id=run.id)
+    app = open_page("monitor")
+    assert app.dataframe[0].value["job"].tolist() == [
+        "train mine-4: TRADES, Robust weight beta 4.0",
+        "train mine-6: TRADES, Robust weight beta 6.0",
+    ]
+
+
+def test_few_buttons_stand_before_the_run(empty_home):
+    submit("first")
+    app = open_page("monitor")
+    within = [item.key for popover in app.get("popover") for item in popover.button]
+    assert {"act_top_queue", "act_up_queue", "act_down_queue", "act_bottom_queue", "act_chain"} <= set(within)
+    beside = [
+        item.key for item in app.button if (item.key or "").startswith("act_") and item.key not in within
+    ]
+    assert beside == ["act_pause_queue", "act_resume_queue", "act_cancel_queue"]
+
+
+def test_terms_of_one_run_are_explained(example_home):
+    run = next(run for run in snapshots.runs() if run.method == "trades-cfa" and run.seed == 0)
+    app = open_page("monitor", run=run.id)
+    helps = {as_read(item.value): item.help for kind in ("markdown", "caption") for item in app.get(kind)}
+    assert "**Rank**" in next(told for said, told in helps.items() if said.startswith("Rank of every class"))
+    assert "**FAWA gate**" in helps["FAWA gate"]
+    header = next(told for said, told in helps.items() if said.startswith("TRADES + "))
+    assert "**CFA**" in header or "**CCM**" in header
