@@ -92,24 +92,54 @@ def _weights_by_losses_differ(text: str, args: Namespace) -> float:
 
 
 def cfol(clone: Clone) -> Found:
-    """Move the chances of classes by three batches."""
+    """Take one step of CFOL on images that were drawn, and move the chances of classes by three batches."""
+    ours = Ours.of("cfol")
+    ours.taken({})
+    theirs = network(0)
+
+    class Attack:
+        """What their attack takes from torchattacks: an untargeted attack maximises."""
+
+        _targeted, device = -1, "cpu"
+
+        def __init__(self, name: str, model: nn.Module) -> None:
+            self.model = model
+
+        def _transform_label(self, images: Tensor, labels: Tensor) -> Tensor:
+            return labels
+
+    space = names() | {"Attack": Attack}
+    exec(between(clone.text("cfol/pgd.py"), "class PGD", "return best_x"), space)
+    own = ours.config.attack
+
+    def loss() -> Tensor:
+        attack = space["PGD"](
+            theirs.eval(), eps=own.eps, alpha=own.step_size.value, steps=own.steps, random_start=True
+        )
+        attacked = attack.forward(ours.x, ours.y)
+        return nn.functional.cross_entropy(theirs.train()(attacked), ours.y)
+
+    return _step(theirs, ours, loss) | {"chances of classes": _chances_differ(clone)}
+
+
+def _chances_differ(clone: Clone) -> float:
     from cfa.methods.catalogue.cfol import ClassesOftenWrong
 
     space = names() | {"InMemoryDataset": Namespace, "Iterable": list}
-    text = clone.text("cfol/class_sampler.py").replace("(Sampler[int])", "").replace("-> None", "")
+    text = clone.text("cfol/class_sampler.py").replace("(Sampler[int])", "")
     exec(between(text, "class ClassSampler", "self.w = self.w + loss_vec"), space)
     noise = torch.Generator().manual_seed(SEED)
     y = torch.randint(CLASSES, (3, 32), generator=noise)
     wrong = torch.rand(3, 32, generator=noise) < 0.5
-    indices = [list(range(8))] * CLASSES
     data = type("Data", (Namespace,), {"__len__": lambda self: 8 * CLASSES})
+    indices = [list(range(8))] * CLASSES
     theirs = space["ClassSampler"](data(num_classes=CLASSES, class_indices=indices), gamma=0.5)
     ours = ClassesOftenWrong(gamma=0.5, eta=0.05)
     state = ours.initial(torch.arange(CLASSES).repeat(8))
     for labels, errors in zip(y, wrong, strict=True):
         theirs.batch_update(labels, 0.05 * errors)
         state = ours.after(state, labels, ~errors)
-    return {"chances of classes": float((ours.chances(state) - theirs.p).abs().max())}
+    return float((ours.chances(state) - theirs.p).abs().max())
 
 
 def dafa(clone: Clone) -> Found:
