@@ -45,6 +45,11 @@ TITLES = {
     "method.weight_rate": "Rate of the weights",
     "method.eps_rate": "Rate of eps",
     "method.weight_limit": "Limit of the weights",
+    "method.awp_gamma": "Perturbation of the weights, gamma",
+    "method.awp_start": "First epoch with perturbed weights",
+    "method.companion": "Network trained beside it",
+    "method.helper_epochs": "Epochs of the helper",
+    "method.momentum": "Momentum of the classes' scores",
 }
 
 OTHERS = {
