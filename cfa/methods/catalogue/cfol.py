@@ -134,6 +134,7 @@ CFOL = replace(
     year=2023,
     plain="pgd-at",
     attack=_attack,
+    needs_every_class=True,
     sampler=lambda settings, config: ClassesOftenWrong(gamma=settings.gamma, eta=settings.eta),
     usual={"attack.start": "uniform", "attack.bn_mode": "eval"},
     presets={

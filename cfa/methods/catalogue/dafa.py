@@ -240,6 +240,7 @@ DAFA = replace(
     attack=_trades_attack,
     rule=_around_trades,
     warm_up="dafa_warmup",
+    needs_every_class=True,
     presets={
         **TRADES.presets,
         "authors": {**_AUTHORS, "method.divided": False},
@@ -261,6 +262,7 @@ PGD_AT_DAFA = replace(
     attack=_pgd_at_attack,
     rule=_around_pgd_at,
     warm_up="dafa_warmup",
+    needs_every_class=True,
     knobs={
         "eps": PGD_AT.knobs["eps"],
         "weight": KnobLabel(label="weight", summary="how much the loss of the class weighs"),

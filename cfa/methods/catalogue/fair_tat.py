@@ -175,6 +175,7 @@ FAIR_TAT = replace(
     attack=lambda settings, config: TowardsTargets(training_pgd(config, "cross-entropy")),
     rule=_rule,
     warm_up="uniform_epochs",
+    needs_every_class=True,
     knobs={
         "eps": PGD_AT.knobs["eps"],
         TARGET: KnobLabel(label="chance as target", summary="how often others are attacked towards it"),
