@@ -27,7 +27,7 @@ TALLY = Tally(
     correct=torch.tensor([60, 30, 80]),
     sums={"predicted": CONFUSION, "features": FEATURES},
 )
-SETTINGS = CgrSettings(momentum=0.7)
+SETTINGS = CgrSettings(memory=0.7)
 
 
 def after(epoch: int) -> ClassStats:
@@ -35,7 +35,7 @@ def after(epoch: int) -> ClassStats:
 
 
 def test_the_score_of_a_class_rises_with_its_errors_and_confusion() -> None:
-    """Numbers of the published code's formula with momentum 0.7, computed apart from this project."""
+    """Numbers of the published code's formula with a memory of 0.7, computed apart from this project."""
     rule = ConfusionFeedback(eps=0.1, settings=SETTINGS, every=10, beta=4.0)
     state, knobs = rule.initial(3)
     assert knobs["weight"].tolist() == [1, 1, 1]
@@ -52,7 +52,7 @@ def test_the_score_of_a_class_rises_with_its_errors_and_confusion() -> None:
 
 def test_a_weight_is_cut() -> None:
     """Of scores that lie far apart, with a weight of 9."""
-    rule = ConfusionFeedback(eps=0.1, settings=CgrSettings(momentum=0.0, score_weight=9), every=1)
+    rule = ConfusionFeedback(eps=0.1, settings=CgrSettings(memory=0.0, score_weight=9), every=1)
     tally = replace(TALLY, correct=torch.tensor([99, 99, 0]), sums={
         "predicted": torch.tensor([[99, 1, 0], [1, 99, 0], [50, 50, 0]]), "features": FEATURES,
     })  # fmt: skip

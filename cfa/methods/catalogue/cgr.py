@@ -43,7 +43,7 @@ class CgrSettings(RobustLtSettings, NoSettings):
     feedback_every: Annotated[Epochs, Field(gt=0)] = Field(
         default=10 / 110, description="CGR: epochs between two looks at validation images, or a share of all."
     )
-    momentum: Annotated[Number, Field(ge=0, lt=1)] = Field(
+    memory: Annotated[Number, Field(ge=0, lt=1)] = Field(
         default=0.8, description="CGR: share of the score and of the graph that stays at each look."
     )
     confusion: Annotated[Number, Field(ge=0)] = Field(
@@ -126,7 +126,7 @@ class ConfusionFeedback:
     """Score classes by their lack of robustness and their confusion, and link those that are confused.
 
     Every ``every`` epochs, with robust accuracy r_k and confusion P (rows sum to 1) on validation images:
-    raw_k = max(0, mean r - r_k) + confusion (1 - P_kk); score = momentum score + (1 - momentum) raw / mean.
+    raw_k = max(0, mean r - r_k) + confusion (1 - P_kk); score = memory score + (1 - memory) raw / mean.
     w = 1 + score_weight score over its mean, cut to 0.25 ... 3, over its mean again. Graph: G_kj =
     P_kj sqrt(n_j / n_max) / |c_k - c_j| for the ``neighbours`` largest j of each k, c the normalised centres,
     over the mean of its edges, cut at 5; it is averaged over time like the score, from 0. With ``beta``:
@@ -161,7 +161,7 @@ class ConfusionFeedback:
         seen = stats.seen[FEEDBACK]
         score = self._score(state["score"], seen)
         graph = confusion_graph(seen, stats.class_counts, self.settings.neighbours)
-        kept = self.settings.momentum
+        kept = self.settings.memory
         graph = kept * state["graph"] + (1 - kept) * graph
         weight = _to_mean_1(1 + self.settings.score_weight * score)
         weight = _to_mean_1(weight.clamp(*WEIGHT_BOUNDS))
@@ -174,7 +174,7 @@ class ConfusionFeedback:
         raw = lacking + self.settings.confusion * (1 - confusion.diag())
         mean = raw.mean()  # 0 where no image is wrong: nothing tells the classes apart
         new = raw / mean if mean > 0 else raw
-        return self.settings.momentum * old + (1 - self.settings.momentum) * new
+        return self.settings.memory * old + (1 - self.settings.memory) * new
 
     def _knobs(self, state: State) -> Knobs:
         values = {"weight": state["weight"], "graph": state["graph"]}
