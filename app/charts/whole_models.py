@@ -37,16 +37,19 @@ def mean_against_worst(summary: pd.DataFrame, styles: Mapping[str, SeriesStyle])
         styles: How each group looks.
     """
     figure = new_figure("mean accuracy", Unit("worst class", ticks=".1~%"), told=("which",))
+    reported = set(summary.loc[summary["series"] == summary["title"], "group"])
     named: set[str] = set()
     row: Any
     for row in summary.itertuples():
         style = styles.get(row.group, SeriesStyle(CLASS_COLOURS[0]))
+        # The legend shows the symbol of the weights that it names.
+        is_legend = row.group not in named and (row.series == row.title or row.group not in reported)
         figure.add_scatter(
             x=[row.mean],
             y=[row.worst],
             name=row.title,
             legendgroup=row.group,
-            showlegend=row.group not in named,
+            showlegend=is_legend,
             mode="markers",
             marker={
                 "color": style.colour,
@@ -60,7 +63,7 @@ def mean_against_worst(summary: pd.DataFrame, styles: Mapping[str, SeriesStyle])
             customdata=[row.worst_class],
             hovertemplate="mean %{x:.1%}, worst %{y:.1%} (%{customdata})<extra>%{meta}</extra>",
         )
-        named.add(row.group)
+        named |= {row.group} if is_legend else set()
     figure.update_xaxes(tickformat=".1~%", showgrid=True, gridcolor=GRID)
     figure.update_layout(hovermode="closest", height=HEIGHT + 60)
     return figure

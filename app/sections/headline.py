@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from app import tables, texts
+from app import charts, tables, texts
 from app.engine import demo, evaluated, runs_together, snapshots, verdicts
 
 NOTHING_YET = (
@@ -21,13 +21,15 @@ class Headline:
     Attributes:
         title: What is compared with what.
         condition: What both were measured with.
-        verdict: What the comparison carries.
+        verdict: What the comparison carries, each side with the weights that it is reported with.
+        same_weights: The same with the method's own kind of weights on both sides, where that is another one.
         runs: Ids of the runs of both.
     """
 
     title: str
     condition: tables.Condition
     verdict: verdicts.PairVerdict
+    same_weights: verdicts.PairVerdict | None
     runs: tuple[str, ...]
 
 
@@ -40,8 +42,11 @@ def show_headline() -> None:
     if found is None:
         st.caption(NOTHING_YET)
         return
-    said = f"{verdicts.first_line(found.verdict)} {verdicts.figures(found.verdict)}"
-    st.markdown(f"**{texts.plain(found.title)}**: {texts.plain(said)}")
+    st.markdown(f"**{texts.plain(found.title)}**: {texts.plain(_said(found.verdict))}")
+    if found.same_weights is not None:
+        kind = charts.WEIGHTS_TITLES[found.same_weights.weights[0]]
+        line = f"**{kind} weights of both**, so that averaging is no part of it:"
+        st.markdown(f"{line} {texts.plain(_said(found.same_weights))}")
     basis = verdicts.basis(found.verdict)
     st.caption(texts.plain(f"{found.condition.title}. {basis[:1].upper()}{basis[1:]}."))
     st.page_link(
@@ -50,6 +55,10 @@ def show_headline() -> None:
         icon=":material/compare_arrows:",
         query_params={"runs": list(found.runs)},
     )
+
+
+def _said(verdict: verdicts.PairVerdict) -> str:
+    return f"{verdicts.first_line(verdict)} {verdicts.figures(verdict)}"
 
 
 def finding(runs: Sequence[snapshots.Run]) -> Headline | None:
@@ -89,5 +98,10 @@ def _judged(
             continue
         if verdict := verdicts.verdict(together, run, baseline, condition, weights):
             ids = tuple(one.id for one in (*baseline, *run))
-            return Headline(f"{titles[0]} against {titles[1]}", condition, verdict, ids)
+            alike = (weights[0], weights[0])
+            same = verdicts.verdict(together, run, baseline, condition, alike) if alike != weights else None
+            title = f"{titles[0]} against {titles[1]}"
+            if same is not None:
+                title += " ({} against {} weights)".format(*(charts.WEIGHTS_TITLES[kind] for kind in weights))
+            return Headline(title, condition, verdict, same, ids)
     return None

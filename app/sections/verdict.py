@@ -2,7 +2,7 @@
 
 import html
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import streamlit as st
 
@@ -23,12 +23,14 @@ class Judged:
         verdict: ``None`` where there is none.
         why_not: Why there is none, a sentence.
         besides: What differs besides the method, in words.
+        same_weights: The kind of weights of both sides, where that is not what both are reported with.
     """
 
     pair: comparison_choice.MethodPair
     verdict: verdicts.PairVerdict | None
     why_not: str
     besides: str
+    same_weights: str = ""
 
     @property
     def title(self) -> str:
@@ -39,21 +41,39 @@ class Judged:
     def titles(self) -> tuple[str, str]:
         """Name both sides, with the seeds that count."""
         groups = (self.pair.group, self.pair.baseline)
+        names = [group.title for group in groups]
+        if self.verdict is not None and self.verdict.of_methods:
+            names = [group.name for group in groups]
+        if self.same_weights:
+            kind = comparison_choice.KINDS[self.same_weights]
+            return f"{names[0]}, same weights", f"{names[1]}, {kind} of both"
         if self.verdict is None or not self.verdict.of_methods:
-            return groups[0].title, groups[1].title
+            return names[0], names[1]
         counts = [wording.count(seeds, "seed") for seeds in self.verdict.seeds]
         return f"{groups[0].name} ({counts[0]})", f"{groups[1].name} ({counts[1]})"
 
 
 def judged(comparison: comparison_choice.Compared) -> list[Judged]:
-    """Judge every pair of methods; those of which only one network each is known come last."""
-    found = [_judge(comparison, pair) for pair in comparison.methods]
+    """Judge every pair of methods; those of which only one network each is known come last.
+
+    A method that is reported with other weights than what it is compared with is judged with equal ones as
+    well: averaging alone moves classes, and is no part of what a rule does.
+    """
+    found = []
+    for pair in comparison.methods:
+        ours, theirs = comparison.weights_of(pair.group), comparison.weights_of(pair.baseline)
+        reported = _judge(comparison, pair, (ours, theirs))
+        found.append(reported)
+        if ours != theirs and reported.verdict is not None:
+            equal = replace(_judge(comparison, pair, (ours, ours)), same_weights=ours)
+            found += [equal] if equal.verdict is not None else []
     return sorted(found, key=lambda one: one.verdict is not None and not one.verdict.of_methods)
 
 
-def _judge(comparison: comparison_choice.Compared, pair: comparison_choice.MethodPair) -> Judged:
+def _judge(
+    comparison: comparison_choice.Compared, pair: comparison_choice.MethodPair, weights: tuple[str, str]
+) -> Judged:
     run, baseline = comparison.runs_of(pair.group), comparison.runs_of(pair.baseline)
-    weights = (comparison.weights_of(pair.group), comparison.weights_of(pair.baseline))
     unlike = verdicts.unlike(run, baseline)
     if verdicts.compared_with(pair.group.method) == pair.baseline.method:
         unlike += verdicts.unlike_settings(run, baseline)
@@ -61,10 +81,13 @@ def _judge(comparison: comparison_choice.Compared, pair: comparison_choice.Metho
         kinds = [comparison_choice.KINDS[kind] for kind in weights]
         unlike.insert(0, verdicts.Unlike("weights", *kinds))
     besides = [one.in_words for one in unlike]
+    as_reported = weights == (comparison.weights_of(pair.group), comparison.weights_of(pair.baseline))
     besides += [
         f"in some seeds of {group.title} the gate never opened, so these are online weights of all"
         for group, side in ((pair.group, run), (pair.baseline, baseline))
-        if comparison.weights == "own" and len({evaluated.own_weights(one) for one in side}) > 1
+        if comparison.weights == "own"
+        and as_reported
+        and len({evaluated.own_weights(one) for one in side}) > 1
     ]
     said = "; ".join(besides)
     if why := verdicts.refusal(run, baseline):
@@ -100,8 +123,9 @@ def verdict_section(comparison: comparison_choice.Compared, pairs: Sequence[Judg
         st.html(strip_table(methods, "Methods, over seeds"))
     if networks:
         st.html(strip_table(networks, "These two networks, not these two methods"))
-    for one in pairs:
-        st.markdown(_in_words(one))
+    with st.container(key="verdict_words", gap="xsmall"):
+        for one in sorted(pairs, key=lambda one: bool(one.same_weights)):
+            st.markdown(_in_words(one))
     st.caption(texts.plain(_legend(comparison, pairs)))
 
 
@@ -189,7 +213,7 @@ STATES = {"certain": "certain", "same-way": "the same way in every seed, not cer
 
 def forest_section(pairs: Sequence[Judged]) -> None:
     """Draw the change of every class with the interval at which it was decided."""
-    drawn = [one for one in pairs if one.verdict is not None]
+    drawn = [one for one in pairs if one.verdict is not None and not one.same_weights]
     if not drawn:
         return
     st.subheader("Change per class")

@@ -7,6 +7,10 @@ from cfa.statistics import SHARED_SEEDS
 from cfa.tables.comparison import in_points
 from cfa.tables.verdicts import Basis, Change, ClassChange, PairVerdict
 
+ONE_NETWORK = (
+    "One network and not two: both kept the same weights, of epoch {epoch}, so nothing can differ. Until its "
+    "warm-up ends a method is its plain version."
+)
 NO_SPREAD = "no interval: what does not differ between seeds does not say how much seeds differ"
 _NUMBERS = {2: "two", 3: "three", 4: "four", 5: "five", 6: "six"}
 MOST_NAMED = 8
@@ -14,6 +18,8 @@ MOST_NAMED = 8
 
 def first_line(verdict: PairVerdict) -> str:
     """Say in a sentence or two which classes gain and which pay, or that none does for certain."""
+    if verdict.one_network is not None:
+        return ONE_NETWORK.format(epoch=verdict.one_network)
     after = f"after {_seeds(verdict)}" if verdict.of_methods else f"on {_images(verdict)}"
     certain = verdict.certain
     if not certain:
@@ -32,7 +38,18 @@ def first_line(verdict: PairVerdict) -> str:
 
 def figures(verdict: PairVerdict) -> str:
     """Say how mean and worst class changed, with 95 % intervals, in points."""
-    return f"Mean {change(verdict.mean)}, worst class {change(verdict.worst)}."
+    said = f"Mean {change(verdict.mean)}, worst class {change(verdict.worst)}."
+    asked = len(verdict.classes)
+    if not verdict.certain and asked > 1 and _moved(verdict.worst):
+        said += (
+            " The worst class, a question of its own, did move: its interval leaves out 0. That one of "
+            f"{asked} classes did is another question, asked {asked} times at once, and not certain."
+        )
+    return said
+
+
+def _moved(one: Change) -> bool:
+    return one.interval is not None and (one.interval[0] > 0 or one.interval[1] < 0)
 
 
 def change(one: Change) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from cfa.runs.choice import Measured
+from cfa.runs.evaluations import Evaluation
 from cfa.runs.pairs import paired_counts
 from cfa.statistics import (
     CONFIDENCE,
@@ -87,6 +88,7 @@ class PairVerdict:
             ``None`` of single runs.
         takes_seeds: Seeds of each method with which the largest change seen, if it is one, is found in 8 of
             10 comparisons; ``None`` of single runs, and above 1,000.
+        one_network: The epoch in which both single runs kept one and the same weights; ``None`` otherwise.
     """
 
     basis: Basis
@@ -100,6 +102,7 @@ class PairVerdict:
     by_chance: float = 0.0
     detectable: float | None = None
     takes_seeds: int | None = None
+    one_network: int | None = None
 
     @property
     def of_methods(self) -> bool:
@@ -186,7 +189,14 @@ def verdict_of_runs(run: Measured, baseline: Measured) -> PairVerdict | None:
         classes=_class_changes(
             names, (ours, theirs), changes, np.sign(np.round(ours - theirs, 12)).astype(int)
         ),
+        one_network=_one_network(run.evaluation, baseline.evaluation),
     )
+
+
+def _one_network(run: Evaluation, baseline: Evaluation) -> int | None:
+    """Return the epoch of the weights where both evaluations are of the same ones."""
+    same = bool(run.weights_hash) and run.weights_hash == baseline.weights_hash
+    return run.epoch if same else None
 
 
 def _change(run: float, baseline: float, interval: Interval | None) -> Change:

@@ -178,3 +178,35 @@ def test_no_change_is_called_detectable_that_no_accuracy_can_make():
     found = verdict_over_seeds(rows(old[::-1], SEEDS), rows(old, SEEDS), ("online", "online"))
     assert found.detectable > 1
     assert verdict_words.power(found).startswith("No change of a class would have been found")
+
+
+def test_a_worst_class_that_moved_beside_no_certain_class_is_explained():
+    """Two questions, and two answers: read without a word they contradict each other."""
+    old = np.tile([0.5] * 9 + [0.2], (3, 1)) + np.array([[0.01], [0.0], [-0.01]])
+    rng = np.random.default_rng(0)
+    new = old + rng.normal(0, 0.02, old.shape)
+    new[:, 9] = old[:, 9] + 0.03
+    found = verdict_over_seeds(rows(new, SEEDS), rows(old, SEEDS), ("online", "online"))
+    assert not found.certain
+    assert found.worst.interval[0] > 0
+    said = verdict_words.figures(found)
+    assert "a question of its own, did move" in said
+    assert "asked 10 times at once, and not certain" in said
+    new[:, 9] = old[:, 9]
+    found = verdict_over_seeds(rows(new, SEEDS), rows(old, SEEDS), ("online", "online"))
+    assert "did move" not in verdict_words.figures(found)
+
+
+@pytest.mark.parametrize(("ours", "theirs", "one"), [("a", "a", True), ("a", "b", False), ("", "", False)])
+def test_two_names_of_one_network_are_no_comparison(tmp_path, ours, theirs, one):
+    """Within its warm-up a method is its plain version, and both may keep one and the same epoch."""
+    store = Store.open(tmp_path, shipped=None)
+    for method, weights in (("trades", theirs), ("trades-cfa", ours)):
+        run = make_run(store, method, method=method)
+        evaluate(run, {"pgd-20": (50,) * 10}, 100, epoch=1, created=DAY, weights_hash=weights)
+    new, old = (
+        next(m for m in measured([store.find(name)]) if m.attack == "pgd-20")
+        for name in ("trades-cfa", "trades")
+    )
+    line = verdict_words.first_line(verdict_of_runs(new, old))
+    assert line.startswith("One network and not two: both kept the same weights, of epoch 1") == one

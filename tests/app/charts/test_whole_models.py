@@ -14,6 +14,19 @@ def test_scatter_names_each_group_once_and_each_kind_of_weights_by_its_symbol():
     assert len({trace.marker.color for trace in figure.data}) == 2
 
 
+def test_the_legend_shows_the_symbol_of_the_weights_that_it_names():
+    """A circle for TRADES + CFA, which is a diamond in the chart, was taken for the best point of all."""
+    table = models()
+    own = (table["group"] == "a") & (table["weights"] == "fawa")
+    table.loc[own, "series"] = table.loc[own, "title"]
+    figure = charts.mean_against_worst(table, STYLES)
+    in_legend = {trace.name: trace.marker.symbol for trace in figure.data if trace.showlegend}
+    assert {name: symbol.removesuffix("-open") for name, symbol in in_legend.items()} == {
+        "run a": "diamond",
+        "run b": "circle",
+    }
+
+
 def test_the_trade_off_tells_ours_theirs_and_what_is_not_known():
     board = pd.DataFrame(
         {

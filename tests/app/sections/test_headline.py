@@ -4,6 +4,7 @@ import pytest
 
 from app.engine import snapshots
 from app.sections import headline
+from cfa.home import SHIPPED_RUNS
 from cfa.runs.store import Store
 from tests.app.pages import assert_sound, open_page, words
 from tests.support.resumed import evaluate, make_run
@@ -61,3 +62,15 @@ def test_without_a_pair_nothing_is_said(dashboard, tmp_path):
     app = open_page("home")
     assert_sound(app)
     assert "Nothing can be said yet" in words(app)
+
+
+def test_a_method_that_is_reported_with_averages_is_compared_with_equal_weights_too(dashboard, tmp_path):
+    """With FAWA against online weights the worst class fell in the demo, and rose with FAWA on both sides."""
+    dashboard(tmp_path, shipped=SHIPPED_RUNS)
+    said = words(open_page("home"))
+    assert "TRADES + CFA against TRADES (FAWA against Online weights)" in said
+    assert "FAWA weights of both" in said
+    found = headline.finding(snapshots.usable_runs())
+    assert found.verdict.weights == ("fawa", "online")
+    assert found.same_weights.weights == ("fawa", "fawa")
+    assert found.same_weights.worst.difference != found.verdict.worst.difference

@@ -189,3 +189,13 @@ def test_up_to_eight_series_all_have_their_colour(dashboard, tmp_path):
     app = open_page("compare", seeds_as_one="true")
     assert "coloured" not in [field.key for field in app.multiselect]
     assert "grey" not in words(app)
+
+
+def test_a_verdict_with_other_weights_stands_beside_one_with_equal_ones(dashboard, tmp_path):
+    dashboard(tmp_path, shipped=SHIPPED_RUNS)
+    said = words(open_page("compare"))
+    for method in ("PGD-AT", "TRADES", "FAT"):
+        assert f"{method} + CFA (3 seeds) against {method} (3 seeds)" in said
+        assert f"{method} + CFA, same weights against {method}, FAWA of both" in said
+    alike = words(open_page("compare", weights="fawa"))
+    assert "same weights against" not in alike  # they are equal anyway
