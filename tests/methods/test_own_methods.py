@@ -163,7 +163,8 @@ def test_the_cost_of_ones_own_is_not_that_of_the_method_with_its_title(
 ) -> None:
     measured = []
     monkeypatch.setattr(
-        "cfa.training.estimate_seconds", lambda config, info, device: measured.append(config.method)
+        "cfa.training.estimate_seconds",
+        lambda config, info, device, teacher: measured.append(config.method),
     )
     monkeypatch.setattr("cfa.data.dataset_info", lambda name, folder: DatasetInfo)
     costs = SuiteCosts(tmp_path, CPU)
