@@ -1,5 +1,6 @@
 """Charts of whole models: mean against worst class, published results beside them, and averaging."""
 
+import math
 import textwrap
 from collections.abc import Mapping
 from typing import Any
@@ -8,6 +9,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from app import texts
 from app.charts.figure import (
     HEIGHT,
     Unit,
@@ -69,35 +71,47 @@ def mean_against_worst(summary: pd.DataFrame, styles: Mapping[str, SeriesStyle])
     return figure
 
 
-MOST_NAMED = 16  # points whose names fit beside them
-LONGEST_NAME = 24
+PLOT_HEIGHT = 400  # pixels that axes, legend and margins leave
+LINE_HEIGHT = 16  # of a name
+LONGEST_NAME = 34
+LEAST_SPAN = 0.1  # of an axis: less would make rows differ that nobody can tell apart
 
 
 def trade_off(board: pd.DataFrame, front: np.ndarray) -> go.Figure:
     """Draw results as points, mean across and worst class up, clean accuracy as colour.
 
-    Names stand at points: at those of the front, then at ours, then at others while they are few.
-
     Args:
-        board: Columns ``whose, label, mean, worst, clean_mean, marks, source``; fractions, finite.
-        front: Which points no other beats in both, boolean.
+        board: Columns ``whose, label, mean, worst, clean_mean, marks, source, runs`` and ends of intervals,
+            ``mean_low, mean_high, worst_low, worst_high``; fractions, mean and worst finite.
+        front: Which points are joined and named, boolean: those that nothing comparable beats in both. The
+            line is dotted where one of them is of a single seed.
     """
     told = ("result", "source", "marks", "clean accuracy")
-    unit = Unit("worst class", ticks=".2~%")
+    unit = Unit("worst class", ticks=".3~%")
     figure = new_figure("mean accuracy under attack", unit, height=HEIGHT + 160, told=told)
     clean = board["clean_mean"].astype(float)
     scale = {"cmin": clean.min(), "cmax": clean.max()} if clean.notna().any() else {}
     best = board[front].sort_values("mean")
     if len(best) > 1:
+        single = (best["runs"] == 1).any()
         figure.add_scatter(
             x=best["mean"].tolist(),
             y=best["worst"].tolist(),
             mode="lines",
-            name="Pareto front",
-            line={"width": 3, "color": NEUTRAL},
+            name="Pareto front" + (" of single seeds" if single else ""),
+            line={"width": 3, "color": NEUTRAL, "dash": "dot" if single else "solid"},
             hoverinfo="skip",
         )
-    names = _names_at_points(board, front)
+    _add_points(figure, board, scale)
+    across, up = (_span(board, measure) for measure in ("mean", "worst"))
+    figure.update_xaxes(tickformat=".3~%", showgrid=True, gridcolor=GRID, range=across)
+    figure.update_yaxes(range=up)
+    figure.update_layout(hovermode="closest", annotations=_names(best, across, up))
+    return figure
+
+
+def _add_points(figure: go.Figure, board: pd.DataFrame, scale: dict[str, float]) -> None:
+    clean = board["clean_mean"].astype(float)
     scaled = False  # one colour bar is enough
     low, middle, high = POINT_COLOURS
     for whose, title, symbol, size in _WHOSE:
@@ -117,39 +131,66 @@ def trade_off(board: pd.DataFrame, front: np.ndarray) -> go.Figure:
             figure.add_scatter(
                 x=block["mean"].tolist(),
                 y=block["worst"].tolist(),
-                mode="markers+text",
-                text=names[block.index].tolist(),
-                textposition=_in_turn(block),
-                textfont={"size": 11},
-                cliponaxis=False,
+                **_intervals(block),
+                mode="markers",
                 name=title if known else f"{title}, clean accuracy not known",
                 marker=marker,
                 customdata=_told(block),
                 hovertemplate="<b>%{customdata[0]}</b>: mean %{x:.1%}, worst %{y:.1%}, clean "
                 "%{customdata[3]}<br>%{customdata[1]}<br>%{customdata[2]}<extra>%{fullData.name}</extra>",
             )
-    figure.update_xaxes(tickformat=".2~%", showgrid=True, gridcolor=GRID)
-    figure.update_layout(hovermode="closest")
-    return figure
 
 
 _WHOSE = (("ours", "Ours", "circle", 13), ("published", "Published", "diamond-open", 12))
 
 
-def _names_at_points(board: pd.DataFrame, front: np.ndarray) -> pd.Series:
-    """Return the name that stands at each point; empty where there is no room for it."""
-    first = pd.DataFrame({"front": ~front, "theirs": board["whose"] != "ours"}, index=board.index)
-    named = first.sort_values(["front", "theirs"], kind="stable").index[:MOST_NAMED]
-    short = board["label"].map(
-        lambda name: name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
-    )
-    return short.where(board.index.isin(named), "")
+def _intervals(block: pd.DataFrame) -> dict[str, object]:
+    """Build the whiskers of points; a point of which none is known has none."""
+    bars = {}
+    for axis, measure in (("error_x", "mean"), ("error_y", "worst")):
+        middle = block[measure].astype(float)
+        ends = [block[f"{measure}_{end}"].astype(float) for end in ("low", "high")]
+        if ends[0].notna().any():
+            bars[axis] = whiskers(middle, *(end.fillna(middle) for end in ends), thin=True)
+    return bars
 
 
-def _in_turn(block: pd.DataFrame) -> list[str]:
-    """Put names above and below in turn, from left to right: neighbours keep out of each other's way."""
-    ranks = block["mean"].rank(method="first").astype(int)
-    return ["top center" if rank % 2 else "bottom center" for rank in ranks]
+def _span(board: pd.DataFrame, measure: str) -> tuple[float, float]:
+    """Return the ends of an axis: with all intervals, room for names, never less than :data:`LEAST_SPAN`."""
+    values = board[[measure, f"{measure}_low", f"{measure}_high"]].astype(float)
+    low, high = values.min().min(), values.max().max()
+    room = max(0.1 * (high - low), (LEAST_SPAN - (high - low)) / 2)
+    return float(low - room), float(high + room)
+
+
+def _names(best: pd.DataFrame, across: tuple[float, float], up: tuple[float, float]) -> list[dict[str, Any]]:
+    """Write the names of a front's points, each on a line of its own, however wide the chart is."""
+    pixel = (up[1] - up[0]) / PLOT_HEIGHT
+    taken, found = -math.inf, list[dict[str, Any]]()
+    ordered = best.sort_values(["worst", "mean"], ascending=[True, False])
+    for point in ordered.to_dict("records"):
+        height = max((point["worst"] - up[0]) / pixel + LINE_HEIGHT, taken + LINE_HEIGHT)
+        taken = height
+        left = point["mean"] < sum(across) / 2
+        name = point["label"]
+        name = name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
+        found.append(
+            {
+                "x": point["mean"],
+                "y": point["worst"],
+                "text": texts.in_chart(name),
+                "ax": 12 if left else -12,
+                "ay": (point["worst"] - up[0]) / pixel - height,
+                "xanchor": "left" if left else "right",
+                "yanchor": "middle",
+                "showarrow": True,
+                "arrowhead": 0,
+                "arrowwidth": 1,
+                "arrowcolor": NEUTRAL,
+                "font": {"size": 12},
+            }
+        )
+    return found
 
 
 def _told(block: pd.DataFrame) -> list[list[str]]:

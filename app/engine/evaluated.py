@@ -232,11 +232,10 @@ pareto_front = looks(front_of)
 
 
 @looks
-def own_dataset(datasets: Sequence[str]) -> str:
-    """Say which of some data sets the user's newest run is on; without one, the newest that ships."""
+def own_datasets(datasets: Sequence[str]) -> list[str]:
+    """List those of some data sets that runs are on: the user's own, newest first, before those that ship."""
     runs = [run for run in usable_runs() if run.dataset in datasets]
-    own = [run for run in runs if not run.read_only] or runs
-    return own[0].dataset if own else ""
+    return list(dict.fromkeys(run.dataset for run in sorted(runs, key=lambda run: run.read_only)))
 
 
 # --- in words -------------------------------------------------------------------------------------

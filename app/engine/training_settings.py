@@ -4,6 +4,7 @@ from app.process.rights import looks
 from cfa import config, methods
 from cfa.config import RunConfig as RunConfig
 from cfa.methods import FIRST_METHOD as FIRST_METHOD
+from cfa.methods import KINDS as KINDS
 from cfa.methods import METHODS as METHODS
 from cfa.methods import PRESETS as PRESETS
 from cfa.methods import Grid as Grid
@@ -18,6 +19,7 @@ default_preset = looks(methods.default_preset)
 display_name = looks(methods.display_name)
 distinct_seeds = looks(config.distinct_seeds)
 family_of = looks(methods.family_of)
+kind_of = looks(methods.kind_of)
 kind_of_setting = looks(methods.kind_of_setting)
 main_settings = looks(methods.main_settings)
 plain_methods = looks(methods.plain_methods)

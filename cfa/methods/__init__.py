@@ -38,9 +38,12 @@ from cfa.methods.interface import (
 )
 from cfa.methods.knobs import Knobs, constant
 from cfa.methods.naming import (
+    KINDS,
     display_name,
     display_name_of_method,
     family_of,
+    kind_of,
+    kind_of_title,
     known_method,
     plain_methods,
 )
@@ -64,6 +67,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FIRST_METHOD",
+    "KINDS",
     "METHODS",
     "PRESETS",
     "TRAINING",
@@ -108,7 +112,9 @@ __all__ = [
     "family_of",
     "gate_statistic",
     "helper_epochs",
+    "kind_of",
     "kind_of_setting",
+    "kind_of_title",
     "known_method",
     "main_settings",
     "official_settings",

@@ -183,6 +183,12 @@ class OfficialArgument:
     name: str
 
 
+MethodKind = Literal["baseline", "calibrated", "re-weighted", "distilled", "long-tailed"]
+"""What a method is for, by which long lists are sorted; `cfa.methods.naming` has them in words."""
+
+HardEps = Literal["same", "smaller", "larger"]
+"""With which budget hard classes (of a long tail: rare ones) are trained, beside that of the others."""
+
 EPS_LABEL = KnobLabel(label="eps", unit="/255", summary="how far training examples of the class are moved")
 
 OfficialPass = Literal["with-loss", "after-step"]
@@ -212,6 +218,9 @@ class Method(Generic[S]):
         rule: Builds what sets the knobs of each class.
         plain: The method that it is compared with; empty where it is one itself.
         adds: What it adds to that one, as tables say it: CCM, CCR.
+        kind: What it is for; by default distilled with a teacher, long-tailed where it needs images of every
+            class, else a baseline (`cfa.methods.kind_of`).
+        hard_eps: With which budget it trains hard or rare classes, beside that of the others.
         reported_with: Which of a run's weights are its own.
         reported_title: Its name with those weights, where that is another: TRADES + CFA.
         knobs: What people read of its knobs, by name.
@@ -250,6 +259,8 @@ class Method(Generic[S]):
     rule: Callable[[S, RunConfig], Rule]
     plain: str = ""
     adds: tuple[str, ...] = ()
+    kind: MethodKind | None = None
+    hard_eps: HardEps = "same"
     reported_with: WeightsKind = "online"
     reported_title: str = ""
     knobs: Mapping[str, KnobLabel] = field(default_factory=lambda: {"eps": EPS_LABEL})

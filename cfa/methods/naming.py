@@ -1,9 +1,10 @@
 """What methods are called in tables, with one kind of a run's weights."""
 
+import re
 from typing import Any
 
 from cfa.methods.catalogue import METHODS
-from cfa.methods.interface import Method
+from cfa.methods.interface import Method, MethodKind
 from cfa.methods.presets import FIRST_METHOD
 
 
@@ -55,3 +56,52 @@ def display_name_of_method(name: str) -> str:
     """Name a method with the weights that it is reported with."""
     method = known_method(name)
     return display_name(name, "online" if method is None else method.reported_with)
+
+
+KINDS: dict[MethodKind, str] = {
+    "baseline": "Baseline",
+    "calibrated": "Calibrated",
+    "re-weighted": "Re-weighted",
+    "distilled": "Distilled",
+    "long-tailed": "Long-tailed",
+}
+"""What methods are for, in the order in which lists have them."""
+
+_NO_METHOD = {"at", "ema", "fawa", "swa", "to"}  # words of published names that say nothing of the kind
+
+
+def kind_of(name: str) -> MethodKind | None:
+    """Say what a method is for; ``None`` of somebody's own method and of models of others."""
+    method = known_method(name)
+    if method is None or method.kind is not None:
+        return None if method is None else method.kind
+    if method.needs_teacher:
+        return "distilled"
+    return "long-tailed" if method.needs_every_class else "baseline"
+
+
+def kind_of_title(title: str) -> MethodKind | None:
+    """Say what a method is for by its published name, "AT + CFA"; ``None`` where a word is not known."""
+    words = _words(title.partition(" (")[0]) - _NO_METHOD
+    for name, method in METHODS.items():
+        if words == _words(" ".join([method.title, *method.adds])) - _NO_METHOD:
+            return kind_of(name)
+    kinds = {_kinds_of_words().get(word) for word in words}
+    if None in kinds:
+        return None
+    return next((kind for kind in KINDS if kind != "baseline" and kind in kinds), "baseline")
+
+
+def _words(title: str) -> set[str]:
+    return set(re.findall(r"[a-z0-9]+", title.lower()))
+
+
+def _kinds_of_words() -> dict[str, MethodKind]:
+    """Return what each word of methods' names is for: of what a method is made, not of that method."""
+    found: dict[str, MethodKind] = {}
+    for name, method in METHODS.items():
+        kind = kind_of(name)
+        if kind is not None:
+            words = _words(" ".join([method.title, *method.adds, method.reported_title]))
+            found |= {word: kind for word in words if word not in found}
+    return found

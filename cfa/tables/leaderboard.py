@@ -7,9 +7,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from cfa.methods import kind_of, kind_of_title, known_method
 from cfa.runs.choice import measured
 from cfa.runs.folder import RunFolder
-from cfa.statistics import over_seeds
+from cfa.runs.origins import passes_an_image
+from cfa.runs.rows import Epoch
+from cfa.statistics import SeedsInterval, over_seeds
 from cfa.tables.frames import LEADING_COLUMNS, clean_frame, measured_frame, summary_frame
 from cfa.tables.papers import PublishedNumber
 from cfa.tables.seeds import distinct_seeds
@@ -18,7 +21,9 @@ OURS, PUBLISHED = "ours", "published"
 COLUMNS = [
     *("whose", "label", "dataset", "model", "weights", "checkpoint", "attack", "norm", "eps"),
     *("mean", "worst", "clean_mean", "clean_worst", "mean_spread", "worst_spread"),
+    *("mean_low", "mean_high", "worst_low", "worst_high"),
     *("runs", "images", "marks", "source", "link"),
+    *("method", "kind", "hard_eps", "passes", "seconds", "alike"),
 ]
 _KEY = ["experiment", "dataset", "model", "weights", "checkpoint"]
 _ATTACK = ["attack", "norm", "eps"]
@@ -36,7 +41,12 @@ def leaderboard(
 
     Returns:
         Columns :data:`COLUMNS`: accuracies in [0, 1]; ``marks`` is what a reader must know, ``source`` where
-        the number is from, ``link`` its paper's address or empty. The highest worst class first.
+        the number is from, ``link`` its paper's address or empty. From ``low`` to ``high``: of several seeds
+        mean ± standard deviation, of one what the choice of test images may do (95 %), NaN where nothing is
+        known. ``method`` is ours by name; ``kind`` and ``hard_eps`` as methods have them; ``passes`` of an
+        image in a training, ``seconds`` of its measured epochs. Rows that are ``alike`` may be compared: of
+        one network, images, choice of the checkpoint and, of published ones, paper. The highest worst class
+        first.
     """
     rows = [*_ours(runs, name), *_published(published)]
     frame = pd.DataFrame(rows, columns=COLUMNS)
@@ -85,14 +95,53 @@ def _ours(runs: Sequence[RunFolder], name: Callable[[str, str], str]) -> list[di
                 "clean_worst": natural["clean_worst"].mean() if len(natural) else None,
                 "mean_spread": mean.deviation,
                 "worst_spread": worst.deviation,
+                **_ends(block, "mean", mean),
+                **_ends(block, "worst", worst),
                 "runs": len(members),
                 "images": int(block["total"].min()),
                 "marks": "; ".join([*_marks(members, values[5]), *_not_averaged(others)]),
                 "source": ", ".join(member.name for member in members),
                 "link": "",
+                **_training(members),
+                "alike": _trained_alike(members, values[4], int(block["total"].min())),
             }
         )
     return rows
+
+
+def _ends(block: pd.DataFrame, measure: str, over: SeedsInterval) -> dict[str, float]:
+    """Return the ends of a row's interval, as charts of methods have them."""
+    if over.deviation is not None:
+        low, high = over.mean - over.deviation, over.mean + over.deviation
+    else:
+        low, high = block[f"{measure}_ci_low"].min(), block[f"{measure}_ci_high"].max()
+    return {f"{measure}_low": max(0.0, float(low)), f"{measure}_high": min(1.0, float(high))}
+
+
+def _training(members: Sequence[RunFolder]) -> dict[str, Any]:
+    """Say what kind of method runs are of, and what a training of it cost."""
+    config = members[0].config
+    method = known_method(config.method)
+    if config.is_external:
+        return {"method": config.method, "kind": None, "hard_eps": None, "passes": None, "seconds": None}
+    seconds = [sum(row.seconds for row in member.rows() if isinstance(row, Epoch)) for member in members]
+    return {
+        "method": config.method,
+        "kind": kind_of(config.method),
+        "hard_eps": method.hard_eps if method else None,
+        "passes": max(passes_an_image(member.config, member.manifest) for member in members),
+        "seconds": float(np.mean(seconds)) if all(seconds) else None,
+    }
+
+
+def _trained_alike(members: Sequence[RunFolder], checkpoint: str, images: int) -> str:
+    """Say what results must share to be compared: network, length, choice of the checkpoint, test images."""
+    config = members[0].config
+    if config.is_external:
+        return f"Models of others: {config.model}, {images:,} images"
+    epochs = "1 epoch" if config.train.epochs == 1 else f"{config.train.epochs:,} epochs"
+    chosen = ", chosen on test" if config.train.select_on == "test" else ""
+    return f"Ours: {config.model}, {epochs}, {checkpoint} checkpoint{chosen}, {images:,} images"
 
 
 def _with_clean(summary: pd.DataFrame, clean: pd.DataFrame) -> pd.DataFrame:
@@ -150,15 +199,30 @@ def _published(numbers: Iterable[PublishedNumber]) -> list[dict[str, Any]]:
                 "clean_worst": natural.worst if natural else None,
                 "mean_spread": number.mean_spread,
                 "worst_spread": number.worst_spread,
+                **_published_ends(number),
                 "runs": number.runs,
                 "images": None,
                 "marks": "; ".join(marks),
                 "source": f"{number.paper} ({number.venue}), {number.table}"
                 + (f". {number.note}" if number.note else ""),
                 "link": number.link,
+                "method": "",
+                "kind": kind_of_title(number.label),
+                "alike": f"{number.paper.partition(':')[0]}: {number.model}, {number.checkpoint} checkpoint",
             }
         )
     return rows
+
+
+def _published_ends(number: PublishedNumber) -> dict[str, float]:
+    """Return the ends of mean ± standard deviation where a source has it."""
+    of = {"mean": (number.mean, number.mean_spread), "worst": (number.worst, number.worst_spread)}
+    return {
+        f"{measure}_{end}": value + sign * spread
+        for measure, (value, spread) in of.items()
+        if value is not None and spread is not None
+        for end, sign in (("low", -1), ("high", 1))
+    }
 
 
 def _same_row(number: PublishedNumber) -> tuple[object, ...]:

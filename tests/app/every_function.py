@@ -210,7 +210,7 @@ def _of_names() -> dict[str, list[Callable[[], object]]]:
         for kind in ("training_cost", "to_be_timed", "time_batches")
     }
     found["refused_name"] = _each(lambda name: training_jobs.refused_name(name, 1))
-    found["own_dataset"] = _each(lambda name: evaluated.own_dataset([name]))
+    found["own_datasets"] = _each(lambda name: evaluated.own_datasets([name]))
     found["start_training"] = _each(lambda name: training_jobs.start_training([_config(name)], "mine", None))
     found["add_model"] = [
         lambda source=source, name=name: brought_models.add_model(source, name, CANARY, "none", "")
@@ -275,7 +275,7 @@ def _of_runs() -> dict[str, list[Callable[[], object]]]:
 def _of_comparisons() -> dict[str, list[Callable[[], object]]]:
     called = door()
     every, of_two = _own_runs(), ("refusal", "unlike", "unlike_settings")
-    found = {kind: _each(called[kind]) for kind in ("compared_with", "family_of")}
+    found = {kind: _each(called[kind]) for kind in ("compared_with", "family_of", "kind_of")}
     found |= {k: [lambda k=k: called[k](every)] for k in ("newest_together", "common_own_weights")}
     found |= {k: [lambda k=k: called[k](every[:1], every[1:2])] for k in of_two}
     measured = evaluated.results(every).per_class.iloc[0]

@@ -102,8 +102,10 @@ def test_points_say_what_their_hover_box_says(column):
             "clean_mean": [0.8, np.nan],
             "marks": ["", "unverified"],
             "source": ["a run", "a paper with a very long title " * 4],
+            "runs": 1,
         }
     )
+    board = board.assign(mean_low=None, mean_high=None, worst_low=[0.1, np.nan], worst_high=[0.3, np.nan])
     numbers = chart_tables.numbers_of(charts.trade_off(board, np.array([False, True])))
     source = {"result": "label"}.get(column, column)
     assert [text.strip() for text in numbers[column]] == [text.strip() for text in board[source]]

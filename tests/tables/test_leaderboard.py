@@ -5,6 +5,7 @@ import pytest
 
 from cfa.config import TrainSettings
 from cfa.methods import display_name
+from cfa.statistics import worst_class_interval
 from cfa.tables.leaderboard import COLUMNS, OURS, PUBLISHED, leaderboard, pareto_front
 from cfa.tables.papers import PublishedNumber
 
@@ -37,6 +38,38 @@ def test_seeds_are_one_row_and_clean_accuracy_stands_beside(make_run, evaluated)
     assert row["worst_spread"] == pytest.approx(np.std([0.3, 0.4], ddof=1))
     assert (row["clean_mean"], row["clean_worst"]) == (pytest.approx(0.8), pytest.approx(0.7))
     assert row["marks"] == ""
+
+
+def test_ours_have_an_interval_of_seeds_or_of_images(make_run, evaluated) -> None:
+    runs = [make_run(f"r{seed}", "trades-cfa", seed=seed) for seed in (0, 1)]
+    for run, correct in zip(runs, ((50, 30, 70), (60, 40, 50)), strict=True):
+        evaluated(run, {"pgd-20": correct}, weights="fawa")
+    (several,) = leaderboard(runs, [], display_name).to_dict("records")
+    spread = np.std([0.3, 0.4], ddof=1)
+    assert (several["worst_low"], several["worst_high"]) == pytest.approx((0.35 - spread, 0.35 + spread))
+    (one,) = leaderboard(runs[:1], [], display_name).to_dict("records")
+    ends = worst_class_interval([50, 30, 70], [100, 100, 100])
+    assert (one["worst_low"], one["worst_high"]) == pytest.approx(ends)
+
+
+def test_only_trainings_of_one_length_are_alike(make_run, evaluated) -> None:
+    runs = [
+        make_run("short", train=TrainSettings(epochs=2)),
+        make_run("long", train=TrainSettings(epochs=20)),
+    ]
+    for run in runs:
+        evaluated(run, {"pgd-20": (50, 30, 70)})
+    board = leaderboard(runs, [number(), number(paper="Another")], display_name)
+    assert board["alike"].nunique() == 4
+    ours = board[board["whose"] == OURS].set_index("source")
+    assert (ours["passes"] / ours.index.map({"short": 2, "long": 20})).nunique() == 1
+    assert set(ours["kind"]) == {"baseline"}
+
+
+def test_published_spreads_are_intervals(make_run) -> None:
+    (row,) = leaderboard([], [number(worst_spread=0.01, runs=5)], display_name).to_dict("records")
+    assert (row["worst_low"], row["worst_high"]) == pytest.approx((0.19, 0.21))
+    assert np.isnan(row["mean_low"])
 
 
 @pytest.mark.parametrize(

@@ -109,6 +109,7 @@ BAT = replace(
     summary="TRADES on both sides of the boundary, towards uniform predictions there (Sun et al. 2023)",
     source="Sun et al., Improving Robust Fairness via Balance Adversarial Training, AAAI 2023",
     year=2023,
+    kind="re-weighted",
     plain="trades",
     objective=balanced,
     attack=lambda settings, config: BothSides(training_pgd(config, "kl")),

@@ -212,6 +212,8 @@ def _calibrated(
         year=YEAR,
         plain=plain.name,
         adds=adds,
+        kind="calibrated",
+        hard_eps="smaller" if "CCM" in adds else "same",
         settings=settings,
         rule=rule,
         warm_up="warmup_epochs",

@@ -132,6 +132,7 @@ CFOL = replace(
     summary="PGD-AT that draws classes which are often wrong more often (Pethick et al. 2023)",
     source="Pethick et al., Revisiting Adversarial Training for the Worst-Performing Class, TMLR 2023",
     year=2023,
+    kind="re-weighted",
     plain="pgd-at",
     attack=_attack,
     needs_every_class=True,

@@ -266,6 +266,7 @@ CGR = replace(
     name="cgr",
     summary="AT-BSL with RobustLT's eps, and weights and margins by validation errors (Zhao et al. 2026)",
     plain="at-bsl",
+    hard_eps="larger",
     objective=lambda settings, config: lambda *of_step: cgr(settings, *of_step),
     attack=lambda settings, config: RaisingOwnLoss(
         with_growing_steps(training_pgd(config, "cross-entropy"), config.attack.eps), adjusted_cross_entropy
@@ -281,6 +282,7 @@ TRADES_CGR = replace(
     name="trades-cgr",
     summary="TRADES with a prior, RobustLT's eps, and weights, betas, margins by errors (Zhao et al. 2026)",
     plain="trades",
+    hard_eps="larger",
     objective=lambda settings, config: lambda *of_step: trades_cgr(settings, *of_step),
     attack=lambda settings, config: WithinEps(
         with_growing_steps(training_pgd(config, "kl"), config.attack.eps)

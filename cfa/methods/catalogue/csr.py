@@ -165,6 +165,7 @@ _COMMON: Mapping[str, Any] = {
 CSR = replace(
     TRADES.taking(CsrSettings),
     name="csr",
+    kind="re-weighted",
     title="CSR",
     summary="Fine-tunes TRADES (init) with weights of confused pairs from their spectrum (Jin et al. 2025)",
     passes=lambda settings, config: confusions(settings, config, from_epoch=0),
@@ -187,6 +188,7 @@ CSR = replace(
 CSR_SCRATCH = replace(
     TRADES.taking(CsrSettings),
     name="csr-scratch",
+    kind="re-weighted",
     title="CSR from scratch (ours)",
     summary="TRADES with weights of confused pairs from their spectrum, from epoch 2 on (Jin et al. 2025)",
     passes=lambda settings, config: confusions(settings, config, from_epoch=1),

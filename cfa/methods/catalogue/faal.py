@@ -146,6 +146,7 @@ _COMMON: dict[str, Any] = {
 FAAL = replace(
     PGD_AT.taking(FaalSettings),
     name="faal",
+    kind="re-weighted",
     title="FAAL",
     summary="Fine-tunes PGD-AT (init) on the worst mix of classes of every batch (Zhang et al. 2024)",
     plain="pgd-at",
@@ -159,6 +160,7 @@ FAAL = replace(
 FAAL_TRADES = replace(
     TRADES.taking(FaalTradesSettings),
     name="faal-trades",
+    kind="re-weighted",
     title="FAAL-TRADES",
     summary="Fine-tunes TRADES (init) on the worst mix of classes of every batch (Zhang et al. 2024)",
     plain="trades",

@@ -74,6 +74,7 @@ FAT_VAR = Method(
     summary="PGD-AT with a penalty on the variance of the classes' losses (Ma et al. 2022)",
     source="Ma et al., On the Tradeoff Between Robustness and Fairness, NeurIPS 2022",
     year=2022,
+    kind="re-weighted",
     settings=FatVarSettings,
     objective=_objective,
     attack=lambda settings, config: WithinEps(training_pgd(config, "cross-entropy")),

@@ -158,6 +158,7 @@ def robust_lt(base: Method[Any], settings: type[S], name: str, **changes: Any) -
             "year": 2026,
             "plain": base.name,
             "adds": ("RobustLT",),
+            "hard_eps": "larger",
             "attack": lambda own, config: growing_steps(base.attack(own, config), config),
             "rule": rule,
             "usual": {"attack.start": "uniform", "attack.bn_mode": "train"},

@@ -94,6 +94,7 @@ TAET = Method(
     summary="Clean images first, then a loss that evens out a batch's classes (Yu-Hang et al. 2025)",
     source="Yu-Hang et al., TAET: Two-Stage Adversarial Equalization Training, CVPR 2025",
     year=2025,
+    kind="long-tailed",
     settings=TaetSettings,
     objective=_objective,
     attack=lambda settings, config: WithinEps(training_pgd(config, "cross-entropy")),

@@ -106,6 +106,7 @@ WAT = replace(
     summary="TRADES with class weights that follow cumulated validation losses (Li and Liu 2023)",
     source="Li and Liu, WAT: Improve the Worst-Class Robustness in Adversarial Training, AAAI 2023",
     year=2023,
+    kind="re-weighted",
     plain="trades",
     objective=weighted_trades,
     rule=lambda settings, config: CumulatedLosses(eps=config.attack.eps, eta=settings.eta),

@@ -1,7 +1,11 @@
 """Leaderboard: ours beside published numbers."""
 
-from app.engine import snapshots
-from tests.app.pages import assert_sound, figures, open_page
+import pytest
+
+from cfa.methods import configure
+from cfa.runs.store import Store
+from tests.app.example_store import FASHION, finished_run
+from tests.app.pages import assert_sound, button, figures, open_page, words
 
 
 def test_the_leaderboard_tells_ours_from_theirs(example_home):
@@ -25,11 +29,88 @@ def test_an_empty_store_has_the_published_numbers_on_the_leaderboard(empty_home)
     assert set(table["whose"]) == {"Published"}
 
 
-def test_it_opens_on_the_users_own_data_set(example_home):
+def board_of(app):
+    return next(frame.value for frame in app.dataframe if "rank" in frame.value)
+
+
+def test_it_opens_on_the_users_newest_data_set_with_two_methods(example_home):
     app = open_page("leaderboard")
-    box = app.selectbox(key="board_dataset")
-    newest = next(run for run in snapshots.usable_runs() if run.dataset in box.options)
-    assert box.value == newest.dataset != "cifar10"
+    # The newest run is alone on its long-tailed data set.
+    assert app.selectbox(key="board_dataset").value == "fashion-mnist-mini"
+
+
+def test_it_opens_on_published_numbers_where_one_method_is_all_there_is(empty_home):
+    finished_run(Store.open(), configure("trades", "fashion-mnist-mini", seed=0), FASHION)
+    app = open_page("leaderboard")
+    assert app.selectbox(key="board_dataset").value == "cifar10"
+
+
+def test_ours_have_intervals_and_single_seeds_are_said(example_home):
+    app = open_page("leaderboard", dataset="fashion-mnist-mini")
+    table = board_of(app)
+    ours = table[(table["whose"] == "Ours") & (table["runs"] == 1)]
+    assert len(ours)
+    assert ours["worst_range"].str.fullmatch(r"\d+\.\d\s–\s\d+\.\d\s%").all()
+    assert "of a single seed: another seed may change the order" in words(app)
+    assert any(trace.get("error_y") for figure in figures(app) for trace in figure["data"])
+
+
+def test_a_page_without_published_numbers_leads_to_them(example_home):
+    app = open_page("leaderboard", dataset="fashion-mnist-mini")
+    assert "no published numbers on this data set" in words(app)
+    button(app, "cifar10").click().run()
+    assert_sound(app)
+    assert set(board_of(app)["whose"]) == {"Published"}
+
+
+@pytest.mark.parametrize(
+    ("among", "named"),
+    [
+        ("DAFA: resnet18, unstated checkpoint", ["TRADES + CFA", "TRADES + DAFA"]),
+        ("CFA: preact-resnet18, best checkpoint", ["TRADES + CFA"]),
+    ],
+)
+def test_a_front_joins_only_what_is_comparable_and_names_that_alone(empty_home, among, named):
+    app = open_page("leaderboard", dataset="cifar10", attack="autoattack", front=among)
+    (figure,) = figures(app)
+    lines = [trace for trace in figure["data"] if trace["mode"] == "lines"]
+    assert len(lines) == (len(named) > 1)
+    notes = figure["layout"].get("annotations", [])
+    assert sorted(note["text"].partition(",")[0] for note in notes) == named
+    for line in lines:
+        assert sorted(line["x"]) == sorted(note["x"] for note in notes)
+    said = "The line joins" if lines else "One beats all others of these in both"
+    assert said in words(app)
+
+
+def test_a_label_of_several_networks_has_its_network(empty_home):
+    app = open_page("leaderboard", dataset="cifar10", attack="autoattack")
+    labels = board_of(app)["label"]
+    assert not (labels == "AT to FAAL_AT-AWP").any()
+    assert (labels == "AT to FAAL_AT-AWP, wrn-34-10").any()
+
+
+def test_rows_without_a_worst_class_are_in_the_table_and_not_in_the_front(empty_home):
+    app = open_page("leaderboard", dataset="cifar10", attack="autoattack")
+    table = board_of(app)
+    missing = table[table["worst"].isna()]
+    assert (missing["label"] == "Bartoldson et al. 2024").any()
+    drawn = [x for figure in figures(app) for trace in figure["data"] for x in trace["x"]]
+    assert max(drawn) < 0.6
+    assert "without a mean or a worst class: in the table only" in words(app)
+
+
+def test_results_are_filtered_by_family_cost_and_direction_of_eps(example_home):
+    app = open_page("leaderboard", dataset="fashion-mnist-mini")
+    app.multiselect(key="board_family").set_value(["calibrated"]).run()
+    assert_sound(app)
+    table = board_of(app)
+    assert set(table["family"]) == {"Calibrated"}
+    assert set(table["way"]) == {"smaller"}
+    assert table["passes"].notna().all()
+    assert table["time"].str.contains("s|min").all()
+    app.multiselect(key="board_hard_eps").set_value(["larger"]).run()
+    assert not [frame for frame in app.dataframe if "rank" in frame.value]
 
 
 def test_results_are_ranked_searched_and_lead_to_their_papers(empty_home):
