@@ -167,6 +167,12 @@ def not_in_tables(sentences: Sequence[str]) -> None:
                 st.caption(texts.plain(sentence))
 
 
+def gate_notes(runs: Iterable[snapshots.Run]) -> None:
+    """Say of which runs FAWA weights were to be had and are not."""
+    for note in filter(None, (run.gate_note for run in runs)):
+        st.caption(sentence(note))
+
+
 def csv_button(
     label: str, table: str | Callable[[], str], file: str, key: str, *, disabled: bool = False
 ) -> None:

@@ -10,11 +10,13 @@ from app.process.opened import queue, store
 from app.process.rights import looks
 from app.tables import ComparedRun
 from cfa.config import EXTERNAL
+from cfa.errors import StoreError
+from cfa.evaluation import default_weights
 from cfa.home import default_home
 from cfa.jobs.queue import Job as Job
 from cfa.jobs.queue import JobProgress as JobProgress
 from cfa.jobs.queue import read_progress
-from cfa.methods import display_name_of_method
+from cfa.methods import display_name, display_name_of_method
 from cfa.runs.folder import RunFolder, experiment_of
 from cfa.runs.listed import UnreadableRun, look_at
 from cfa.tables.comparability import NOT_KNOWN, Protocol, protocol_of
@@ -52,8 +54,30 @@ class Run:
 
     @property
     def title(self) -> str:
-        """The method as papers write it."""
-        return method_title(self.method) if self.method else "unreadable"
+        """The method as papers write it, with the weights that the run is shown with.
+
+        While it is not finished those are the weights that its method is reported with: its gate may open.
+        """
+        if not self.method:
+            return "unreadable"
+        if self.state != "finished" or self.is_external:
+            return display_name_of_method(self.method)
+        return display_name(self.method, self._own_weights)
+
+    @property
+    def gate_note(self) -> str:
+        """Say that FAWA weights were to be had and are not; empty where there is nothing to say."""
+        expected = display_name_of_method(self.method) if self.method else ""
+        if self.state != "finished" or self.is_external or self.title == expected:
+            return ""
+        return f"FAWA's gate never opened: {self.name} is shown with online weights, as {self.title}"
+
+    @property
+    def _own_weights(self) -> str:
+        try:
+            return default_weights(self.folder)
+        except StoreError:  # Runs and Evaluate say what is wrong with it
+            return "online"
 
     @property
     def is_external(self) -> bool:
@@ -146,12 +170,6 @@ def _broken(folder: RunFolder, problem: str) -> Run:
         problem=problem,
         **words,
     )
-
-
-@looks
-def method_title(method: str) -> str:
-    """Name a method without its weights: a gated one by what it is for, "TRADES + CFA"."""
-    return display_name_of_method(method)
 
 
 @looks

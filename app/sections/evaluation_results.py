@@ -24,6 +24,7 @@ def show_results(chosen: list[snapshots.Run]) -> None:
     readable = [run for run in chosen if not any(run.id in problem for problem in results.problems)]
     for finding in evaluated.findings(readable):
         st.warning(elements.sentence(finding), icon=":material/info:")
+    elements.gate_notes(chosen)
     found = tables.conditions(results.per_class)
     if found:
         show_measured(chosen, results, choose_condition(found))

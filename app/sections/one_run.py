@@ -40,6 +40,8 @@ def show_run(run: snapshots.Run) -> None:
         )
     if run.message:
         (st.error if run.state == "failed" else st.info)(elements.sentence(run.message))
+    else:  # a training's own message says it, with what its gate looked at
+        elements.gate_notes([run])
     show_links(run)
     sections = ("Results", "Label", "Configuration", "Manifest", "Log", "Weights", "Export")
     drawers = (

@@ -7,11 +7,14 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from app import access, charts, elements, fields, tables, texts, wording
+from app import access, charts, elements, fields, glossary, tables, texts, wording
 from app.engine import evaluated, run_folders, snapshots
+from app.setting_titles import setting_title
 
 COLUMNS = {
     "name": "Name",
+    "mean": "Robust mean",
+    "worst": "Robust worst",
     "state": "State",
     "method": "Method",
     "dataset": "Data set",
@@ -19,8 +22,6 @@ COLUMNS = {
     "preset": "Preset",
     "seed": "Seed",
     "epochs": "Epochs",
-    "mean": "Robust mean",
-    "worst": "Robust worst",
     "worst_class": "Worst class",
     "measured": "Measured with",
     "tags": "Tags",
@@ -33,6 +34,7 @@ SHOWN = tuple(name for name in COLUMNS if name not in ("worst_class", "id"))
 ALWAYS = ("name", "mean", "worst", "tags", "notes")  # also where all runs have the same, or none
 GROUPS = ("method", "dataset", "model", "preset", "tags", "state")  # beside settings in which runs differ
 EDITED = ("name", "tags", "notes")
+MOST_SETTINGS = 6  # columns of settings that come by themselves
 FEW = 12  # rows for which the table is as high as they are; for more it is as high as the window
 
 
@@ -49,6 +51,10 @@ def show_table(runs: Sequence[snapshots.Run], ticked: Sequence[snapshots.Run]) -
     with st.container(horizontal=True, vertical_alignment="bottom"):
         group = choose_group(list(settings))
         columns, only_differing = choose_columns(list(settings))
+    varied = varied_settings(runs, settings)
+    if only_differing:  # what a grid varied stands where its results are
+        at = columns.index("worst") + 1
+        columns[at:at] = [name for name in varied[:MOST_SETTINGS] if name not in columns]
     frame = runs_frame(runs)
     for name in {group, *columns} & set(settings):
         frame[name] = frame["id"].map(settings[name]).fillna("–")
@@ -59,6 +65,8 @@ def show_table(runs: Sequence[snapshots.Run], ticked: Sequence[snapshots.Run]) -
     if only_differing:
         columns = [name for name in columns if name not in SHOWN or name in ALWAYS or differs(frame[name])]
     show_counts(runs, ticked)
+    if only_differing and len(varied) > MOST_SETTINGS:
+        st.caption(f"{len(varied) - MOST_SETTINGS} more settings differ: Columns has them.")
     show_editor(frame, ["tick", *(["group"] if group else []), *columns])
     if group:
         show_groups(frame)
@@ -72,10 +80,23 @@ def differing_settings(runs: Sequence[snapshots.Run]) -> dict[str, dict[str, str
     return {name: {run_id: str(table[run_id].iloc[place]) for run_id in flat} for place, name in settings}
 
 
+def varied_settings(runs: Sequence[snapshots.Run], settings: Mapping[str, Mapping[str, str]]) -> list[str]:
+    """List the settings that somebody varied: they differ between runs of one method, data set and preset."""
+    alike: dict[tuple[str, ...], list[str]] = {}
+    for run in runs:
+        if not run.problem:
+            alike.setdefault((run.method, run.dataset, run.model, run.preset), []).append(run.id)
+    return [
+        name
+        for name, values in settings.items()
+        if any(len({values[run_id] for run_id in ids}) > 1 for ids in alike.values())
+    ]
+
+
 def choose_group(settings: Sequence[str]) -> str:
     """Ask by what runs stand together: what they are, a suite's tag, or a setting in which they differ."""
     options = {name: COLUMNS[name] if name != "tags" else "Suite or tag" for name in GROUPS}
-    options |= {name: name for name in settings}
+    options |= {name: titled(name) for name in settings}
     return fields.selectbox(
         "Group by", options, name="group", clearable=True, placeholder="Nothing", width=240
     )
@@ -86,9 +107,14 @@ def choose_columns(settings: Sequence[str]) -> tuple[list[str], bool]:
     with st.popover("Columns", icon=":material/view_column:"):
         differ = fields.toggle("Only columns in which these runs differ", name="differ", default=True)
         options = {name: title for name, title in COLUMNS.items() if name not in SHOWN}
-        options |= {name: name for name in settings}
+        options |= {name: titled(name) for name in settings}
         more = fields.multiselect("Further columns", options, name="columns", placeholder="Settings")
     return [*SHOWN, *more], differ
+
+
+def titled(setting: str) -> str:
+    """Say a setting in words, with the name by which it is set."""
+    return f"{setting_title(setting)} ({setting})"
 
 
 def differs(column: pd.Series) -> bool:
@@ -210,7 +236,8 @@ def show_counts(runs: Sequence[snapshots.Run], ticked: Sequence[snapshots.Run]) 
         edits = " A double click edits name, tags and notes." if access.may_start() else ""
         st.caption(
             f"{wording.count(len(runs), 'run')}, {wording.file_size(total)} on disk. "
-            f"Tick rows to act on them.{edits}"
+            f"Tick rows to act on them.{edits}",
+            help=glossary.explained("robust", "worst class", "mean of classes", "seed"),
         )
         ids = [run.id for run in runs]
         st.button("Tick all", type="tertiary", key="tick_all", on_click=tick, args=(ids,))
@@ -250,7 +277,14 @@ def show_editor(frame: pd.DataFrame, columns: list[str]) -> None:
             args=(key, ids),
             alt="All runs, one a row",
             column_config={
-                **{name: title for name, title in COLUMNS.items() if name not in EDITED},
+                **{
+                    name: st.column_config.Column(
+                        COLUMNS.get(name) or setting_title(name),
+                        help=glossary.explained(COLUMNS[name]) if name in COLUMNS else f"The setting {name}.",
+                    )
+                    for name in columns
+                    if name not in (*EDITED, "tick", "group")
+                },
                 "tick": st.column_config.CheckboxColumn("", pinned=True, width=40),
                 "group": st.column_config.TextColumn("Group", pinned=True),
                 "name": st.column_config.TextColumn("Name", pinned=True, max_chars=100),

@@ -110,6 +110,8 @@ def verdict_section(comparison: comparison_choice.Compared, pairs: Sequence[Judg
     """Say for every pair who gains and who pays, in a strip of classes and in a sentence."""
     for finding in evaluated.findings(comparison.runs):
         st.warning(elements.sentence(finding), icon=":material/info:")
+    if comparison.weights == "own":
+        elements.gate_notes(comparison.runs)
     if not pairs:
         st.info(
             "None of these methods is compared with another one here: choose its plain version too, or one "

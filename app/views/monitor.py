@@ -80,6 +80,7 @@ def run_header(run: snapshots.Run, job: snapshots.Job | None) -> None:
         elements.state_badge(run.state)
         words = f"{run.title} · {run.dataset} · {run.model} · seed {run.seed}"
         st.caption(texts.plain(words), help=glossary.explained(words))
+    elements.gate_notes([run])
     if job is not None and job.state in ("running", "paused", "interrupted"):
         elements.job_progress(job, snapshots.progress().get(job.id))
     if run.state in ("failed", "interrupted") and run.message:

@@ -188,7 +188,7 @@ def _of_names() -> dict[str, list[Callable[[], object]]]:
     called = door()
     kinds = ("is_outside", "waits_for_a_look", "dataset_description", "look_at", "describe_now", "is_missing")
     kinds += ("fetch_job", "fetch_dataset", "default_model", "default_preset", "find_run")
-    kinds += ("method_title", "without_places")
+    kinds += ("without_places",)
     found = {kind: _each(called[kind]) for kind in kinds}
     found["display_name"] = _each(lambda name: training_settings.display_name(name, "online"))
     found["configure"] = [

@@ -1,5 +1,7 @@
 """Runs: the list that is filtered, grouped and ticked, what is done with runs, and one run in full."""
 
+import json
+
 import pytest
 
 from app.engine import run_folders, snapshots
@@ -109,6 +111,32 @@ def test_tags_are_given_to_several_runs_and_taken_away(own_home):
     assert "stands in no name" in errors(app)[0]
     with pytest.raises(CfaError):
         run_folders.tag_runs([snapshots.find_run(HUNDRED)], ["x" * 101], [])
+
+
+def test_what_a_grid_varied_is_a_column_by_itself(dashboard, tmp_path):
+    dashboard(tmp_path / "home")
+    store = Store.open(tmp_path / "home")
+    for steps in (2, 5):
+        settings = {"train.epochs": 2, "attack.steps": steps}
+        finished_run(store, configure("trades", "fashion-mnist-mini", overrides=settings), FASHION)
+    # Another method has settings of its own, which nobody varied.
+    finished_run(
+        store, configure("pgd-at", "fashion-mnist-mini", overrides={"train.epochs": 2}), FASHION, name="other"
+    )
+    app = open_page("runs")
+    shown = columns(app)
+    assert "attack.steps" in shown
+    assert not [name for name in shown if name.startswith("method.")]
+    assert set(table(app)["attack.steps"]) >= {"2", "5"}
+    assert "Attack steps" in json.dumps(json.loads(editor(app).proto.columns))
+
+
+def test_accuracies_come_right_after_the_name(example_home):
+    assert columns(open_page("runs"))[:4] == ["tick", "name", "mean", "worst"]
+
+
+def editor(app):
+    return next(frame for frame in app.dataframe if "tick" in frame.value)
 
 
 def test_a_grid_is_drawn(dashboard, tmp_path):
