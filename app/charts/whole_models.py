@@ -146,7 +146,7 @@ _WHOSE = (("ours", "Ours", "circle", 13), ("published", "Published", "diamond-op
 
 def _intervals(block: pd.DataFrame) -> dict[str, object]:
     """Build the whiskers of points; a point of which none is known has none."""
-    bars = {}
+    bars: dict[str, object] = {}
     for axis, measure in (("error_x", "mean"), ("error_y", "worst")):
         middle = block[measure].astype(float)
         ends = [block[f"{measure}_{end}"].astype(float) for end in ("low", "high")]

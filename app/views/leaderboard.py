@@ -31,7 +31,8 @@ def first_dataset(board: pd.DataFrame) -> str:
     methods = ours.groupby("dataset")["method"].nunique()
     several = [str(name) for name, count in methods.items() if count > 1]
     published = board.loc[board["whose"] == "published", "dataset"].value_counts()
-    return next(iter([*evaluated.own_datasets(several), *map(str, published.index), *board["dataset"]]))
+    found = [*evaluated.own_datasets(several), *map(str, published.index), *board["dataset"]]
+    return str(found[0])
 
 
 def choose(board: pd.DataFrame) -> pd.DataFrame:
@@ -102,7 +103,10 @@ def of_methods(board: pd.DataFrame) -> pd.DataFrame:
         family, cost, eps = st.columns(3)
         kinds = fields.multiselect(
             "Family of methods",
-            {**training_settings.KINDS, OTHER: "Others, or not known"},
+            {
+                **{str(name): title for name, title in training_settings.KINDS.items()},
+                OTHER: "Others, or not known",
+            },
             name="family",
             key="board_family",
             place=family,

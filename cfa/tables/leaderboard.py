@@ -124,7 +124,9 @@ def _training(members: Sequence[RunFolder]) -> dict[str, Any]:
     method = known_method(config.method)
     if config.is_external:
         return {"method": config.method, "kind": None, "hard_eps": None, "passes": None, "seconds": None}
-    seconds = [sum(row.seconds for row in member.rows() if isinstance(row, Epoch)) for member in members]
+    seconds = [
+        sum(row.seconds or 0.0 for row in member.rows() if isinstance(row, Epoch)) for member in members
+    ]
     return {
         "method": config.method,
         "kind": kind_of(config.method),
