@@ -14,6 +14,8 @@ from app.live_chart import clicked_point, live_chart
 
 CHART_CONFIG = {"displaylogo": False, "modeBarButtonsToRemove": ["lasso2d", "select2d", "autoScale2d"]}
 
+FITTING = 6  # columns of a table that half a page has room for
+
 
 @dataclass(frozen=True)
 class Card:
@@ -96,10 +98,15 @@ def show_numbers(card: Card) -> None:
     if not opened.open or card.figure is None:
         return
     numbers = chart_tables.numbers_of(card.figure)
+    read = chart_tables.for_reading(numbers)
+    first = str(read.columns[0])
     with opened:
+        if len(read.columns) > FITTING:
+            st.caption(f"{len(read.columns)} columns: where they do not fit, the table scrolls sideways.")
         st.dataframe(
-            chart_tables.for_reading(numbers),
+            read,
             hide_index=True,
+            column_config={first: st.column_config.Column(pinned=True)},
             placeholder="–",
             key=f"{card.key}_table",
             alt=f"The numbers of: {card.description}",

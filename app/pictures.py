@@ -12,8 +12,7 @@ from PIL import Image
 from app.texts import readable
 
 SIDE = 96  # pixels on the screen: three beside each other fit a phone
-SMALL = 52  # in a wall of many
-NARROWEST = 92  # of what stands below them
+SMALL = 72  # in a wall of many; style.css has how large they are drawn
 GREY = 0.5
 
 
@@ -73,25 +72,19 @@ class Tile:
 
 
 def wall(tiles: Sequence[Tile]) -> str:
-    """Write many images as HTML, as many in a row as fit."""
-    return f'<div style="{_WALL}">{"".join(map(_tile, tiles))}</div>'
-
-
-_WALL = "display:flex;flex-wrap:wrap;gap:.6rem .8rem;font-size:.75rem;line-height:1.25"
-_PANELS = "display:flex;gap:2px"
+    """Write many images as HTML, as many in a row as fit; a press on one makes it larger (style.css)."""
+    return f'<div class="cfa-wall">{"".join(map(_tile, tiles))}</div>'
 
 
 def _tile(tile: Tile) -> str:
     images = [
-        f'<img src="{address(image, SMALL)}" width="{SMALL}" height="{SMALL}" '
-        f'alt="{_text(f"{tile.title}: {what}")}">'
+        f'<img src="{address(image, SMALL)}" alt="{_text(f"{tile.title}: {what}")}">'
         for image, what in tile.panels
     ]
-    width = max(NARROWEST, SMALL * len(images) + 2 * (len(images) - 1))
     note = f"<br>{_text(tile.note)}" if tile.note else ""
     return (
-        f'<figure style="margin:0;width:{width}px;overflow-wrap:anywhere">'
-        f'<div style="{_PANELS}">{"".join(images)}</div>'
+        f'<figure class="cfa-tile"><details><summary>{"".join(images)}</summary>'
+        f"{_text(', '.join(what for _, what in tile.panels))}</details>"
         f"<figcaption>{_text(tile.title)}{note}</figcaption></figure>"
     )
 

@@ -18,6 +18,7 @@ def show_cell(
     column: attacked_images.ShownColumn,
     cell: tuple[int, int],
     view: str,
+    order: str,
     drawn: tuple[tuple[str, str], ...],
 ) -> None:
     """Show a cell's images, page by page; live while some are made again."""
@@ -30,11 +31,11 @@ def show_cell(
         return
     everything = attacked_images.pictures_of(found.index, column, rows)
     closed = image_outcomes.closed_parts(found)
-    sure = image_wall.confidences(found, everything) if view == "wall" and not closed else None
+    wall = image_wall.in_order(found, everything, order, closed=bool(closed))
     if view == "wall":
-        everything = image_wall.surest_first(everything, sure or {})
+        everything = wall.pictures
     per_page = PER_PAGE[view]
-    key = f"classes_page_{found.evaluation.id}_{column.name}_{cell[0]}_{cell[1]}_{view}"
+    key = f"classes_page_{found.evaluation.id}_{column.name}_{cell[0]}_{cell[1]}_{view}_{order}"
     pages = -(-len(rows) // per_page)
     page = st.pagination(pages, key=key) if pages > 1 else 1
     first = (page - 1) * per_page
@@ -52,7 +53,7 @@ def show_cell(
         )
         return
     if view == "wall":
-        image_wall.show_wall(found, shown, originals, sure)
+        image_wall.show_wall(found, column, wall, shown, originals)
     else:
         show_pictures(found, shown, originals)
 
@@ -64,7 +65,7 @@ def choose_view() -> str:
         VIEWS,
         name="view",
         key="classes_view",
-        help="The wall has many at once, the surest first; one by one they have the model's probabilities.",
+        help="The wall has many at once; one by one they have the model's probabilities.",
     )
 
 
@@ -99,6 +100,11 @@ def page_caption(
         words += f"Images {first + 1:,} to {first + len(shown):,} of {count:,}. "
     if any(picture.adversarial is not None for picture in shown):
         words += "Change: the perturbation, magnified; grey is 0. "
+    if any(picture.state == "remade" for picture in shown):
+        words += (
+            "Made again: the evaluation had not kept that image, and somebody had it computed anew from the "
+            "same weights, attack and batch; a few come out differently. "
+        )
     if not found.weights_kept:
         words += "The weights were not kept, so the model cannot be asked for its probabilities. "
     if not any(picture.adversarial is not None for picture in shown) and any(
@@ -119,13 +125,19 @@ def offer_again(
         if job.state not in ("done", "cancelled"):
             elements.job_line(job, job.title)
             active |= job.state in ("queued", "running")
-    missing = [[p for p in some if p.state == "missing" and p.can_be_made] for some in (shown, everything)]
+    missing = [[p for p in some if p.state == "missing"] for some in (shown, everything)]
     if not missing[1]:
         return
-    if not found.repeatable:
-        kept = found.weights_kept
-        why = "this evaluation ships with CFA Studio" if kept else "the weights were not kept"
-        st.caption(f"Adversarial images that were not kept cannot be made again: {why}.")
+    if why := why_not_again(found, missing[1]):
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.caption(f"Adversarial images that were not kept cannot be made again here: {why}.")
+            if found.weights_kept:
+                st.page_link(
+                    "views/evaluate.py",
+                    label="Evaluate again",
+                    icon=":material/shield:",
+                    query_params={"runs": found.run.id},
+                )
         return
     here, all_of_them = missing
     with st.container(horizontal=True, vertical_alignment="center"):
@@ -134,10 +146,23 @@ def offer_again(
             again_button(found, all_of_them, "all of this cell", active)
 
 
+def why_not_again(found: image_outcomes.ImageOutcomes, missing: list[attacked_images.Picture]) -> str:
+    """Say why images cannot be made again, and what helps; nothing where they can."""
+    if not found.weights_kept:
+        return "the weights were not kept"
+    anew = "an evaluation of your own keeps some and can make all others again"
+    if not any(picture.can_be_made for picture in missing):
+        return f"this evaluation did not record in which batches they were attacked; {anew}"
+    if not found.repeatable:
+        return f"this evaluation ships with CFA Studio and nothing is added to it; {anew}"
+    return ""
+
+
 def again_button(
     found: image_outcomes.ImageOutcomes, wanted: list[attacked_images.Picture], which: str, active: bool
 ) -> None:
     """Offer to make some images again, with what that takes."""
+    wanted = [picture for picture in wanted if picture.can_be_made]
     if not wanted:
         return
     batches = wording.count(attacked_images.batches_to_repeat(found.index, wanted), "batch", "batches")
@@ -145,7 +170,7 @@ def again_button(
         f"Make {which} again ({len(wanted)})",
         icon=":material/replay:",
         key=f"again_{which}",
-        disabled=active,
+        disabled=active or not access.may_start(),
         help=f"Not every adversarial image is kept. This repeats the {batches} that they were in, as a job.",
         on_click=elements.attempt,
         args=(image_outcomes.make_again, found, wanted),
@@ -187,6 +212,7 @@ def ask_model(
 
 def asked_to() -> bool:
     """Offer to ask the model; tell whether somebody wants it."""
+    st.caption("What the model takes each image for is not shown yet: it has not been asked.")
     return st.button(
         "Ask the model",
         icon=":material/neurology:",

@@ -68,7 +68,15 @@ def show_matrix(
     titles: dict[str, str] = {
         view: title for view, (title, _) in VIEWS.items() if column != clean or view != "change"
     }
-    chosen = fields.segmented_control("Colours", titles, name="colours", key="classes_colours")
+    chosen = fields.segmented_control(
+        "Colours",
+        titles,
+        name="colours",
+        key="classes_colours",
+        help="\n\n".join(
+            f"**{title}**: {says}" for title, says in VIEWS.values() if title in titles.values()
+        ),
+    )
     view = next(one for one in VIEWS if one == chosen)
     words = VIEWS[view][1]
     of = (found.evaluation.id, column.name)

@@ -71,7 +71,7 @@ def show_kept(run: snapshots.Run, weights: str, epochs: pd.DataFrame) -> None:
         _card("Epoch", f"{int(epochs['epoch'].max())} of {run.epochs}")
         for kind, epoch in kept.epochs.items():
             why = "reported" if kind == kept.own else "not reported"
-            _card(f"Kept: {charts.WEIGHTS_TITLES[kind]}", f"epoch {epoch}", why)
+            _card(f"Kept epoch: {charts.WEIGHTS_TITLES[kind]}", str(epoch), why)
         validation = history[history["split"] == "val"]
         attack = tables.robust_attack(validation)
         robust = validation[(validation["attack"] == attack) & (validation["weights"] == weights)]

@@ -1,5 +1,6 @@
 """Two runs on the same images: which of them holds where, and the images on which they differ."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -7,7 +8,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app import elements, fields, pictures, table_columns, texts, wording
+from app import charts, elements, fields, pictures, table_columns, texts, wording
 from app.engine import attacked_images, budgets, errors, evaluated, image_outcomes, snapshots
 
 MOST_SHOWN = 48
@@ -86,23 +87,44 @@ def beside_another(found: image_outcomes.ImageOutcomes, column: attacked_images.
     other = snapshots.find_run(run_id) if run_id else None
     if other is None:
         return
-    side = the_like(other, found, column)
-    if side is None:
+    sides = the_like(other, found, column)
+    if not sides:
         st.caption("That run has no evaluation of the same images under the same attack and budget.")
         return
-    pair = Pair(Side(found, column), side)
+    pair = Pair(Side(found, column), choose_weights(other, found.evaluation.weights, sides))
     if not pair.is_sound:
         st.caption("The two evaluations share no image, or do not mean the same classes by them.")
         return
     show_pair(pair)
 
 
+def choose_weights(other: snapshots.Run, wanted: str, sides: Mapping[str, Side]) -> Side:
+    """Offer the weights of another run that were measured alike, at first those of the same kind."""
+    own = evaluated.own_weights(other)
+    first = next(kind for kind in (wanted, own, *sides) if kind in sides)
+    if len(sides) == 1:
+        return sides[first]
+    titles = {
+        kind: f"{charts.WEIGHTS_TITLES.get(kind, kind)}{' (reported)' if kind == own else ''}"
+        for kind in sides
+    }
+    chosen = fields.segmented_control(
+        "Weights of the other run",
+        titles,
+        name="beside_weights",
+        default=first,
+        subject=f"{other.id} {wanted}",
+        key="classes_beside_weights",
+    )
+    return sides[chosen]
+
+
 def the_like(
     other: snapshots.Run, found: image_outcomes.ImageOutcomes, column: attacked_images.ShownColumn
-) -> Side | None:
-    """Find the newest evaluation of a run that has the same attack and budget on the same data set."""
+) -> dict[str, Side]:
+    """Find, for each kind of weights, the newest evaluation with this attack and budget on this data set."""
     old = evaluated.of_old_weights(other)
-    own = evaluated.own_weights(other)
+    sides: dict[str, Side] = {}
     wanted = found.evaluation
     alike = [
         one
@@ -112,26 +134,36 @@ def the_like(
         and one.test_fingerprint in ("", wanted.test_fingerprint or one.test_fingerprint)
         and budgets.is_sweep(one) == budgets.is_sweep(wanted)
     ]
-    alike.sort(key=lambda one: (one.weights == own, one.images == wanted.images), reverse=True)
+    alike.sort(key=lambda one: one.images == wanted.images, reverse=True)
     for one in alike:
+        if one.weights in sides:
+            continue
         outcomes = image_outcomes.outcomes(other, one)
         for shown in outcomes.columns:
             if shown.name == column.name and (shown.threat == column.threat or column.name == "clean"):
-                return Side(outcomes, shown)
-    return None
+                sides[one.weights] = Side(outcomes, shown)
+    order = list(charts.WEIGHTS_TITLES)
+    return dict(sorted(sides.items(), key=lambda item: order.index(item[0]) if item[0] in order else 99))
 
 
 def show_pair(pair: Pair) -> None:
     """Count, class by class, who is right, and show the images of one of the four groups."""
     groups, names = pair.groups(), pair.left.found.class_names
-    left, right = (side.found.evaluation.weights for side in (pair.left, pair.right))
     measured = pair.left.found.title(pair.left.column)
-    st.caption(
-        texts.plain(
-            f"{len(pair.labels):,} images that both were evaluated on, {measured}. "
-            f"Weights: {left} of {pair.left.name}, {right} of {pair.right.name}."
-        )
+    left, right = (
+        charts.WEIGHTS_TITLES.get(kind, kind)
+        for kind in (side.found.evaluation.weights for side in (pair.left, pair.right))
     )
+    whose = f"{left} weights of both. " if left == right else ""
+    st.caption(texts.plain(f"{whose}{len(pair.labels):,} images that both were evaluated on, {measured}."))
+    if left != right:
+        st.warning(
+            texts.plain(
+                f"Different weights: {left} of {pair.left.name}, {right} of {pair.right.name}. What differs "
+                "may come from the averaging of weights, and not from the methods."
+            ),
+            icon=":material/balance:",
+        )
     counts = {name: np.bincount(pair.labels[chosen], minlength=len(names)) for name, chosen in groups.items()}
     st.dataframe(
         pd.DataFrame({"class": names, **counts}),

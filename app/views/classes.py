@@ -6,7 +6,7 @@ import streamlit as st
 
 from app import elements, fields
 from app.engine import attacked_images, budgets, downloadable, evaluated, image_outcomes, snapshots
-from app.sections import cell_images, class_accuracy, confusion_cells, two_runs
+from app.sections import cell_images, class_accuracy, confusion_cells, image_wall, two_runs
 
 # --- which evaluation -----------------------------------------------------------------------------
 
@@ -34,14 +34,22 @@ def choose_evaluation(run: snapshots.Run) -> evaluated.Evaluation:
     ids = [evaluation.id for evaluation in found]
     old = evaluated.of_old_weights(run)
     titles = dict(zip(ids, elements.evaluation_titles(found, old), strict=True))
-    usual = ids[first_choice(found, old)]
-    chosen = fields.selectbox("Evaluation", titles, name="evaluation", default=usual, subject=run.id)
+    usual = ids[first_choice(found, old, evaluated.own_weights(run))]
+    chosen = fields.selectbox(
+        "Evaluation",
+        titles,
+        name="evaluation",
+        default=usual,
+        subject=run.id,
+        help="When, with which attack, on how many test images and of which weights the run was measured. At "
+        "first that of the weights which the run is reported with, on most images.",
+    )
     return found[ids.index(chosen)]
 
 
-def first_choice(found: list[evaluated.Evaluation], old: frozenset[str]) -> int:
-    """Prefer the weights that the run has now, then most images at one budget, the newest of it."""
-    ranks = [(e.id not in old, 0 if budgets.is_sweep(e) else e.images) for e in found]
+def first_choice(found: list[evaluated.Evaluation], old: frozenset[str], own: str) -> int:
+    """Prefer weights that it has now, those it is reported with, most images at one budget, the newest."""
+    ranks = [(e.id not in old, e.weights == own, 0 if budgets.is_sweep(e) else e.images) for e in found]
     return ranks.index(max(ranks))
 
 
@@ -92,7 +100,9 @@ def show(found: image_outcomes.ImageOutcomes, column: attacked_images.ShownColum
         confusion_cells.show_matrix(found, column, counts, cell)
     busy = any(job.state in ("queued", "running") for job in image_outcomes.reproductions(found))
     live = st.fragment(cell_images.show_cell, run_every=elements.LIVE_SECONDS if busy else None)
-    live(found, column, cell, cell_images.choose_view(), elements.states_signature())
+    view = cell_images.choose_view()
+    order = image_wall.choose_order() if view == "wall" else "number"
+    live(found, column, cell, view, order, elements.states_signature())
     two_runs.beside_another(found, column)
 
 

@@ -168,10 +168,13 @@ class Tab:
         wait_for(lambda: self.page.evaluate(TICKED) == wanted, "the ticks to be seen")
         self.settle()
 
-    def act(self, button: str, *jobs: Job) -> None:
-        """Tick jobs in the queue, and press a button for them."""
+    def act(self, button: str, *jobs: Job, under: str = "") -> None:
+        """Tick jobs in the queue, and press a button for them, which may be under another one."""
         self.tick(*jobs)
-        self.press(button, self.page.locator(".st-key-queue_acts"))
+        acts = self.page.locator(".st-key-queue_acts")
+        if under:
+            self.press(under, acts)
+        self.press(button, None if under else acts)
 
     def press(self, button: str, within: Locator | None = None) -> None:
         """Press a button once it can be pressed."""

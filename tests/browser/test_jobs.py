@@ -53,7 +53,7 @@ def test_a_failed_job_says_why_and_the_queue_goes_on(tab: Tab, workshop: Worksho
     tab.sees("lower optimizer.lr", tab.page.get_by_role("alert"))
     tab.check()
     tab.screenshot("failed-light-1280")
-    tab.act("Remove", failing)
+    tab.act("Remove", failing, under="More")
     tab.sees_no_job(failing)
     assert failing.id not in {job.id for job in workshop.queue.jobs()}
     assert run.id in {kept.id for kept in Store.open(workshop.home).runs()}  # the run stays
@@ -175,7 +175,7 @@ def test_a_chain_or_everything_is_cancelled_and_brought_back(tab: Tab, workshop:
     _, other = workshop.submit("on its own")
     tab.visit("monitor")
     tab.sees_job(third, "queued")
-    tab.act("Cancel with 1 that waits", second)
+    tab.act("Cancel with 1 that waits", second, under="More")
     tab.sees_no_job(third)
     assert [workshop.state(job) for job in (second, third, other)] == ["cancelled", "cancelled", "queued"]
     tab.press("Undo")

@@ -47,34 +47,97 @@ def walls(app):
     return [item.value for item in app.get("html") if "<figure" in item.value]
 
 
-def test_a_wall_shows_many_images_the_surest_first(example_home):
-    app, found = open_images("wall", attack="pgd-20", true="Coat", predicted="Shirt")
+CELL = {"attack": "pgd-20", "true": "Coat", "predicted": "Shirt"}
+TILE = re.compile(r"<figcaption>Image (\d+)<br>([^<]*)</figcaption>")
+
+
+def tiles(app):
+    return [(int(image), as_read(note)) for wall in walls(app) for image, note in TILE.findall(wall)]
+
+
+def test_a_wall_is_sorted_by_how_sure_the_model_is_of_attacked_images_alone(example_home):
+    app, found = open_images("wall", order="confidence", **CELL)
     table = found.index.outcomes
     rows = np.flatnonzero((table["label"] == 4) & (table["pgd-20"] == 6))
-    (wall,) = walls(app)
-    images = [int(number) for number in re.findall(r"<figcaption>Image (\d+)", wall)]
-    assert sorted(images) == sorted(table["image"][rows])[: len(images)] or len(images) == 48
-    assert set(images) <= set(table["image"][rows].tolist())
-    sure = [float(number) for number in re.findall(r"([\d.]+) %</figcaption>", wall.replace("\u00a0", " "))]
-    assert len(sure) == len(images)
-    kept = sum(found.index.stored("pgd-20", image) is not None for image in images)
-    for block in (sure[:kept], sure[kept:]):  # what the attack left comes before what is there as it was
-        assert block == sorted(block, reverse=True)
-    assert all(found.index.stored("pgd-20", image) is not None for image in images[:kept])
-    assert wall.count(": adversarial") == wall.count(": change") == kept > 0
-    assert wall.count(": original") == len(images)
+    shown = tiles(app)
+    assert {image for image, _ in shown} <= set(table["image"][rows].tolist())
+    kept = {image: found.index.stored("pgd-20", image) for image, _ in shown}
+    known = [image for image, _ in shown if kept[image] is not None]
+    assert known
+    assert [image for image, _ in shown][: len(known)] == known
+    asked = image_outcomes.probabilities(found, np.stack([kept[image] for image in known])).max(axis=1)
+    assert list(asked) == sorted(asked, reverse=True)
+    for (image, note), share in zip(shown, asked, strict=False):
+        clean = found.class_names[table["clean"][table["image"] == image][0]]
+        assert note == f"clean: {clean}; attacked: Shirt {100 * share:.1f} %"
+    others = [image for image, note in shown if kept[image] is None]
+    assert all("%" not in note for image, note in shown if kept[image] is None)
+    assert others
+    assert "images: attacked as well, but the adversarial images were not kept" in words(app)
+    html = "".join(walls(app))
+    assert html.count(": adversarial") == html.count(": change") == len(known)
+    assert html.count(": original") == len(shown)
 
 
-def test_a_wall_waits_for_the_model_to_be_asked(example_home, monkeypatch):
+def test_one_address_shows_the_same_whatever_the_server_has_loaded(example_home, monkeypatch):
+    seen = []
+    for loaded in (False, True):
+        monkeypatch.setattr(image_outcomes, "answers_at_once", lambda loaded=loaded: loaded)
+        app, _ = open_images("wall", **CELL)
+        assert app.query_params["order"] in ("number", ["number"])
+        seen.append((walls(app), [item.key for item in app.button], words(app)))
+    assert seen[0] == seen[1]
+    assert "%" not in "".join(note for _, note in TILE.findall("".join(seen[0][0])))
+
+
+def test_an_order_that_the_model_was_not_asked_for_says_so_and_asks_at_a_press(example_home, monkeypatch):
     monkeypatch.setattr(image_outcomes, "answers_at_once", lambda: False)
-    app, found = open_images("wall", attack="pgd-20", true="Coat", predicted="Shirt")
-    (wall,) = walls(app)
-    images = [int(number) for number in re.findall(r"<figcaption>Image (\d+)", wall)]
-    kept = sum(found.index.stored("pgd-20", image) is not None for image in images)
-    assert images == sorted(images[:kept]) + sorted(images[kept:])
+    app, _ = open_images("wall", order="confidence", **CELL)
+    assert "By image number: the model has not been asked yet how sure it is" in words(app)
+    assert not any("%" in note for _, note in tiles(app))
     app.button(key="ask_wall").click().run()
     assert_sound(app)
-    assert "%" in re.sub(r"data:[^\"]*", "", walls(app)[0])
+    assert any("%" in note for _, note in tiles(app))
+    app, _ = open_images("wall", **CELL)
+    app.segmented_control(key="classes_order").set_value("confidence").run()  # choosing it is a press
+    assert_sound(app)
+    assert any("%" in note for _, note in tiles(app))
+
+
+def test_a_press_on_an_image_of_the_wall_makes_it_larger(example_home):
+    app, _ = open_images("wall", **CELL)
+    html = "".join(walls(app))
+    assert html.count("<details><summary><img") == len(tiles(app))
+
+
+def test_classes_opens_on_the_reported_weights(example_home):
+    for name in ("trades-cfa", "trades"):
+        run = method(name)
+        app = open_page("classes", run=run.id)
+        chosen = next(e for e in evaluated.evaluations(run) if e.id == app.selectbox(key="evaluation").value)
+        assert chosen.weights == evaluated.own_weights(run)
+
+
+def asked(evaluation):
+    return [row.attack for row in evaluation.scores]
+
+
+def test_the_other_run_has_the_same_kind_of_weights_or_a_warning(example_home):
+    run = method("trades-cfa")
+    of = {e.weights: e.id for e in evaluated.evaluations(run) if asked(e) == ["clean", "pgd-20"]}
+    app = open_page("classes", run=run.id, evaluation=of["fawa"], attack="pgd-20", beside=method("trades").id)
+    assert "FAWA weights of both." in words(app)
+    assert "Different weights" not in words(app)
+    app.segmented_control(key="classes_beside_weights").set_value("online").run()
+    assert_sound(app)
+    (warning,) = [as_read(item.value) for item in app.warning if "Different weights" in item.value]
+    assert f"FAWA of {run.name}, Online of {method('trades').name}" in warning
+
+
+def test_fields_of_classes_are_explained(example_home):
+    app, _ = open_images("wall", **CELL)
+    assert app.selectbox(key="evaluation").help
+    assert "**Logarithm**" in app.segmented_control(key="classes_colours").help
 
 
 @pytest.mark.parametrize("colours", ["confused", "logarithm", "change"])
@@ -100,7 +163,7 @@ def test_two_runs_are_counted_on_the_same_images(example_home):
     shown = app.selectbox(key="evaluation").value
     found = image_outcomes.outcomes(run, next(e for e in evaluated.evaluations(run) if e.id == shown))
     column = next(one for one in found.columns if one.name == "pgd-20")
-    beside = two_runs.the_like(other, found, column)
+    beside = two_runs.the_like(other, found, column)[found.evaluation.weights]
     first, second = found.index.outcomes, beside.found.index.outcomes
     at = {image: place for place, image in enumerate(second["image"])}
     counts = dict.fromkeys(groups, 0)
@@ -137,7 +200,8 @@ def test_images_that_were_not_kept_become_a_job(own_home):
 def test_shipped_runs_show_originals_and_make_nothing(dashboard, filled_home, tmp_path):
     dashboard(tmp_path, shipped=filled_home / "runs")
     app, _ = open_images(attack="pgd-20", true="Coat", predicted="Shirt")
-    assert "cannot be made again: this evaluation ships with CFA Studio" in words(app)
+    assert "cannot be made again here: this evaluation ships with CFA Studio" in words(app)
+    assert "Evaluate again" in [link.label for link in app.get("page_link")]
     assert not [item for item in app.button if item.label.startswith("Make")]
 
 
@@ -160,6 +224,7 @@ def test_evaluations_from_before_have_classes_too(example_home):
     app = open_page("classes", run=run.name)
     assert len(figures(app)) == 2
     assert "The adversarial images were not kept; the originals are shown." in words(app)
+    assert "this evaluation did not record in which batches they were attacked" in words(app)
 
 
 @pytest.mark.parametrize("file", ["outcomes.parquet", "adversarial.safetensors", "batches.parquet"])

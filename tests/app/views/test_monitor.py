@@ -172,9 +172,9 @@ def test_the_page_opens_on_the_reported_weights_and_names_the_kept_epoch_of_each
     cards = {as_read(metric.label): metric for metric in app.metric}
     titles = {"online": "Online", "ema": "EMA", "fawa": "FAWA"}
     for kind, epoch in kept.items():
-        assert cards[f"Kept: {titles[kind]}"].value == f"epoch {epoch}"
-    assert cards["Kept: FAWA"].delta == "reported"
-    assert cards["Kept: Online"].delta == "not reported"
+        assert cards[f"Kept epoch: {titles[kind]}"].value == str(epoch)
+    assert cards["Kept epoch: FAWA"].delta == "reported"
+    assert cards["Kept epoch: Online"].delta == "not reported"
     said = words(app)
     assert f"This run is reported with its FAWA weights, kept at epoch {kept['fawa']}:" in said
     assert f"FAWA weights: epoch {kept['fawa']} has their highest mean plus worst class" in said
