@@ -33,7 +33,7 @@ def show_cell(
     closed = image_outcomes.closed_parts(found)
     wall = image_wall.in_order(found, everything, order, closed=bool(closed))
     if view == "wall":
-        everything = wall.pictures
+        everything = wall.images
     per_page = PER_PAGE[view]
     key = f"classes_page_{found.evaluation.id}_{column.name}_{cell[0]}_{cell[1]}_{view}_{order}"
     pages = -(-len(rows) // per_page)

@@ -35,12 +35,12 @@ class Wall:
     """The images of a cell in the order in which they are shown.
 
     Attributes:
-        pictures: All of them.
+        images: All of them.
         order: By what.
         sure: How sure the model is of those by which they are sorted; ``None`` where it was not asked.
     """
 
-    pictures: list[attacked_images.Picture]
+    images: list[attacked_images.Picture]
     order: str
     sure: Sure | None
 
@@ -153,7 +153,7 @@ def show_wall(
         if not places:
             continue
         if kind in LINES or (kind == "attacked" and wall.sure):
-            count = sum(kind_of(picture, wall.sure) == kind for picture in wall.pictures)
+            count = sum(kind_of(picture, wall.sure) == kind for picture in wall.images)
             line = LINES.get(kind, f"the model is asked about {MOST_ASKED} images of a cell")
             st.markdown(texts.plain(f"{wording.count(count, 'image')}: {line}."))
         tiles = []
