@@ -174,5 +174,4 @@ def test_rows_of_the_benchmark_page_name_their_source_and_how_sure_it_is() -> No
     assert {n.over for n in read_published(PUBLISHED / "benchmark-rows.json")} == {
         "",
         TAIL,
-        "first 20 classes",
     }
