@@ -24,6 +24,7 @@ from app.process.rights import acts, looks
 from app.process.stamps import Stamps, stamp_of
 from cfa.errors import StoreError
 from cfa.evaluation import AdversarialIndex, confusion, load_adversarial, worst_case
+from cfa.evaluation.adversarial import made_again_files
 from cfa.evaluation.outcomes import NOT_RUN
 from cfa.home import default_home
 from cfa.jobs.job import asking_for
@@ -68,7 +69,7 @@ class ImageOutcomes:
         """Tell whether adversarial images can be made again."""
         if not self.evaluation.plan or not self.index.batches or not self.weights_kept:
             return False
-        return not ships(self.run.folder, self.evaluation.id)
+        return self.run.folder.aside is not None or not ships(self.run.folder, self.evaluation.id)
 
     def predicted(self, column: ShownColumn) -> np.ndarray:
         """Return the predicted class of every image; -1 where a member was not run."""
@@ -131,7 +132,8 @@ def outcomes(run: Run, evaluation: Evaluation) -> ImageOutcomes:
         StoreError: A file is missing or damaged.
     """
     folder = outcomes_file(run.folder, evaluation.id).parent
-    stamp = tuple((file.name, *stamp_of(file)) for file in sorted(folder.glob("*.*")))
+    files = [*sorted(folder.glob("*.*")), *made_again_files(run.folder, evaluation.id)[1:]]
+    stamp = tuple((file.name, *stamp_of(file)) for file in files)
     index = _index(str(run.folder.path), evaluation.id, stamp)
     return ImageOutcomes(run, evaluation, index, columns_to_show(index.columns), stamp)
 

@@ -112,7 +112,8 @@ def row_of(
         words += [elements.device_words(job, progress)] if progress.memory_total else []
     return {
         "state": REQUESTED.get(job.requested or "", job.state),
-        "job": texts.readable(f"{job.title}: {trained}" if trained else job.title),
+        "job": texts.readable(job.title),
+        "trained": texts.readable(trained),
         "done": None if share is None else 100 * share,
         "at": texts.readable(elements.plain_sentence(message) if message else " · ".join(words)),
         "left": wording.duration(left) if left is not None else "",
@@ -122,7 +123,8 @@ def row_of(
 
 
 COLUMNS = {
-    "job": st.column_config.TextColumn("Job", width="large"),
+    "job": st.column_config.TextColumn("Job", width="medium"),
+    "trained": st.column_config.TextColumn("Method, and what differs", width="medium"),
     "state": st.column_config.TextColumn("State", width="small"),
     "done": st.column_config.ProgressColumn(
         "Done", min_value=0, max_value=100, format="%.0f %%", width="small"

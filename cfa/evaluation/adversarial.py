@@ -24,6 +24,7 @@ from cfa.runs.evaluations import (
     read_outcomes,
     save_columns,
     save_evaluation,
+    ships,
 )
 from cfa.runs.folder import RunFolder
 from cfa.stored import parse
@@ -135,7 +136,7 @@ def load_adversarial(run: RunFolder, evaluation_id: str) -> AdversarialIndex:
             batches = read_columns(folder / "batches.parquet")
         kept, made_again = (
             _load_images(file) if file.exists() else None
-            for file in (folder / "adversarial.safetensors", folder / MADE_AGAIN)
+            for file in (folder / "adversarial.safetensors", _where_made_again(run, evaluation_id))
         )
     except (OSError, ValueError, StoreError, safetensors.SafetensorError, LookupError, TypeError) as error:
         raise StoreError(
@@ -197,8 +198,26 @@ def _problem_of_images(kept: AdversarialImages, classes: int) -> str | None:
 
 
 def save_made_again(run: RunFolder, evaluation_id: str, images: AdversarialImages) -> None:
-    """Store images that were made again, in the place of all that were before."""
-    _save_images(images, outcomes_file(run, evaluation_id).with_name(MADE_AGAIN))
+    """Store images that were made again, in the place of all that were before.
+
+    Those of an evaluation that ships go into the store of whoever has them made.
+    """
+    if ships(run, evaluation_id):
+        run.open_for_evaluations()
+    _save_images(images, made_again_files(run, evaluation_id)[-1])
+
+
+def made_again_files(run: RunFolder, evaluation_id: str) -> list[Path]:
+    """Say where images that were made again are, or would be: beside it, then in one's own store."""
+    files = [outcomes_file(run, evaluation_id).with_name(MADE_AGAIN)]
+    if ships(run, evaluation_id) and run.aside is not None:
+        files.append(run.aside / f"{evaluation_id}.{MADE_AGAIN}")
+    return files
+
+
+def _where_made_again(run: RunFolder, evaluation_id: str) -> Path:
+    files = made_again_files(run, evaluation_id)
+    return next((file for file in reversed(files) if file.exists()), files[0])
 
 
 def _save_images(kept: AdversarialImages, file: Path) -> None:

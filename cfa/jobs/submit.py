@@ -229,12 +229,12 @@ def submit_reproduction(
         device: Where; ``None`` takes any.
 
     Raises:
-        ConfigError: The run ships with the project and cannot be written to, or no image is named.
+        ConfigError: The run is read-only and of no store that images could go to, or no image is named.
         StoreError: There is no such evaluation, or it does not say how it was made.
     """
     from cfa.runs.evaluations import outcomes_file, read_evaluation, ships
 
-    if ships(run, evaluation_id):
+    if ships(run, evaluation_id) and run.aside is None:
         raise ConfigError(f"run {run.name!r} ships with CFA Studio and cannot be changed; evaluate it anew")
     if not images:
         raise ConfigError("no image is named; name at least one to make again")

@@ -207,6 +207,23 @@ def test_images_of_weights_that_are_no_longer_kept_are_not_made_again(tmp_path: 
         reproduce(run, evaluation, "pgd-5", image, DATA, CPU, Observer())
 
 
+def test_what_is_made_again_of_an_evaluation_that_ships_goes_into_the_own_store(
+    run: RunFolder, short: None, tmp_path: Path
+) -> None:
+    plan = EvaluationPlan(attacks=("pgd-5",), eps=EPS, batch_size=32, keep_megabytes=0)
+    evaluation = evaluate_weights(run, "online", "best", plan, DATA, CPU, Observer())
+    files = {file: file.read_bytes() for file in run.path.rglob("*") if file.is_file()}
+    shipped = RunFolder(run.path, read_only=True, aside=tmp_path / "own" / "evaluations" / run.id)
+    images = load_adversarial(shipped, evaluation.id).outcomes["image"][[0, 40]]
+    for image in images:  # the second is added to the first
+        remake(shipped, evaluation, "pgd-5", np.array([image]), DATA, CPU, Observer())
+    made = load_adversarial(shipped, evaluation.id)
+    assert [made.remade("pgd-5", int(image)).differs for image in images] == [False, False]
+    assert {file: file.read_bytes() for file in run.path.rglob("*") if file.is_file()} == files
+    assert read_evaluations(shipped) == read_evaluations(run)
+    assert load_adversarial(run, evaluation.id).made_again is None
+
+
 def test_what_is_made_again_is_stored_and_says_whether_it_differs(run: RunFolder, short: None) -> None:
     plan = EvaluationPlan(attacks=("pgd-5",), eps=EPS, batch_size=32, keep_megabytes=0)
     evaluation = evaluate_weights(run, "online", "best", plan, DATA, CPU, Observer())

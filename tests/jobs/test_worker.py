@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -379,8 +380,11 @@ def test_images_of_an_evaluation_are_made_again(train, home, store, queue, tmp_p
     with pytest.raises(ConfigError, match="no image"):
         submit_reproduction(store, queue, run, evaluation.id, "pgd-2", [])
     shipped = Store.open(tmp_path / "other", shipped=home / "runs")
+    own = shipped.find(run.id)  # they go into the store of whoever asks
+    with allowing([run.config.dataset]):
+        assert submit_reproduction(shipped, queue, own, evaluation.id, "pgd-2", images).run_id == run.id
     with pytest.raises(ConfigError, match="cannot be changed"):
-        submit_reproduction(shipped, queue, shipped.find(run.id), evaluation.id, "pgd-2", images)
+        submit_reproduction(shipped, queue, replace(own, aside=None), evaluation.id, "pgd-2", images)
 
 
 def test_evaluation_of_a_run_that_ships_with_the_project_leaves_it_as_it_is(train, home, queue, tmp_path):

@@ -197,12 +197,12 @@ def test_images_that_were_not_kept_become_a_job(own_home):
     assert here.disabled
 
 
-def test_shipped_runs_show_originals_and_make_nothing(dashboard, filled_home, tmp_path):
+def test_images_of_shipped_runs_become_a_job_as_well(dashboard, filled_home, tmp_path):
     dashboard(tmp_path, shipped=filled_home / "runs")
     app, _ = open_images(attack="pgd-20", true="Coat", predicted="Shirt")
-    assert "cannot be made again here: this evaluation ships with CFA Studio" in words(app)
-    assert "Evaluate again" in [link.label for link in app.get("page_link")]
-    assert not [item for item in app.button if item.label.startswith("Make")]
+    next(item for item in app.button if item.label.startswith("Make these again")).click().run()
+    assert_sound(app)
+    assert [job.kind for job in snapshots.jobs()] == ["reproduce"]
 
 
 def test_a_model_is_asked_at_once_or_by_a_press(own_home, monkeypatch):
@@ -225,6 +225,7 @@ def test_evaluations_from_before_have_classes_too(example_home):
     assert len(figures(app)) == 2
     assert "The adversarial images were not kept; the originals are shown." in words(app)
     assert "this evaluation did not record in which batches they were attacked" in words(app)
+    assert "Evaluate again" in [link.label for link in app.get("page_link")]
 
 
 @pytest.mark.parametrize("file", ["outcomes.parquet", "adversarial.safetensors", "batches.parquet"])

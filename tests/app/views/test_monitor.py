@@ -222,9 +222,9 @@ def test_jobs_of_a_grid_say_method_and_the_setting_that_differs(empty_home):
         run = opened.store().create(config, name=f"mine-{value:g}")
         submit(f"train {run.name}", run_id=run.id)
     app = open_page("monitor")
-    assert app.dataframe[0].value["job"].tolist() == [
-        "train mine-4: TRADES, Robust weight beta 4.0",
-        "train mine-6: TRADES, Robust weight beta 6.0",
+    assert app.dataframe[0].value["trained"].tolist() == [
+        "TRADES, Robust weight beta 4.0",
+        "TRADES, Robust weight beta 6.0",
     ]
 
 
