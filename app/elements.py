@@ -96,7 +96,17 @@ def choose_condition(
     """
     by_key = {one.key: one for one in found}
     titles = {one.key: one.title for one in found}
-    return by_key[fields.selectbox("Measured", titles, name="measured", was=was, key=key, place=place)]
+    chosen = fields.selectbox(
+        "Measured",
+        titles,
+        name="measured",
+        was=was,
+        key=key,
+        place=place,
+        help="What accuracy was measured under: the attack and its budget eps, the checkpoint that was "
+        "attacked, and the data set. Only results under the same are compared.",
+    )
+    return by_key[chosen]
 
 
 def heading(title: str, says: str) -> None:

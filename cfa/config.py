@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from cfa.dotted_settings import flatten
 from cfa.errors import ConfigError
-from cfa.notation import AnyStep, Norm, Number, StepSize, read_budget
+from cfa.notation import AnyStep, Norm, Number, StepSize, read_budget, refusal_in_words
 from cfa.older_settings import FORMAT, GROUP, STORED_AS, present_settings, telling
 
 TrainingNorm = Literal["linf", "l2"]  # for the others there are attacks, but no training attack
@@ -364,16 +364,18 @@ def explain(error: pydantic.ValidationError, group: str = "", names: Sequence[st
         group: What stands before the dot of each setting that they name.
         names: What settings there are; by default those that every method has.
     """
-    complaints = []
-    for item in error.errors()[:3]:
-        where = ".".join(str(part) for part in (*([group] if group else []), *item["loc"]))
+    complaints: dict[str, str] = {}
+    for item in error.errors()[:6]:
+        parts = [str(part) for part in (*([group] if group else []), *item["loc"])]
+        # Of a setting that may be of two types pydantic complains twice: the wider one, a number, comes last.
+        where = ".".join(parts[:-1] if parts[-1:] in (["int"], ["float"]) else parts)
         if item["type"] == "extra_forbidden":
             near = _nearest_setting(where, names or setting_names())
-            complaints.append(f"unknown setting {where!r}; {near}")
+            complaints[where] = f"unknown setting {where!r}; {near}"
         else:
-            message = item["msg"].removeprefix("Value error, ").replace("Input should be", "should be")
-            complaints.append(f"{where}={item['input']!r} {message}" if where else message)
-    return "; ".join(complaints)
+            message = refusal_in_words(item["type"], item["msg"])
+            complaints[where] = f"{where}={item['input']!r} {message}" if where else message
+    return "; ".join([*complaints.values()][:3])
 
 
 def setting_names() -> list[str]:

@@ -113,3 +113,21 @@ def parse_step_size(value: object) -> object:
 
 
 AnyStep = Annotated[StepSize, BeforeValidator(parse_step_size), PlainSerializer(str, return_type=str)]
+
+
+def refusal_in_words(kind: str, message: str) -> str:
+    """Say what is wrong with a value in words that are not about Python.
+
+    Args:
+        kind: pydantic's type of the complaint.
+        message: What pydantic says, which is kept where it is plain enough.
+    """
+    if kind in ("int_parsing", "int_type", "int_from_float", "int_parsing_size"):
+        return "should be a whole number"
+    if kind in ("float_parsing", "float_type"):
+        return "should be a number"
+    if kind in ("bool_parsing", "bool_type"):
+        return "should be true or false"
+    if kind in ("dataclass_type", "model_type"):
+        return "cannot be read; write a value such as the preset's"
+    return message.removeprefix("Value error, ").replace("Input should be", "should be")

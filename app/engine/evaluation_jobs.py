@@ -118,17 +118,19 @@ def evaluation_cost(chosen: Sequence[Run], request: EvaluationRequest) -> Cost:
     Raises:
         CfaError: The plan cannot be carried out.
     """
-    images, passes, seconds = 0, 0, []
+    images, passes, seconds = 0, 0, list[float | None]()
     unknown = dict.fromkeys(_own_attacks(request))
     for run, _ in planned_evaluations(chosen, request):
-        seconds.append(_evaluation_times().get(_cost_key(run, request)))
+        per_image = _seconds_per_image().get(_cost_key(run, request))
         plan = _without_code(request).plan(run.folder.config.attack)
         if waits_for_a_look(run.dataset):
             unknown |= {run.dataset: None}
+            seconds.append(None)
             continue
         info = dataset_description(run.dataset)
         count = plan.count_images(info.test_images, info.classes)
         images += count
+        seconds.append(None if per_image is None else per_image * count)
         passes += count * _passes(plan, info.classes)
     known = [value for value in seconds if value is not None]
     whole = sum(known) if known and len(known) == len(seconds) else None
@@ -164,7 +166,7 @@ def measure_evaluations(
     """
     device = torch.device(served_devices()[0])
     for run, weights in planned_evaluations(chosen, request):
-        if (key := _cost_key(run, request)) in _evaluation_times():
+        if (key := _cost_key(run, request)) in _seconds_per_image():
             continue
         with Trusted.of(store()).allowing(run.id), allowing([*request.attacks, *trusted]):
             plan = request.plan(run.folder.config.attack)
@@ -173,19 +175,19 @@ def measure_evaluations(
             small = replace(plan, batch_size=min(plan.batch_size, 32 if device.type == "cpu" else 500))
             model = load_model(run.folder, weights, _checkpoint(weights, request), device)
             shape = (info.channels, info.image_size, info.image_size)
-            _evaluation_times()[key] = estimate_evaluation_seconds(
-                model, shape, plan.count_images(info.test_images, info.classes), info.classes, small, device
-            )
+            count = plan.count_images(info.test_images, info.classes)
+            seconds = estimate_evaluation_seconds(model, shape, count, info.classes, small, device)
+            _seconds_per_image()[key] = seconds / count
 
 
 @st.cache_resource(show_spinner=False)
-def _evaluation_times() -> dict[str, float]:
+def _seconds_per_image() -> dict[str, float]:
     return {}
 
 
 def _cost_key(run: Run, request: EvaluationRequest) -> str:
     own = run.folder.config.attack
-    alike = replace(request, seed=0, keep_megabytes=0, weights=(), checkpoint="")
+    alike = replace(request, seed=0, keep_megabytes=0, weights=(), checkpoint="", limit=None)
     return f"{run.model} {run.dataset} {own.norm} {own.eps} {alike}"
 
 

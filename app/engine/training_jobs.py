@@ -1,6 +1,7 @@
 """What Train asks for: what jobs would refuse, what trainings are too short for, and the jobs they become."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from app import wording
 from app.engine.outside import dataset_description, waits_for_a_look
@@ -105,15 +106,35 @@ def refused_name(name: str, runs: int) -> str:
     return ""
 
 
+@dataclass(frozen=True)
+class NeverHappens:
+    """A part of a method that a run is too short for, and what to set so that it is not.
+
+    Attributes:
+        says: A sentence.
+        setting: Which setting helps.
+        value: Its value, with which the part acts.
+    """
+
+    says: str
+    setting: str
+    value: int
+
+
 @looks
-def never_happens(config: RunConfig) -> list[str]:
+def never_happens(config: RunConfig) -> list[NeverHappens]:
     """Say which parts of a method a run is too short for."""
     epochs, start = config.train.epochs, config.averaging.start_epoch
-    warm_up = warm_up_of(config)
-    said = []
+    warm_up, found = warm_up_of(config), list[NeverHappens]()
+    begins = f"With {wording.count(epochs, 'epoch')}, "
     if 0 < epochs <= warm_up:
-        name = METHODS[config.method].warm_up
-        said.append(f"all epochs are warm-up (method.{name}={warm_up}): all classes will be treated alike")
+        name = f"method.{METHODS[config.method].warm_up}"
+        says = f"{begins}all epochs are warm-up ({name}={warm_up}): all classes will be treated alike."
+        fifth = (name, epochs // 5 or 1) if epochs > 1 else ("train.epochs", 2 * warm_up)
+        found.append(NeverHappens(says, *fifth))
     if epochs < start:
-        said.append(f"averaging.start_epoch={start} is never reached: there will be no EMA or FAWA weights")
-    return [f"With {wording.count(epochs, 'epoch')}, {text}." for text in said]
+        says = (
+            f"{begins}averaging.start_epoch={start} is never reached: there will be no EMA or FAWA weights."
+        )
+        found.append(NeverHappens(says, "averaging.start_epoch", epochs // 2 or 1))
+    return found

@@ -54,13 +54,17 @@ def choose_request() -> evaluation_jobs.EvaluationRequest | None:
 
 def choose_plan() -> str:
     """Ask for one of the plans; empty for an own choice."""
-    titles = {name: preset.title for name, preset in evaluation_jobs.PLANS.items()} | {"own": "own choice"}
+    # Without how many images: that is asked for below, and the line that is planned says it.
+    titles = {name: preset.title.partition(", ")[0] for name, preset in evaluation_jobs.PLANS.items()}
+    titles |= {"own": "own choice"}
+    meant = [f"**{titles[name]}**: {preset.summary}" for name, preset in evaluation_jobs.PLANS.items()]
     plan = fields.segmented_control(
         "Plan",
         {name: title[:1].upper() + title[1:] for name, title in titles.items()},
         name="plan",
         default="quick",
         width="stretch",
+        help="\n\n".join([*meant, "**own choice**: attacks that you name."]),
     )
     if plan == "own":
         return ""
@@ -113,7 +117,14 @@ def choose_threat(preset: str) -> tuple[str | None, str, int | None]:
     """Ask for norm, budget and number of images."""
     first, second, third = st.columns(3)
     norm = fields.selectbox(
-        "Norm", {OWN: "each run's own", **NORMS}, name="norm", key="evaluate_norm", place=first
+        "Norm",
+        {OWN: "each run's own", **NORMS},
+        name="norm",
+        key="evaluate_norm",
+        place=first,
+        help="How far an attack may move an image is measured with it. L∞: the most that any pixel moves; "
+        "L2: the length of all moves together; L1: their sum; L0: how many pixels move. A run's own is the "
+        "one that it was trained against.",
     )
     eps = fields.text_input(
         "eps",

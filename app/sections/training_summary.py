@@ -6,9 +6,9 @@ from datetime import timedelta
 
 import streamlit as st
 
-from app import access, drafts, elements, texts, wording
+from app import access, drafts, elements, fields, texts, wording
 from app.engine import job_queue, training_costs, training_jobs, training_settings
-from app.sections.training_fields import Told
+from app.sections.training_fields import Told, setting_key
 from app.sections.training_labels import NewRuns
 from app.setting_titles import setting_title
 
@@ -23,7 +23,7 @@ def show_summary(
     """Say what the form comes to; tell whether it is to be started."""
     if told.problems or draft is None or not configs:
         named = ", ".join(setting_title(name) for name in told.problems)
-        st.markdown(f"**To be mended: {texts.plain(named or 'what is said beside')}.**")
+        st.markdown(f"**Please correct: {texts.plain(named or 'what is said beside')}.**")
         st.button("Start", icon=":material/play_arrow:", key="start_later", disabled=True, width="stretch")
         return False
     number = wording.count(len(configs), "run")
@@ -50,8 +50,7 @@ def show_details(draft: drafts.Draft, configs: list[training_settings.RunConfig]
     """Say what follows, what never happens, what differs from the preset, and the command for it."""
     if runs.then:
         st.caption(f"Then {texts.plain(training_jobs.PLANS[runs.then].title)}; its time is not counted here.")
-    for said in dict.fromkeys(text for config in configs for text in training_jobs.never_happens(config)):
-        st.warning(said, icon=":material/warning:")
+    show_what_never_happens(configs)
     if len(configs) > MANY_RUNS:
         st.warning(
             f"These settings make {wording.count(len(configs), 'run')}. Fewer values or seeds make fewer.",
@@ -59,6 +58,28 @@ def show_details(draft: drafts.Draft, configs: list[training_settings.RunConfig]
         )
     show_changes(draft)
     show_commands(draft, runs)
+
+
+def show_what_never_happens(configs: list[training_settings.RunConfig]) -> None:
+    """Say which parts of methods these runs are too short for, each with a button that sets what helps."""
+    found = {one.says: one for config in configs for one in training_jobs.never_happens(config)}
+    helps: dict[str, int] = {}  # the value with which all of these runs are long enough
+    for one in found.values():
+        pick = max if one.setting == "train.epochs" else min
+        helps[one.setting] = pick(one.value, helps.get(one.setting, one.value))
+    for one in found.values():
+        st.warning(texts.plain(one.says), icon=":material/warning:")
+        if one.setting in helps:
+            value = str(helps.pop(one.setting))
+            st.button(
+                f"Set {setting_title(one.setting)} to {value}",
+                icon=":material/build:",
+                key=f"mend_{one.setting}",
+                on_click=fields.choose,
+                args=(one.setting, value),
+                kwargs={"key": setting_key(one.setting)},
+                width="stretch",
+            )
 
 
 def show_changes(draft: drafts.Draft) -> None:
@@ -121,12 +142,12 @@ def _cost(configs: list[training_settings.RunConfig], device: str | None, waited
             f"and {wording.file_size(cost.disk_bytes)} of disk."
         )
         st.caption(end_in_words(cost.seconds, device))
+        for said in list(dict.fromkeys(map(source_in_words, cost.sources)))[:2]:
+            st.caption(texts.plain(said))
     elif waiting:
         st.caption("How long that takes is being measured: some batches are trained.")
     elif not cost.problems:
         st.caption("How long that takes has not been measured.")
-    for source in cost.sources[:2]:
-        st.caption(texts.plain(source_in_words(source)))
     for problem in cost.problems[:2]:
         st.caption(f"How long that takes could not be measured: {elements.sentence(problem)}")
 

@@ -101,6 +101,11 @@ def running(drawn: tuple[tuple[str, str], ...]) -> None:
         st.page_link("views/monitor.py", label="All jobs on Monitor", icon=":material/monitor_heart:")
 
 
+def first_run(available: list[snapshots.Run]) -> snapshots.Run:
+    """Choose what the page opens on: the newest run that is trained to the end, else the newest."""
+    return next((run for run in available if run.state == "finished" or run.is_external), available[0])
+
+
 elements.heading("Evaluate", "Attack any model on test images; results are per class, with intervals.")
 added = st.session_state.pop("evaluate_next", None)
 if added is not None:
@@ -117,7 +122,7 @@ ids = fields.multiselect(
     "Runs",
     elements.run_names(available),
     name="runs",
-    default=[available[0].id],
+    default=[first_run(available).id],
     was="evaluate",
     key="evaluate",
 )

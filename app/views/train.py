@@ -43,15 +43,27 @@ def prefill() -> None:
     st.session_state["train_code"] = outside.untrusted_code([run])
 
 
+def methods_in_words() -> dict[str, str]:
+    """Say in a line what each method is, those for the same purpose together."""
+    kinds = training_settings.KINDS
+    order = list(kinds)
+    found = [(kind, name) for name in training_settings.METHODS if (kind := training_settings.kind_of(name))]
+    found.sort(key=lambda pair: order.index(pair[0]))
+    return {
+        name: f"{name} · {kinds[kind]}: {training_settings.METHODS[name].summary}" for kind, name in found
+    }
+
+
 def choose_what(told: Told) -> drafts.Draft | None:
-    methods = fields.pills(
+    methods = fields.multiselect(
         "Methods",
-        {name: name for name in training_settings.METHODS},
+        methods_in_words(),
         name="methods",
         default=[training_settings.FIRST_METHOD],
         key="train_methods",
-        help="Several methods make a run each. Every run keeps online, EMA and FAWA weights, so a method "
-        "with EMA is that method's run with its EMA weights.",
+        placeholder="Type a name, a family such as distilled, or a word of what it does",
+        help="Sorted by what they are for. Several methods make a run each. Every run keeps online, EMA and "
+        "FAWA weights, so a method with EMA is that method's run with its EMA weights.",
     )
     told.place("method")
     for method in methods:

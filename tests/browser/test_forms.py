@@ -72,8 +72,7 @@ def test_train_starts_what_the_form_says_and_refuses_a_taken_name(tab: Tab, work
 
 
 def fill_in(tab: Tab, epochs: str, name: str) -> None:
-    pill = tab.page.get_by_test_id("stButtonGroup").get_by_text("trades-cfa", exact=True)
-    expect(pill).to_be_visible()
+    expect(tab.page.locator(".st-key-train_methods").get_by_text("trades-cfa ·")).to_be_visible()
     tab.type("Epochs", epochs)
     tab.type("Name", name)
     tab.settle()
@@ -112,6 +111,24 @@ def test_the_time_comes_by_itself_and_start_stays_in_sight(tab: Tab):
     notes.scroll_into_view_if_needed()
     expect(notes).to_be_in_viewport()
     expect(start).to_be_in_viewport()
+    tab.check()
+
+
+def test_several_methods_are_all_in_sight_and_nothing_covers_the_form_on_a_phone(open_tab, dashboard):
+    tab = open_tab(dashboard, width=400)
+    tab.visit("train?methods=trades-cfa&methods=fair-tat&methods=dafa")
+    field = tab.page.locator(".st-key-train_methods")
+    whole = field.bounding_box()
+    for name in ("trades-cfa", "fair-tat", "dafa"):
+        chosen = field.get_by_text(re.compile(rf"^{name} ·")).bounding_box()
+        assert whole["x"] <= chosen["x"]
+        assert chosen["x"] + chosen["width"] <= whole["x"] + whole["width"]
+        assert chosen["y"] + chosen["height"] <= whole["y"] + whole["height"]
+    summary = tab.page.locator(".st-key-train_summary")
+    expect(summary).not_to_be_in_viewport()
+    expect(tab.page.get_by_role("textbox", name="Notes")).to_have_count(1)
+    notes = tab.page.get_by_role("textbox", name="Notes").bounding_box()
+    assert summary.bounding_box()["y"] >= notes["y"] + notes["height"]
     tab.check()
 
 

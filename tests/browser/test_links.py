@@ -1,5 +1,6 @@
 """A link is the page with its selection: another browser that opens it sees the same."""
 
+import re
 import shutil
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -185,9 +186,10 @@ def test_a_saved_view_is_opened_on_its_own_page_and_from_another(dashboard, tab:
 def test_clicks_in_a_row_are_all_kept(dashboard, tab: Tab):
     """Each is told with the address before it, or the one before that."""
     tab.visit("train")
-    pills = tab.page.locator(".st-key-train_methods")
+    field = tab.page.get_by_role("combobox", name="Methods")
     for name in ("pgd-at", "fat", "frl"):
-        pills.get_by_text(name, exact=True).click()
+        field.click()
+        tab.page.get_by_role("option").filter(has_text=re.compile(rf"^{name} ·")).click()
     wait_for(
         lambda: {"pgd-at", "fat", "frl"} <= set(parameters(tab)["methods"]),
         "all three choices in the address",

@@ -251,3 +251,43 @@ def test_a_model_that_cannot_be_read_is_one_sentence(own_home, path, says):
     button(app, "Add this model").click().run()
     assert not app.exception
     assert [says in error for error in errors(app)] == [True]
+
+
+def test_the_page_opens_on_a_run_that_is_trained_to_the_end(example_home):
+    newest = next(run for run in snapshots.usable_runs() if run.kept)
+    app = open_page("evaluate")
+    (first,) = app.multiselect(key="evaluate").value
+    assert snapshots.find_run(first).state == "finished"
+    assert newest.state == "finished" or first != newest.id
+
+
+def test_the_plan_is_not_called_by_other_images_than_are_asked_for(example_home):
+    app = open_page("evaluate", runs=method("trades").id, images="300")
+    plan = app.segmented_control(key="plan")
+    assert not any("images" in option for option in plan.proto.options.__str__().splitlines())
+    assert "on 300 images of" in words(app)
+
+
+def test_a_measured_time_is_scaled_to_other_numbers_of_images(example_home, monkeypatch):
+    monkeypatch.setattr(evaluation_jobs, "load_model", lambda *of_run: None)
+    asked = []
+
+    def seconds(model, shape, images, classes, plan, device):
+        asked.append(images)
+        return 0.5 * images
+
+    monkeypatch.setattr(evaluation_jobs, "estimate_evaluation_seconds", seconds)
+    run = method("trades")
+    whole, part = (evaluation_jobs.EvaluationRequest(preset="quick", limit=limit) for limit in (1000, 300))
+    evaluation_jobs.measure_evaluations([run], whole)
+    assert evaluation_jobs.evaluation_cost([run], whole).seconds == pytest.approx(500)
+    assert evaluation_jobs.evaluation_cost([run], part).seconds == pytest.approx(150)
+    evaluation_jobs.measure_evaluations([run], part)
+    assert asked == [1000]
+
+
+@pytest.mark.parametrize("label", ["Plan", "Norm", "Measured"])
+def test_choices_of_an_evaluation_are_explained(example_home, label):
+    app = open_page("evaluate", runs=method("trades").id)
+    fields = [*app.selectbox, *app.segmented_control]
+    assert all(field.proto.help for field in fields if field.label == label)

@@ -36,7 +36,7 @@ def test_a_teacher_is_asked_for_where_a_method_learns_from_one(example_home):
     assert "train_teacher" not in {field.key for field in app.selectbox}
     app = visit("train", methods="ard")
     assert "learns from a trained network; name a run or a weights file as its teacher" in errors(app)[0]
-    assert "To be mended: Teacher" in words(app)
+    assert "Please correct: Teacher" in words(app)
     runs = {run.name: run for run in snapshots.runs()}
     fitting = next(run for run in runs.values() if run.method == "trades" and run.kept)
     app = visit("train", methods="ard", teacher=fitting.id)
@@ -112,7 +112,7 @@ def test_a_name_that_is_taken_is_said_at_the_name(own_home):
     app = open_page("train")
     app.text_input(key="train_name").set_value(taken).run()
     assert "is taken" in errors(app)[0]
-    assert "To be mended: Name." in words(app)
+    assert "Please correct: Name." in words(app)
     assert not [item for item in app.button if item.key == "start"]
 
 
@@ -121,7 +121,7 @@ def test_what_the_job_would_refuse_is_refused_here(empty_home):
     app.text_input(key="set_train.batch_size").set_value("10000").run()
     assert not app.exception
     assert "exceeds the 9000 training images" in errors(app)[0]
-    assert "To be mended: Batch size." in words(app)
+    assert "Please correct: Batch size." in words(app)
 
 
 def test_a_reload_loses_nothing(empty_home):
@@ -172,7 +172,8 @@ def test_every_setting_has_a_title_of_its_own():
     # A method's own may go by their names, so that adding a method touches nothing here.
     assert all(name in setting_titles.TITLES for name in names if not name.startswith("method."))
     assert setting_titles.setting_title("method.some_thing") == "Some thing"
-    assert setting_titles.setting_title("method.momentum") == "Momentum of the method"
+    of_optimiser, of_method = map(setting_titles.setting_title, ("optimizer.momentum", "method.momentum"))
+    assert of_optimiser != of_method
 
 
 def test_train_says_what_a_run_is_too_short_for(empty_home):
@@ -207,3 +208,66 @@ def test_a_batch_larger_than_a_folders_images_is_refused_at_its_field(empty_home
     assert "exceeds the 58 training images" in errors(app)[0]
     app.text_input(key="set_train.batch_size").set_value("58").run()
     assert_sound(app)
+
+
+def test_every_method_is_explained_before_it_is_chosen(empty_home):
+    options = open_page("train").multiselect(key="train_methods").options
+    assert len(options) == len(training_settings.METHODS)
+    families = [option.partition(" · ")[2].partition(":")[0] for option in options]
+    assert list(dict.fromkeys(families)) == list(training_settings.KINDS.values())  # each in one place
+    for option in options:
+        assert training_settings.METHODS[option.partition(" · ")[0]].summary in option
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 5, "2, 9"])
+def test_one_press_mends_what_a_run_is_too_short_for(empty_home, epochs):
+    app = visit("train", methods="trades-cfa")
+    app.text_input(key="set_train.epochs").set_value(str(epochs))
+    app.text_input(key="set_method.warmup_epochs").set_value("10")
+    app.text_input(key="set_averaging.start_epoch").set_value("50").run()
+    assert "all epochs are warm-up" in words(app)
+    for setting in ("method.warmup_epochs", "averaging.start_epoch", "train.epochs"):
+        for item in [item for item in app.button if item.key == f"mend_{setting}"]:
+            item.click().run()
+            assert_sound(app)
+    assert "are warm-up" not in words(app)
+    assert "is never reached" not in words(app)
+    assert not [item for item in app.button if item.key.startswith("mend_")]
+
+
+@pytest.mark.parametrize(
+    ("setting", "typed", "says"),
+    [
+        ("train.epochs", "many", "should be a whole number"),
+        ("method.lambda_eps", "x", "should be a number"),
+        ("attack.step_size", "x", "cannot be read"),
+    ],
+)
+def test_errors_are_not_about_python(empty_home, setting, typed, says):
+    app = visit("train", methods="trades-cfa")
+    app.text_input(key=f"set_{setting}").set_value(typed).run()
+    (error,) = errors(app)
+    assert says in error
+    assert not [word for word in ("parse", "integer", "string", "dictionary", "instance") if word in error]
+
+
+def test_where_a_time_is_from_is_said_once_and_not_while_it_is_measured(empty_home, monkeypatch):
+    monkeypatch.setattr(os, "getloadavg", lambda: (0.1, 0.1, 0.1))
+
+    def timed(questions):
+        for _ in questions.asked:
+            yield timing.Answer(timing=Timing(training=0.001, checked=0.0005, weights_bytes=1_000_000))
+
+    monkeypatch.setattr(timing, "ask", timed)
+    methods = ["pgd-at", "trades", "trades-cfa"]
+    configs = [training_settings.configure(name, "fashion-mnist-mini") for name in methods]
+    training_costs.time_batches(configs[:2], None)
+    while training_costs.are_being_timed():
+        pass
+    partly = words(visit("train", methods=methods))
+    assert "is being measured" in partly
+    assert "From batches timed" not in partly
+    training_costs.time_batches(configs, None)
+    while training_costs.are_being_timed():
+        pass
+    assert words(visit("train", methods=methods)).count("From batches timed") == 1
