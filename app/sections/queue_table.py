@@ -124,13 +124,13 @@ def row_of(
 
 COLUMNS = {
     "job": st.column_config.TextColumn("Job", width="medium"),
-    "trained": st.column_config.TextColumn("Method, and what differs", width="medium"),
     "state": st.column_config.TextColumn("State", width="small"),
     "done": st.column_config.ProgressColumn(
         "Done", min_value=0, max_value=100, format="%.0f %%", width="small"
     ),
     "left": st.column_config.TextColumn("Left", width="small"),
     "at": st.column_config.TextColumn("What it is at", width="large"),
+    "trained": st.column_config.TextColumn("Method, and what differs", width="medium"),
     "device": st.column_config.TextColumn("Device", width="small"),
     "id": st.column_config.TextColumn("Id", width="small"),
     "ended": st.column_config.TextColumn("Ended", width="small"),
