@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from cfa.attacks import PGD
 from cfa.methods import VALIDATION_CLEAN, VALIDATION_ROBUST, ClassStats, Knobs, Tally, configure, parts_of
-from cfa.methods.catalogue.frl import FairConstraints
+from cfa.methods.catalogue.frl import FRL, FairConstraints
 from cfa.notation import StepSize
 from cfa.progress import Observer
 from cfa.runs.rows import KnobValues, Scores
@@ -177,7 +177,7 @@ def test_epoch_1_has_the_knobs_of_the_network_that_it_starts_from(tmp_path: Path
     }
     # What the start scored is in no row, but it can be measured again.
     images = TrainingImages.of(config, data, CPU)
-    model = starting_model(config, model_spec(data, images.train), CPU, start, Observer())
+    model = starting_model(config, model_spec(data, images.train, FRL.head), CPU, start, Observer())
     counts = count_correct(model, images.val, config, 4, "pgd-20")
     total = list(counts.total)
     state, knobs = rule(state, stats(list(counts.clean), list(counts.robust), total, 0))
