@@ -58,7 +58,7 @@ def test_no_folder_of_this_machine_is_on_the_screen(example_home, monkeypatch):
 
 def test_a_long_tail_shows_its_groups_wherever_it_is_shown(example_home):
     monitor = open_page("monitor", run="long-tailed")
-    assert "Head, medium and tail, Online weights" in words(monitor)
+    assert "Head, medium and tail, FAWA weights" in words(monitor)
     assert "Head, medium and tail" not in words(open_page("monitor", run="hundred-classes"))
     compare = open_page("compare", runs=["long-tailed", "trades-cfa-fashion-mnist-mini-s0"])
     table = next(frame.value for frame in compare.dataframe if "worst_class" in frame.value)
