@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser-2")]
 @pytest.fixture(scope="module")
 def dashboard(open_dashboard, tmp_path_factory: pytest.TempPathFactory):
     home: Path = tmp_path_factory.mktemp("home")
-    fill(home, epochs=6, hundred=False)
+    fill(home, epochs=10, hundred=False)  # averages of weights begin in epoch 8
     return open_dashboard(home)
 
 
