@@ -69,7 +69,7 @@ def compare(
 
 
 def _print_differences(entries: Sequence[Mapping[str, Any]]) -> None:
-    from cfa.tables.comparison import in_points
+    from cfa.tables.comparison import ONE_NETWORK, in_points
 
     data = several_data_sets(entries)
     rows = [
@@ -79,8 +79,14 @@ def _print_differences(entries: Sequence[Mapping[str, Any]]) -> None:
             *([entry["dataset"]] if data else []),
             entry["attack"],
             budget(entry),
-            in_points(entry["mean_difference"], entry["mean_difference_ci"]),
-            in_points(entry["worst_difference"], entry["worst_difference_ci"]),
+            *(
+                ("one network", "one network")
+                if entry["one_network"] is not None
+                else (
+                    in_points(entry["mean_difference"], entry["mean_difference_ci"]),
+                    in_points(entry["worst_difference"], entry["worst_difference_ci"]),
+                )
+            ),
             ", ".join(entry["classes_better"]) or "none",
             ", ".join(entry["classes_worse"]) or "none",
             _compared_images(entry),
@@ -91,6 +97,10 @@ def _print_differences(entries: Sequence[Mapping[str, Any]]) -> None:
     headings += ["worst class, points", "better", "worse", "images"]
     print_table(rows, headings, "no kind of weights was evaluated for both")
     if entries:
+        for run, epoch in sorted(
+            {(e["run"], e["one_network"]) for e in entries if e["one_network"] is not None}
+        ):
+            note(f"{run}: {ONE_NETWORK.format(epoch=epoch)}")
         alike = sum(entry["paired"] for entry in entries)
         note(
             f"{alike} of {len(entries)} comparisons are paired, on the same images; a pair of runs compares "

@@ -106,6 +106,20 @@ def start_run(store: Store, config: RunConfig) -> RunFolder | None:
     return None if config.init is None or _names_file(config.init) else store.find(config.init)
 
 
+def _found(store: Store, role: str, reference: str) -> "KeptBy":
+    """Find a run that a training is made from.
+
+    Raises:
+        ConfigError: It is gone: whoever resumes a training did not type that id, and is told whose it is.
+    """
+    try:
+        return KeptBy.of(store, reference)
+    except UnknownName as error:
+        raise ConfigError(
+            f"its {role}, run {reference}, is not there any more; bring its folder back or import it again"
+        ) from error
+
+
 def teacher_run(store: Store, config: RunConfig) -> RunFolder | None:
     """Find the run that a configuration learns from; ``None`` where it is a file, or there is none."""
     if config.teacher is None or _names_file(config.teacher):
@@ -175,12 +189,14 @@ def teacher_of(store: Store, run: RunFolder, dataset: "Dataset", device: "torch.
     """Load the network that a run learns from.
 
     Raises:
-        UnknownName: The run that is named is gone, or kept no such weights.
+        ConfigError: The run that is named is gone.
+        UnknownName: It kept no such weights.
         CheckpointError: A file is damaged, or is not of the run's own network.
     """
     config = run.config
     if config.teacher is None:
         return None
+    from cfa.evaluation.class_order import class_names_finding
     from cfa.evaluation.loading import load_kept, model_spec
     from cfa.models import WeightsFile, for_training
     from cfa.runs.origins import origin_of_run
@@ -189,11 +205,13 @@ def teacher_of(store: Store, run: RunFolder, dataset: "Dataset", device: "torch.
     file = WeightsFile.of(config.teacher)
     if leads_to_file(file.path):
         return _teacher_in_a_file(file, config, dataset, device)
-    source = KeptBy.of(store, config.teacher)
+    source = _found(store, "teacher", config.teacher)
     weights, checkpoint = source.kind()
     with Trusted.of(store).allowing(source.run.id):
         loaded = load_kept(source.run, weights, checkpoint, device)
     origin = origin_of_run(store, source.run, weights, checkpoint, loaded.identity.hash)
+    if finding := class_names_finding(source.run.class_names, dataset):
+        raise ConfigError(f"teacher {source.run.name!r} answers for other classes: {finding}")
     network = for_training(loaded.model, device).requires_grad_(False)
     return Teacher(network=network, spec=model_spec(source.run), origin=origin)
 

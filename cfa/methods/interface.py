@@ -216,6 +216,8 @@ class Method(Generic[S]):
         objective: Builds what is minimised.
         attack: Builds what makes its training examples.
         rule: Builds what sets the knobs of each class.
+        loss_scale: What its loss multiplies a cross-entropy with, by default 1: a step at half the scale and
+            twice the rate goes as far.
         plain: The method that it is compared with; empty where it is one itself.
         adds: What it adds to that one, as tables say it: CCM, CCR.
         kind: What it is for; by default distilled with a teacher, long-tailed where it needs images of every
@@ -257,6 +259,7 @@ class Method(Generic[S]):
     objective: Callable[[S, RunConfig], Objective]
     attack: Callable[[S, RunConfig], TrainingAttack]
     rule: Callable[[S, RunConfig], Rule]
+    loss_scale: Callable[[S], float] = lambda settings: 1.0
     plain: str = ""
     adds: tuple[str, ...] = ()
     kind: MethodKind | None = None

@@ -72,3 +72,9 @@ def _same_images(one: Measured, other: Measured) -> bool:
         return tested[0] == tested[1]
     trained = [m.run.manifest.data_fingerprint if m.run.manifest else "" for m in (one, other)]
     return trained[0] == trained[1]
+
+
+def one_network(baseline: Measured, run: Measured) -> int | None:
+    """Return the epoch of the weights where two evaluations are of the same ones, under whatever names."""
+    new, old = run.evaluation, baseline.evaluation
+    return new.epoch if new.weights_hash and new.weights_hash == old.weights_hash else None

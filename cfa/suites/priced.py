@@ -44,6 +44,7 @@ class PricedRun:
         beside = teacher.config.model if teacher else ""
         cost = None if finished else costs.training(config, beside)
         variant = "".join(f", {key}={value}" for key, value in planned.variant.items())
+        variant += f" (control of {planned.control_of})" if planned.control_of else ""
         return cls(
             method=config.method,
             seed=config.seed,

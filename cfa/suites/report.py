@@ -74,6 +74,7 @@ class SuiteReport:
         body = "\n".join("| " + " | ".join(row) + " |" for row in table)
         papers = dict.fromkeys(
             f"{line.published.paper} ({line.published.venue}; read from: {line.published.read_from})"
+            + (f". {line.published.about_all.rstrip('.')}" if line.published.about_all else "")
             for line in self.lines
             if line.published
         )
@@ -137,11 +138,16 @@ def report_suite(store: Store, suite: Suite) -> SuiteReport:
 
 def _row(line: SuiteLine, *, grouped: bool, printed: bool) -> tuple[str, ...]:
     number = line.published
-    doubt = " (unverified)" if number is not None and number.unverified else ""
-    theirs = [
-        _percent(number.mean, number.mean_spread, None) + doubt if number else "",
-        _percent(number.worst, number.worst_spread, None) if number else "",
-    ]
+    theirs = ["", ""]
+    if number is not None:
+        doubt = f" ({'; '.join(number.own_marks)})" if number.own_marks else ""
+        theirs = [
+            text + doubt if text else ""
+            for text in (
+                _percent(number.mean, number.mean_spread, None),
+                _percent(number.worst, number.worst_spread, None),
+            )
+        ]
     return (
         line.label,
         line.checkpoint,

@@ -8,7 +8,7 @@
     seeds = [0, 1, 2]
     prefix = "mine"                 # optional: runs are called mine-trades-s0, ...
     controls = true                 # optional: beside each method that goes on from a trained network, that
-                                    # network trained on as before, as long and at the same rates
+                                    # network trained on as before, as long and in steps as large
     published = ["cfa-table1"]      # optional: benchmarks/published/NAME.json, for the report
 
     [settings]                      # optional; a list makes a grid; methods without a setting skip it

@@ -45,6 +45,7 @@ def runs_of(suite: Suite) -> list[SuiteRun]:
     from cfa.methods import METHODS
 
     _refuse_unused_settings(suite)
+    _refuse_sources(suite)
     _refuse_too_many_runs(suite)
     found: dict[str, SuiteRun] = {}
     for dataset in suite.datasets:
@@ -123,10 +124,26 @@ def _methods_in_order(suite: Suite) -> list[str]:
             method for method in left if not {suite.init.get(method), suite.teacher.get(method)} & {*left}
         ]
         if not ready:
-            raise ConfigError(f"init: {', '.join(left)} start from each other; let one start without")
+            raise ConfigError(
+                f"init and teacher: {', '.join(left)} are made from each other; name a run or a file for one"
+            )
         order += ready
         left = [method for method in left if method not in ready]
     return order
+
+
+def _refuse_sources(suite: Suite) -> None:
+    """Refuse what no job would train: a teacher that is missing or of no use, a control of nothing."""
+    from cfa.methods import METHODS
+
+    for method in suite.methods:
+        needs = METHODS[method].needs_teacher
+        if needs and method not in suite.teacher:
+            raise ConfigError(f"{method} learns from a trained network; name one under [teacher]")
+        if not needs and method in suite.teacher:
+            raise ConfigError(f"{method} learns from no teacher; leave it out under [teacher]")
+        if suite.controls and METHODS[method].fine_tunes and method not in suite.init:
+            raise ConfigError(f"{method} goes on from a trained network; name one under [init]")
 
 
 def _refuse_unused_settings(suite: Suite) -> None:

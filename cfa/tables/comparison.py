@@ -15,7 +15,7 @@ from cfa.files import write_text
 from cfa.notation import format_eps
 from cfa.runs.choice import Measured, measured
 from cfa.runs.folder import RunFolder
-from cfa.runs.pairs import paired_counts
+from cfa.runs.pairs import one_network, paired_counts
 from cfa.statistics import (
     ClassChanges,
     Interval,
@@ -32,6 +32,10 @@ from cfa.tables.exports import write_csv
 from cfa.tables.frames import clean_frame, measured_frame, per_class_frame, summary_frame
 
 CHECKPOINTS = ("best", "file", "last")  # which of a run's checkpoints stands for it, first choice first
+ONE_NETWORK = (
+    "one network and not two: both kept the same weights, of epoch {epoch}, so nothing can differ; until its "
+    "warm-up ends a method is its plain version"
+)
 _ATTACK = ["dataset", "attack", "norm", "eps"]
 _ROW = ("run_id", "dataset", "weights", "checkpoint", "split", "attack", "norm", "eps")  # as `Measured.row`
 
@@ -46,7 +50,8 @@ class Comparison:
         entries: One per run, attack and kind of weights that both have; and automatic against automatic
             where those kinds differ. Differences are run minus baseline, in [-1, 1]. ``paired`` says whether
             both were seen image by image; intervals and tests are then paired, and everything in the entry is
-            about the ``images`` that both have, which may be fewer than either has.
+            about the ``images`` that both have, which may be fewer than either has. ``one_network`` is the
+            epoch of the weights where both have the same ones.
         clean: Beside each row of ``per_class``, the clean accuracy on the same images (`frames.clean_frame`).
         refused: Why some of the runs are not compared with the baseline, a sentence each.
     """
@@ -154,6 +159,8 @@ def _pairs(
 def in_words(entry: Mapping[str, Any]) -> str:
     """Say what an entry carries: mean, classes, worst class, in percentage points with 95 % intervals."""
     fewer = on_common_images(entry)
+    if entry["one_network"] is not None:
+        return ONE_NETWORK.format(epoch=entry["one_network"])
     if entry["paired"] and not entry["disagreements"]:
         return f"equal on every one of the {entry['images']:,} images" + (" that both have" if fewer else "")
     return "; ".join(
@@ -246,6 +253,7 @@ def _difference(baseline: Measured, run: Measured, names: Sequence[str]) -> dict
         "disagreements": int((counts.lost + counts.gained).sum()) if counts else None,
         "baseline_images": baseline.images,
         "run_images": run.images,
+        "one_network": one_network(baseline, run),
         "baseline_mean": float(found.accuracies[0].mean()),
         "mean": float(found.accuracies[1].mean()),
         "baseline_worst": float(found.accuracies[0].min()),

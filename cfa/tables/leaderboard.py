@@ -14,7 +14,7 @@ from cfa.runs.origins import passes_an_image
 from cfa.runs.rows import Epoch
 from cfa.statistics import SeedsInterval, over_seeds
 from cfa.tables.frames import LEADING_COLUMNS, clean_frame, measured_frame, summary_frame
-from cfa.tables.papers import PublishedNumber
+from cfa.tables.papers import WEAK_AUTOATTACK, PublishedNumber
 from cfa.tables.seeds import distinct_seeds
 
 OURS, PUBLISHED = "ours", "published"
@@ -161,7 +161,7 @@ def _label(members: Sequence[RunFolder], weights: str, name: Callable[[str, str]
 def _marks(members: Sequence[RunFolder], attack: str) -> list[str]:
     marks = dict.fromkeys(mark.partition(":")[0] for member in members for mark in member.marks)
     if attack == "torchattacks:AutoAttack":
-        marks["10-step AA, not comparable"] = None
+        marks[WEAK_AUTOATTACK] = None
     if any(part in members[0].config.dataset.lower() for part in ("jpeg", "jpg")):
         marks["JPEG copies"] = None
     if len(members) == 1:
@@ -181,9 +181,6 @@ def _published(numbers: Iterable[PublishedNumber]) -> list[dict[str, Any]]:
         if number.attack == "clean":
             continue
         natural = clean.get(_same_row(number))
-        marks = ["unverified"] if number.unverified else []
-        marks += [f"mean over the {number.over} only"] if number.over else []
-        marks += [] if number.read_from == "paper" else [f"read from a {number.read_from}"]
         rows.append(
             {
                 "whose": PUBLISHED,
@@ -204,9 +201,9 @@ def _published(numbers: Iterable[PublishedNumber]) -> list[dict[str, Any]]:
                 **_published_ends(number),
                 "runs": number.runs,
                 "images": None,
-                "marks": "; ".join(marks),
+                "marks": "; ".join(number.marks),
                 "source": f"{number.paper} ({number.venue}), {number.table}"
-                + (f". {number.note}" if number.note else ""),
+                + "".join(f". {said.rstrip('.')}" for said in (number.note, number.about_all) if said),
                 "link": number.link,
                 "method": "",
                 "kind": kind_of_title(number.label),

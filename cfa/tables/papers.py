@@ -44,6 +44,10 @@ Link = Annotated[str, Field(max_length=500, pattern=r"^(https://[^\s]+)?$"), Aft
 """Where something is to be read: an https address, or empty."""
 
 
+WEAK_AUTOATTACK = "10-step AA, not comparable"
+ChosenOn = Literal["unstated", "test", "mostly test"]
+
+
 class PublishedNumber(BaseModel):
     """One accuracy pair of a paper: the mean over classes and the worst class, under one attack.
 
@@ -70,6 +74,8 @@ class PublishedNumber(BaseModel):
         venue: Where it appeared; filled in from the file.
         read_from: How the number was read; filled in from the file.
         link: Where the paper is; filled in from the file.
+        chosen_on: Which images chose the checkpoint; filled in from the file.
+        about_all: What a reader has to know about all numbers of the file; filled in from it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -96,6 +102,27 @@ class PublishedNumber(BaseModel):
     venue: Text = ""
     read_from: Text = ""
     link: Link = ""
+    chosen_on: ChosenOn = "unstated"
+    about_all: Text = ""
+
+    @property
+    def own_marks(self) -> list[str]:
+        """What a reader has to know of this number, apart from what holds of the whole file."""
+        return [
+            *(["unverified"] if self.unverified else []),
+            *([WEAK_AUTOATTACK] if self.attack == "torchattacks:AutoAttack" else []),
+            *([f"mean over the {self.over} only"] if self.over else []),
+        ]
+
+    @property
+    def marks(self) -> list[str]:
+        """What a reader has to know of it where its file is not said."""
+        chosen = self.chosen_on != "unstated" and self.checkpoint != "last"
+        return [
+            *self.own_marks,
+            *([f"checkpoint chosen on {self.chosen_on}"] if chosen else []),
+            *([] if self.read_from == "paper" else [f"read from a {self.read_from}"]),
+        ]
 
     @pydantic.model_validator(mode="after")
     def _is_possible(self) -> Self:
@@ -119,6 +146,7 @@ class PublishedTable(BaseModel):
             ``leaderboard`` that evaluated the weights itself, someone's ``note`` or ``review`` of the paper,
             or a ``benchmark page`` that names no source.
         spread: What the spreads are.
+        chosen_on: Which images chose the checkpoints that are called best, or of which nothing is said.
         note: What a reader has to know about all of them.
         numbers: The numbers.
     """
@@ -132,6 +160,7 @@ class PublishedTable(BaseModel):
     ]
     link: Link = ""
     spread: Text = ""
+    chosen_on: ChosenOn = "unstated"
     note: Text = ""
     numbers: tuple[PublishedNumber, ...] = Field(min_length=1)
 
@@ -160,6 +189,10 @@ def read_published(file: Path) -> tuple[PublishedNumber, ...]:
     if table is None:
         raise StoreError(f"published numbers {file.name}: there is no such file")
     origin = {"paper": table.paper, "venue": table.venue, "read_from": table.read_from, "link": table.link}
+    spread = f"Spread: {table.spread}." if table.spread else ""
+    chosen = "" if table.chosen_on == "unstated" else f"Checkpoints chosen on {table.chosen_on} images."
+    origin["about_all"] = " ".join(filter(None, (chosen, table.note, spread)))
+    origin["chosen_on"] = table.chosen_on
     return tuple(number.model_copy(update=origin) for number in table.numbers)
 
 

@@ -4,13 +4,9 @@ from collections.abc import Sequence
 from math import ceil, floor
 
 from cfa.statistics import SHARED_SEEDS
-from cfa.tables.comparison import in_points
+from cfa.tables.comparison import ONE_NETWORK, in_points
 from cfa.tables.verdicts import Basis, Change, ClassChange, PairVerdict
 
-ONE_NETWORK = (
-    "One network and not two: both kept the same weights, of epoch {epoch}, so nothing can differ. Until its "
-    "warm-up ends a method is its plain version."
-)
 NO_SPREAD = "no interval: what does not differ between seeds does not say how much seeds differ"
 _NUMBERS = {2: "two", 3: "three", 4: "four", 5: "five", 6: "six"}
 MOST_NAMED = 8
@@ -19,7 +15,8 @@ MOST_NAMED = 8
 def first_line(verdict: PairVerdict) -> str:
     """Say in a sentence or two which classes gain and which pay, or that none does for certain."""
     if verdict.one_network is not None:
-        return ONE_NETWORK.format(epoch=verdict.one_network)
+        one = ONE_NETWORK.format(epoch=verdict.one_network)
+        return f"{one[:1].upper()}{one[1:]}."
     after = f"after {_seeds(verdict)}" if verdict.of_methods else f"on {_images(verdict)}"
     certain = verdict.certain
     if not certain:

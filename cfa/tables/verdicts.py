@@ -12,8 +12,7 @@ import numpy as np
 import pandas as pd
 
 from cfa.runs.choice import Measured
-from cfa.runs.evaluations import Evaluation
-from cfa.runs.pairs import paired_counts
+from cfa.runs.pairs import one_network, paired_counts
 from cfa.statistics import (
     CONFIDENCE,
     SHARED_SEEDS,
@@ -189,14 +188,8 @@ def verdict_of_runs(run: Measured, baseline: Measured) -> PairVerdict | None:
         classes=_class_changes(
             names, (ours, theirs), changes, np.sign(np.round(ours - theirs, 12)).astype(int)
         ),
-        one_network=_one_network(run.evaluation, baseline.evaluation),
+        one_network=one_network(baseline, run),
     )
-
-
-def _one_network(run: Evaluation, baseline: Evaluation) -> int | None:
-    """Return the epoch of the weights where both evaluations are of the same ones."""
-    same = bool(run.weights_hash) and run.weights_hash == baseline.weights_hash
-    return run.epoch if same else None
 
 
 def _change(run: float, baseline: float, interval: Interval | None) -> Change:

@@ -1,17 +1,20 @@
 """A run's teacher from the command to its manifest: a run, some of its weights, or a file."""
 
+import json
+import shutil
 from pathlib import Path
 
 import pytest
+import torch
 
 from cfa.errors import ConfigError, UnknownName, Untrusted
-from cfa.jobs.made_from import KeptBy, teacher_network, teacher_refusal
+from cfa.jobs.made_from import KeptBy, teacher_network, teacher_of, teacher_refusal
 from cfa.jobs.queue import Queue
 from cfa.jobs.submit import check_names, submit_training
 from cfa.models import load_weights
 from cfa.runs.evaluations import read_evaluations
 from cfa.runs.store import Store
-from tests.support.tiny import TINY, tiny_config
+from tests.support.tiny import TINY, tiny_config, tiny_dataset
 
 pytestmark = pytest.mark.usefixtures("no_shipped_runs")
 SETTINGS = {**TINY, "train.epochs": 2, "averaging.start_epoch": 1, "averaging.gate": "mean"}
@@ -181,3 +184,34 @@ def test_names_are_checked_before_anything_is_made(store: Store) -> None:
     config = tiny_config("ard").model_copy(update={"dataset": "fashion-mnist-mini", "teacher": "gone"})
     with pytest.raises(UnknownName, match="unknown run 'gone'"):
         check_names(store, config)
+
+
+@pytest.mark.parametrize(
+    ("names", "sentence"),
+    [
+        (["1", "0", "2"], "is class 0 of the network and class 1 of"),
+        (["0", "1", "cat"], "answers for other classes"),
+    ],
+)
+def test_a_teacher_that_answers_for_other_classes_is_refused(
+    train, home: Path, names: list[str], sentence: str
+) -> None:
+    """It answers with positions: of classes in another order it would teach the wrong ones."""
+    train("trades", "--name", "older")
+    manifest = Store.open(home).find("older").path / "manifest.json"
+    content = json.loads(manifest.read_text())
+    own = content["class_names"]
+    content["class_names"] = [own[int(name)] if name.isdecimal() else name for name in names]
+    manifest.write_text(json.dumps(content))
+    assert sentence in train("ard", "--name", "younger", "--teacher", "older", code=1).stderr
+
+
+def test_a_teacher_that_is_gone_is_asked_for_by_its_part(train, home: Path) -> None:
+    """Whoever resumes never typed the id of a teacher, and cannot mean another one by it."""
+    train("trades", "--name", "older")
+    train("ard", "--name", "younger", "--teacher", "older")
+    store = Store.open(home)
+    younger = store.find("younger")
+    shutil.rmtree(store.find("older").path)
+    with pytest.raises(ConfigError, match=r"its teacher, run r[0-9a-f]+, is not there any more"):
+        teacher_of(store, younger, tiny_dataset(), torch.device("cpu"))

@@ -16,9 +16,11 @@ import pytest
 
 from cfa.errors import ConfigError
 from cfa.jobs.worker import run_job
+from cfa.methods import configure
 from cfa.runs.evaluations import read_evaluations
 from cfa.runs.rows import Epoch
 from cfa.runs.store import Store
+from cfa.suites.controls import control_of
 from cfa.suites.planned import plan_evaluations, plan_suite
 from cfa.suites.report import report_suite
 from cfa.suites.submission import submit_suite
@@ -156,9 +158,10 @@ def test_a_control_trains_on_as_its_start_did_as_long_and_as_fast_as_what_it_con
         own, start = tuned[control.config.seed], control.starts_from
         assert start is own.starts_from is not None
         assert control.config.method_settings == start.config.method_settings
-        for group in ("train", "optimizer", "attack", "data"):
+        for group in ("train", "attack", "data"):
             assert getattr(control.config, group) == getattr(own.config, group)
-        assert control.config.optimizer != start.config.optimizer
+        assert control.config.optimizer.milestones == own.config.optimizer.milestones
+        assert control.config.optimizer.lr == pytest.approx(own.config.optimizer.lr * (1 + 5))
     evaluated = [(one.run.config.method, one.run.control_of) for one in plan_evaluations(suite, planned)]
     assert Counter(evaluated) == {("frl", ""): 2, ("trades", "frl"): 2}
     labels = [line.label for line in report_suite(store, suite).lines]
@@ -166,6 +169,22 @@ def test_a_control_trains_on_as_its_start_did_as_long_and_as_fast_as_what_it_con
     assert not [line for line in report_suite(store, suite).lines if line.control_of and line.published]
     file.write_text(CONTROLLED.replace("{controls}", "false"))
     assert len(runs_of(read_suite(file))) == len(planned) - 2
+
+
+@pytest.mark.parametrize(
+    ("method", "start", "factor"),
+    [("faal-trades", "trades", 7.0), ("csr", "trades", 7.0), ("faal", "pgd-at", 1.0)],
+)
+def test_a_step_of_a_control_goes_as_far_as_one_of_what_it_controls(
+    method: str, start: str, factor: float
+) -> None:
+    """TRADES divides its loss by 1 + beta = 7, the sums of others do not: rate and decay make up for it."""
+    tuned, before = (configure(one, "cifar10", preset="protocol") for one in (method, start))
+    control = control_of(tuned, before)
+    assert control.method == start
+    assert control.optimizer.lr == pytest.approx(tuned.optimizer.lr * factor)
+    assert control.optimizer.weight_decay == pytest.approx(tuned.optimizer.weight_decay / factor)
+    assert control.train == tuned.train
 
 
 def test_runs_of_one_table_are_runs_of_another(store: Store) -> None:
@@ -191,10 +210,16 @@ WRONG = [
     (BASE + '[by_method.fat]\n"train.epochs" = 3', "unknown method of the suite 'fat'; choose from trades"),
     (BASE + '[by_method.trades]\n"objective.tau" = 3', "trades has no method.tau"),
     (BASE + '[by_dataset.cifar100]\n"train.epochs" = 3', "did you mean 'cifar10'"),
-    (BASE + '[init]\ntrades = "trades-cfa"\ntrades-cfa = "trades"', "start from each other"),
+    (BASE + '[init]\ntrades = "trades-cfa"\ntrades-cfa = "trades"', "made from each other"),
     (BASE + '[init]\ntrades-cfa = "trades"\n[settings]\n"attack.eps" = [0.1, 0.2]', None),
     (BASE + '[teacher]\nard = "trades"', "unknown method of the suite 'ard'"),
     (BASE + '[teacher]\ntrades = "older"', "trades learns from no teacher"),
+    (BASE.replace("trades-cfa", "rslad"), "rslad learns from a trained network; name one under [teacher]"),
+    (BASE + '[teacher]\ntrades-cfa = "trades"', "trades-cfa learns from no teacher"),
+    (
+        BASE.replace("trades-cfa", "frl") + "controls = true",
+        "frl goes on from a trained network; name one under [init]",
+    ),
     (BASE + '[init]\ntrades-cfa = "trades"\n[by_method.trades]\n"attack.eps" = [0.1, 0.2]', "fits 2 runs"),
     (BASE + EVALUATION + 'methods = ["fat"]', "unknown method of the suite 'fat'"),
     (BASE + EVALUATION + 'weights = ["emma"]', "evaluations.0.weights.0='emma' should be 'auto', 'online'"),
@@ -404,6 +429,7 @@ def test_a_report_goes_to_markdown_and_csv_also_before_anything_ran(cfa, tmp_pat
     text = (tmp_path / "t.md").read_text()
     assert text.startswith("# CFA table 2: CCM and CCR without averaging\n\n0 of 40 trainings and 0 of 40")
     assert "| TRADES + CCR | best | autoattack | 0/5 |  |  | 48.9 | 23.5 |" in text
+    assert "Checkpoints chosen on test images" in text
     assert "Published: CFA: Class-wise Calibrated Fair Adversarial Training (CVPR 2023" in text
     cfa("suite", "report", file, "--out", str(tmp_path / "t.csv"))
     rows = list(csv.DictReader(io.StringIO((tmp_path / "t.csv").read_text())))

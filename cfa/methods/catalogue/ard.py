@@ -17,7 +17,7 @@ from cfa.notation import Number
 class ArdSettings(Settings):
     """ARD's temperature."""
 
-    temperature: Annotated[Number, Field(gt=0)] = Field(
+    temperature: Annotated[Number, Field(ge=0.1, le=1000)] = Field(
         default=30.0,
         description="ARD: temperature of both predictions; the loss is multiplied with its square.",
     )

@@ -81,6 +81,12 @@ def weights_of(beta: float) -> dict[str, float]:
     return {"clean_weight": 1 / (1 + beta), "robust_weight": beta / (1 + beta)}
 
 
+def clean_share(settings: TradesSettings) -> float:
+    """Return what TRADES' loss multiplies the clean cross-entropy with: 1 in a sum, else 1/(1 + beta)."""
+    is_sum = isinstance(settings, TradesSumSettings) and not settings.divided
+    return 1.0 if is_sum else weights_of(settings.beta)["clean_weight"]
+
+
 TRADES = Method(
     name="trades",
     title="TRADES",
@@ -91,6 +97,7 @@ TRADES = Method(
     objective=lambda settings, config: trades,
     attack=lambda settings, config: WithinEps(training_pgd(config, "kl")),
     rule=lambda settings, config: Uniform(eps=config.attack.eps, **weights_of(settings.beta)),
+    loss_scale=clean_share,
     knobs={
         "eps": EPS_LABEL,
         "beta": KnobLabel(
