@@ -203,7 +203,7 @@ def _published(numbers: Iterable[PublishedNumber]) -> list[dict[str, Any]]:
                 "images": None,
                 "marks": "; ".join(number.marks),
                 "source": f"{number.paper} ({number.venue}), {number.table}"
-                + "".join(f". {said.rstrip('.')}" for said in (number.note, number.about_all) if said),
+                + (f". {said}" if (said := " ".join(filter(None, (number.note, number.about_all)))) else ""),
                 "link": number.link,
                 "method": "",
                 "kind": kind_of_title(number.label),

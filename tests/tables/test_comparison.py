@@ -11,9 +11,11 @@ from cfa.config import AttackSettings, RunConfig, TrainSettings
 from cfa.errors import ConfigError
 from cfa.runs.evaluations import outcomes_file, read_outcomes, save_evaluation
 from cfa.runs.folder import Manifest
+from cfa.runs.store import Store
 from cfa.statistics import PairedCounts, paired_mean_difference, paired_worst_difference
 from cfa.tables.comparison import compare, in_words, save_comparison, shared_scores
 from cfa.tables.frames import PER_CLASS_COLUMNS, SUMMARY_COLUMNS
+from tests.support import resumed
 
 
 def online(run) -> str:
@@ -226,6 +228,7 @@ def test_without_the_same_images_counts_are_compared(make_run, evaluated, damage
 def test_long_lists_of_classes_are_cut():
     entry = {
         "paired": False,
+        "one_network": None,
         "mean_difference": -0.004,
         "mean_difference_ci": [-0.012, 0.004],
         "worst_difference": 0.061,
@@ -265,3 +268,16 @@ def test_a_saved_comparison_reads_back(make_run, evaluated, tmp_path):
     assert [list(row) for row in document["scores"]] == [PER_CLASS_COLUMNS] * 6
     assert document["scores"][0]["accuracy"] == 1 / 7
     assert all(low <= high for low, high in pairwise(document["comparisons"][0]["mean_difference_ci"]))
+
+
+def test_one_network_under_two_names_is_said_and_is_no_difference(tmp_path):
+    """Two methods that kept the same epoch of a warm-up were shown as equal, with intervals."""
+    store = Store.open(tmp_path, shipped=None)
+    runs = [resumed.make_run(store, method, method=method) for method in ("trades", "trades-cfa")]
+    for run in runs:
+        resumed.evaluate(
+            run, {"pgd-20": (50,) * 10}, 100, epoch=1, created="2026-01-01T00:00:00+00:00", weights_hash="a"
+        )
+    (entry,) = compare(runs, runs[0], lambda run: "online").entries
+    assert entry["one_network"] == 1
+    assert in_words(entry).startswith("one network and not two: both kept the same weights, of epoch 1")
