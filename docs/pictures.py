@@ -43,7 +43,7 @@ def main() -> None:
 # Name: address, and what the picture begins and ends with.
 PICTURES = {
     "home": ("", "h1", "text=Open them in Compare"),
-    "train": ("train?from=shipped-trades-cfa-s0", "h1", "[data-testid=stBaseButton-primary]"),
+    "train": ("train?from=shipped-trades-cfa-s0", "h1", "text=Advanced"),
     "monitor": (
         f"monitor?run={OURS}0&monitor_weights=fawa",
         "text=One run, class by class",
@@ -52,7 +52,7 @@ PICTURES = {
     "certain": ("compare", "text=Change per class", ".st-key-compare_bars"),
     "compare": ("compare", "h1", "text=Filled: certain"),
     "classes": (f"classes?run={OURS}0", "h1", ".st-key-classes_confusion"),
-    "leaderboard": ("leaderboard", "h1", ".st-key-board_plane"),
+    "leaderboard": ("leaderboard?dataset=cifar10", "h1", ".st-key-board_plane"),
 }
 
 
