@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator
 
-from cfa.config import RunConfig
+from cfa.config import RunConfig, Settings
 from cfa.notation import parse_fraction
 
 
@@ -26,6 +26,16 @@ def _epochs_or_share(value: int | float) -> int | float:
 
 Epochs = Annotated[int | float, BeforeValidator(_whole_as_int), AfterValidator(_epochs_or_share)]
 """A setting: a whole number is so many epochs, a number between 0 and 1 that share of ``train.epochs``."""
+
+
+def never_reached(settings: Settings, config: RunConfig) -> list[str]:
+    """Name the settings of the kind `Epochs` that are longer than the whole run, in which they never act."""
+    return [
+        name
+        for name, field in type(settings).model_fields.items()
+        if any(getattr(one, "func", None) is _epochs_or_share for one in field.metadata)
+        and epochs_of(getattr(settings, name), config) > config.train.epochs
+    ]
 
 
 def epochs_of(value: int | float, config: RunConfig) -> int:

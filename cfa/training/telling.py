@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from cfa.config import RunConfig
-from cfa.methods import Averager, Knobs
+from cfa.methods import METHODS, Averager, Knobs, validated_settings, warm_up_of
+from cfa.methods.epochs import never_reached
 from cfa.progress import Observer, Progress
 from cfa.runs.rows import Epoch, KnobValues, Scores
 from cfa.training.state import TrainingState
@@ -97,7 +98,20 @@ def epoch_words(row: Epoch, scores: Mapping[str, Any], class_names: tuple[str, .
 
 
 def closing_words(config: RunConfig, state: TrainingState, averagers: Mapping[str, Averager]) -> str:
-    """Say why a run has no FAWA weights; empty where it has."""
+    """Say what of its method never acted, and why a run has no FAWA weights; empty where all is as asked."""
+    return " ".join(filter(None, (_never_acted(config), _without_fawa(config, state, averagers))))
+
+
+def _never_acted(config: RunConfig) -> str:
+    method = METHODS[config.method]
+    longer = never_reached(validated_settings(method, config), config)
+    if method.warm_up and warm_up_of(config) >= config.train.epochs:
+        longer = [method.warm_up, *(name for name in longer if name != method.warm_up)]
+    said = ", ".join(f"method.{name}={config.method_settings[name]}" for name in longer)
+    return f"What comes after {said} never came: the run has {config.train.epochs} epochs." if said else ""
+
+
+def _without_fawa(config: RunConfig, state: TrainingState, averagers: Mapping[str, Averager]) -> str:
     if "fawa" not in averagers:
         return "FAWA weights were not kept: too few validation images a class for the worst-class gate."
     if "fawa" in state.averages:

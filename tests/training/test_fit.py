@@ -140,6 +140,26 @@ def test_warm_up_and_averaging_may_be_longer_than_the_run(tmp_path: Path) -> Non
     assert all(row.gate_accepted is None for row in rows_of(run, Epoch))
     assert "ended before averaging started (averaging.start_epoch=8)" in run.status.message
     assert "gate never opened" not in run.status.message
+    assert "What comes after method.warmup_epochs=10 never came: the run has 2 epochs." in run.status.message
+
+
+@pytest.mark.parametrize(
+    ("method", "changes", "said"),
+    [
+        ("trades-cfa", {"method.warmup_epochs": 1}, ""),
+        ("trades-cfa", {"method.warmup_epochs": 2}, "method.warmup_epochs=2"),
+        ("dafa", {"method.dafa_warmup": 5}, "method.dafa_warmup=5"),
+        ("cgr", {"method.feedback_every": 9}, "method.feedback_every=9"),
+        ("pgd-at", {}, ""),
+    ],
+)
+def test_what_a_run_is_too_short_for_is_said_when_it_ends(tmp_path: Path, method, changes, said) -> None:
+    config = tiny_config(
+        method, train__epochs=2, **{name.replace(".", "__"): v for name, v in changes.items()}
+    )
+    message = trained(tmp_path, config).status.message
+    assert (f"What comes after {said} never came" in message) == bool(said)
+    assert ("never came" in message) == bool(said)
 
 
 # Averages ----------------------------------------------------------------------------------------------
