@@ -39,7 +39,8 @@ def figures(verdict: PairVerdict) -> str:
     asked = len(verdict.classes)
     if not verdict.certain and asked > 1 and _moved(verdict.worst):
         said += (
-            " The worst class, a question of its own, did move: its interval leaves out 0. That one of "
+            " The worst class, a question of its own, did move: its interval, not corrected for other "
+            "comparisons, leaves out 0. That one of "
             f"{asked} classes did is another question, asked {asked} times at once, and not certain."
         )
     return said
