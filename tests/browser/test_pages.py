@@ -150,6 +150,8 @@ def test_what_is_unusual_looks_deliberate(desk: Tab, home: Path, address: str, s
 def test_a_chart_has_its_numbers(desk: Tab, home: Path, address: str, chart: str, columns: str):
     desk.visit(address.format_map(names_by_method(home)))
     opener = desk.page.locator(f".st-key-{chart}_numbers").get_by_text("Numbers")
+    opener.scroll_into_view_if_needed()
+    desk.settle()  # charts are drawn when they come near, and what is below them moves
     opener.click()
     desk.page.locator(f".st-key-{chart}_numbers").get_by_test_id("stDataFrame").wait_for()
     desk.check()
