@@ -169,7 +169,12 @@ def teacher_refusal(store: Store, config: RunConfig) -> str:
 
 
 def initial_weights(store: Store, run: RunFolder) -> "tuple[Mapping[str, Tensor] | None, Origin | None]":
-    """Read the weights that a run starts from, and whose they are; none where it goes on from its state."""
+    """Read the weights that a run starts from, and whose they are; none where it goes on from its state.
+
+    Raises:
+        ConfigError: The run that is named is gone.
+        UnknownName: It kept no such weights.
+    """
     if run.config.init is None or run.state_file.exists():
         return None, None
     from cfa.models import WeightsFile, load_weights, weights_hash
@@ -179,7 +184,7 @@ def initial_weights(store: Store, run: RunFolder) -> "tuple[Mapping[str, Tensor]
     if file.path.is_file():
         tensors = load_weights(file.path)
         return tensors, origin_of_file(file.path.name, run.config.model, weights_hash(tensors))
-    source = KeptBy(store.find(run.config.init))
+    source = _found(store, "start", run.config.init)
     weights, checkpoint = source.kind()
     tensors = load_weights(require_weights(source.run, weights, checkpoint))
     return tensors, origin_of_run(store, source.run, weights, checkpoint, weights_hash(tensors))

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from cfa.errors import ConfigError, UnknownName, Untrusted
-from cfa.jobs.made_from import KeptBy, teacher_network, teacher_of, teacher_refusal
+from cfa.jobs.made_from import KeptBy, initial_weights, teacher_network, teacher_of, teacher_refusal
 from cfa.jobs.queue import Queue
 from cfa.jobs.submit import check_names, submit_training
 from cfa.models import load_weights
@@ -215,3 +215,14 @@ def test_a_teacher_that_is_gone_is_asked_for_by_its_part(train, home: Path) -> N
     shutil.rmtree(store.find("older").path)
     with pytest.raises(ConfigError, match=r"its teacher, run r[0-9a-f]+, is not there any more"):
         teacher_of(store, younger, tiny_dataset(), torch.device("cpu"))
+
+
+def test_a_start_that_is_gone_is_asked_for_by_its_part(train, home: Path) -> None:
+    train("trades", "--name", "older")
+    train("frl", "--name", "younger", "--init", "older")
+    store = Store.open(home)
+    younger = store.find("younger")
+    younger.state_file.unlink(missing_ok=True)  # with its state a run goes on without its start
+    shutil.rmtree(store.find("older").path)
+    with pytest.raises(ConfigError, match=r"its start, run r[0-9a-f]+, is not there any more"):
+        initial_weights(store, younger)

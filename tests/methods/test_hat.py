@@ -9,7 +9,7 @@ from torch import Tensor
 
 from cfa.config import RunConfig
 from cfa.data import dataset_info
-from cfa.methods import Attacked, Batch, configure, constant, helper_epochs, parts_of
+from cfa.methods import Attacked, configure, helper_epochs, parts_of
 from cfa.methods.catalogue.hat import HatSettings, hat
 from cfa.progress import Observer, Progress, Stopped
 from cfa.runs.folder import RunFolder
@@ -29,6 +29,7 @@ from tests.support.tiny import (
     tiny_run,
     trained,
 )
+from tests.support.worked import batch_of
 
 DATA = tiny_dataset(spread=2)
 FURTHER = torch.tensor([[0.1, 0.9, 0.3], [0, 0.5, 1.5]], dtype=torch.float64)
@@ -36,17 +37,7 @@ FURTHER = torch.tensor([[0.1, 0.9, 0.3], [0, 0.5, 1.5]], dtype=torch.float64)
 
 def loss_of(settings: HatSettings, helper: Tensor) -> Tensor:
     """Return the loss where the model's logits are its input, but further out those of the example."""
-    knobs = constant(3, eps=0.1)
-    batch = Batch(
-        x=CLEAN,
-        y=CLASSES,
-        index=torch.arange(2),
-        knobs=knobs.at(CLASSES),
-        knobs_of_class=knobs,
-        class_counts=torch.full((3,), 10),
-        whole_y=CLASSES,
-        teacher=lambda x: helper,
-    )
+    batch = batch_of(CLEAN.tolist(), CLASSES.tolist(), helper)
     far = CLEAN + settings.distance * (ADVERSARIAL - CLEAN)
     seen: list[Tensor] = []
 

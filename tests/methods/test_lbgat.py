@@ -1,5 +1,6 @@
 """LBGAT: its loss by hand (example 13, logits of `test_formulas.py`), and that both networks learn."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,21 +16,13 @@ from cfa.training.estimate import time_steps
 from cfa.training.preparing import starting_companions, starting_model
 from tests.methods.test_formulas import ADVERSARIAL, CLASSES, CLEAN, TAUGHT, Answers
 from tests.support.tiny import CPU, stopped, tiny_config, tiny_dataset, tiny_run
+from tests.support.worked import batch_of
 
 
 @pytest.mark.parametrize(("beta", "expected"), [(0.0, 2.202415), (6.0, 4.245800)])
 def test_the_loss_of_given_logits(beta: float, expected: float) -> None:
-    knobs = constant(3, eps=0.1)
-    batch = Batch(
-        x=CLEAN,
-        y=CLASSES,
-        index=torch.arange(2),
-        knobs=knobs.at(CLASSES),
-        knobs_of_class=knobs,
-        class_counts=torch.full((3,), 10),
-        whole_y=CLASSES,
-        companions={NATURAL: Answers(TAUGHT)},
-    )
+    given = batch_of(CLEAN.tolist(), CLASSES.tolist())
+    batch = replace(given, companions={NATURAL: Answers(TAUGHT)})
     loss = lbgat(beta, lambda logits: logits, batch, Attacked(x_adv=ADVERSARIAL))
     assert float(loss.per_sample.mean()) == pytest.approx(expected, abs=1e-5)
     assert torch.equal(loss.logits_adv, ADVERSARIAL)

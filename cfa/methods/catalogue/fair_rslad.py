@@ -6,7 +6,13 @@ that is never right gives no number; ours adds 1e-5 as Fair-ARD does, which chan
 
 from dataclasses import replace
 
-from cfa.methods.catalogue.fair_ard import WEIGHT_LABELS, WeighingSettings, WeighsShortLived, weighted
+from cfa.methods.catalogue.fair_ard import (
+    FAIR_ARD,
+    WEIGHT_LABELS,
+    WeighingSettings,
+    WeighsShortLived,
+    weighted,
+)
 from cfa.methods.catalogue.rslad import RSLAD, RsladSettings, soft_labels
 from cfa.methods.interface import Attacked, Batch, Loss, Model
 
@@ -25,11 +31,8 @@ FAIR_RSLAD = replace(
     name="fair-rslad",
     title="Fair-RSLAD",
     summary="RSLAD with weights of classes by the attack steps that they survive (Yue et al. 2023)",
-    source=(
-        "Yue et al., Revisiting Adversarial Robustness Distillation from the Perspective of Robust Fairness, "
-        "NeurIPS 2023"
-    ),
-    year=2023,
+    source=FAIR_ARD.source,
+    year=FAIR_ARD.year,
     objective=lambda settings, config: lambda *of_step: fair_soft_labels(settings.robust_share, *of_step),
     rule=lambda settings, config: WeighsShortLived(config.attack.eps, settings),
     plain="rslad",
