@@ -46,6 +46,8 @@ from cfa.statistics.paired import (
     paired_worst_difference,
 )
 from cfa.statistics.planning import detectable_difference, images_needed, paired_images_needed, seeds_needed
+from cfa.statistics.stopping import Known, Targets
+from cfa.statistics.without_replacement import class_ends, mean_ends
 
 __all__ = [
     "CONFIDENCE",
@@ -54,12 +56,15 @@ __all__ = [
     "ClassChanges",
     "Group",
     "Interval",
+    "Known",
     "PairedCounts",
     "SeedFigures",
     "SeedsInterval",
+    "Targets",
     "boundary_error",
     "changes_in_pairs",
     "changes_of_counts",
+    "class_ends",
     "class_groups",
     "class_mean",
     "class_mean_interval",
@@ -71,6 +76,7 @@ __all__ = [
     "images_needed",
     "mcnemar",
     "mean_difference",
+    "mean_ends",
     "nrr",
     "nsd",
     "over_seeds",
