@@ -45,7 +45,7 @@ def new_figure(
     figure.update_layout(
         meta={"across": across or x_title, "told": told},
         height=height,
-        margin={"l": 8, "r": 8, "t": 24, "b": 8},
+        margin={"l": 8, "r": 8, "t": 32, "b": 8},  # above: the tools that come with the mouse
         legend={"orientation": "h", "yref": "container", "yanchor": "bottom", "y": 0, "x": 0, "title": None},
         hoverlabel={"namelength": -1},
         uirevision="keep",

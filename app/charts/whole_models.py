@@ -71,24 +71,25 @@ def mean_against_worst(summary: pd.DataFrame, styles: Mapping[str, SeriesStyle])
     return figure
 
 
-PLOT_HEIGHT = 400  # pixels that axes, legend and margins leave
+PLOT_HEIGHT = 300  # pixels that axes, legend and margins leave
 LINE_HEIGHT = 16  # of a name
 LONGEST_NAME = 34
 LEAST_SPAN = 0.1  # of an axis: less would make rows differ that nobody can tell apart
 
 
-def trade_off(board: pd.DataFrame, front: np.ndarray) -> go.Figure:
+def trade_off(board: pd.DataFrame, front: np.ndarray, named: np.ndarray | None = None) -> go.Figure:
     """Draw results as points, mean across and worst class up, clean accuracy as colour.
 
     Args:
         board: Columns ``whose, label, mean, worst, clean_mean, marks, source, runs`` and ends of intervals,
             ``mean_low, mean_high, worst_low, worst_high``; fractions, mean and worst finite.
-        front: Which points are joined and named, boolean: those that nothing comparable beats in both. The
-            line is dotted where one of them is of a single seed.
+        front: Which points are joined, boolean: those that nothing comparable beats in both. The line is
+            dotted where one of them is of a single seed.
+        named: Which points have their names, boolean; by default those of the front.
     """
     told = ("result", "source", "marks", "clean accuracy")
     unit = Unit("worst class", ticks=".3~%")
-    figure = new_figure("mean accuracy under attack", unit, height=HEIGHT + 160, told=told)
+    figure = new_figure("mean accuracy under attack", unit, height=HEIGHT + 40, told=told)
     clean = board["clean_mean"].astype(float)
     scale = {"cmin": clean.min(), "cmax": clean.max()} if clean.notna().any() else {}
     best = board[front].sort_values("mean")
@@ -106,7 +107,9 @@ def trade_off(board: pd.DataFrame, front: np.ndarray) -> go.Figure:
     across, up = (_span(board, measure) for measure in ("mean", "worst"))
     figure.update_xaxes(tickformat=".3~%", showgrid=True, gridcolor=GRID, range=across)
     figure.update_yaxes(range=up)
-    figure.update_layout(hovermode="closest", annotations=_names(best, across, up))
+    figure.update_layout(
+        hovermode="closest", annotations=_names(board[front if named is None else named], across, up)
+    )
     return figure
 
 
@@ -163,11 +166,13 @@ def _span(board: pd.DataFrame, measure: str) -> tuple[float, float]:
     return float(low - room), float(high + room)
 
 
-def _names(best: pd.DataFrame, across: tuple[float, float], up: tuple[float, float]) -> list[dict[str, Any]]:
-    """Write the names of a front's points, each on a line of its own, however wide the chart is."""
+def _names(
+    points: pd.DataFrame, across: tuple[float, float], up: tuple[float, float]
+) -> list[dict[str, Any]]:
+    """Write the names of points, each on a line of its own, however wide the chart is."""
     pixel = (up[1] - up[0]) / PLOT_HEIGHT
     taken, found = -math.inf, list[dict[str, Any]]()
-    ordered = best.sort_values(["worst", "mean"], ascending=[True, False])
+    ordered = points.sort_values(["worst", "mean"], ascending=[True, False])
     for point in ordered.to_dict("records"):
         height = max((point["worst"] - up[0]) / pixel + LINE_HEIGHT, taken + LINE_HEIGHT)
         taken = height

@@ -33,6 +33,7 @@ from cfa.tables.headings import Heading
 from cfa.tables.leaderboard import leaderboard as make_leaderboard
 from cfa.tables.leaderboard import pareto_front as front_of
 from cfa.tables.papers import all_published
+from cfa.tables.places import places as places_of
 from cfa.tables.seeds import DistinctSeeds as DistinctSeeds
 from cfa.tables.seeds import common_weights, distinct_seeds
 from cfa.tables.statements import Statement
@@ -212,7 +213,10 @@ def _fairness(runs: Stamped) -> pd.DataFrame:
 
 @looks
 def leaderboard() -> pd.DataFrame:
-    """Return our results and published ones, columns as `cfa.tables.leaderboard` has them."""
+    """Return our results and published ones, columns as `cfa.tables.leaderboard` has them, and ``own``.
+
+    ``own`` says whether a row is of the weights that its method is reported with; published ones are.
+    """
     return _leaderboard(stamped(usable_runs()))
 
 
@@ -225,10 +229,19 @@ def _leaderboard(runs: Stamped) -> pd.DataFrame:
         except StoreError:  # Runs and Evaluate say what is wrong with it
             continue
         readable.append(folder_at(path))
-    return make_leaderboard(readable, all_published(), display_name)
+    board = make_leaderboard(readable, all_published(), display_name)
+    folders = {folder.id: folder for folder in readable}
+    reported = [
+        common_weights([folders[run_id] for run_id in ids.split()], default_weights) if ids else weights
+        for ids, weights in zip(board["run_ids"], board["weights"], strict=True)
+    ]
+    return board.assign(
+        own=[kind in (own, "file") for kind, own in zip(board["weights"], reported, strict=True)]
+    )
 
 
 pareto_front = looks(front_of)
+places = looks(places_of)
 
 
 @looks

@@ -3,166 +3,60 @@
 import pandas as pd
 import streamlit as st
 
-from app import cards, charts, elements, fields, table_columns, texts, wording
-from app.engine import downloadable, evaluated, training_settings
+from app import cards, charts, elements, fields, texts, wording
+from app.engine import evaluated
+from app.sections.board_choice import MEASURES, STANDARD, choose
+from app.sections.board_places import answer, with_places
+from app.sections.board_table import choose_rows, show_table
 
-WHOSE = {"ours": "Ours", "published": "Published"}
-MEASURES = {"worst": "Worst class", "mean": "Mean of classes"}
-EPS_WAYS = {"same": "as others", "smaller": "smaller", "larger": "larger"}
-OTHER = "other"
-FAMILIES = (
-    "Baseline: robustness alone. Calibrated: an eps or a beta for every class. Re-weighted: hard classes "
-    "count more in the loss. Distilled: learns from a robust teacher. Long-tailed: for classes of "
-    "unequal size."
-)
-INTERVALS = (
-    "Whiskers and “lies in”: over several seeds mean ± standard deviation, of a single seed the 95 % "
-    "interval for its test images; published rows mostly have none."
-)
 LEAST_IN_FRONT = 3
-
-
-def first_dataset(board: pd.DataFrame) -> str:
-    """Choose what the page opens on: the user's newest data set with results of two methods.
-
-    Without one, the data set with most published rows.
-    """
-    ours = board[board["whose"] == "ours"]
-    methods = ours.groupby("dataset")["method"].nunique()
-    several = [str(name) for name, count in methods.items() if count > 1]
-    published = board.loc[board["whose"] == "published", "dataset"].value_counts()
-    found = [*evaluated.own_datasets(several), *map(str, published.index), *board["dataset"]]
-    return str(found[0])
-
-
-def choose(board: pd.DataFrame) -> pd.DataFrame:
-    """Filter by what makes results comparable: data set, network, threat model and attack."""
-    first, second, third = st.columns(3)
-    datasets = list(board["dataset"].value_counts().index)
-    opened = first_dataset(board)
-    datasets.sort(key=lambda name: name != opened)
-    dataset = fields.selectbox(
-        "Data set",
-        {name: name for name in datasets},
-        name="dataset",
-        was="board_dataset",
-        key="board_dataset",
-        place=first,
-    )
-    board = board[board["dataset"] == dataset]
-    threats = [wording.budget(*row) for row in board[["norm", "eps"]].to_numpy()]
-    board = board.assign(threat=threats)
-    found = list(board["threat"].value_counts().index)
-    threat = fields.selectbox(
-        "Threat model",
-        {budget: budget for budget in found},
-        name="threat",
-        was=f"board_threat_{dataset}",
-        subject=dataset,
-        place=second,
-        help="Results under different budgets are not comparable.",
-    )
-    board = board[board["threat"] == threat]
-    attacks = list(board["attack"].value_counts().index)
-    attack = fields.selectbox(
-        "Attack",
-        {name: wording.attack_title(name) for name in attacks},
-        name="attack",
-        default="autoattack",
-        was=f"board_attack_{dataset}_{threat}",
-        subject=f"{dataset} {threat}",
-        place=third,
-    )
-    board = board[board["attack"] == attack]
-    models, whose = st.columns([3, 2])
-    names = list(board["model"].value_counts().index)
-    chosen = fields.multiselect(
-        "Networks",
-        {name: name for name in names},
-        name="models",
-        default=names,
-        was=f"board_models_{dataset}_{threat}_{attack}",
-        subject=f"{dataset} {threat} {attack}",
-        place=models,
-    )
-    side = fields.pills(
-        "Whose",
-        WHOSE,
-        name="whose",
-        default=list(WHOSE),
-        was="board_whose",
-        key="board_whose",
-        place=whose,
-    )
-    return of_methods(board[board["model"].isin(chosen) & board["whose"].isin(side)])
-
-
-def of_methods(board: pd.DataFrame) -> pd.DataFrame:
-    """Filter by what methods are for, what training costs, and how they treat hard classes; all at first."""
-    with st.expander("Family, cost and eps", icon=":material/tune:"):
-        family, cost, eps = st.columns(3)
-        kinds = fields.multiselect(
-            "Family of methods",
-            {
-                **{str(name): title for name, title in training_settings.KINDS.items()},
-                OTHER: "Others, or not known",
-            },
-            name="family",
-            key="board_family",
-            place=family,
-            placeholder="Any",
-            help=FAMILIES,
-        )
-        most = fields.number_input(
-            "Passes of an image, at most",
-            name="passes",
-            whole=True,
-            key="board_passes",
-            place=cost,
-            min_value=1,
-            step=100,
-            placeholder="any",
-            help="What training costs: how often an image goes forward through the network, start, teacher "
-            "and helper included. Of published rows it is not known.",
-        )
-        directions = fields.multiselect(
-            "eps of hard or rare classes",
-            EPS_WAYS,
-            name="hard_eps",
-            key="board_hard_eps",
-            place=eps,
-            placeholder="Any",
-            help="With which budget a method trains the classes that are hard (of a long tail: rare), beside "
-            "that of the others. Of published rows it is not known.",
-        )
-    if kinds:
-        board = board[board["kind"].fillna(OTHER).isin(kinds)]
-    if most is not None:
-        board = board[board["passes"].astype(float) <= most]
-    return board[board["hard_eps"].isin(directions)] if directions else board
-
-
-def title_of(board: pd.DataFrame) -> str:
-    first = board.iloc[0]
-    return f"{wording.attack_title(first['attack'])} at {first['threat']}"
+MOST_NAMED = 8
 
 
 def with_networks(board: pd.DataFrame) -> pd.DataFrame:
-    """Say the network in the names of results that several networks have."""
+    """Say the network in the names of results that several networks have; ``short`` is without it."""
     networks = board.groupby("label")["model"].transform("nunique")
-    return board.assign(label=board["label"].where(networks == 1, board["label"] + ", " + board["model"]))
+    whole = board["label"].where(networks == 1, board["label"] + ", " + board["model"])
+    return board.assign(short=board["label"], label=whole)
 
 
-def choose_front(drawn: pd.DataFrame) -> pd.Series:
-    """Ask among which results the front is; only those that are comparable, three or more, have one."""
-    sizes = drawn["alike"].value_counts()
-    sets = [str(name) for name, count in sizes.items() if count >= LEAST_IN_FRONT]
-    if not sets:
-        return pd.Series(False, drawn.index)
-    ours = set(drawn.loc[drawn["whose"] == "ours", "alike"])
-    sets.sort(key=lambda name: name not in ours)
+def show_answer(place: st.delta_generator.DeltaGenerator, board: pd.DataFrame, measure: str) -> pd.DataFrame:
+    """Say above all controls what the board tells of results that are comparable; return these."""
+    first = board.iloc[0]
+    among = choose_among(board, measure)
+    with place:
+        said = answer(among, measure)
+        st.subheader(said.headline)
+        title = wording.condition(first["attack"], first["norm"], first["eps"])
+        about = f"{first['dataset']}, {title}. {among['alike'].iloc[0]}."
+        st.markdown(f"{texts.plain(about)} {said.sentences} {higher_elsewhere(board, among, measure)}")
+    return among
+
+
+def higher_elsewhere(board: pd.DataFrame, among: pd.DataFrame, measure: str) -> str:
+    """Say what of the table is higher and not comparable."""
+    others = board[(board["alike"] != among["alike"].iloc[0]) & (board[measure] > among[measure].max())]
+    if others.empty:
+        return ""
+    top = others.loc[others[measure].idxmax()]
+    return (
+        f"Not comparable with these, of other networks, papers or checkpoints, and higher: "
+        f"{wording.count(len(others), 'row')} below, up to {texts.plain(top['label'])}, "
+        f"{wording.percent(top[measure])}."
+    )
+
+
+def choose_among(board: pd.DataFrame, measure: str) -> pd.DataFrame:
+    """Ask which comparable results are spoken of; at first those of ours of which there are most."""
+    known = board.dropna(subset=[measure])
+    known = known if len(known) else board
+    sizes = known["alike"].value_counts()
+    ours = set(board.loc[board["whose"] == "ours", "alike"])
+    sets = sorted(map(str, sizes.index), key=lambda name: name not in ours)
+    if len(sets) == 1:
+        return board[board["alike"] == sets[0]]
     chosen = fields.selectbox(
-        "Front among",
+        "Compared among",
         {name: f"{name} ({sizes[name]})" for name in sets},
         name="front",
         subject=" ".join(sets),
@@ -170,125 +64,61 @@ def choose_front(drawn: pd.DataFrame) -> pd.Series:
         help="Results are only comparable with the same network, the same choice of the checkpoint and, of "
         "published ones, from the same paper; of ours with as many epochs and test images.",
     )
-    among = drawn[drawn["alike"] == chosen]
-    front = pd.Series(evaluated.pareto_front(among["mean"], among["worst"]), among.index)
-    return front.reindex(drawn.index, fill_value=False)
+    return board[board["alike"] == chosen]
 
 
-def show_plane(board: pd.DataFrame) -> None:
+def show_plane(board: pd.DataFrame, among: pd.DataFrame) -> None:
+    """Draw mean against worst class, with the front of the comparable results."""
     drawn = board.dropna(subset=["mean", "worst"])
-    drawn = drawn.drop_duplicates(["whose", "label", "alike", "mean", "worst"]).reset_index(drop=True)
-    front = choose_front(drawn) if len(drawn) else pd.Series(dtype=bool)
+    drawn = drawn.drop_duplicates(["whose", "label", "alike", "mean", "worst"])
+    comparable = drawn[drawn.index.isin(among.index)]
+    front = pd.Series(False, drawn.index)
+    if len(comparable) >= LEAST_IN_FRONT:
+        front[comparable.index] = evaluated.pareto_front(comparable["mean"], comparable["worst"])
+    named = comparable.index if len(comparable) <= MOST_NAMED else front.index[front]
     line = (
-        "The line joins what none of these beats in both (Pareto front); these have their names."
+        "The line joins what none of the compared beats in both (Pareto front)."
         if front.sum() > 1
-        else "One beats all others of these in both, and has its name."
+        else "One beats all others of these in both."
         if front.any()
         else f"No front is drawn: it takes {LEAST_IN_FRONT} comparable results."
+    )
+    published = (
+        " Filled: ours; hollow: published, measured elsewhere: other code, other seeds, and mostly "
+        "checkpoints chosen on test."
+        if (drawn["whose"] == "published").any()
+        else ""
     )
     cards.show_card(
         cards.Card(
             "Mean against worst class, under attack",
             "board_plane",
-            charts.trade_off(drawn, front.to_numpy(dtype=bool)) if len(drawn) else None,
-            f"Up and to the right is better. Filled: ours; hollow: published. Colour: clean accuracy. {line} "
-            f"{INTERVALS} Published numbers were measured elsewhere: other code, other seeds, and mostly "
-            "checkpoints chosen on test.",
+            charts.trade_off(drawn, front.to_numpy(dtype=bool), drawn.index.isin(named))
+            if len(drawn)
+            else None,
+            f"Up and to the right is better. {line} Whiskers: ± standard deviation over seeds; of a single "
+            f"seed the 95 % interval for its images. Colour: clean accuracy.{published}",
             "nothing has both a mean and a worst class.",
             own_table=True,
         )
     )
     if without := len(board) - len(board.dropna(subset=["mean", "worst"])):
         st.caption(f"{wording.count(without, 'row')} without a mean or a worst class: in the table only.")
-    ours = board[board["whose"] == "ours"]
-    if single := int((ours["runs"] == 1).sum()):
-        named = "All" if single == len(ours) else f"{single} of the {len(ours)}"
-        rows = f"{named} rows of yours are" if len(ours) > 1 else "Your row is"
-        st.caption(
-            f"{rows} of a single seed: another seed may change the order. Seeds on Train makes several."
-        )
 
 
-def choose_rows(board: pd.DataFrame) -> pd.DataFrame:
-    """Rank by a measure, and keep what is searched for; a rank is among all that are comparable."""
-    left, right = st.columns([1, 2])
-    measure = fields.segmented_control(
-        "Rank by",
-        MEASURES,
-        name="rank",
-        key="board_rank",
-        place=left,
-        help="Accuracy under the chosen attack. Results of equal accuracy share a rank; those whose "
-        "intervals overlap may change places.",
+def say_standard(board: pd.DataFrame, shown: pd.DataFrame) -> None:
+    """Say what the field's standard has of our results where another attack is shown."""
+    first = shown.iloc[0]
+    here = (
+        (board["dataset"] == first["dataset"]) & board["eps"].isin(shown["eps"]) & (board["whose"] == "ours")
     )
-    asked = fields.text_input(
-        "Search", name="search", key="board_search", place=right, placeholder="name, network, paper"
-    )
-    ranked = board.sort_values(measure, ascending=False, na_position="last", kind="stable")
-    ranked.insert(0, "rank", ranked[measure].rank(ascending=False, method="min").astype("Int64"))
-    searched = ranked[["label", "model", "marks", "source"]].fillna("").agg(" ".join, axis=1).str.lower()
-    return ranked[[all(word in text for word in asked.lower().split()) for text in searched]]
-
-
-def show_table(board: pd.DataFrame) -> None:
-    percent = elements.percent_columns(board, ["mean", "worst", "clean_mean", "clean_worst"])
-    for measure in MEASURES:
-        ends = zip(board[f"{measure}_low"].astype(float), board[f"{measure}_high"].astype(float), strict=True)
-        percent[f"{measure}_range"] = [
-            "" if pd.isna(low) else wording.percent_range(low, high) for low, high in ends
-        ]
-    percent["family"] = board["kind"].map(training_settings.KINDS)
-    percent["way"] = board["hard_eps"].map(EPS_WAYS)
-    percent["time"] = [wording.duration(value) if pd.notna(value) else "" for value in board["seconds"]]
-    links = percent["link"].where(percent["link"].str.startswith("https://"), None)
-    columns = ["rank", "whose", "label", "worst", "worst_range", "mean", "mean_range"]
-    columns += [
-        "clean_worst",
-        "clean_mean",
-        "model",
-        "checkpoint",
-        "runs",
-        "images",
-        "family",
-        "passes",
-        "time",
-    ]
-    columns += ["way", "marks", "link", "source"]
-    st.dataframe(
-        percent.assign(whose=percent["whose"].map(WHOSE), link=links)[columns],
-        hide_index=True,
-        placeholder="–",
-        height="content" if len(board) <= 25 else "auto",
-        key="board_table",
-        column_config={
-            "rank": st.column_config.NumberColumn("Rank", pinned=True, width="small"),
-            "whose": st.column_config.TextColumn("Whose", pinned=True),
-            "label": st.column_config.TextColumn("Model", pinned=True),
-            "worst": elements.percent_column(
-                "Worst class", help="Accuracy of the class with the lowest one."
-            ),
-            "mean": elements.percent_column("Mean", help="The mean of the classes' accuracies."),
-            "clean_worst": elements.percent_column("Clean, worst"),
-            "clean_mean": elements.percent_column("Clean, mean"),
-            "model": "Network",
-            "checkpoint": "Checkpoint",
-            "runs": "Runs",
-            "worst_range": st.column_config.TextColumn("Worst class lies in", help=INTERVALS),
-            "mean_range": st.column_config.TextColumn("Mean lies in", help=INTERVALS),
-            "family": st.column_config.TextColumn("Family", help=FAMILIES),
-            "passes": table_columns.count_column(
-                "Passes", help="Forward passes of an image in the whole training."
-            ),
-            "time": st.column_config.TextColumn("Trained for", help="Its measured epochs, on its device."),
-            "way": st.column_config.TextColumn("eps of hard classes", help="Beside that of the others."),
-            "images": table_columns.count_column("Images"),
-            "marks": st.column_config.TextColumn("Remarks", help="What to know before it is compared."),
-            "link": st.column_config.LinkColumn("Paper", display_text="open"),
-            "source": st.column_config.TextColumn("Source", width="large"),
-        },
-    )
-    elements.csv_button(
-        "Leaderboard CSV", downloadable.csv(board.drop(columns="threat")), "leaderboard.csv", "board_csv"
+    standard = board[here & (board["attack"] == STANDARD)]
+    if first["attack"] == STANDARD or standard.empty:
+        return
+    seeds = ", all of a single seed" if (standard["runs"] == 1).all() else ""
+    st.caption(
+        "AutoAttack is the field's standard; under a weaker attack accuracy is an upper bound. Under "
+        f"AutoAttack you have {wording.count(len(standard), 'row')}{seeds}."
     )
 
 
@@ -314,7 +144,8 @@ def open_set(name: str) -> None:
 
 
 elements.heading(
-    "Leaderboard", "Our results beside published ones: what is gained in the mean, and who pays for it."
+    "Leaderboard",
+    "Our results beside published ones: the mean, the worst class, and what of their order is certain.",
 )
 everything = evaluated.leaderboard()
 if everything.empty:
@@ -323,16 +154,22 @@ if everything.empty:
         icon=":material/inbox:",
     )
     st.stop()
-shown = choose(everything)
+above = st.container()
+shown, measure = choose(everything)
 if shown.empty:
     st.info("Nothing is left with these filters.", icon=":material/filter_alt_off:")
     st.stop()
-offer_other_sets(everything, shown)
-st.subheader(f"{texts.plain(shown['dataset'].iloc[0])}, {texts.plain(title_of(shown))}")
-shown = with_networks(shown)
-show_plane(shown)
-rows = choose_rows(shown)
+shown = with_places(with_networks(shown), measure).reset_index(drop=True)
+among = show_answer(above, shown, measure)
+show_plane(shown, among)
+say_standard(everything, shown)
+rows = choose_rows(pd.concat([among, shown.drop(among.index)]))  # what is compared stands first
 if rows.empty:
     st.caption("Nothing here is called so.")
 else:
-    show_table(rows)
+    if len(among) < len(shown):
+        st.caption(
+            f"First the {len(among)} that are compared, then others, each by {MEASURES[measure].lower()}."
+        )
+    show_table(rows, measure)
+offer_other_sets(everything, shown)

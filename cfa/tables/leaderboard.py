@@ -23,7 +23,7 @@ COLUMNS = [
     *("mean", "worst", "clean_mean", "clean_worst", "mean_spread", "worst_spread"),
     *("mean_low", "mean_high", "worst_low", "worst_high"),
     *("runs", "images", "marks", "source", "link"),
-    *("method", "kind", "hard_eps", "passes", "seconds", "alike"),
+    *("method", "kind", "hard_eps", "passes", "seconds", "alike", "run_ids"),
 ]
 _KEY = ["experiment", "dataset", "model", "weights", "checkpoint"]
 _ATTACK = ["attack", "norm", "eps"]
@@ -45,8 +45,8 @@ def leaderboard(
         mean ± standard deviation, of one what the choice of test images may do (95 %), NaN where nothing is
         known. ``method`` is ours by name; ``kind`` and ``hard_eps`` as methods have them; ``passes`` of an
         image in a training, ``seconds`` of its measured epochs. Rows that are ``alike`` may be compared: of
-        one network, images, choice of the checkpoint and, of published ones, paper. The highest worst class
-        first.
+        one network, images, choice of the checkpoint and, of published ones, paper; ``run_ids`` are those of
+        our runs, with spaces between them. The highest worst class first.
     """
     rows = [*_ours(runs, name), *_published(published)]
     frame = pd.DataFrame(rows, columns=COLUMNS)
@@ -104,6 +104,7 @@ def _ours(runs: Sequence[RunFolder], name: Callable[[str, str], str]) -> list[di
                 "link": "",
                 **_training(members),
                 "alike": _trained_alike(members, values[4], int(block["total"].min())),
+                "run_ids": " ".join(member.id for member in members),
             }
         )
     return rows
@@ -208,6 +209,7 @@ def _published(numbers: Iterable[PublishedNumber]) -> list[dict[str, Any]]:
                 "method": "",
                 "kind": kind_of_title(number.label),
                 "alike": f"{number.paper.partition(':')[0]}: {number.model}, {number.checkpoint} checkpoint",
+                "run_ids": "",
             }
         )
     return rows

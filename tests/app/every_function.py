@@ -396,5 +396,6 @@ def _of_nothing() -> dict[str, list[Callable[[], object]]]:
     found["images_needed"] = [lambda: sample_sizes.images_needed(0.05, 0.5, classes=10)]
     found["paired_images_needed"] = [lambda: sample_sizes.paired_images_needed(0.05, 0.2, classes=10)]
     found["seeds_needed"] = [lambda: sample_sizes.seeds_needed(0.05, 0.02)]
+    found["places"] = [lambda: evaluated.places([0.1, 0.2], [0.1, 0.1], [2, 2])]
     found["pareto_front"] = [lambda: evaluated.pareto_front(pd.Series([0.1]), pd.Series([0.2]))]
     return found
