@@ -7,10 +7,11 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from app.engine.described import WORST_ON_VALIDATION
 from app.engine.snapshots import Run, find_run, usable_runs
-from app.process.opened import folder_at
+from app.process.opened import folder_at, index
 from app.process.rights import looks
-from app.process.stamps import Stamped, Stamps, evaluations_stamp, stamped
+from app.process.stamps import Stamped, evaluations_stamp, stamped
 from app.tables import ComparedRun, Condition
 from cfa.errors import ConfigError, StoreError
 from cfa.evaluation import default_weights
@@ -53,7 +54,7 @@ def evaluations(run: Run) -> list[Evaluation]:
 
 
 @st.cache_resource(max_entries=500, show_spinner=False)
-def _evaluations(path: str, stamp: Stamps) -> list[Evaluation]:
+def _evaluations(path: str, stamp: str) -> list[Evaluation]:
     return list(reversed(read_evaluations(folder_at(path))))
 
 
@@ -87,7 +88,7 @@ def of_old_weights(run: Run) -> frozenset[str]:
 
 
 @st.cache_resource(max_entries=500, show_spinner=False)
-def _of_old_weights(path: str, stamp: Stamps) -> frozenset[str]:
+def _of_old_weights(path: str, stamp: str) -> frozenset[str]:
     found = _evaluations(path, stamp)
     present = of_present_weights(folder_at(path), found[::-1])
     return frozenset(e.id for e in found) - {e.id for e in present}
@@ -171,7 +172,7 @@ class _Chosen:
 
 
 @st.cache_resource(max_entries=500, show_spinner=False)
-def _chosen(path: str, stamp: Stamps) -> _Chosen:
+def _chosen(path: str, stamp: str) -> _Chosen:
     folder = folder_at(path)
     return _Chosen(chosen(folder), left_out(folder))
 
@@ -208,7 +209,8 @@ def fairness(runs: Sequence[Run], against: Mapping[str, Sequence[str]]) -> pd.Da
 def _fairness(runs: Stamped) -> pd.DataFrame:
     found = _results(runs)
     folders = {folder.id: folder for path, _ in runs if (folder := folder_at(path))}
-    return fairness_frame(found.per_class, (), folders, found.clean)
+    worst = dict(zip(folders, index().values(WORST_ON_VALIDATION, [*folders.values()]), strict=True))
+    return fairness_frame(found.per_class, (), folders, found.clean, lambda run: worst[run.id].by_weights)
 
 
 @looks

@@ -5,8 +5,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from app.engine.described import DESCRIBED, Described
 from app.process.brief import kept_for
-from app.process.opened import queue, store
+from app.process.opened import index, queue, store
 from app.process.rights import looks
 from app.tables import ComparedRun
 from cfa.config import EXTERNAL
@@ -17,9 +18,9 @@ from cfa.jobs.queue import Job as Job
 from cfa.jobs.queue import JobProgress as JobProgress
 from cfa.jobs.queue import read_progress
 from cfa.methods import display_name, display_name_of_method
-from cfa.runs.folder import RunFolder, experiment_of
-from cfa.runs.listed import UnreadableRun, look_at
-from cfa.tables.comparability import NOT_KNOWN, Protocol, protocol_of
+from cfa.runs.folder import RunFolder
+from cfa.runs.listed import state_now
+from cfa.tables.comparability import NOT_KNOWN, Protocol
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,9 @@ def find_run(reference: str) -> Run | None:
 @kept_for(1)
 def _runs(home: str) -> list[Run]:
     training = {job.run_id: job.state for job in jobs() if job.trains}
-    return _told_apart([_describe(folder, training.get(folder.id)) for folder in store().runs()])
+    folders = store().runs()
+    found = zip(folders, index().values(DESCRIBED, folders), strict=True)
+    return _told_apart([_as_it_is_now(folder, run, training.get(folder.id)) for folder, run in found])
 
 
 def _told_apart(found: list[Run]) -> list[Run]:
@@ -120,34 +123,36 @@ def _told_apart(found: list[Run]) -> list[Run]:
     return [replace(run, name=run.id, shared_name=run.name) if meant[run.name] > 1 else run for run in found]
 
 
-def _describe(folder: RunFolder, job_state: str | None) -> Run:
-    found = look_at(folder)
-    if isinstance(found, UnreadableRun):
+def _as_it_is_now(folder: RunFolder, found: Described, job_state: str | None) -> Run:
+    """Add what no file says: whether somebody trains it at this moment."""
+    if found.problem:
         return _broken(folder, found.problem)
-    config, label, status, manifest = found.config, found.label, found.status, found.manifest
-    # Also before its first and after its last epoch, while it loads or is tested.
-    state = "running" if job_state == "running" else found.state
+    try:
+        # Also before its first and after its last epoch, while it loads or is tested.
+        state = "running" if job_state == "running" else state_now(folder, found.state)
+    except StoreError as error:
+        return _broken(folder, str(error))
     return Run(
         folder=folder,
         id=folder.id,
-        name=label.name,
-        method=config.method,
-        dataset=config.dataset,
-        model=config.model,
-        preset=config.preset,
-        seed=config.seed,
-        experiment=experiment_of(folder.id, config, manifest.origins if manifest else {}),
+        name=found.name,
+        method=found.method,
+        dataset=found.dataset,
+        model=found.model,
+        preset=found.preset,
+        seed=found.seed,
+        experiment=found.experiment,
         state=state,
-        epoch=status.epoch,
-        epochs=config.train.epochs,
-        message=status.message,
-        created=manifest.created if manifest else status.updated,
-        updated=status.updated,
-        tags=label.tags,
-        notes=label.notes,
+        epoch=found.epoch,
+        epochs=found.epochs,
+        message=found.message,
+        created=found.created,
+        updated=found.updated,
+        tags=found.tags,
+        notes=found.notes,
         read_only=folder.read_only,
-        kept=tuple(folder.kept_weights()),
-        protocol=protocol_of(config, manifest),
+        kept=found.kept,
+        protocol=Protocol(found.chosen_on, found.conditions),
     )
 
 

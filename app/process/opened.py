@@ -1,4 +1,4 @@
-"""What is opened once a process and shared by all sessions: the store and the queue at ``CFA_HOME``."""
+"""What is opened once a process and shared by all sessions: store, queue and index of ``CFA_HOME``."""
 
 from pathlib import Path
 
@@ -7,6 +7,7 @@ import streamlit as st
 from cfa.home import default_home
 from cfa.jobs.queue import Queue
 from cfa.runs.folder import RunFolder
+from cfa.runs.index import Index
 from cfa.runs.store import Store
 
 
@@ -25,6 +26,11 @@ def queue() -> Queue:
     return _queue(str(default_home()))
 
 
+def index() -> Index:
+    """Return the index over the runs at ``CFA_HOME``."""
+    return _index(str(default_home()))
+
+
 @st.cache_resource(show_spinner=False)
 def _store(home: str) -> Store:
     return Store.open(Path(home))
@@ -33,3 +39,8 @@ def _store(home: str) -> Store:
 @st.cache_resource(show_spinner=False)
 def _queue(home: str) -> Queue:
     return Queue(store().home)
+
+
+@st.cache_resource(show_spinner=False)
+def _index(home: str) -> Index:
+    return Index.of(store().home)

@@ -1,15 +1,17 @@
 """What tells one content of files from the next, so that what was made of them is kept until they change."""
 
+import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Protocol
 
 from cfa.runs.folder import RunFolder
+from cfa.runs.standing import results_standing
 
 Stamps = tuple[tuple[str, int, int], ...]
 """Name, time and size of some files."""
 
-Stamped = tuple[tuple[str, Stamps], ...]
+Stamped = tuple[tuple[str, str], ...]
 """Runs by their paths, each with what tells its evaluations from the next ones."""
 
 
@@ -31,13 +33,10 @@ def stamp_of(file: Path) -> tuple[int, int]:
     return found.st_mtime_ns, found.st_size
 
 
-def evaluations_stamp(folder: RunFolder) -> Stamps:
+def evaluations_stamp(folder: RunFolder) -> str:
     """Tell one set of finished evaluations, with the name and the weights of their run, from the next."""
-    places = folder.evaluation_places
-    files = sorted(file for place in places for file in place.glob("*/evaluation.json"))
     # The label is in the table too: a renamed run is another table. Other weights make evaluations old ones.
-    files += [folder.path / "label.json", *sorted((folder.path / "weights").glob("*.safetensors"))]
-    return tuple((f"{file.parent.name}/{file.name}", *stamp_of(file)) for file in files)
+    return hashlib.sha256(results_standing(folder).text.encode()).hexdigest()
 
 
 def stamped(runs: Iterable[HasFolder]) -> Stamped:

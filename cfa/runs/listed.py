@@ -40,8 +40,7 @@ class ReadableRun:
     @property
     def state(self) -> str:
         """The state for people: ``interrupted`` where it says ``running`` and nobody trains it."""
-        state = self.status.state
-        return "interrupted" if state == "running" and not self.is_trained else state
+        return _state(self.status.state, self.is_trained)
 
 
 @dataclass(frozen=True)
@@ -78,10 +77,30 @@ def look_at(run: RunFolder) -> ReadableRun | UnreadableRun:
     try:
         checked_id(run.id, "run")
         config, label, status, manifest = run.config, run.label, run.status, run.manifest
-        is_trained = status.state == "running" and is_held(run.lock_file)
-        return ReadableRun(run, config, label, status, manifest, is_trained)
+        return ReadableRun(run, config, label, status, manifest, _is_trained(run, status.state))
     except StoreError as error:
         return UnreadableRun(run, str(error))
+
+
+def state_now(run: RunFolder, written: str) -> str:
+    """Return the state for people at this moment.
+
+    Args:
+        run: Whose.
+        written: What its trainer last wrote.
+
+    Raises:
+        StoreError: Its lock cannot be opened.
+    """
+    return _state(written, _is_trained(run, written))
+
+
+def _is_trained(run: RunFolder, written: str) -> bool:
+    return written == "running" and is_held(run.lock_file)
+
+
+def _state(written: str, is_trained: bool) -> str:
+    return "interrupted" if written == "running" and not is_trained else written
 
 
 def list_runs(store: Store) -> list[ReadableRun | UnreadableRun]:

@@ -1,6 +1,6 @@
 """Rows into pandas: the only place where pandas appears, and the source of every table, chart and CSV."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -171,6 +171,7 @@ def fairness_frame(
     baseline: Collection[str] = (),
     runs: Mapping[str, RunFolder] | None = None,
     clean: pd.DataFrame | None = None,
+    worst: Callable[[RunFolder], Mapping[tuple[str, int], int]] | None = None,
 ) -> pd.DataFrame:
     """Tabulate the field's fairness metrics (`cfa.statistics.fairness`), a row per run, weights and attack.
 
@@ -181,12 +182,13 @@ def fairness_frame(
         runs: Run folders by id, from whose history the class is known that was worst on validation.
         clean: Clean accuracies on the images of each row, which gaps and NRR take (:func:`clean_frame`).
             Without it, the clean rows of ``per_class`` that are of the same weights and as many images.
+        worst: Knows what :func:`worst_on_validation` reads from a run's history, which takes its time.
 
     Returns:
         Columns :data:`LEADING_COLUMNS` and :data:`FAIRNESS_COLUMNS`; NaN where something is not known.
     """
     records = []
-    chosen = {run_id: worst_on_validation(folder) for run_id, folder in (runs or {}).items()}
+    chosen = {run_id: (worst or worst_on_validation)(folder) for run_id, folder in (runs or {}).items()}
     beside = _by_row(_clean_rows(per_class) if clean is None else clean)
     for key, block in per_class.groupby(LEADING_COLUMNS, sort=False, dropna=False):
         values: tuple[Any, ...] = key if isinstance(key, tuple) else (key,)

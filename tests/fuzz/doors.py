@@ -96,6 +96,7 @@ def _standing_in(root: Path) -> Iterator[None]:
     before = Path.cwd()
     os.chdir(root / "work")
     os.environ["CFA_HOME"] = str(root / "home")
+    os.environ["CFA_CACHE"] = str(root / "scratch" / "cache")  # the index may be written, and nothing else
     tempfile.tempdir = str(root / "scratch")
     try:
         yield
