@@ -96,6 +96,11 @@ TERMS = (
         r"\boverfitting\b",
         "robust accuracy on training images goes on rising while it falls on others.",
     ),
+    Term(
+        "Area under the curve",
+        r"\barea under\b",
+        "the mean accuracy over all budgets, from clean images to the largest eps.",
+    ),
     Term("Confusion", r"\bconfusion\b", "how often images of one class are taken for another."),
     Term(
         "Rank",

@@ -8,7 +8,7 @@ from app.charts.as_written import harmless
 from app.charts.confusion_matrix import View, confusion
 from app.charts.figure import BETA, EPS, PERCENT, Unit
 from app.charts.forest import forest
-from app.charts.over_budgets import accuracy_over_eps, mean_and_worst_over_eps, smallest_perturbations
+from app.charts.over_budgets import accuracy_over_eps, models_over_eps, smallest_perturbations
 from app.charts.over_epochs import (
     accuracy_over_epochs,
     class_heatmap,
@@ -62,7 +62,7 @@ __all__ = [
     "harmless",
     "mark_kept",
     "mean_against_worst",
-    "mean_and_worst_over_eps",
+    "models_over_eps",
     "robust_overfitting",
     "runs_across",
     "series_styles",

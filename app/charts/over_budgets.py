@@ -5,29 +5,37 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 import plotly.graph_objects as go
 
+from app import texts
 from app.charts.figure import HEIGHT, PERCENT, TALL, Unit, line_mode, new_figure, shorten_ticks, split_by
 from app.charts.palette import CLASS_COLOURS, NEUTRAL, SeriesStyle, class_styles
 
 BAND = 0.13  # how dense the colour of an interval is
+LEAST_WIDTH = 2  # of a line
+LINE_STEP = 0.055  # of the axis: the height of a name
+LONGEST_END = 14  # characters of a name at the end of a line
+ROOM_ABOVE, ROOM_BESIDE = 1.04, 0.26  # of the axes, for names
 
 
 def accuracy_over_eps(frame: pd.DataFrame, unit: Unit, trained_at: Sequence[float] = ()) -> go.Figure:
     """Draw one line per class over budgets; with more than ten classes, coloured by where they end.
 
+    Up to ten classes have their names at the ends of their lines, and the lowest its intervals as a band:
+    bands of all would hide lines.
+
     Args:
-        frame: Columns ``eps, class_index, class_name, accuracy``, where known ``ci_low, ci_high``;
-            fractions. Intervals are drawn as bands, of up to ten classes.
+        frame: Columns ``eps, class_index, class_name, accuracy``, where known ``ci_low, ci_high``; fractions.
         unit: How eps is drawn.
         trained_at: Budgets of training, marked by upright lines.
     """
     figure = new_figure(unit.title, PERCENT)
     blocks = split_by(frame, "class_index")
-    figure.update_layout(height=HEIGHT + 60 if len(blocks) <= len(CLASS_COLOURS) else TALL)
+    few = len(blocks) <= len(CLASS_COLOURS)
+    figure.update_layout(height=HEIGHT + 60 if few else TALL)
     styles = class_styles({index: block["accuracy"].mean() for index, block in blocks})
     for index, block in blocks:
         style = styles[index]
         name = block["class_name"].iloc[0]
-        if style.in_legend and len(blocks) <= len(CLASS_COLOURS) and "ci_low" in block:
+        if few and style.note and "ci_low" in block:
             _add_band(figure, block, ("ci_low", "ci_high"), style.colour, unit, group=str(index))
         figure.add_scatter(
             x=(block["eps"] * unit.factor).tolist(),
@@ -35,16 +43,59 @@ def accuracy_over_eps(frame: pd.DataFrame, unit: Unit, trained_at: Sequence[floa
             name=name + style.note,
             legendgroup=str(index),
             mode=line_mode(len(block)) if style.in_legend else "lines",
-            line={"color": style.colour, "dash": style.dash, "width": style.width},
+            line={
+                "color": style.colour,
+                "dash": style.dash,
+                "width": max(style.width, LEAST_WIDTH if few else 0),
+            },
             marker={"size": 5},
             opacity=style.opacity,
-            showlegend=style.in_legend,
+            showlegend=style.in_legend and not few,
             meta=name,
             hovertemplate="%{meta}: %{y:.1%}, eps %{x:.3~g}<extra></extra>",
         )
     _mark(figure, trained_at, unit)
-    figure.update_yaxes(rangemode="tozero")
+    if few:
+        _name_ends(figure, frame, unit)
+    else:
+        figure.update_yaxes(rangemode="tozero")
     return figure
+
+
+def _name_ends(figure: go.Figure, frame: pd.DataFrame, unit: Unit) -> None:
+    """Write the class at the right end of each line, one below another."""
+    last = frame.loc[frame.groupby("class_index")["eps"].idxmax()].sort_values("accuracy", ascending=False)
+    end = float(last["eps"].max()) * unit.factor
+    top = ROOM_ABOVE * max(float(frame["accuracy"].max()), LINE_STEP)
+    heights = _apart(last["accuracy"].tolist(), LINE_STEP * top, top)
+    for name, at, height in zip(last["class_name"], last["accuracy"], heights, strict=True):
+        figure.add_annotation(
+            x=end,
+            y=at,
+            ax=14,
+            ay=height,
+            ayref="y",
+            text=texts.in_chart(name if len(name) <= LONGEST_END else f"{name[: LONGEST_END - 1]}…"),
+            showarrow=True,
+            arrowhead=0,
+            arrowwidth=1,
+            arrowcolor=NEUTRAL,
+            xanchor="left",
+            font={"size": 12},
+        )
+    figure.update_xaxes(range=[-0.02 * end, end * (1 + ROOM_BESIDE)])
+    figure.update_yaxes(range=[0, top])
+
+
+def _apart(values: Sequence[float], step: float, top: float) -> list[float]:
+    """Move falling values apart until none is nearer to the next than a step, all between 0 and a top."""
+    heights, above = list[float](), top
+    for place, value in enumerate(values):
+        least = step * (len(values) - place - 0.5)  # room for those below
+        above = min(above, max(value, min(least, above)))
+        heights.append(above)
+        above -= step
+    return heights
 
 
 def _add_band(
@@ -77,14 +128,19 @@ def _mark(figure: go.Figure, budgets: Sequence[float], unit: Unit) -> None:
         )
 
 
-def mean_and_worst_over_eps(
-    frame: pd.DataFrame, styles: Mapping[str, SeriesStyle], unit: Unit, trained_at: Sequence[float] = ()
+def models_over_eps(
+    frame: pd.DataFrame,
+    measure: str,
+    styles: Mapping[str, SeriesStyle],
+    unit: Unit,
+    trained_at: Sequence[float] = (),
 ) -> go.Figure:
-    """Draw mean (solid) and worst class (dashed) over budgets, a style per run.
+    """Draw the mean or the worst class over budgets, a line a model.
 
     Args:
         frame: Columns ``group, series, eps, mean, worst, worst_class``, and ``mean_low, mean_high, worst_low,
             worst_high`` where intervals are known; fractions.
+        measure: ``mean`` or ``worst``.
         styles: How each group looks.
         unit: How eps is drawn.
         trained_at: Budgets of training, marked by upright lines.
@@ -92,26 +148,26 @@ def mean_and_worst_over_eps(
     figure = new_figure(unit.title, PERCENT, told=("class",))
     for group, block in split_by(frame, "group"):
         style = styles.get(group, SeriesStyle(CLASS_COLOURS[0]))
-        colour = style.colour
-        for measure, dash, words in (("mean", "solid", "mean"), ("worst", "dash", "worst class")):
-            named = block["worst_class"] if measure == "worst" else pd.Series("mean of classes", block.index)
-            ends = (f"{measure}_low", f"{measure}_high")
-            if ends[0] in block:
-                _add_band(figure, block, ends, colour, unit, group=f"{group} {measure}")
-            figure.add_scatter(
-                x=(block["eps"] * unit.factor).tolist(),
-                y=block[measure].tolist(),
-                name=f"{block['series'].iloc[0]}, {words}",
-                mode="lines+markers",
-                legendgroup=f"{group} {measure}",
-                line={"color": colour, "dash": dash, "width": style.width + 0.5},
-                marker={
-                    "size": 4 if style.quiet else 7,
-                    "symbol": style.symbol("circle" if measure == "mean" else "diamond"),
-                },
-                customdata=named.tolist(),
-                hovertemplate="eps %{x:.3~g}: %{y:.1%} (%{customdata})<extra>%{fullData.name}</extra>",
-            )
+        named = block["worst_class"] if measure == "worst" else pd.Series("mean of classes", block.index)
+        ends = (f"{measure}_low", f"{measure}_high")
+        if ends[0] in block:
+            _add_band(figure, block, ends, style.colour, unit, group=str(group))
+        figure.add_scatter(
+            x=(block["eps"] * unit.factor).tolist(),
+            y=block[measure].tolist(),
+            name=block["series"].iloc[0],
+            mode="lines+markers",
+            legendgroup=str(group),
+            showlegend=True,
+            line={"color": style.colour, "dash": style.dash, "width": style.width + 0.5},
+            marker={
+                "size": 4 if style.quiet else 8,
+                "symbol": style.symbol("circle" if measure == "mean" else "diamond"),
+                "line": {"width": 2, "color": style.colour},
+            },
+            customdata=named.tolist(),
+            hovertemplate="eps %{x:.3~g}: %{y:.1%} (%{customdata})<extra>%{fullData.name}</extra>",
+        )
     _mark(figure, trained_at, unit)
     figure.update_yaxes(rangemode="tozero")
     return figure

@@ -3,18 +3,20 @@
 import streamlit as st
 
 from app import elements, fields
-from app.engine import budgets, evaluated, snapshots
+from app.engine import budgets, evaluated, runs_together, snapshots
 from app.sections.smallest_perturbations import show_minimum
 from app.sections.sweep_curves import show_sweeps
 from app.sections.sweep_form import sweep_form
 from app.sections.swept import Swept
 
+MOST_AT_FIRST = 3
 WHAT_COUNTS = "what-counts"  # of a run's evaluations, as addresses say it
 
 # --- what to show ---------------------------------------------------------------------------------
 
 
 def choose_runs() -> list[snapshots.Run]:
+    """Ask for runs; at first the newest ones that belong together."""
     available = budgets.swept_runs()
     if not available:
         st.info(
@@ -27,7 +29,7 @@ def choose_runs() -> list[snapshots.Run]:
         "Runs",
         elements.run_names(available),
         name="runs",
-        default=[available[0].id],
+        default=[run.id for run in runs_together.newest_together(available)[:MOST_AT_FIRST]],
         help="Runs with a sweep, or with smallest perturbations.",
     )
     chosen = [run for run_id in ids if (run := snapshots.find_run(run_id))]
@@ -58,10 +60,11 @@ def choose_evaluations(runs: list[snapshots.Run]) -> list[Swept]:
 
 
 elements.heading("Sweep", "Robust accuracy over eps, and how little it takes to break an image.")
+above = st.container()
 sweep_form(expanded=not budgets.swept_runs())
 runs = choose_runs()
 if runs:
     with elements.explained_errors():
         found = choose_evaluations(runs)
-        show_sweeps(found)
+        show_sweeps(found, above)
         show_minimum(found)

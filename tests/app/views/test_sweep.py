@@ -8,6 +8,7 @@ import pytest
 
 from app.engine import image_outcomes, snapshots
 from app.sections.sweep_curves import areas_under_curves
+from cfa.home import SHIPPED_RUNS
 from tests.app.pages import assert_sound, figures, open_page, words
 from tests.app.views.examples import example_of, method
 
@@ -20,8 +21,9 @@ def lines(figure):
 def test_sweep_draws_every_budget_and_clean_images_as_zero(example_home):
     run = method("trades-cfa")
     app = open_page("sweep", runs=[run.name])
-    summary, classes, boxes, needed = figures(app)
-    assert lines(summary)[0]["x"] == pytest.approx([0, 2, 4, 8, 16, 32])
+    worst, mean, classes, boxes, needed = figures(app)
+    for summary in (worst, mean):
+        assert lines(summary)[0]["x"] == pytest.approx([0, 2, 4, 8, 16, 32])
     assert len(lines(classes)) == len(boxes["data"]) == len(lines(needed)) == 10
     table = image_outcomes.outcomes(run, example_of(run, "sweep")).index.outcomes
     trouser = next(trace for trace in lines(classes) if trace["name"] == "Trouser")
@@ -29,17 +31,21 @@ def test_sweep_draws_every_budget_and_clean_images_as_zero(example_home):
     assert trouser["y"][1:] == pytest.approx([found.sum() / 100 for found in right])
     assert all(trace["y"] == sorted(trace["y"], reverse=True) for trace in lines(classes))
     bands = [trace for trace in classes["data"] if trace.get("hoverinfo") == "skip"]
-    assert len(bands) == 10  # behind each line, from the ends of its intervals
-    for band, line in zip(bands, lines(classes), strict=True):
-        high, low = band["y"][: len(line["y"])], band["y"][len(line["y"]) :][::-1]
-        assert all(a <= y <= b for a, y, b in zip(low, line["y"], high, strict=True))
+    (line,) = (trace for trace in lines(classes) if trace["name"].endswith("(lowest)"))
+    (band,) = bands  # behind the lowest class, from the ends of its intervals; of all they would hide lines
+    high, low = band["y"][: len(line["y"])], band["y"][len(line["y"]) :][::-1]
+    assert all(a <= y <= b for a, y, b in zip(low, line["y"], high, strict=True))
+    assert all(trace["line"]["width"] >= 2 for trace in lines(classes))
+    named = [note["text"] for note in classes["layout"]["annotations"] if note.get("ayref") == "y"]
+    last = {trace["meta"]: trace["y"][-1] for trace in lines(classes)}
+    assert named == sorted(last, key=lambda name: -last[name])  # at the ends of their lines, as these end
     assert "broken at a smaller eps counts as broken at every larger one" in words(app)
 
 
 def test_sweep_compares_runs(example_home):
     app = open_page("sweep", runs=[method("trades-cfa").name, method("pgd-at-cfa").name])
-    summary = figures(app)[0]
-    assert len(lines(summary)) == 4
+    summary, mean = figures(app)[:2]
+    assert len(lines(summary)) == len(lines(mean)) == 2
     assert len({trace["line"]["color"] for trace in lines(summary)}) == 2
     marked = [shape["x0"] for shape in summary["layout"]["shapes"]]
     assert marked == pytest.approx([255 * method("trades-cfa").folder.config.attack.eps])
@@ -55,8 +61,7 @@ def test_sweeps_of_two_data_sets_are_never_in_one_chart(own_home):
         assert app.selectbox(key="sweep_data").options == ["fashion-mnist-mini", "inverted"]
         summary = figures(app)[0]
         assert {trace["name"].partition(" · ")[0] for trace in lines(summary)} == {run.name}
-        assert f"eps of training. On {dataset}." in words(app)
-        assert f"images of {dataset}" in words(app)
+        assert f"images of {dataset}. An image" in words(app)
 
 
 def test_smallest_perturbations_count_what_has_none(example_home):
@@ -108,3 +113,21 @@ def test_the_area_under_a_curve_is_the_mean_over_budgets():
     )
     assert table["area"].tolist() == pytest.approx([0.5, 0.125])
     assert set(table["largest_eps"]) == {1.0}
+
+
+def test_it_opens_on_the_two_runs_that_ship_with_a_sweep_and_says_what_they_come_to(dashboard, tmp_path):
+    dashboard(tmp_path, shipped=SHIPPED_RUNS)
+    app = open_page("sweep")
+    assert [run.method for run in map(snapshots.find_run, app.multiselect(key="runs").value)] == [
+        "trades",
+        "trades-cfa",
+    ]
+    said = app.subheader[0].value.replace("\\", "")
+    assert said.startswith("At 15/255 the worst class keeps 33.0\u00a0% with shipped-trades-cfa-s0")
+    assert "29.0\u00a0% with shipped-trades-s0" in said
+    assert "95 % intervals of the worst class overlap at every eps" in words(app)
+    assert "more often wrong than right from 3/255 on" in words(app)
+    areas = app.dataframe[-1].value
+    assert areas["class_name"].iloc[0] == "Shirt"
+    first, second = areas.columns[1:3]
+    assert areas["change"].tolist() == pytest.approx((areas[second] - areas[first]).tolist())
