@@ -196,7 +196,11 @@ def _jobs(home: str) -> list[Job]:
 
 @kept_for(1)
 def _progress(home: str) -> dict[str, JobProgress]:
-    found = {job.id: read_progress(Path(home), job.id) for job in _jobs(home) if job.state != "done"}
+    found = {
+        job.id: read_progress(Path(home), job.id)
+        for job in _jobs(home)
+        if job.started and job.state != "done"
+    }
     return {job_id: done for job_id, done in found.items() if done is not None}
 
 

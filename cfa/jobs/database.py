@@ -4,8 +4,8 @@ import errno
 import os
 import re
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from cfa.stored import MB, convert, is_file, open_file, parse, read_bytes
 
 VERSION = 1  # of the table and of the files in job folders; older ones are brought here, newer ones refused
 BUSY_SECONDS = 30.0  # that one waits while others write
+MOST_VALUES = 500  # that one statement names
 
 _metadata = sa.MetaData()
 JOBS = sa.Table(
@@ -53,6 +54,9 @@ CHANGING = tuple(column.name for column in JOBS.columns if column.name not in FI
 COLUMNS = tuple(column.name for column in JOBS.columns)
 
 _OF_ONE_FOLDER = (errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.EACCES, errno.EPERM, errno.ELOOP)
+Rows = Generator[dict[str, Any], None, None]
+"""Rows of the table, one after the other, by the names of their columns."""
+
 _DAMAGED = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
 _WAYS_OUT = {
     "SQLITE_BUSY": "another process holds it; end that one, or retry",
@@ -100,12 +104,46 @@ class Database:
 
         A row that somebody else wrote, in which a type does not fit, then spoils no other.
         """
-        which, values = ("WHERE id = ?", (job_id,)) if job_id is not None else ("", ())
-        found = connection.exec_driver_sql(
-            f"SELECT CAST(id AS TEXT), {', '.join(COLUMNS[1:])} FROM jobs {which} ORDER BY position, created",
-            values,
-        )
-        return [dict(zip(COLUMNS, row, strict=True)) for row in found]
+        if job_id is None:
+            return list(_found(connection))
+        return list(_found(connection, "id = ?", _storable([job_id])))
+
+    @staticmethod
+    def queued(connection: sa.Connection, device: str) -> Rows:
+        """Read the rows of jobs that wait and may run on a device, one after the other, in order."""
+        which = "state = 'queued' AND (device IS NULL OR device = ?)"
+        # Sorted are their numbers alone: rows are read one by one, and mostly the first of them is all.
+        text = f"SELECT rowid FROM jobs WHERE {which} ORDER BY position, created"
+        with closing(connection.exec_driver_sql(text, (device,))) as numbers:
+            for (number,) in numbers:
+                yield from _found(connection, "rowid = ?", (number,))
+
+    @staticmethod
+    def rows_of_runs(connection: sa.Connection, run_ids: Iterable[str]) -> list[dict[str, Any]]:
+        """Read the rows of jobs about some runs, in order."""
+        ids = _storable(run_ids)
+        if len(ids) > MOST_VALUES:
+            wanted = set(ids)
+            return [row for row in _found(connection) if row["run_id"] in wanted]
+        return list(_found(connection, _one_of("run_id", ids), ids))
+
+    @staticmethod
+    def rows_after(connection: sa.Connection, job_id: str) -> list[dict[str, Any]]:
+        """Read the rows that may wait for a job, in order: those that name it, or what a backslash hides."""
+        which = r"instr(after_jobs, ?) OR instr(after_jobs, '\')"
+        return list(_found(connection, which, _storable([job_id])))
+
+    @staticmethod
+    def states(connection: sa.Connection, job_ids: Iterable[str]) -> dict[str, Any]:
+        """Read the states of some jobs by their ids; of one that is not there none."""
+        wanted = _storable(job_ids)
+        found: dict[str, Any] = {}
+        # What is not found by its id may have an id of another type, or the file's index of ids is damaged.
+        for column in ("id", "CAST(id AS TEXT)"):
+            for some in _in_pieces([job_id for job_id in wanted if job_id not in found]):
+                text = f"SELECT CAST(id AS TEXT), state FROM jobs WHERE {_one_of(column, some)}"
+                found |= {row[0]: row[1] for row in connection.exec_driver_sql(text, some)}
+        return found
 
     def mirror(self, connection: sa.Connection, job_id: str) -> None:
         """Copy a row's changing part to the job's folder; call it before the commit, so that order holds.
@@ -193,6 +231,33 @@ class Database:
                 # A journal left by the lost file would be played back into the new one.
                 for left in (self._journal, *self._logs):
                     left.unlink(missing_ok=True)
+
+
+def _found(connection: sa.Connection, which: str = "", values: tuple[str | int, ...] = ()) -> Rows:
+    """Read rows in the order of the queue, one after the other; none where a value is missing."""
+    if len(values) != which.count("?"):
+        return
+    columns = ", ".join(COLUMNS[1:])
+    text = f"SELECT CAST(id AS TEXT), {columns} FROM jobs WHERE {which or 'TRUE'} ORDER BY position, created"
+    with closing(connection.exec_driver_sql(text, values)) as found:
+        for row in found:
+            yield dict(zip(COLUMNS, row, strict=True))
+
+
+def _storable(texts: Iterable[str]) -> tuple[str, ...]:
+    """Leave out what no text in a table is: a folder's name may be made of bytes that are no UTF-8."""
+    kept = dict.fromkeys(texts)
+    return tuple(text for text in kept if text.isascii() or text == text.encode(errors="replace").decode())
+
+
+def _in_pieces(values: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    """Give as many values at a time as one statement takes."""
+    for start in range(0, len(values), MOST_VALUES):
+        yield tuple(values[start : start + MOST_VALUES])
+
+
+def _one_of(column: str, values: Sequence[str]) -> str:
+    return f"{column} IN ({', '.join('?' * len(values))})"
 
 
 def _schema(rows: Iterable[Sequence[Any]]) -> set[tuple[str, str, str]]:

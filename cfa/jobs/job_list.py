@@ -1,10 +1,12 @@
 """The queue as a list: which jobs there are, how each of them stands at this moment, and who runs it."""
 
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+import sqlalchemy as sa
 
 from cfa.errors import StoreError, UnknownName
 from cfa.jobs.database import Database
@@ -25,20 +27,50 @@ class JobList:
         """Open the queue at ``home``."""
         self.home = home
         self._database = Database(home)
+        self._known: dict[Any, tuple[Mapping[str, Any], Job]] = {}
 
     def jobs(self) -> list[Job]:
         """List all jobs in the order of the queue, newest last; one that cannot be read says so."""
         with self._database.reading() as connection:
             rows = self._database.rows(connection)
         states = {str(row["id"]): row["state"] for row in rows}
-        return [self._job(row, states) for row in rows]
+        self._known = {row_id: known for row_id, known in self._known.items() if row_id in states}
+        return [self._as_it_is_now(self._read(row), states) for row in rows]
 
     def get(self, job_id: str) -> Job:
         """Return the job with exactly this id."""
-        for job in self.jobs():
+        found = self._some(lambda connection: self._database.rows(connection, job_id))
+        # One that cannot be read may be listed by a part of what stands there as its id.
+        for job in found or self.jobs():
             if job.id == job_id:
                 return job
         raise unknown("job", job_id, [job.id for job in self.jobs()])
+
+    def of_runs(self, run_ids: Iterable[str]) -> list[Job]:
+        """List the jobs about some runs, in the order of the queue."""
+        wanted = set(run_ids)
+        return (
+            self._some(lambda connection: self._database.rows_of_runs(connection, wanted)) if wanted else []
+        )
+
+    def waiting_for(self, job_id: str) -> list[Job]:
+        """List the jobs that are to start after a job, in the order of the queue."""
+        found = self._some(lambda connection: self._database.rows_after(connection, job_id))
+        return [job for job in found if job_id in job.after]
+
+    def _some(self, choose: Callable[[sa.Connection], Iterable[Mapping[str, Any]]]) -> list[Job]:
+        """Read some jobs, and of the others only how those stand that these wait for."""
+        with self._database.reading() as connection:
+            jobs = [self._read(row) for row in choose(connection)]
+            states = self._database.states(connection, (earlier for job in jobs for earlier in job.after))
+        return [self._as_it_is_now(job, states) for job in jobs]
+
+    def _read(self, row: Mapping[str, Any]) -> Job:
+        """Read a row, once as long as it stays as it is."""
+        known = self._known.get(row["id"])
+        if known is None or known[0] != row:
+            known = self._known[row["id"]] = (row, job_of(row))
+        return known[1]
 
     def find(self, reference: str) -> Job:
         """Find a job by id, by a unique prefix of it (4 characters or more), or as the newest of a RUN."""
@@ -61,8 +93,7 @@ class JobList:
             raise UnknownName(f"run {run.name!r} has no job here; `cfa jobs` lists those that there are")
         return max(of_run, key=lambda job: (job.created, job.position))
 
-    def _job(self, row: Mapping[str, Any], states: Mapping[str, Any]) -> Job:
-        job = job_of(row)
+    def _as_it_is_now(self, job: Job, states: Mapping[str, Any]) -> Job:
         if job.state == "queued":
             blocked = tuple(e for e in job.after if states.get(e) in _PAST)
             waiting = [e for e in job.after if states.get(e, "done") != "done"]

@@ -11,7 +11,7 @@ import os
 import secrets
 import socket
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import replace
 from functools import wraps
 from typing import Any, Concatenate, Literal, ParamSpec
@@ -20,7 +20,7 @@ import sqlalchemy as sa
 
 from cfa.errors import ConfigError, StoreError
 from cfa.jobs.database import JOBS
-from cfa.jobs.job import ENDED, RESUMABLE, EndState, Job, JobState, job_of
+from cfa.jobs.job import ENDED, RESUMABLE, EndState, Job, JobState
 from cfa.jobs.job_folder import JobProgress, read_log, read_progress
 from cfa.jobs.job_list import JobList
 from cfa.jobs.order import Direction, moved
@@ -121,16 +121,13 @@ class Queue(JobList):
 
     def claim(self, device: str) -> Job | None:
         """Take the first job that may run on ``device``, marked running; ``None`` when there is none."""
-        # Supervisors ask twice a second: an empty queue must not cost a write lock each time.
+        # Supervisors ask twice a second: where nothing may start that must not cost a write lock each time.
         with self._database.reading() as connection:
-            if (
-                connection.execute(sa.select(JOBS.c.id).where(JOBS.c.state == "queued").limit(1)).scalar()
-                is None
-            ):
+            if self._next(connection, device) is None:
                 return None
         # Under the lock of all writers, so that two supervisors never take the same job.
         with self._database.writing() as connection:
-            job = self._next(self._database.rows(connection), device)
+            job = self._next(connection, device)
             if job is None:
                 return None
             started = {"state": "running", "ran_on": device, "started": now(), "host": socket.gethostname()}
@@ -138,18 +135,16 @@ class Queue(JobList):
             self._database.mirror(connection, job.id)
         return self.get(job.id)
 
-    @staticmethod
-    def _next(rows: Sequence[Mapping[str, Any]], device: str) -> Job | None:
+    def _next(self, connection: sa.Connection, device: str) -> Job | None:
         """Pick the first job that may start; one that cannot be read is passed over."""
-        states = {row["id"]: row["state"] for row in rows}
-        for row in rows:
-            if row["state"] != "queued" or row["device"] not in (None, device):
-                continue
-            job = job_of(row)
-            # A dependency that was removed counts as met.
-            ready = all(states.get(earlier, "done") == "done" for earlier in job.after)
-            if job.can_be_done and ready:
-                return job
+        states: dict[str, Any] = {}
+        with closing(self._database.queued(connection, device)) as rows:
+            for job in map(self._read, rows):
+                new = [earlier for earlier in job.after if earlier not in states]
+                states |= dict.fromkeys(new, "done")  # one that was removed counts as met
+                states |= self._database.states(connection, new)
+                if job.can_be_done and all(states[earlier] == "done" for earlier in job.after):
+                    return job
         return None
 
     def register_worker(self, job_id: str, device: str) -> Job:
@@ -231,8 +226,8 @@ class Queue(JobList):
         if foreground and job.after and not self._is_ready(job):
             raise ConfigError(f"job {job.id} waits for {', '.join(job.after)}; resume those first")
         resumed = self._move_to(job, "running" if foreground else "queued", "")
-        for other in self.jobs():
-            if job_id in other.after and (other.state, other.message) == ("cancelled", _WITH.format(job_id)):
+        for other in self.waiting_for(job_id):
+            if (other.state, other.message) == ("cancelled", _WITH.format(job_id)):
                 self._move_to(other, "queued", "")
         return resumed
 
@@ -282,7 +277,7 @@ class Queue(JobList):
         job = self.get(job_id)
         if job.state not in ENDED:
             raise ConfigError(f"job {job.id} is {job.state}; cancel it before removing it")
-        waiting = [other.id for other in self.jobs() if job.id in other.blocked_by]
+        waiting = [other.id for other in self.waiting_for(job.id) if job.id in other.blocked_by]
         if waiting:
             raise ConfigError(f"job {job.id} is waited for by {', '.join(waiting)}; cancel those first")
         with self._database.writing() as connection:
@@ -319,13 +314,13 @@ class Queue(JobList):
                 run.write_status(_RUN_STATES[state], status.epoch, message)
 
     def _is_ready(self, job: Job) -> bool:
-        states = {other.id: other.state for other in self.jobs()}
-        return all(states.get(earlier, "done") == "done" for earlier in job.after)
+        with self._database.reading() as connection:
+            return set(self._database.states(connection, job.after).values()) <= {"done"}
 
     def _cancel_with(self, job_id: str) -> None:
         """Cancel what is nothing without a job that was cancelled: nobody is left to wait for."""
-        for other in self.jobs():
-            if job_id in other.after and other.state in ("queued", "paused") and other.needs_all:
+        for other in self.waiting_for(job_id):
+            if other.state in ("queued", "paused") and other.needs_all:
                 with suppress(_JustChanged):
                     self._move_to(other, "cancelled", _WITH.format(job_id))
 

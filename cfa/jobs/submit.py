@@ -162,14 +162,14 @@ def submit_evaluation(
 def _trainings_of_sources(store: Store, queue: Queue, config: RunConfig) -> list[str]:
     """Name the jobs that still train a run's start or its teacher, whose best weights may be to come."""
     sources = {run.id for run in (start_run(store, config), teacher_run(store, config)) if run is not None}
-    return [job.id for job in queue.jobs() if job.trains and job.run_id in sources and job.state in _COMING]
+    return [job.id for job in queue.of_runs(sources) if job.trains and job.state in _COMING]
 
 
 def _trainings_to_come(queue: Queue, run: RunFolder) -> list[str]:
     """Name the jobs that are to make a run's first weights; none where there are some to evaluate."""
     if run.kept_weights():
         return []
-    return [job.id for job in queue.jobs() if job.trains and job.run_id == run.id and job.state in _COMING]
+    return [job.id for job in queue.of_runs([run.id]) if job.trains and job.state in _COMING]
 
 
 def _refuse_missing(dataset: str) -> None:

@@ -67,7 +67,8 @@ def needs_job(queue: Queue, run: RunFolder) -> bool:
 
 def without_job(queue: Queue, runs: Iterable[ReadableRun | UnreadableRun]) -> set[str]:
     """Return the ids of those runs that are not trained to their end, and that no job trains."""
-    trained = {job.run_id for job in queue.jobs() if job.trains}
+    runs = list(runs)
+    trained = {job.run_id for job in queue.of_runs(run.folder.id for run in runs) if job.trains}
     return {
         run.folder.id
         for run in runs

@@ -1,7 +1,8 @@
 """From a suite to jobs: what it still lacks is queued, and carried out by whoever has a terminal for it."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from cfa.jobs.job import jobs_like
@@ -33,7 +34,10 @@ def submit_suite(
     Returns:
         All jobs that the suite still needs, in an order in which they can be carried out.
     """
-    submission = _Submission(store, queue, suite, tag, device, queue.jobs())
+    known = defaultdict[str | None, list[Job]](list)
+    for job in queue.jobs():
+        known[job.run_id].append(job)
+    submission = _Submission(store, queue, suite, tag, device, known)
     jobs: list[Job] = []
     for planned in plan_suite(store, suite):
         run, training = submission.training(planned)
@@ -45,14 +49,14 @@ def submit_suite(
 
 @dataclass
 class _Submission:
-    """One call of :func:`submit_suite`: what was there, and what became of each planned run."""
+    """One call of :func:`submit_suite`: jobs that were there, by their runs, and what became of each run."""
 
     store: Store
     queue: Queue
     suite: Suite
     tag: str
     device: str | None
-    known: list[Job]
+    known: Mapping[str | None, list[Job]]
     made: dict[int, tuple[RunFolder, Job | None]] = field(default_factory=dict)
 
     def training(self, planned: PlannedRun) -> tuple[RunFolder, Job | None]:
@@ -82,7 +86,7 @@ class _Submission:
     def _unfinished_training(self, run: RunFolder) -> Job | None:
         if run.read_only:
             return None
-        jobs = [job for job in self.known if job.trains and job.run_id == run.id]
+        jobs = [job for job in self.known.get(run.id, []) if job.trains]
         if jobs:
             return self._going_on(jobs[-1])
         if run.status.state == "finished":
@@ -96,7 +100,7 @@ class _Submission:
             if wanted.is_made:
                 continue
             work = EvaluateRun.of(wanted.plan, weights=wanted.weights, checkpoint=wanted.checkpoint)
-            same = [job for job in jobs_like(self.known, work) if job.run_id == run.id]
+            same = jobs_like(self.known.get(run.id, []), work)
             going_on = self._going_on(same[-1]) if same else None
             jobs.append(
                 going_on

@@ -1,15 +1,18 @@
+import random
 import signal
 import sqlite3
 import subprocess
 import sys
 import threading
 from collections import Counter
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
 
+import cfa.jobs.job_list
 from cfa.config import RunConfig
 from cfa.errors import ConfigError, StoreError, UnknownName
 from cfa.jobs.job_folder import JobFolder, JobProgress, read_progress, write_progress
@@ -462,3 +465,90 @@ def test_the_end_of_a_log(queue: Queue, home: Path):
     job = submit(queue)
     JobFolder.of(home, job).log_file.write_text("".join(f"line {i}\n" for i in range(500)))
     assert read_log(home, job, 2) == "line 498\nline 499"
+
+
+def first_that_may_start(jobs: list[Job], device: str) -> str | None:
+    """Pick as `claim` should, from all jobs as they are listed."""
+    states = {job.id: job.state for job in jobs}
+    for job in jobs:
+        ready = all(states.get(earlier, "done") == "done" for earlier in job.after)
+        if job.state == "queued" and job.device in (None, device) and ready:
+            return job.id
+    return None
+
+
+def test_what_is_asked_of_some_jobs_is_what_the_whole_list_says(queue: Queue, home: Path):
+    """A queue that reads only what it is asked for answers as one that reads everything."""
+    rng, claims = random.Random(16), Counter()
+    for step in range(70):
+        jobs = queue.jobs()
+        ids = [job.id for job in jobs]
+        device = rng.choice(("cpu", "cuda:0"))
+        if step < 15 or step % 5 == 0:
+            after = rng.sample(ids, min(len(ids), rng.choice((0, 1, 3))))
+            options = {"device": rng.choice((None, device)), "run_id": rng.choice((None, "run1", "run2"))}
+            submit(queue, f"job {step}", after=after, **options)
+        elif step % 5 < 4:
+            expected = first_that_may_start(jobs, device)
+            claimed = Queue(home).claim(device)
+            assert (claimed and claimed.id) == expected
+            claims[expected is None] += 1
+            if claimed and rng.random() < 0.7:
+                queue.finish(claimed.id, rng.choice(("done", "done", "failed", "cancelled")))
+        else:
+            with suppress(ConfigError):
+                getattr(queue, rng.choice(("pause", "cancel", "resume", "remove")))(rng.choice(ids))
+        fresh = rng.choice((queue, Queue(home)))
+        jobs = fresh.jobs()
+        for job in rng.sample(jobs, min(len(jobs), 3)):
+            assert fresh.get(job.id) == job
+            assert fresh.waiting_for(job.id) == [other for other in jobs if job.id in other.after]
+        assert fresh.of_runs(["run1"]) == [job for job in jobs if job.run_id == "run1"]
+    assert min(claims[True], claims[False]) > 2
+
+
+def test_jobs_of_more_runs_than_one_statement_names(queue: Queue):
+    runs = [f"run{k}" for k in range(1200)]
+    mine = [submit(queue, run_id=run) for run in (runs[0], runs[-1])]
+    submit(queue, run_id="other")
+    assert [job.id for job in queue.of_runs(runs)] == mine
+    assert [job.id for job in queue.of_runs(["\udcff", runs[0]])] == mine[:1]  # a folder of any name
+    assert queue.of_runs([]) == queue.of_runs(["\udcff"]) == []
+
+
+def test_a_name_that_is_written_in_escapes_is_waited_for(queue: Queue, home: Path):
+    first = submit(queue)
+    second = submit(queue, after=(first,))
+    with sqlite3.connect(home / "queue.sqlite") as connection:
+        escaped = f'["\\u{ord(first[0]):04x}{first[1:]}"]'
+        connection.execute("UPDATE jobs SET after_jobs = ? WHERE id = ?", (escaped, second))
+    assert [job.id for job in queue.waiting_for(first)] == [second]
+
+
+def test_waiting_for_a_job_that_no_index_finds_goes_on(queue: Queue, home: Path):
+    first = submit(queue, device="cuda:0")
+    submit(queue, after=(first,))
+    lose_the_index(home / "queue.sqlite")
+    assert queue.claim("cpu") is None
+    assert queue.get(first).state == "queued"
+
+
+@pytest.mark.parametrize(
+    ("act", "most"),
+    [
+        (lambda queue, job: queue.get(job), 1),
+        (lambda queue, job: queue.claim("cpu"), 3),
+        (lambda queue, job: submit(queue, after=(job,)), 1),
+        (lambda queue, job: queue.cancel(job), 3),
+        (lambda queue, job: queue.of_runs(["mine"]), 1),
+    ],
+    ids=["get", "claim", "submit", "cancel", "of_runs"],
+)
+def test_no_more_jobs_are_read_in_a_long_queue(queue: Queue, home: Path, monkeypatch, act, most: int):
+    for number in range(20):
+        submit(queue, run_id="mine" if number == 10 else None)
+    job, read = queue.jobs()[10].id, []
+    job_of = cfa.jobs.job_list.job_of
+    monkeypatch.setattr("cfa.jobs.job_list.job_of", lambda row: read.append(row) or job_of(row))
+    act(Queue(home), job)
+    assert 1 <= len(read) <= most
