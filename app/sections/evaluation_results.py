@@ -27,7 +27,7 @@ def show_results(chosen: list[snapshots.Run]) -> None:
     elements.gate_notes(chosen)
     found = tables.conditions(results.per_class)
     if found:
-        show_measured(chosen, results, choose_condition(found))
+        show_measured(chosen, results, found)
     elif not any(map(evaluated.evaluations, readable)):
         st.caption("These runs have no test results yet; start an evaluation above.")
     show_evaluations(readable)
@@ -36,23 +36,21 @@ def show_results(chosen: list[snapshots.Run]) -> None:
 # --- what counts ----------------------------------------------------------------------------------
 
 
-def choose_condition(found: list[tables.Condition]) -> tables.Condition:
-    """Ask which attack, budget, checkpoint and data set."""
-    return elements.choose_condition(found, key="evaluate_condition", was="evaluate_condition")
-
-
 def show_measured(
-    chosen: list[snapshots.Run], results: evaluated.Results, condition: tables.Condition
+    chosen: list[snapshots.Run], results: evaluated.Results, found: list[tables.Condition]
 ) -> None:
     """Draw and tabulate one measurement class by class, beside clean accuracy on the same images."""
+    left, middle, right = st.columns([4, 3, 3])
+    condition = elements.choose_condition(
+        found, key="evaluate_condition", was="evaluate_condition", place=left
+    )
     groups = tables.make_groups([run.member for run in chosen], evaluated.reported_title, merge_seeds=False)
     elements.not_in_tables(results.left_out)
     attacked, clean = (
         tables.class_scores(condition.of(frame), groups, training_settings.display_name)
         for frame in (results.per_class, results.clean)
     )
-    left, right = st.columns(2)
-    with left:
+    with middle:
         wanted = choose_weights(chosen, attacked)
     with right:
         names = list(dict.fromkeys(attacked["class_name"]))
@@ -103,6 +101,8 @@ def show_chart(condition: tables.Condition, attacked: pd.DataFrame, clean: pd.Da
     drawn = attacked[attacked["class_index"].isin(hardest) & attacked["series"].isin(series[:MOST_SERIES])]
     beside = clean[clean["class_index"].isin(hardest)] if condition.norm != "none" else clean.iloc[:0]
     note = f"{condition.title}; hatched: clean, on the same images; whiskers: 95 % Wilson intervals."
+    if drawn["images"].nunique() == 1:
+        note += f" {wording.count(int(drawn['images'].iloc[0]), 'image')} a class."
     if attacked["class_index"].nunique() > len(hardest):
         note += f" The {MOST_CLASSES} hardest of {attacked['class_index'].nunique()} classes."
     if len(series) > MOST_SERIES:
@@ -139,22 +139,28 @@ def show_scores(attacked: pd.DataFrame, clean: pd.DataFrame, parts: tuple[str, .
         [block for _, rows in table.groupby("series", sort=False) for block in (whole(rows), rows)]
     )
     percent = elements.percent_columns(table, ["clean", "accuracy", "low", "high"])
-    columns = ["series", "class_name", "clean", "accuracy", "low", "high", "images"]
-    columns[2:2] = ["part"] if parts else []
+    ends = zip(table["low"], table["high"], strict=True)
+    percent["range"] = ["" if pd.isna(low) else wording.percent_range(low, high) for low, high in ends]
+    columns = ["class_name", "accuracy", "range", "clean"]
+    columns[1:1] = ["series"] if table["series"].nunique() > 1 else []
+    columns += ["part"] if parts else []
+    # What is the same of all classes stands above the chart.
+    columns += ["images"] if attacked["images"].nunique() > 1 else []
     st.dataframe(
-        percent[columns],
+        percent[[*columns, *({"series", "low", "high", "images"} - set(columns))]],
         hide_index=True,
+        column_order=columns,
         placeholder="–",
+        width="content" if "series" not in columns else "stretch",
         height="content" if len(table) <= 40 else "auto",
         key="evaluate_table",
         column_config={
-            "series": st.column_config.TextColumn("Model", pinned=True),
-            "class_name": "Class",
+            "class_name": st.column_config.TextColumn("Class", pinned=True),
+            "series": "Model",
+            "range": st.column_config.TextColumn("95 % interval", help=table_columns.INTERVAL_HELP),
             "part": "Group",
             "clean": elements.percent_column("Clean", help="Without an attack, on the same images."),
             "accuracy": elements.percent_column("Attacked"),
-            "low": elements.percent_column("95 % from", help=table_columns.INTERVAL_HELP),
-            "high": elements.percent_column("to"),
             "images": table_columns.count_column("Images"),
         },
     )
@@ -183,6 +189,8 @@ def show_evaluations(chosen: list[snapshots.Run]) -> None:
     """Show each evaluation with what must be known about it, and the way to its images."""
     found = [(run, evaluation) for run in chosen for evaluation in evaluated.evaluations(run)]
     found.sort(key=lambda pair: pair[1].created, reverse=True)
+    if found:
+        st.markdown("**Each evaluation, with the way to its images**")
     for run, evaluation in found[:MOST_EVALUATIONS]:
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             name = f"**{texts.plain(run.name)}** · " if len(chosen) > 1 else ""

@@ -1,4 +1,4 @@
-"""The form that says what to evaluate: weights, plan and budget; the rest has defaults, folded away."""
+"""The form that says what to evaluate: plan, budget and images; the rest has defaults, folded away."""
 
 import dataclasses
 
@@ -12,9 +12,32 @@ OWN = "own"
 NORMS = {"linf": "L∞", "l2": "L2", "l1": "L1", "l0": "L0 (pixels)"}
 
 
-def choose_request() -> evaluation_jobs.EvaluationRequest | None:
-    """Ask for weights, plan and budget; the rest has defaults, folded away."""
-    weights, checkpoint = st.columns([3, 2])
+def choose_request(preset: str) -> evaluation_jobs.EvaluationRequest | None:
+    """Ask for budget and images, and for attacks where no plan is chosen; the rest is folded away."""
+    attacks = choose_attacks() if not preset else ()
+    eps, limit = choose_size(preset)
+    with st.expander("Weights, checkpoint, norm, sweep, transfer and more", icon=":material/tune:"):
+        kinds, which = choose_weights()
+        norm = choose_norm()
+        request = with_options(
+            evaluation_jobs.EvaluationRequest(
+                weights=kinds,
+                checkpoint=which,
+                preset=preset or None,
+                attacks=attacks,
+                norm=norm,
+                eps=eps or None,
+                limit=limit,
+            )
+        )
+    if not kinds:
+        st.info("Choose at least one kind of weights.")
+        return None
+    return request
+
+
+def choose_weights() -> tuple[tuple[str, ...], str]:
+    """Ask for kinds of weights and for the checkpoint."""
     kinds = fields.pills(
         "Weights",
         KINDS,
@@ -22,7 +45,6 @@ def choose_request() -> evaluation_jobs.EvaluationRequest | None:
         was="kinds",
         default=["auto"],
         key="evaluate_weights",
-        place=weights,
         help="Each method's own: FAWA for a CFA method whose gate ever opened, else online.",
     )
     which = fields.segmented_control(
@@ -30,26 +52,9 @@ def choose_request() -> evaluation_jobs.EvaluationRequest | None:
         {"best": "best", "last": "last"},
         name="checkpoint",
         key="evaluate_checkpoint",
-        place=checkpoint,
         help="Best on validation (mean + worst class), or of the last epoch.",
     )
-    if not kinds:
-        st.info("Choose at least one kind of weights.")
-        return None
-    preset = choose_plan()
-    attacks = choose_attacks() if not preset else ()
-    norm, eps, limit = choose_threat(preset)
-    return with_options(
-        evaluation_jobs.EvaluationRequest(
-            weights=tuple(kinds),
-            checkpoint=which,
-            preset=preset or None,
-            attacks=attacks,
-            norm=norm,
-            eps=eps or None,
-            limit=limit,
-        )
-    )
+    return tuple(kinds), which
 
 
 def choose_plan() -> str:
@@ -113,24 +118,14 @@ def add_attack() -> None:
     st.session_state["evaluate_add"] = None
 
 
-def choose_threat(preset: str) -> tuple[str | None, str, int | None]:
-    """Ask for norm, budget and number of images."""
-    first, second, third = st.columns(3)
-    norm = fields.selectbox(
-        "Norm",
-        {OWN: "each run's own", **NORMS},
-        name="norm",
-        key="evaluate_norm",
-        place=first,
-        help="How far an attack may move an image is measured with it. L∞: the most that any pixel moves; "
-        "L2: the length of all moves together; L1: their sum; L0: how many pixels move. A run's own is the "
-        "one that it was trained against.",
-    )
+def choose_size(preset: str) -> tuple[str, int | None]:
+    """Ask for budget and number of images."""
+    first, second = st.columns(2)
     eps = fields.text_input(
         "eps",
         name="eps",
         key="evaluate_eps",
-        place=second,
+        place=first,
         placeholder="each run's own",
         help="A fraction such as 8/255, or 0.0314; for L2 and L1 a length such as 0.5.",
     )
@@ -139,59 +134,72 @@ def choose_threat(preset: str) -> tuple[str | None, str, int | None]:
         name="images",
         whole=True,
         key="evaluate_images",
-        place=third,
+        place=second,
         min_value=1,
         step=500,
         placeholder=evaluation_jobs.preset_images(preset),
         help="The first of each class in file order.",
     )
-    return None if norm == OWN else norm, eps.strip(), None if limit is None else int(limit)
+    return eps.strip(), None if limit is None else int(limit)
+
+
+def choose_norm() -> str | None:
+    """Ask for the norm; none is each run's own."""
+    norm = fields.selectbox(
+        "Norm",
+        {OWN: "each run's own", **NORMS},
+        name="norm",
+        key="evaluate_norm",
+        help="How far an attack may move an image is measured with it. L∞: the most that any pixel moves; "
+        "L2: the length of all moves together; L1: their sum; L0: how many pixels move. A run's own is the "
+        "one that it was trained against.",
+    )
+    return None if norm == OWN else norm
 
 
 def with_options(request: evaluation_jobs.EvaluationRequest) -> evaluation_jobs.EvaluationRequest:
     """Ask for what most people leave alone."""
-    with st.expander("Sweep, transfer, AutoAttack's mode, images to keep", icon=":material/tune:"):
-        first, second = st.columns(2)
-        sweep = fields.text_input(
-            "eps sweep",
-            name="sweep",
-            key="evaluate_sweep",
-            place=first,
-            placeholder="none, or 2/255, 4/255, 8/255",
-            help="Attacks at each budget in one job; drawn on Sweep. For the smallest perturbation of every "
-            "image choose the attack fab-min instead.",
-        )
-        transfer = fields.selectbox(
-            "Transfer from",
-            elements.run_names(run for run in snapshots.usable_runs() if run.kept),
-            name="transfer",
-            clearable=True,
-            key="evaluate_transfer",
-            place=second,
-            placeholder="no other run",
-            help="Adds an attack: PGD-20 images made on this run. The sanity checklist compares it with the "
-            "direct attack.",
-        )
-        mode = fields.segmented_control(
-            "AutoAttack",
-            {"reference": "reference", "fast": "fast"},
-            name="mode",
-            key="evaluate_mode",
-            place=first,
-            help="Reference equals pyautoattack image for image; fast drops broken images from batches, so "
-            "that a few may come out differently.",
-        )
-        megabytes = fields.number_input(
-            "Megabytes to keep",
-            name="megabytes",
-            default=20.0,
-            key="evaluate_megabytes",
-            place=second,
-            min_value=0.0,
-            step=10.0,
-            help="Room for adversarial images: up to 16 of each confusion cell are kept for Classes; others "
-            "can be made again.",
-        )
+    first, second = st.columns(2)
+    sweep = fields.text_input(
+        "eps sweep",
+        name="sweep",
+        key="evaluate_sweep",
+        place=first,
+        placeholder="none, or 2/255, 4/255, 8/255",
+        help="Attacks at each budget in one job; drawn on Sweep. For the smallest perturbation of every "
+        "image choose the attack fab-min instead.",
+    )
+    transfer = fields.selectbox(
+        "Transfer from",
+        elements.run_names(run for run in snapshots.usable_runs() if run.kept),
+        name="transfer",
+        clearable=True,
+        key="evaluate_transfer",
+        place=second,
+        placeholder="no other run",
+        help="Adds an attack: PGD-20 images made on this run. The sanity checklist compares it with the "
+        "direct attack.",
+    )
+    mode = fields.segmented_control(
+        "AutoAttack",
+        {"reference": "reference", "fast": "fast"},
+        name="mode",
+        key="evaluate_mode",
+        place=first,
+        help="Reference equals pyautoattack image for image; fast drops broken images from batches, so "
+        "that a few may come out differently.",
+    )
+    megabytes = fields.number_input(
+        "Megabytes to keep",
+        name="megabytes",
+        default=20.0,
+        key="evaluate_megabytes",
+        place=second,
+        min_value=0.0,
+        step=10.0,
+        help="Room for adversarial images: up to 16 of each confusion cell are kept for Classes; others "
+        "can be made again.",
+    )
     return dataclasses.replace(
         request,
         sweep=sweep.strip() or None,

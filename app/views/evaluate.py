@@ -4,7 +4,7 @@ import streamlit as st
 
 from app import access, elements, fields, texts, wording
 from app.engine import evaluation_jobs, job_queue, outside, snapshots
-from app.sections import evaluation_results, request_form
+from app.sections import evaluated_already, evaluation_results, request_form
 from app.sections.own_model import own_model
 
 # --- the cost, and the start ----------------------------------------------------------------------
@@ -111,13 +111,14 @@ added = st.session_state.pop("evaluate_next", None)
 if added is not None:
     fields.choose("runs", added, key="evaluate")
 available = [run for run in snapshots.usable_runs() if run.kept or run.is_external]
-own_model(expanded=not available)
 if not available:
+    own_model(expanded=True)
     st.info(
         "No run has kept weights yet. Train one, run the demo on Home, or bring a model of your own.",
         icon=":material/inbox:",
     )
     st.stop()
+above = st.container()
 ids = fields.multiselect(
     "Runs",
     elements.run_names(available),
@@ -128,15 +129,25 @@ ids = fields.multiselect(
 )
 chosen = [run for run_id in ids if (run := snapshots.find_run(run_id))]
 if not chosen:
+    own_model(expanded=False)
     st.info("Choose at least one run.")
     st.stop()
 for run in chosen:
     if run.is_external and run.message:  # what was taken from a file of others
         st.caption(texts.plain(f"{run.name}: {run.message}."))
-with elements.explained_errors():
-    request = request_form.choose_request()
+with above:
+    evaluated_already.say_known(chosen)
+    with elements.explained_errors():
+        evaluated_already.warn_of_failed_checks(chosen)
+plan = request_form.choose_plan()
+form, known = st.columns([3, 2], gap="medium")
+with form, elements.explained_errors():
+    request = request_form.choose_request(plan)
     if request is not None:
         start_section(chosen, request)
+with known:
+    evaluated_already.show_known(chosen)
+    own_model(expanded=False)
 busy = any(job.evaluates and job.state in ("queued", "running") for job in snapshots.jobs())
 st.fragment(running, run_every=elements.LIVE_SECONDS if busy else None)(elements.states_signature())
 evaluation_results.show_results(chosen)

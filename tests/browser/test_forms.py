@@ -178,6 +178,7 @@ def test_images_that_were_not_kept_are_made_again(tab: Tab, workshop: Workshop, 
     tab.sees("PGD-20 at 64/255 on up to 60 images")
     tab.press("Look at it")  # the data set is somebody's code: it is not run to describe it
     tab.sees("PGD-20 at 64/255 on 60 images")
+    tab.settle()  # the button has moved up when the page is drawn to its end
     before = len(read_evaluations(finished))
     tab.press("Start 1 evaluation")
     tab.sees("1 evaluation queued")

@@ -217,6 +217,7 @@ def test_findings_and_verdicts_stand_beside_the_numbers(example_home):
     assert not app.exception
     assert "Square beat the gradient attacks" in words(app)
     assert "of 5 checks failed" in errors(app)[0]
+    assert "a sanity check failed; see the checks below" in words(app)
     table = app.table[0].value
     assert len(table) == 6
     verdicts = set(table["Verdict"])
@@ -291,3 +292,55 @@ def test_choices_of_an_evaluation_are_explained(example_home, label):
     app = open_page("evaluate", runs=method("trades").id)
     fields = [*app.selectbox, *app.segmented_control]
     assert all(field.proto.help for field in fields if field.label == label)
+
+
+def column_order(frame):
+    return list(frame.proto.column_order)
+
+
+def test_what_is_evaluated_already_is_said_before_the_form(example_home):
+    run = method("trades")
+    app = open_page("evaluate", runs=run.id)
+    known = next(frame.value for frame in app.dataframe if "measured" in frame.value)
+    results = evaluated.results([run]).summary
+    attacked = results[results["norm"] != "none"]
+    assert len(known) == len(attacked)
+    assert sorted(known["worst_accuracy"]) == pytest.approx(sorted(100 * attacked["worst_accuracy"]))
+    first = app.subheader[0].value.replace("\\", "")
+    own = known[known["weights"].str.lower() == evaluated.own_weights(run)].iloc[0]
+    assert first.startswith(f"{run.name} keeps {own['worst_accuracy']:.1f}\u00a0% in its worst class, ")
+    assert first.endswith(f"and {own['mean_accuracy']:.1f}\u00a0% in the mean.")
+
+
+def test_a_run_without_an_evaluation_is_said_to_have_none(own_home):
+    run = method("trades")
+    shutil.rmtree(run.folder.path / "evaluations")
+    st.cache_resource.clear()
+    app = open_page("evaluate", runs=run.id)
+    assert app.subheader[0].value.replace("\\", "") == f"{run.name}: not evaluated yet."
+    assert "Nothing yet: a plan, and Start." in words(app)
+
+
+def test_several_runs_are_summed_up(example_home):
+    runs = [method("trades"), method("pgd-at")]
+    app = open_page("evaluate", runs=[run.id for run in runs])
+    assert app.subheader[0].value.startswith("2 of 2 runs are evaluated alike: worst classes from ")
+    known = next(frame.value for frame in app.dataframe if "measured" in frame.value)
+    assert set(known["run_name"]) == {run.name for run in runs}
+
+
+def test_results_of_one_model_need_no_more_than_four_columns(example_home):
+    app = open_page("evaluate", runs=method("trades").id)
+    table = app.dataframe[-1]
+    assert column_order(table) == ["class_name", "accuracy", "range", "clean"]
+    assert "images a class" in words(app)
+    app.pills(key="evaluate_shown_weights").set_value(["online", "ema"]).run()
+    assert column_order(app.dataframe[-1])[:2] == ["class_name", "series"]
+
+
+def test_what_has_a_default_is_folded_away_behind_plan_and_start(example_home):
+    app = open_page("evaluate", runs=method("trades").id)
+    (folded,) = (box for box in app.expander if box.label.startswith("Weights, checkpoint, norm"))
+    assert not folded.proto.expanded
+    assert {pills.key for pills in folded.pills} == {"evaluate_weights"}
+    assert {box.key for box in folded.selectbox} >= {"evaluate_norm", "evaluate_transfer"}
