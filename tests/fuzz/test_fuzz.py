@@ -63,6 +63,7 @@ def test_some_guards_that_are_away_are_missed(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.on_request
 @pytest.mark.parametrize("hole", HOLES)
 def test_a_guard_that_is_away_is_missed(tmp_path: Path, hole: str) -> None:
     said = opened(tmp_path, UNTIL_FOUND, hole)[hole]
@@ -71,6 +72,7 @@ def test_a_guard_that_is_away_is_missed(tmp_path: Path, hole: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.on_request
 @pytest.mark.parametrize("door", [door.name for door in DOORS])
 def test_many_changes_do_no_harm(tmp_path: Path, door: str) -> None:
     (outcome,) = campaign(tmp_path, "--examples", str(MANY), "--until", "end", "--door", door)

@@ -1,5 +1,7 @@
 """What holds of every method, whatever it does: a new one is in these tables by being offered."""
 
+import random
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,9 @@ import torch
 from cfa.config import RunConfig
 from cfa.methods import (
     METHODS,
+    TRAINING,
     Knobs,
+    Method,
     OverEpochs,
     Rule,
     Uniform,
@@ -19,6 +23,9 @@ from cfa.methods import (
     warm_up_of,
 )
 from cfa.runs.folder import RunFolder
+from tests.methods.test_it_acts import ROWS
+from tests.support.companions import companions_for
+from tests.support.killing import Killer, killer
 from tests.support.seen import Seen, small_network, small_step
 from tests.support.tiny import (
     CPU,
@@ -128,6 +135,9 @@ def test_every_setting_of_its_own_makes_another_experiment(method: str) -> None:
         assert changed.key() != config.key(), name
 
 
+# Stopped, killed and resumed -------------------------------------------------------------------------------
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_stopped_and_resumed_equals_never_stopped(tmp_path: Path, method: str) -> None:
     config, data = tiny_config(method, train__epochs=3), tiny_dataset(spread=2)
@@ -136,5 +146,66 @@ def test_stopped_and_resumed_equals_never_stopped(tmp_path: Path, method: str) -
     for after in (3, 9):  # in the first epoch, and in another one
         stopped(RunFolder(run.path), data, after=after)
     go_on(RunFolder(run.path), data)
+    assert_same_weights(plain, run)
+    assert timeless(plain.rows()) == timeless(run.rows())
+
+
+def carried(method: str) -> set[str]:
+    """Name what a method says that its runs carry along, or depend on, besides their weights."""
+    config = tiny_config(method)
+    parts = parts_of(config)
+    has = {
+        "knobs alone": is_uniform(parts.rule),
+        "knobs of classes": not is_uniform(parts.rule),
+        "a rule's state": bool(parts.rule.initial(5)[0]),
+        "sums of the objective": Seen(parts, 5).sums[TRAINING].keys() > {"loss"},
+        "passes": bool(parts.passes),
+        "a sampler": parts.sampler is not None,
+        "a helper": parts.helper is not None,
+        "companions": bool(companions_for(parts, lambda: small_network(3))),
+        "a teacher": parts.method.needs_teacher,
+        "a head": parts.method.head != Method.head,
+        "moved weights": parts.gradients is not parts_of(tiny_config("pgd-at")).gradients,
+        "a start": parts.method.fine_tunes,
+    }
+    return {name for name, given in has.items() if given}
+
+
+def one_of_each_kind() -> set[str]:
+    """Choose the first method in the catalogue with each thing that is carried."""
+    first: dict[str, str] = {}
+    for method in METHODS:
+        for kind in carried(method):
+            first.setdefault(kind, method)
+    return set(first.values())
+
+
+USUAL = one_of_each_kind()
+ASKED = (pytest.mark.slow, pytest.mark.on_request)
+
+
+@pytest.fixture(scope="module")
+def killed() -> Iterator[Killer]:
+    with killer() as found:
+        yield found
+
+
+@pytest.mark.parametrize(
+    "method",
+    [pytest.param(name, marks=() if name in USUAL else ASKED) for name in METHODS],
+)
+def test_killed_in_epoch_3_and_resumed_equals_never_killed(
+    tmp_path: Path, killed: Killer, method: str
+) -> None:
+    """Of what is carried one method by default, of all methods with ``-m slow``."""
+    row = ROWS.get(method)  # it acts by then
+    config, data = tiny_config(method, **(row.settings if row else {})), tiny_dataset(spread=2)
+    plain = trained(tmp_path / "plain", config, data)
+    run = tiny_run(tmp_path / "killed", config)
+    killed.kill_in_epoch(3, run, seconds=random.uniform(0.0, 0.1))  # each time at another moment
+    assert run.status.state == "running"  # it had no chance to say otherwise
+    assert {row.epoch for row in run.rows()} == {1, 2}
+    go_on(RunFolder(run.path), data)
+    assert run.status.state == "finished"
     assert_same_weights(plain, run)
     assert timeless(plain.rows()) == timeless(run.rows())
