@@ -101,6 +101,8 @@ def show_numbers(card: Card) -> None:
     read = chart_tables.for_reading(numbers)
     first = str(read.columns[0])
     with opened:
+        if name := chart_tables.alone(numbers):
+            st.caption(f"All of {texts.plain(name)}.")
         if len(read.columns) > FITTING:
             st.caption(f"{len(read.columns)} columns: where they do not fit, the table scrolls sideways.")
         st.dataframe(

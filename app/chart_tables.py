@@ -26,19 +26,36 @@ def numbers_of(figure: go.Figure) -> pd.DataFrame:
 def for_reading(numbers: pd.DataFrame) -> pd.DataFrame:
     """Round to what means something, and put series side by side where a point is no more than two numbers.
 
-    Percent have one digit, as everywhere; other numbers four significant ones. The CSV file has them whole.
+    Percent have one digit, as everywhere; other numbers four significant ones. A series that is alone has no
+    column, and the ends of the only interval are called "from" and "to". The CSV file has all of it, whole.
     """
-    numbers = numbers.apply(_rounded)
+    numbers = _with_short_titles(numbers.apply(_rounded))
     if list(numbers.columns[:1]) != [SERIES] or numbers.shape[1] != 3:
         return numbers
     _, x, y = numbers.columns
-    if numbers.duplicated([SERIES, x]).any() or numbers[SERIES].nunique() == 1:
+    if numbers.duplicated([SERIES, x]).any():
         return numbers
     order = list(dict.fromkeys(numbers[SERIES]))
     wide = numbers.pivot(index=x, columns=SERIES, values=y)[order]
     if not pd.api.types.is_numeric_dtype(wide.index):
         wide = wide.loc[list(dict.fromkeys(numbers[x]))]
     return wide.rename_axis(columns=None).reset_index()
+
+
+def _with_short_titles(numbers: pd.DataFrame) -> pd.DataFrame:
+    """Take no more room than a phone has where that is possible."""
+    names = map(str, numbers.columns)
+    ends = {name: name.rpartition(", ")[2] for name in names if name.endswith((", from", ", to"))}
+    if len(ends) == 2:
+        numbers = numbers.rename(columns=ends)
+    return numbers.drop(columns=SERIES) if alone(numbers) else numbers
+
+
+def alone(numbers: pd.DataFrame) -> str:
+    """Name the series that has no column for reading, if one has none."""
+    if SERIES not in numbers or len(numbers) < 2 or numbers[SERIES].nunique() != 1:
+        return ""
+    return str(numbers[SERIES].iloc[0])
 
 
 def _rounded(column: pd.Series) -> pd.Series:

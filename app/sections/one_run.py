@@ -105,7 +105,8 @@ def images_in_words(summary: pd.DataFrame) -> str:
     """Say on how many images a run's weights of each kind were measured."""
     sizes = sorted(set(summary["total"]))
     if len(sizes) == 1:
-        return f"{sizes[0]:,} images"
+        titles = ", ".join(charts.WEIGHTS_TITLES[weights] for weights in dict.fromkeys(summary["weights"]))
+        return f"{titles} weights, {sizes[0]:,} images"
     kinds = zip(summary["weights"], summary["total"], strict=True)
     return ", ".join(f"{charts.WEIGHTS_TITLES[weights]} on {total:,} images" for weights, total in kinds)
 

@@ -22,7 +22,7 @@ def act_on(chosen: list[snapshots.Run]) -> None:
         if own and access.may_start():
             tag_them(own)
         downloads(chosen, "chosen")
-        if st.button(f"Delete {wording.count(len(own), 'run')}", icon=":material/delete:", disabled=not own):
+        if own and st.button(f"Delete {wording.count(len(own), 'run')}", icon=":material/delete:"):
             confirm_delete(own)
 
 

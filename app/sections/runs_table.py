@@ -9,12 +9,13 @@ import streamlit as st
 
 from app import access, charts, elements, fields, glossary, tables, texts, wording
 from app.engine import evaluated, run_folders, snapshots
+from app.sections import runs_answer
 from app.setting_titles import setting_title
 
 COLUMNS = {
     "name": "Name",
-    "mean": "Robust mean",
-    "worst": "Robust worst",
+    "mean": "Mean",
+    "worst": "Worst",
     "state": "State",
     "method": "Method",
     "dataset": "Data set",
@@ -45,10 +46,22 @@ def ticked_runs(runs: Sequence[snapshots.Run]) -> list[snapshots.Run]:
     return [by_id[run_id] for run_id in fields.selection("runs", by_id, also=names, was=("run", "show"))]
 
 
-def show_table(runs: Sequence[snapshots.Run], ticked: Sequence[snapshots.Run]) -> None:
-    """Show the runs, those of one group together; ticks and edits are taken as they are made."""
+def show_table(
+    runs: Sequence[snapshots.Run],
+    ticked: Sequence[snapshots.Run],
+    place: st.delta_generator.DeltaGenerator,
+    above: st.delta_generator.DeltaGenerator,
+) -> None:
+    """Show the runs, those of one group together; ticks and edits are taken as they are made.
+
+    Args:
+        runs: What is listed, newest first.
+        ticked: Those of all runs that are ticked.
+        place: Where columns and groups are chosen.
+        above: Where is said what the runs come to.
+    """
     settings = differing_settings(runs)
-    with st.container(horizontal=True, vertical_alignment="bottom"):
+    with place, st.popover("Columns, groups", icon=":material/view_column:"):
         group = choose_group(list(settings))
         columns, only_differing = choose_columns(list(settings))
     varied = varied_settings(runs, settings)
@@ -56,6 +69,8 @@ def show_table(runs: Sequence[snapshots.Run], ticked: Sequence[snapshots.Run]) -
         at = columns.index("worst") + 1
         columns[at:at] = [name for name in varied[:MOST_SETTINGS] if name not in columns]
     frame = runs_frame(runs)
+    with above:
+        runs_answer.say_what_there_is(frame)
     for name in {group, *columns} & set(settings):
         frame[name] = frame["id"].map(settings[name]).fillna("–")
     frame.insert(0, "tick", frame["id"].isin([run.id for run in ticked]))
@@ -97,18 +112,15 @@ def choose_group(settings: Sequence[str]) -> str:
     """Ask by what runs stand together: what they are, a suite's tag, or a setting in which they differ."""
     options = {name: COLUMNS[name] if name != "tags" else "Suite or tag" for name in GROUPS}
     options |= {name: titled(name) for name in settings}
-    return fields.selectbox(
-        "Group by", options, name="group", clearable=True, placeholder="Nothing", width=240
-    )
+    return fields.selectbox("Group by", options, name="group", clearable=True, placeholder="Nothing")
 
 
 def choose_columns(settings: Sequence[str]) -> tuple[list[str], bool]:
     """Ask which columns are shown, and whether those in which all runs are alike are left out."""
-    with st.popover("Columns", icon=":material/view_column:"):
-        differ = fields.toggle("Only columns in which these runs differ", name="differ", default=True)
-        options = {name: title for name, title in COLUMNS.items() if name not in SHOWN}
-        options |= {name: titled(name) for name in settings}
-        more = fields.multiselect("Further columns", options, name="columns", placeholder="Settings")
+    differ = fields.toggle("Only columns in which these runs differ", name="differ", default=True)
+    options = {name: title for name, title in COLUMNS.items() if name not in SHOWN}
+    options |= {name: titled(name) for name in settings}
+    more = fields.multiselect("Further columns", options, name="columns", placeholder="Settings")
     return [*SHOWN, *more], differ
 
 
@@ -290,8 +302,8 @@ def show_editor(frame: pd.DataFrame, columns: list[str]) -> None:
                 "name": st.column_config.TextColumn("Name", pinned=True, max_chars=100),
                 "notes": st.column_config.TextColumn("Notes"),
                 "tags": st.column_config.MultiselectColumn("Tags", options=known, accept_new_options=True),
-                "mean": elements.percent_column("Robust mean"),
-                "worst": elements.percent_column("Robust worst"),
+                "mean": elements.percent_column("Mean", help=glossary.explained("robust", "mean of classes")),
+                "worst": elements.percent_column("Worst", help=glossary.explained("robust", "worst class")),
                 "size": st.column_config.NumberColumn("Disk (MB)", format="%.1f"),
             },
         )

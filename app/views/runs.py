@@ -1,24 +1,26 @@
 """Runs: find some, tick them to look at one, act on several, and see what a grid of settings came to."""
 
-from typing import Any
-
 import streamlit as st
 
-from app import elements, fields
+from app import elements, fields, texts, wording
 from app.engine import snapshots
 from app.sections import curves, grid_results, one_run, run_actions, runs_table
 
 
-def filtered(runs: list[snapshots.Run]) -> list[snapshots.Run]:
+def filtered(runs: list[snapshots.Run], place: st.delta_generator.DeltaGenerator) -> list[snapshots.Run]:
     """Keep what is searched for and none of the filters leaves out."""
-    text, methods, states, tags = st.columns([3, 2, 2, 2])
     wanted = fields.text_input(
-        "Search", name="search", placeholder="name, method, data set, tag, note", place=text
+        "Search",
+        name="search",
+        placeholder="name, method, data set, tag, note",
+        place=place,
+        label_visibility="collapsed",
     ).lower()
-    chosen_methods = one_filter("Method", {run.method for run in runs}, "method", methods)
-    chosen_states = one_filter("State", {run.state for run in runs}, "state", states)
-    chosen_tags = one_filter("Tag", {tag for run in runs for tag in run.tags}, "tag", tags)
-    return [
+    with place, st.popover("Filters", icon=":material/filter_alt:"):
+        chosen_methods = one_filter("Method", {run.method for run in runs}, "method")
+        chosen_states = one_filter("State", {run.state for run in runs}, "state")
+        chosen_tags = one_filter("Tag", {tag for run in runs for tag in run.tags}, "tag")
+    kept = [
         run
         for run in runs
         if wanted in " ".join([run.name, run.id, run.method, run.dataset, *run.tags, run.notes]).lower()
@@ -26,13 +28,17 @@ def filtered(runs: list[snapshots.Run]) -> list[snapshots.Run]:
         and (not chosen_states or run.state in chosen_states)
         and (not chosen_tags or set(chosen_tags) & set(run.tags))
     ]
+    if len(kept) < len(runs):
+        said = [*([f"“{wanted}”"] if wanted else []), *chosen_methods, *chosen_states, *chosen_tags]
+        st.caption(texts.plain(f"{len(kept)} of {wording.count(len(runs), 'run')}: {', '.join(said)}."))
+    return kept
 
 
-def one_filter(label: str, values: set[str], name: str, place: Any) -> list[str]:
+def one_filter(label: str, values: set[str], name: str) -> list[str]:
     """Let some of the values be chosen that runs have; none is all."""
     options = {value: value for value in sorted(values)}
     key = f"filter_{name}"
-    return fields.multiselect(label, options, name=name, was=key, key=key, place=place, placeholder="Any")
+    return fields.multiselect(label, options, name=name, was=key, key=key, placeholder="Any")
 
 
 elements.heading("Runs", "Everything that was trained here, and what ships with CFA Studio.")
@@ -41,9 +47,11 @@ if not everything:
     st.info("There is no run yet. Start one on Train, or the demo on Home.", icon=":material/inbox:")
     st.stop()
 ticked = runs_table.ticked_runs(everything)
-listed = filtered(everything)
+above = st.container()
+tools = st.container(horizontal=True, vertical_alignment="bottom", gap="small")
+listed = filtered(everything, tools)
 if listed:
-    runs_table.show_table(listed, ticked)
+    runs_table.show_table(listed, ticked, tools, above)
 else:
     st.caption("No run matches these filters.")
 chosen = [run for run in ticked if run in listed]

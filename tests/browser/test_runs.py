@@ -117,3 +117,13 @@ def test_a_name_is_edited_in_the_table_and_a_refusal_shows_what_is_stored(tab: T
         assert run.name == name
         tab.type("Search", name)
     tab.check()
+
+
+def test_a_phone_shows_runs_and_their_accuracies_in_its_first_screen(browser: Browser, dashboard):
+    tab = Tab.open(browser, dashboard.address, width=400)
+    tab.visit("runs")
+    table = tab.page.locator('[class*="st-key-runs_table_"]').get_by_test_id("stDataFrame").first
+    expect(table).to_be_in_viewport()
+    assert table.bounding_box()["y"] + HEADER + ROW < tab.page.viewport_size["height"]
+    tab.check()
+    tab.close()

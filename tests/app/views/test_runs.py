@@ -6,6 +6,7 @@ import pytest
 
 from app.engine import run_folders, snapshots
 from cfa.errors import CfaError
+from cfa.home import SHIPPED_RUNS
 from cfa.methods import configure
 from cfa.runs.store import Store
 from tests.app.example_store import FASHION, finished_run
@@ -232,3 +233,28 @@ def test_the_list_of_runs_says_what_was_measured(example_home):
     assert measured[trades] == "PGD-20, 15/255, Online weights, 10,000 images"
     assert measured["trades-cfa-fashion-mnist-mini-s0"] == "PGD-20, 15/255, FAWA weights, 10,000 images"
     assert measured["fat-fashion-mnist-mini-s0"] == ""
+
+
+def test_it_says_first_what_there_is_and_which_worst_class_is_highest(example_home):
+    app = open_page("runs")
+    rows = table(app)
+    assert app.subheader[0].value.startswith(f"{len(rows)} runs: ")
+    for state, number in rows["state"].value_counts().items():
+        assert f"{number} {state}" in app.subheader[0].value
+    alike = rows[rows["condition"] == rows["condition"].value_counts().index[0]]
+    top = alike.loc[alike["worst"].idxmax()]
+    assert f"Highest worst class of {len(alike)} runs under " in words(app)
+    said = next(item.value for item in app.markdown if item.value.startswith("Highest")).replace("\\", "")
+    assert (
+        f"**{top['name']}**, {top['worst']:.1f}\u00a0% ({top['worst_class']}), mean {top['mean']:.1f}" in said
+    )
+    app.text_input(key="search").set_value("hundred").run()
+    assert app.subheader[0].value.startswith("1 run: ")
+    assert f"1 of {len(rows)} runs: “hundred”." in words(app)
+
+
+def test_runs_that_ship_alone_are_not_offered_for_deletion(dashboard, tmp_path):
+    dashboard(tmp_path, shipped=SHIPPED_RUNS)
+    app = open_page("runs", runs=["shipped-trades-s0", "shipped-trades-cfa-s0"])
+    assert app.subheader[0].value == "18 runs, all finished."
+    assert not [button for button in app.button if button.label.startswith("Delete")]
