@@ -19,8 +19,8 @@ ROOM_ABOVE, ROOM_BESIDE = 1.04, 0.26  # of the axes, for names
 def accuracy_over_eps(frame: pd.DataFrame, unit: Unit, trained_at: Sequence[float] = ()) -> go.Figure:
     """Draw one line per class over budgets; with more than ten classes, coloured by where they end.
 
-    Up to ten classes have their names at the ends of their lines, and the lowest its intervals as a band:
-    bands of all would hide lines.
+    Up to ten classes have their names at the ends of their lines, unless most of these end in one place, and
+    the lowest its intervals as a band: bands of all would hide lines.
 
     Args:
         frame: Columns ``eps, class_index, class_name, accuracy``, where known ``ci_low, ci_high``; fractions.
@@ -30,6 +30,7 @@ def accuracy_over_eps(frame: pd.DataFrame, unit: Unit, trained_at: Sequence[floa
     figure = new_figure(unit.title, PERCENT)
     blocks = split_by(frame, "class_index")
     few = len(blocks) <= len(CLASS_COLOURS)
+    named = few and _end_apart(frame)
     figure.update_layout(height=HEIGHT + 60 if few else TALL)
     styles = class_styles({index: block["accuracy"].mean() for index, block in blocks})
     for index, block in blocks:
@@ -50,16 +51,22 @@ def accuracy_over_eps(frame: pd.DataFrame, unit: Unit, trained_at: Sequence[floa
             },
             marker={"size": 5},
             opacity=style.opacity,
-            showlegend=style.in_legend and not few,
+            showlegend=style.in_legend and not named,
             meta=name,
             hovertemplate="%{meta}: %{y:.1%}, eps %{x:.3~g}<extra></extra>",
         )
     _mark(figure, trained_at, unit)
-    if few:
+    if named:
         _name_ends(figure, frame, unit)
     else:
         figure.update_yaxes(rangemode="tozero")
     return figure
+
+
+def _end_apart(frame: pd.DataFrame) -> bool:
+    """Tell whether lines end so far from each other that names can stand there."""
+    last = frame.loc[frame.groupby("class_index")["eps"].idxmax(), "accuracy"]
+    return float(last.max() - last.min()) >= 0.5 * LINE_STEP * (len(last) - 1)
 
 
 def _name_ends(figure: go.Figure, frame: pd.DataFrame, unit: Unit) -> None:

@@ -33,7 +33,7 @@ def answer(summary: pd.DataFrame, areas: pd.DataFrame, norm: str, trained: Seque
             eps 0.
         areas: As `areas_under_curves` returns them.
         norm: Of the attack.
-        trained: Budgets of training; what is left is said at the largest that was measured of all.
+        trained: Budgets of training; what is left is said at the nearest to their largest.
     """
     curves = {str(name): block.sort_values("eps") for name, block in summary.groupby("series", sort=False)}
     at = reference(list(curves.values()), trained)
@@ -55,10 +55,9 @@ def answer(summary: pd.DataFrame, areas: pd.DataFrame, norm: str, trained: Seque
 
 
 def reference(curves: Sequence[pd.DataFrame], trained: Sequence[float]) -> float:
-    """Choose the budget that is spoken of: of training if all were measured there, else the largest."""
-    shared = set.intersection(*({float(eps) for eps in curve["eps"]} for curve in curves))
-    of_training = [eps for eps in shared if any(abs(eps - other) < 1e-9 for other in trained)]
-    return max(of_training or shared or {0.0})
+    """Choose the budget that is spoken of: of those measured of all the nearest to training's."""
+    shared = set.intersection(*({float(eps) for eps in curve["eps"]} for curve in curves)) or {0.0}
+    return min(shared, key=lambda eps: abs(eps - max(trained))) if trained else max(shared)
 
 
 def at_budget(curve: pd.DataFrame, eps: float) -> pd.Series:

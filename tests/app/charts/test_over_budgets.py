@@ -1,5 +1,7 @@
 """Budgets are drawn in their unit, boxes in the order of classes."""
 
+import itertools
+
 import pandas as pd
 import pytest
 
@@ -26,3 +28,31 @@ def test_boxes_stand_in_the_order_of_classes():
         ("b", (0.3,)),
         ("c", (0.1,)),
     ]
+
+
+def test_names_stand_at_the_ends_of_lines_where_these_are_apart():
+    names = [f"class {k}" for k in range(6)]
+    rows = [(k, name, eps) for k, name in enumerate(names) for eps in (0.0, 8 / 255)]
+    frame = pd.DataFrame(rows, columns=["class_index", "class_name", "eps"])
+    apart = frame.assign(accuracy=0.9 - 0.1 * frame["class_index"])
+    figure = charts.accuracy_over_eps(apart, charts.EPS)
+    assert [note.text for note in figure.layout.annotations] == names
+    heights = [note.ay for note in figure.layout.annotations]
+    assert heights == sorted(heights, reverse=True)
+    assert not any(trace.showlegend for trace in figure.data)
+    together = apart.assign(accuracy=apart["accuracy"].where(apart["eps"] == 0, 0.0))
+    figure = charts.accuracy_over_eps(together, charts.EPS)
+    assert not figure.layout.annotations
+    assert all(trace.showlegend for trace in figure.data)
+
+
+def test_names_at_the_ends_of_lines_do_not_touch():
+    ends = [0.9, 0.899, 0.898, 0.5, 0.1, 0.099]
+    rows = [(k, f"class {k}", eps, end) for k, end in enumerate(ends) for eps in (0.0, 8 / 255)]
+    frame = pd.DataFrame(rows, columns=["class_index", "class_name", "eps", "accuracy"])
+    figure = charts.accuracy_over_eps(frame, charts.EPS)
+    heights = [note.ay for note in figure.layout.annotations]
+    low, high = figure.layout.yaxis.range
+    assert all(above - below >= 0.05 * (high - low) for above, below in itertools.pairwise(heights))
+    assert low <= min(heights)
+    assert max(heights) <= high

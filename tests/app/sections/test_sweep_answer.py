@@ -40,6 +40,7 @@ def test_it_says_where_the_worst_class_breaks(worst, headline):
     ("trained", "headline"),
     [
         ((4 / 255,), "At 4/255 the worst class keeps 60.0\u00a0% with b, 50.0\u00a0% with a."),
+        ((5 / 255,), "At 4/255 the worst class keeps 60.0\u00a0% with b, 50.0\u00a0% with a."),
         (
             (12 / 255,),
             "At 8/255 the worst class keeps 59.0\u00a0% with b, 30.0\u00a0% with a.",
