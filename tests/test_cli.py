@@ -20,6 +20,7 @@ from cfa.methods import settings_of
 from cfa.models import load_weights
 from cfa.runs.evaluations import read_evaluations
 from cfa.runs.folder import Label
+from cfa.runs.sequential import read_sequential
 from cfa.runs.store import Store
 from cfa.tables.frames import PER_CLASS_COLUMNS, SUMMARY_COLUMNS
 
@@ -310,6 +311,23 @@ def test_evaluate_gives_the_scores_that_the_store_holds(train, cfa, home):
     text = cfa("evaluate", "a", "--attack", "clean").stdout
     assert "%" in text
     assert "fawa" in text  # auto
+
+
+def test_evaluate_until_it_is_certain_is_shown_as_that_and_stands_in_for_nothing(train, cfa, home):
+    train("trades-cfa", "--name", "a", "--no-test")
+    asked = ("evaluate", "a", "--attack", "pgd-3", "--until", "worst=0.3, which")
+    document = cfa(*asked, "--json")
+    assert list(document) == ["scores", "sequential", "findings", "checks"]
+    assert [list(row) for row in document["scores"]] == [PER_CLASS_COLUMNS] * 3
+    (told,) = document["sequential"]
+    assert {row["attack"] for row in document["scores"]} == {told["attack"]} == {f"pgd-3 ({told['title']})"}
+    assert (told["mean_accuracy"], told["targets"]["which"]) == (None, True)
+    run = Store.open(home).find("a")
+    assert read_evaluations(run) == []
+    assert [one.id for one in read_sequential(run)] == [told["evaluation"]]
+    assert "sequential, " in cfa(*asked).stdout
+    refused = cfa(*asked[:4], "--until", "best=1", code=2)
+    assert "--until 'best=1'" in refused.stderr
 
 
 @pytest.mark.parametrize(

@@ -65,6 +65,13 @@ TransferFrom = Annotated[
     str | None, typer.Option(metavar="RUN", help="The run whose images `transfer` uses.")
 ]
 Megabytes = Annotated[float, typer.Option(min=0, help="Room for adversarial images to look at.")]
+Until = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TARGETS",
+        help="Stop when it is certain: 0.03 (the worst class to 3 points), worst=0.03,mean=0.03, or which.",
+    ),
+]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of random starts.")]
 
 
@@ -90,6 +97,7 @@ def evaluate(
     transfer_from: TransferFrom = None,
     keep_megabytes: Megabytes = 20,
     seed: Seed = 0,
+    until: Until = None,
     device: DeviceName = None,
     queue: ToQueue = False,
     trust_code: TrustCode = False,
@@ -112,6 +120,7 @@ def evaluate(
         keep_megabytes=keep_megabytes,
         transfer_from=transfer_from,
         seed=seed,
+        until=until,
     )
     request = _checked(store, request)
     chosen = check_device(device, queued=queue)
@@ -152,6 +161,7 @@ def _runs_and_plans(
 ) -> tuple[list[RunFolder], list["EvaluationPlan"]]:
     """Find what is to be attacked, with a plan for each; what is no run yet becomes one."""
     # An unknown attack is told before anything is looked for; what depends on a run's norm comes after it.
+    request.targets("--")
     with suppress(ConfigError):
         request.plan(AttackSettings(), "--")
     found = [run_or_model(store, text) for text in references]
@@ -187,6 +197,7 @@ def _evaluate_each(
             plan=plan,
             device=device,
             dataset=dataset,
+            until=request.targets("--"),
             foreground=not queue,
         )
         submitted.append(job)

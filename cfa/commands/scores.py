@@ -16,11 +16,14 @@ if TYPE_CHECKING:
 
 def print_evaluated(store: Store, submitted: Sequence[Job], as_json: bool) -> None:
     """Print the evaluations that jobs made."""
-    from cfa.jobs.made import evaluations_made
+    from cfa.jobs.made import evaluations_made, sequential_made
     from cfa.tables.comparison import records
     from cfa.tables.fresh_evaluations import FreshEvaluations
 
-    found = FreshEvaluations([one for job in submitted for one in evaluations_made(store, job)])
+    found = FreshEvaluations(
+        [one for job in submitted for one in evaluations_made(store, job)],
+        [one for job in submitted for one in sequential_made(store, job)],
+    )
     if as_json:
         print_json(found.document())
         return
@@ -28,6 +31,10 @@ def print_evaluated(store: Store, submitted: Sequence[Job], as_json: bool) -> No
         print_summary(found.summary())
         print()
         _print_classes(records(found.per_class))
+    if found.stopped:
+        print_summary(found.stopped_summary())
+        print()
+        _print_certain(records(found.stopped_per_class))
     if found.checks:
         print()
         _print_checks(found.checks)
@@ -71,8 +78,8 @@ def print_summary(summary: Sequence[Mapping[str, Any]]) -> None:
             f"{row['weights']} ({row['checkpoint']})",
             _attack_title(row["attack"]),
             budget(row),
-            f"{row['mean_accuracy']:.1%} [{row['mean_ci_low']:.1%}, {row['mean_ci_high']:.1%}]",
-            f"{row['worst_accuracy']:.1%} [{row['worst_ci_low']:.1%}, {row['worst_ci_high']:.1%}]",
+            _with_ends(row, "mean"),
+            _with_ends(row, "worst"),
             row["worst_class"],
             f"{row['total']:,}",
             *([_groups_in_words(row)] if grouped else []),
@@ -83,6 +90,13 @@ def print_summary(summary: Sequence[Mapping[str, Any]]) -> None:
     headings += ["mean of classes", "worst class", "which", "images"]
     headings += ["head / medium / tail"] if grouped else []
     print_table(rows, headings, "no scores")
+
+
+def _with_ends(row: Mapping[str, Any], of: str) -> str:
+    """Write an accuracy with the ends of its interval; nothing where it was not asked for."""
+    if row[f"{of}_accuracy"] is None:
+        return ""
+    return f"{row[f'{of}_accuracy']:.1%} [{row[f'{of}_ci_low']:.1%}, {row[f'{of}_ci_high']:.1%}]"
 
 
 def _groups_in_words(row: Mapping[str, Any]) -> str:
@@ -101,6 +115,18 @@ def _print_classes(per_class: Sequence[Mapping[str, Any]]) -> None:
         for row in per_class
     ]
     print_table(rows, ("run", "weights", "attack", "eps", "class", "correct", "total", "accuracy"), "")
+
+
+def _print_certain(per_class: Sequence[Mapping[str, Any]]) -> None:
+    """Print classes of which some images were attacked, with the ends that hold for all of them at once."""
+    rows = [
+        (
+            *(row[name] for name in ("run_name", "weights", "attack", "class_name", "correct", "total")),
+            f"{row['accuracy']:.1%} [{row['ci_low']:.1%}, {row['ci_high']:.1%}]",
+        )
+        for row in per_class
+    ]
+    print_table(rows, ("run", "weights", "attack", "class", "correct", "attacked", "accuracy"), "")
 
 
 def budget(row: Mapping[str, Any]) -> str:

@@ -16,9 +16,15 @@ if TYPE_CHECKING:
     from cfa.evaluation.named_plans import PLANS, PlanPreset
     from cfa.evaluation.plan import EvaluationPlan
     from cfa.evaluation.reproduce import Reproduced, remake
-    from cfa.evaluation.request import EvaluationRequest, requested_sweep, requested_threat
+    from cfa.evaluation.request import (
+        EvaluationRequest,
+        requested_sweep,
+        requested_targets,
+        requested_threat,
+    )
     from cfa.evaluation.sanity import SANITY, Check, sanity_plan, verdicts
     from cfa.evaluation.seconds import estimate_evaluation_seconds
+    from cfa.evaluation.until import evaluate_until, require_stoppable
 
 __all__ = [
     "PLANS",
@@ -38,14 +44,17 @@ __all__ = [
     "confusion",
     "default_weights",
     "estimate_evaluation_seconds",
+    "evaluate_until",
     "evaluate_weights",
     "judged",
     "load_adversarial",
     "load_model",
     "remake",
     "requested_sweep",
+    "requested_targets",
     "requested_threat",
     "require_gradient",
+    "require_stoppable",
     "sanity_plan",
     "save_outcomes",
     "summarise",
@@ -63,8 +72,9 @@ __getattr__ = imported_later(
         "named_plans": ("PLANS", "PlanPreset"),
         "plan": ("EvaluationPlan",),
         "reproduce": ("Reproduced", "remake"),
-        "request": ("EvaluationRequest", "requested_sweep", "requested_threat"),
+        "request": ("EvaluationRequest", "requested_sweep", "requested_targets", "requested_threat"),
         "sanity": ("SANITY", "Check", "sanity_plan", "verdicts"),
         "seconds": ("estimate_evaluation_seconds",),
+        "until": ("evaluate_until", "require_stoppable"),
     },
 )

@@ -19,6 +19,7 @@ from cfa.evaluation.admission import LOOKED_AT, WeightsTypes, weights_as_needed
 from cfa.evaluation.adversarial import save_outcomes
 from cfa.evaluation.class_order import class_names_finding
 from cfa.evaluation.conditions import ARITHMETIC, reported
+from cfa.evaluation.draws import Draws
 from cfa.evaluation.findings import came_as_finding, own_type_finding
 from cfa.evaluation.loading import LoadedWeights, load_kept
 from cfa.evaluation.outcomes import Outcomes
@@ -46,6 +47,7 @@ def attack_images(
     identity: str = "",
     transfer: nn.Module | None = None,
     replays: bool = False,
+    draws: Draws | None = None,
 ) -> Outcomes:
     """Attack the plan's test images and predict every one of them.
 
@@ -59,6 +61,7 @@ def attack_images(
         identity: What, besides plan and data, has to be the same to go on: whose weights.
         transfer: The model that makes the adversarial images of ``transfer``.
         replays: Its passes depend on images alone, so that a GPU may repeat them as captured graphs.
+        draws: Whom of the plan's images to attack next; by default all of them at once.
 
     Raises:
         Stopped: The observer asked for it; finished batches are remembered.
@@ -89,17 +92,20 @@ def attack_images(
             identity=f"{dataset.fingerprint} {identity}",
             transfer=others,
             replayed=carried,
+            draws=draws,
         )
         outcomes = runner.run()
+    return _told(outcomes, types, observer)
+
+
+def _told(outcomes: Outcomes, types: WeightsTypes, observer: Observer) -> Outcomes:
+    """Tell how many passes were made, and put what is said of the weights before the other findings."""
     observer.log(
         f"{outcomes.made} forward passes of an image each, {outcomes.passes - outcomes.made} remembered"
     )
-    return dataclasses.replace(outcomes, findings=(*_said_of(types), *outcomes.findings))
-
-
-def _said_of(types: WeightsTypes) -> list[str]:
     said = [came_as_finding(types.came_as)] if types.came_as else []
-    return said + ([own_type_finding(types.own)] if types.own else [])
+    said += [own_type_finding(types.own)] if types.own else []
+    return dataclasses.replace(outcomes, findings=(*said, *outcomes.findings))
 
 
 def _guarded(model: object) -> nn.Module:
@@ -137,9 +143,45 @@ def evaluate_weights(
         evaluation_id: Give the same id again to go on with an evaluation that was stopped.
         loaded_as: The name that loads the data set, for those who want to see its images again.
     """
+    evaluation_id = evaluation_id or new_id()
+    evaluation, outcomes = carried_out(
+        run,
+        weights,
+        checkpoint,
+        plan,
+        dataset,
+        device,
+        observer,
+        evaluation_id=evaluation_id,
+        loaded_as=loaded_as,
+    )
+    save_outcomes(run, evaluation, outcomes)
+    finish(run, evaluation, observer)
+    return evaluation
+
+
+def carried_out(
+    run: RunFolder,
+    weights: str,
+    checkpoint: str,
+    plan: EvaluationPlan,
+    dataset: Dataset,
+    device: torch.device,
+    observer: Observer,
+    *,
+    evaluation_id: str,
+    loaded_as: str = "",
+    draws: Draws | None = None,
+    drawn_by: str = "",
+) -> tuple[Evaluation, Outcomes]:
+    """Carry out a plan on a run's weights and sum what came of it; nothing is stored but finished batches.
+
+    Args and errors as of :func:`evaluate_weights`, and:
+        draws: As of :func:`attack_images`.
+        drawn_by: What else has to be the same to go on: what the draws come from.
+    """
     _require_classes(run, dataset)
     run.open_for_evaluations()
-    evaluation_id = evaluation_id or new_id()
     scratch = parts_folder(run, evaluation_id)
     loaded, transfer = load_kept(run, weights, checkpoint, device), transfer_source(run, plan, device)
     observer.log(f"evaluating {run.name} ({checkpoint} {weights}): {', '.join(plan.attacks)}")
@@ -150,9 +192,10 @@ def evaluate_weights(
         device,
         observer,
         scratch,
-        identity=_identity(weights, checkpoint, loaded, transfer),
+        identity=f"{_identity(weights, checkpoint, loaded, transfer)}{drawn_by}",
         transfer=transfer.model if transfer else None,
         replays=loaded.ours,
+        draws=draws,
     )
     evaluation = summarise(
         outcomes,
@@ -166,11 +209,14 @@ def evaluate_weights(
         evaluation_id=evaluation_id,
         loaded_as=loaded_as,
     )
-    save_outcomes(run, evaluation, outcomes)
-    shutil.rmtree(scratch, ignore_errors=True)
+    return evaluation, outcomes
+
+
+def finish(run: RunFolder, evaluation: Evaluation, observer: Observer) -> None:
+    """Forget the batches of an evaluation that is stored, and tell what was found."""
+    shutil.rmtree(parts_folder(run, evaluation.id), ignore_errors=True)
     for finding in evaluation.findings:
         observer.log(finding)
-    return evaluation
 
 
 def _require_classes(run: RunFolder, dataset: Dataset) -> None:

@@ -10,6 +10,7 @@ from cfa.evaluation.named_plans import PLANS
 from cfa.evaluation.plan import EvaluationPlan
 from cfa.notation import TRANSFER, Norm, eps_for, parse_fraction
 from cfa.registry import unknown
+from cfa.statistics import Targets
 
 NORMS: tuple[Norm, ...] = get_args(Norm)
 
@@ -59,6 +60,36 @@ def requested_sweep(text: str, norm: Norm, dashes: str = "") -> tuple[float, ...
     return tuple(eps_for(norm, part) for part in parts)
 
 
+def requested_targets(text: str, dashes: str = "") -> Targets:
+    """Read what has to be certain: ``0.03`` (of the worst class), ``worst=0.03,mean=0.03``, ``which``.
+
+    Args:
+        text: As typed.
+        dashes: What stands before ``until`` where it was typed, for the error.
+
+    Raises:
+        ConfigError: It names no target, one that does not exist or stands there twice, or no half-width.
+    """
+    found: dict[str, Any] = {}
+    for part in re.sub(r"\s*=\s*", "=", text).replace(",", " ").split():
+        name, equals, half = part.partition("=")
+        if not equals and parse_fraction(part) != part:
+            name, half = "worst", part
+        width = parse_fraction(half)
+        if name in found or name not in ("worst", "mean", "which") or (name == "which") == (half != ""):
+            raise ConfigError(f"{dashes}until {text!r}: {part!r} is no target; {_EXAMPLES}")
+        if name != "which" and not isinstance(width, float):
+            raise ConfigError(f"{dashes}until {text!r}: {half!r} is no half-width; {_EXAMPLES}")
+        found[name] = width if half else True
+    try:
+        return Targets(**found)
+    except ValueError as error:
+        raise ConfigError(f"{dashes}until {text!r}: {error}") from error
+
+
+_EXAMPLES = "write 0.03, worst=0.03,mean=0.03 or which"
+
+
 @dataclass(frozen=True, kw_only=True)
 class EvaluationRequest:
     """What somebody asks for on a page or in a command, before it is said of which run.
@@ -77,6 +108,7 @@ class EvaluationRequest:
         transfer_from: Id of the run whose images ``transfer`` uses.
         seed: Of random starts.
         batch_size: Images per batch.
+        until: What has to be certain before it stops, as typed; ``None`` attacks all images.
     """
 
     weights: tuple[str, ...] = ("auto",)
@@ -92,6 +124,18 @@ class EvaluationRequest:
     transfer_from: str | None = None
     seed: int = 0
     batch_size: int = 500
+    until: str | None = None
+
+    def targets(self, dashes: str = "") -> Targets | None:
+        """Read what has to be certain before it stops; ``None`` where all images are attacked.
+
+        Args:
+            dashes: What stands before an option where it was typed, for the error.
+
+        Raises:
+            ConfigError: It cannot be read.
+        """
+        return None if self.until is None else requested_targets(self.until, dashes)
 
     def plan(self, own: AttackSettings, dashes: str = "") -> EvaluationPlan:
         """Build the plan for a run with these attack settings.

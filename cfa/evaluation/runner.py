@@ -1,7 +1,7 @@
 """The loop: attack by attack, batch by batch, on the images that still hold; remembered after every batch."""
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -9,36 +9,25 @@ import numpy as np
 import torch
 from torch import nn
 
-from cfa.attacks import CLEAN, Member
+from cfa.attacks import CLEAN
 from cfa.data import Images, to_float
 from cfa.errors import CheckpointError, UnknownName
 from cfa.evaluation import findings as said
 from cfa.evaluation.admission import LOOKED_AT, require_gradient
 from cfa.evaluation.conditions import ARITHMETIC, reported
-from cfa.evaluation.keeper import Keeper, joined, within_budget
+from cfa.evaluation.draws import AllAtOnce, Draws
+from cfa.evaluation.keeper import joined, within_budget
 from cfa.evaluation.meter import Meter
 from cfa.evaluation.one_batch import Batches
-from cfa.evaluation.outcomes import NOT_RUN, AdversarialImages, Outcomes
+from cfa.evaluation.outcomes import NOT_RUN, Outcomes
 from cfa.evaluation.plan import EvaluationPlan
 from cfa.evaluation.probe import PROBED, Probe, close, probe
-from cfa.evaluation.scratch import Part, Partition, Scratch
-from cfa.evaluation.trials import CLEAN_COLUMN, Trial, TrialStep, columns_of, trials
+from cfa.evaluation.scratch import Scratch
+from cfa.evaluation.steps import Steps, Table
+from cfa.evaluation.trials import CLEAN_STEP, Trial, TrialStep, columns_of, trials
 from cfa.models import admit
 from cfa.models.replayed_network import ReplayedNetwork
 from cfa.progress import Observer
-from cfa.runs.columns import Column
-
-
-@dataclass
-class _Table:
-    """The outcomes as they grow."""
-
-    predictions: dict[str, np.ndarray] = field(default_factory=dict)
-    broken_by: dict[str, np.ndarray] = field(default_factory=dict)
-    lengths: dict[str, np.ndarray] = field(default_factory=dict)
-    batches: dict[str, np.ndarray] = field(default_factory=dict)
-    kept: list[AdversarialImages] = field(default_factory=list)
-    findings: list[str] = field(default_factory=list)
 
 
 class Runner:
@@ -57,6 +46,7 @@ class Runner:
         identity: str = "",
         transfer: nn.Module | None = None,
         replayed: ReplayedNetwork | None = None,
+        draws: Draws | None = None,
     ) -> None:
         """Unfold the plan.
 
@@ -71,6 +61,7 @@ class Runner:
             identity: What else has to be the same for batches to be taken up again.
             transfer: The model that makes the images of ``transfer``.
             replayed: The model as attacks may call it where its passes can be replayed.
+            draws: Whom to attack next; by default all images at once.
         """
         self._raw, self._images, self._positions = model, images, positions
         self._plan, self._classes, self._observer = plan, num_classes, observer
@@ -81,8 +72,20 @@ class Runner:
         self._batches = Batches(model, self._meter, images, positions, plan)
         self._scratch = Scratch(scratch, _identity(plan, identity))
         self._label = images.labels.cpu().numpy()
-        self._table = _Table()
-        self._step = 0  # of all trials, counted through
+        self._draws = draws or AllAtOnce(len(self._label))
+        self._drawn = np.zeros(0, np.int64)  # whom the trials attack now
+        self._table = Table(len(self._label))
+        self._steps = Steps(
+            self._table,
+            self._label,
+            positions,
+            plan,
+            num_classes,
+            self._meter,
+            self._batches,
+            self._scratch,
+            self._expect,
+        )
 
     def run(self) -> Outcomes:
         """Carry out the plan.
@@ -94,10 +97,14 @@ class Runner:
         """
         with self._ready():
             no_gradient = self._admit()
-            self._clean()
-            self._look(no_gradient)
-            for trial in self._trials:
-                self._try(trial)
+            while len(drawn := self._draws.next(self._columns, self._table.predictions)):
+                first, self._drawn = len(self._drawn) == 0, drawn
+                self._clean()
+                if first:
+                    self._look(no_gradient)
+                for trial in self._trials:
+                    self._try(trial)
+            self._remark()
             if self._trials:
                 self._look_again()
         self._meter.finish()
@@ -124,12 +131,10 @@ class Runner:
         return reported(self._images.images.device, self._raw, self._transfer)
 
     def _clean(self) -> None:
-        everyone = np.arange(len(self._label))
-        self._table.predictions[CLEAN] = np.full(len(self._label), NOT_RUN)
-        self._carry_out(TrialStep(CLEAN_COLUMN, None, 1), None, everyone)
+        self._steps.carry_out(CLEAN_STEP, None, self._drawn)
         if self._trials and not self._right(CLEAN).any():
             raise CheckpointError(
-                f"the model gets none of the {len(self._label)} images right, so there is nothing to attack; "
+                f"the model gets none of the {len(self._drawn)} images right, so there is nothing to attack; "
                 "check the data set, the classes and the normalisation"
             )
 
@@ -185,136 +190,39 @@ class Runner:
             torch.cuda.empty_cache()
 
     def _try(self, trial: Trial) -> None:
-        """Run the steps of a trial, each on what the ones before left."""
-        clean, column = self._table.predictions[CLEAN], trial.column
-        alive = np.ones(len(clean), bool) if trial.everyone else self._right(CLEAN)
-        predicted = clean.copy()
-        if column.after:
-            predicted = self._table.predictions[column.after].copy()
-            alive = predicted == self._label
-        # Filled in before its members, so that the columns stand in this order.
-        self._table.predictions[column.name] = predicted
+        """Run the steps of a trial, each on what the ones before left of the images drawn."""
+        table, column, drawn = self._table, trial.column, self._drawn
+        before = table.classes(column.after or CLEAN)
+        # Begun before its members, so that the columns stand in this order.
+        predicted = table.classes(column.name)
+        predicted[drawn] = before[drawn]
+        everyone = trial.everyone and not column.after
+        alive = drawn if everyone else drawn[before[drawn] == self._label[drawn]]
         if trial.by is None:
             (step,) = trial.steps
-            self._carry_out(step, trial, np.flatnonzero(alive))
-        else:
-            by = self._table.broken_by[trial.by.name] = self._broken_before(column)
-            for step in trial.steps:
-                self._table.predictions[step.column.name] = np.full(len(clean), NOT_RUN)
-                attacked = np.flatnonzero(alive)
-                self._carry_out(step, trial, attacked)
-                found = self._table.predictions[step.column.name]
-                broken = attacked[found[attacked] != self._label[attacked]]
-                predicted[broken] = found[broken]
-                by[broken] = step.column.member
-                alive[broken] = False
-        self._table.findings += [f"{column.name}: {sentence}" for sentence in trial.changed]
+            self._steps.carry_out(step, trial, alive)
+            return
+        by = table.broken_by.setdefault(trial.by.name, np.full(len(self._label), "", dtype=object))
+        if (smaller := self._columns.broken_by(column.after)) is not None:
+            by[drawn] = table.broken_by[smaller.name][drawn]
+        for step in trial.steps:
+            self._steps.carry_out(step, trial, alive)
+            found = table.classes(step.column.name)
+            holds = found[alive] == self._label[alive]
+            broken, alive = alive[~holds], alive[holds]
+            predicted[broken], by[broken] = found[broken], step.column.member
 
-    def _broken_before(self, column: Column) -> np.ndarray:
-        """Say which member broke each image at the smaller budget of a sweep, "" where none did."""
-        before = self._columns.broken_by(column.after)
-        if before is None:
-            return np.full(len(self._label), "", dtype=object)
-        return self._table.broken_by[before.name].copy()
+    def _remark(self) -> None:
+        """Say what is remarkable, step by step."""
+        self._steps.remark(CLEAN_STEP, None)
+        for trial in self._trials:
+            for step in trial.steps:
+                self._steps.remark(step, trial)
+            self._table.findings += [f"{trial.column.name}: {sentence}" for sentence in trial.changed]
 
     def _right(self, column: str) -> np.ndarray:
         right: np.ndarray = self._table.predictions[column] == self._label
         return right
-
-    def _carry_out(self, step: TrialStep, trial: Trial | None, attacked: np.ndarray) -> None:
-        """Run one step on some images, batch by batch, and write its column."""
-        number, self._step = self._step, self._step + 1
-        batches = self._scratch.partition(number)
-        if batches is None:
-            batches = _cut(attacked, self._plan.batch_size)
-            self._scratch.keep_partition(number, batches)
-        keeper = Keeper(self._classes, self._plan.keep_megabytes)
-        self._table.batches[step.column.name] = np.full(len(self._label), NOT_RUN)
-        totals = np.zeros(2, np.int64)
-        if step.norms is not None:
-            self._table.lengths[step.norms.name] = np.zeros(len(self._label))
-        batch = 0
-        while batch < len(batches):
-            self._expect(step, trial, sum(map(len, batches[batch:])), sum(map(len, batches)))
-            part = self._part(step, trial, number, batch, batches[batch], keeper)
-            if part is None:
-                batches[batch:] = _halved(batches[batch:])
-                self._scratch.keep_partition(number, batches)
-                continue
-            self._write_down(step, trial, np.array(batches[batch], np.int64), batch, part)
-            totals += (part.not_allowed, part.zero_gradients)
-            batch += 1
-        self._remark(step, trial, batches, totals)
-
-    def _part(
-        self,
-        step: TrialStep,
-        trial: Trial | None,
-        number: int,
-        batch: int,
-        members: list[int],
-        keeper: Keeper,
-    ) -> Part | None:
-        """Remember or compute one batch; ``None`` where it did not fit into the device's memory."""
-        indices = torch.tensor(members)
-        label = self._label[indices.numpy()]
-        part = self._scratch.part(number, batch)
-        if part is not None:
-            self._meter.done += part.passes
-            keeper.count(label[part.kept], part.predicted[part.kept], self._batches.image_bytes)
-            return part
-        try:
-            if trial is None or step.attack is None:
-                part = self._batches.predict(np.array(members))
-            else:
-                part = self._batches.attack(step.attack, trial.column.eps, batch, np.array(members), keeper)
-        except torch.OutOfMemoryError:
-            if len(members) == 1:
-                raise
-        if part is None:
-            # Out of the except block, whose traceback would keep the batch's tensors alive.
-            torch.cuda.empty_cache()
-            return None
-        self._scratch.keep_part(number, batch, part)
-        return part
-
-    def _write_down(
-        self, step: TrialStep, trial: Trial | None, members: np.ndarray, batch: int, part: Part
-    ) -> None:
-        table = self._table
-        table.predictions[step.column.name][members] = part.predicted
-        table.batches[step.column.name][members] = batch
-        if step.norms is not None:
-            table.lengths[step.norms.name][members] = part.length
-        if trial is None or len(part.kept) == 0:
-            return
-        label, predicted = self._label[members[part.kept]], part.predicted[part.kept]
-        # Of a composite attack only what a member broke: the others come back as they were.
-        shown = (predicted != label) if trial.by is not None else np.ones(len(label), bool)
-        table.kept.append(
-            AdversarialImages(
-                np.full(int(shown.sum()), trial.column.name),
-                self._positions[members[part.kept]][shown].astype(np.int32),
-                label[shown].astype(np.int16),
-                predicted[shown].astype(np.int16),
-                part.adversarial[shown],
-            )
-        )
-
-    def _remark(self, step: TrialStep, trial: Trial | None, batches: Partition, totals: np.ndarray) -> None:
-        """Say what is remarkable about a step."""
-        not_allowed, zero_gradients = totals.tolist()
-        if not_allowed:
-            self._table.findings.append(said.not_allowed_finding(step.column.name, not_allowed))
-        if zero_gradients:
-            self._table.findings.append(said.zero_gradient_finding(step.column.name, zero_gradients))
-        cut = _cut(np.array([i for members in batches for i in members]), self._plan.batch_size)
-        if batches != cut:
-            reference = trial is not None and isinstance(step.attack, Member)
-            self._table.findings.append(
-                f"{step.column.name}: batches were halved, since the device was out of memory"
-                + ("; this is no longer the reference mode" if reference else "")
-            )
 
     def _expect(self, step: TrialStep, trial: Trial | None, images: int, of: int) -> None:
         """Set what the meter tells: how many images are done, and what the others may take at most.
@@ -325,10 +233,11 @@ class Runner:
             images: How many are left of the step's.
             of: How many the step has.
         """
-        self._meter.phase = f"{step.column.name}, {of - images} of {of} images"
+        told = f"{self._draws.told}; " if self._draws.told else ""
+        self._meter.phase = f"{told}{step.column.name}, {of - images} of {of} images"
         ahead = float(images * step.passes)
-        everyone = len(self._label)
-        holding = everyone if trial is None else int(self._right(CLEAN).sum())
+        everyone = len(self._drawn)
+        holding = everyone if trial is None else int(self._right(CLEAN)[self._drawn].sum())
         for other in self._trials if trial is None else self._trials[self._trials.index(trial) :]:
             steps = other.steps
             if other is trial:
@@ -337,7 +246,9 @@ class Runner:
             else:
                 count = everyone if other.everyone else holding
             ahead += sum(count * later.passes for later in steps)
-        self._meter.total = self._meter.done + ahead
+        to_come = np.count_nonzero(self._table.classes(CLEAN) == NOT_RUN) - (images if trial is None else 0)
+        each = 1 + sum(later.passes for other in self._trials for later in other.steps)
+        self._meter.total = self._meter.done + ahead + to_come * each
 
     def _outcomes(self) -> Outcomes:
         table, plan = self._table, self._plan
@@ -350,13 +261,18 @@ class Runner:
             )
         for length in table.lengths.values():
             length[~self._right(CLEAN)] = 0
+        rows = np.flatnonzero(table.classes(CLEAN) != NOT_RUN)
+
+        def drawn(columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+            return {name: values[rows] for name, values in columns.items()}
+
         outcomes = Outcomes(
-            self._positions,
-            self._label,
-            table.predictions,
-            table.broken_by,
-            table.lengths,
-            table.batches,
+            self._positions[rows],
+            self._label[rows],
+            drawn(table.predictions),
+            drawn(table.broken_by),
+            drawn(table.lengths),
+            drawn(table.batches),
             kept,
             (),
             self._meter.done,
@@ -367,20 +283,6 @@ class Runner:
             remarks = said.square_finding(trial, outcomes), said.more_right_finding(trial, outcomes)
             table.findings += [sentence for sentence in remarks if sentence is not None]
         return Outcomes(**{**vars(outcomes), "findings": tuple(dict.fromkeys(table.findings))})
-
-
-def _cut(attacked: np.ndarray, batch_size: int) -> Partition:
-    """Cut positions into batches; a smaller last one is kept."""
-    return [attacked[i : i + batch_size].tolist() for i in range(0, len(attacked), batch_size)]
-
-
-def _halved(batches: Partition) -> Partition:
-    """Halve every batch that has more than one image."""
-    halves = []
-    for members in batches:
-        middle = (len(members) + 1) // 2
-        halves += [half for half in (members[:middle], members[middle:]) if half]
-    return halves
 
 
 def _identity(plan: EvaluationPlan, identity: str) -> dict[str, Any]:

@@ -44,6 +44,9 @@ class TrialStep:
     norms: Column | None = None
 
 
+CLEAN_STEP = TrialStep(CLEAN_COLUMN, None, 1)
+
+
 @dataclass(frozen=True)
 class Trial:
     """One attack at one budget.

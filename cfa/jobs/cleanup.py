@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cfa.locks import is_held
+from cfa.runs.evaluations import SEQUENTIAL, WHOLE
 from cfa.runs.folder import bytes_below
 from cfa.runs.listed import readable_runs
 from cfa.runs.store import Store
@@ -84,7 +85,8 @@ def _remembered_batches(store: Store) -> Iterator[Leftover]:
         for parts in sorted(folder.glob("[!.]*/parts")):
             if parts.is_symlink() or parts.parent.is_symlink() or not parts.is_dir():
                 continue
-            if is_file(parts.with_name("evaluation.json")):  # else the evaluation can go on from them
+            # Else the evaluation can go on from them.
+            if any(is_file(parts.with_name(name)) for name in (WHOLE, SEQUENTIAL)):
                 reason = f"batches of a finished evaluation of {run.label.name}"
                 yield Leftover(parts, reason, bytes_below(parts))
 

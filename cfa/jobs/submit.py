@@ -17,6 +17,7 @@ from cfa.jobs.queue import Job, Queue
 from cfa.runs.folder import RunFolder, require_weights
 from cfa.runs.store import Store
 from cfa.runs.trusted import Trusted, code_of
+from cfa.statistics import Targets
 from cfa.weights_identity import NO_GRADIENT
 
 if TYPE_CHECKING:
@@ -111,6 +112,7 @@ def submit_evaluation(
     after: Sequence[str] = (),
     device: str | None = None,
     dataset: str | None = None,
+    until: Targets | None = None,
     foreground: bool = False,
 ) -> Job:
     """Add a job that evaluates weights of a run.
@@ -125,18 +127,19 @@ def submit_evaluation(
         after: Jobs that must be done before; a run without weights waits for its own training as well.
         device: Where to evaluate; ``None`` takes any.
         dataset: A data set other than the run's own.
+        until: What has to be certain before it stops; by default all images are attacked.
         foreground: The caller carries out the job itself.
 
     Raises:
-        ConfigError: The run ships with the project and cannot be written to, or an attack cannot take the
-            images.
+        ConfigError: The run ships with the project and cannot be written to, an attack cannot take the
+            images, or the plan cannot be stopped early.
         UnknownName: The run has finished without weights of this kind.
         CheckpointError: It is a model without a gradient, and the plan has attacks that need one.
         DataError: The data set is a folder that is not there.
     """
     from cfa.data import full_name
 
-    _refuse_impossible(run, weights, checkpoint, plan, dataset)
+    _refuse_impossible(run, weights, checkpoint, plan, dataset, until)
     names = (
         run.config.model,
         dataset or run.config.dataset,
@@ -144,7 +147,7 @@ def submit_evaluation(
         *_model_of(store, plan.transfer_from),
     )
     work = EvaluateRun.of(
-        plan, weights=weights, checkpoint=checkpoint, dataset=dataset and full_name(dataset)
+        plan, weights=weights, checkpoint=checkpoint, dataset=dataset and full_name(dataset), until=until
     )
     with Trusted.of(store).allowing(run.id, *work.runs_read()):
         _refuse_missing(dataset or run.config.dataset)
@@ -181,9 +184,18 @@ def _refuse_missing(dataset: str) -> None:
 
 
 def _refuse_impossible(
-    run: RunFolder, weights: str, checkpoint: str, plan: "EvaluationPlan", dataset: str | None
+    run: RunFolder,
+    weights: str,
+    checkpoint: str,
+    plan: "EvaluationPlan",
+    dataset: str | None,
+    until: Targets | None,
 ) -> None:
     """Refuse an evaluation of a run that cannot be made, before there is a job."""
+    from cfa.evaluation import require_stoppable
+
+    if until is not None:
+        require_stoppable(plan)
     if run.read_only and run.aside is None:
         raise ConfigError(
             f"run {run.name!r} ships with CFA Studio and cannot be changed; evaluate one of its weights "

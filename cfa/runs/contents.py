@@ -18,7 +18,7 @@ _FILES = {
     r"log\.txt": GB,
     r"weights/(best|last|file|epoch[0-9]{1,9})-(online|ema|fawa|file)\.safetensors": 50 * GB,
     r"state/state\.pt": 200 * GB,
-    rf"evaluations/{EVALUATION_ID.pattern}/evaluation\.json": 64 * MB,
+    rf"evaluations/{EVALUATION_ID.pattern}/(evaluation|sequential)\.json": 64 * MB,
     rf"evaluations/{EVALUATION_ID.pattern}/(outcomes|batches)\.parquet": 5 * GB,
     rf"evaluations/{EVALUATION_ID.pattern}/(adversarial|remade)\.safetensors": 50 * GB,
 }

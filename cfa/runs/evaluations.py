@@ -8,7 +8,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -24,6 +24,8 @@ from cfa.runs.rows import EvaluatedWeights, Scores
 from cfa.stored import MB, STRICT, Count, Moment, Name, Names, Text, checked_id, open_file, read_stored
 from cfa.weights_identity import WeightsIdentity
 
+WHOLE, SEQUENTIAL = "evaluation.json", "sequential.json"
+"""One of them is in the folder of an evaluation that is finished; the other kind is `cfa.runs.sequential`."""
 MOST_CELLS = 10**8  # of a table: a million images under a hundred attacks
 LONGEST_MEMBER = 300  # characters of a member's name
 
@@ -180,8 +182,9 @@ def parts_folder(run: RunFolder, evaluation_id: str) -> Path:
 
 
 def is_whole(run: RunFolder, evaluation_id: str) -> bool:
-    """Tell whether an evaluation has been made to its end."""
-    return outcomes_file(run, evaluation_id).with_name("evaluation.json").exists()
+    """Tell whether an evaluation of any kind has been made to its end."""
+    outcomes = outcomes_file(run, evaluation_id)
+    return any(outcomes.with_name(name).exists() for name in (WHOLE, SEQUENTIAL))
 
 
 def save_evaluation(run: RunFolder, evaluation: Evaluation, outcomes: Mapping[str, np.ndarray]) -> None:
@@ -198,7 +201,7 @@ def save_evaluation(run: RunFolder, evaluation: Evaluation, outcomes: Mapping[st
     make_folder(file.parent.parent)
     make_folder(file.parent)
     save_columns(file, outcomes)
-    write_text(file.with_name("evaluation.json"), evaluation.to_json())
+    write_text(file.with_name(WHOLE), evaluation.to_json())
 
 
 def save_columns(file: Path, columns: Mapping[str, np.ndarray]) -> None:
@@ -219,9 +222,9 @@ def list_evaluations(run: RunFolder) -> Evaluations:
     """Read a run's finished evaluations; one that is damaged, foreign or a link spoils none beside it."""
     found: list[Evaluation] = []
     problems: list[str] = []
-    for folder in [folder for place in run.evaluation_places for folder in _folders_in(place)]:
+    for folder in evaluation_folders(run):
         try:
-            evaluation = _read(run, folder)
+            evaluation = read_folder(run, folder, WHOLE, Evaluation)
         except StoreError as error:
             problems.append(str(error))
         else:
@@ -237,10 +240,15 @@ def read_evaluations(run: RunFolder) -> list[Evaluation]:
 
 def read_evaluation(run: RunFolder, evaluation_id: str) -> Evaluation:
     """Read one of a run's evaluations; a StoreError where it is not there, or unreadable."""
-    evaluation = _read(run, outcomes_file(run, evaluation_id).parent)
+    evaluation = read_folder(run, outcomes_file(run, evaluation_id).parent, WHOLE, Evaluation)
     if evaluation is None:
         raise StoreError(f"run {run.name!r} has no evaluation {evaluation_id}; it may have been deleted")
     return evaluation
+
+
+def evaluation_folders(run: RunFolder) -> list[Path]:
+    """List the folders of evaluations of any kind, finished or not."""
+    return [folder for place in run.evaluation_places for folder in _folders_in(place)]
 
 
 def _folders_in(folder: Path) -> list[Path]:
@@ -250,18 +258,36 @@ def _folders_in(folder: Path) -> list[Path]:
         return []
 
 
-def _read(run: RunFolder, folder: Path) -> Evaluation | None:
-    """Read an evaluation from its folder; ``None`` where it has not finished."""
+class _WithId(Protocol):
+    @property
+    def id(self) -> str: ...
+
+
+Kind = TypeVar("Kind", bound=_WithId)
+
+
+def read_folder(run: RunFolder, folder: Path, name: str, kind: type[Kind]) -> Kind | None:
+    """Read an evaluation of a kind from its folder; ``None`` where it has not finished, or is of another.
+
+    Args:
+        run: Whose it is.
+        folder: The evaluation's.
+        name: The file that such an evaluation is in.
+        kind: Its type.
+
+    Raises:
+        StoreError: It is damaged, foreign, or a link.
+    """
     try:
         if folder.is_symlink():
             raise StoreError("it is a link; copy the folder itself")
-        evaluation = read_stored(folder / "evaluation.json", Evaluation, 64 * MB)
+        evaluation: Kind | None = read_stored(folder / name, kind, 64 * MB)
         if evaluation is not None and evaluation.id != folder.name:
             raise StoreError(f"it says that it is {evaluation.id[:80]!r}")
     except StoreError as error:
-        name = folder.name if folder.name.isprintable() else repr(folder.name)
+        called = folder.name if folder.name.isprintable() else repr(folder.name)
         raise StoreError(
-            f"run {run.id}: evaluation {name[:80]} cannot be read ({error}); restore or delete that folder"
+            f"run {run.id}: evaluation {called[:80]} cannot be read ({error}); restore or delete that folder"
         ) from error
     return evaluation
 

@@ -11,11 +11,12 @@ from cfa.errors import ConfigError, StoreError
 from cfa.files import cannot_write
 from cfa.runs.contents import RUN_ID, room_for
 from cfa.runs.contradictions import contradiction
-from cfa.runs.evaluations import Evaluation
+from cfa.runs.evaluations import SEQUENTIAL, WHOLE, Evaluation
 from cfa.runs.folder import Label, Manifest, RunFolder, Status
 from cfa.runs.origins import StoredSplit
 from cfa.runs.regular_files import LINK, LeftOut, copy_regular
 from cfa.runs.run_names import is_usable_name
+from cfa.runs.sequential import SequentialEvaluation
 from cfa.runs.store import Store, check_texts
 from cfa.stored import GB, read_stored
 from cfa.typed_paths import leads_to_file, leads_to_folder, whole_path
@@ -122,15 +123,28 @@ def _drop_damaged_evaluations(run: Path) -> Iterator[LeftOut]:
     """Delete the evaluations that are not what their folder says, and say so."""
     for folder in sorted((run / "evaluations").iterdir()):
         try:
-            found = _read(Evaluation, folder / "evaluation.json")
-            problem = "" if found is None or found.id == folder.name else f"it says that it is {found.id!r}"
-            if found is not None and not problem:
-                problem = contradiction(RunFolder(run), found) or ""
+            whole = _read(Evaluation, folder / WHOLE)
+            sequential = _read(SequentialEvaluation, folder / SEQUENTIAL)
+            counted = [whole] if whole is not None else []
+            counted += [sequential.counted] if sequential is not None else []
+            problem = _first_problem(run, folder.name, counted)
         except StoreError as error:
             problem = str(error)
         if problem:
             shutil.rmtree(folder)
             yield LeftOut(f"evaluations/{folder.name}", problem)
+
+
+def _first_problem(run: Path, name: str, counted: Sequence[Evaluation]) -> str:
+    """Say what is wrong with the evaluations in a folder: whose they claim to be, or what they count."""
+    if len(counted) > 1:
+        return "it is of two kinds at once"
+    for one in counted:
+        if one.id != name:
+            return f"it says that it is {one.id!r}"
+        if (problem := contradiction(RunFolder(run), one)) is not None:
+            return problem
+    return ""
 
 
 def _read(kind: type[Any], file: Path) -> Any:

@@ -8,6 +8,7 @@ the same images and ends at the same one.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +30,9 @@ class Targets:
         alpha: The chance, at most, that any of what was asked for is ever wrong.
     """
 
+    # It is stored.
+    __pydantic_config__: ClassVar = {"extra": "forbid", "strict": True, "allow_inf_nan": False}
+
     worst: float | None = None
     mean: float | None = None
     which: bool = False
@@ -43,6 +47,12 @@ class Targets:
                 raise ValueError(f"{half} is no half-width of an interval; take 0.03, for example")
         if not 0 < self.alpha < 1:
             raise ValueError(f"alpha={self.alpha} is no chance of an error; take 0.05, for example")
+
+    def __str__(self) -> str:
+        """Write the targets as they are asked for: ``worst=0.03,which``."""
+        halves = [(name, value) for name, value in (("worst", self.worst), ("mean", self.mean)) if value]
+        which = ["which"] if self.which else []
+        return ",".join([*(f"{name}={value:g}" for name, value in halves), *which])
 
     @property
     def about_classes(self) -> bool:

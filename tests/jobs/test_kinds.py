@@ -7,7 +7,7 @@ from typing import Any
 import pydantic
 import pytest
 
-from cfa.errors import ConfigError
+from cfa.errors import ConfigError, StoreError
 from cfa.evaluation import EvaluationPlan
 from cfa.jobs import kinds
 from cfa.jobs.job import Job, asking_for, jobs_like
@@ -23,6 +23,7 @@ from cfa.jobs.queue import Queue
 from cfa.jobs.submit import submit_training
 from cfa.jobs.work import Work
 from cfa.jobs.worker import run_job
+from cfa.statistics import Targets
 from cfa.trust import allowing
 from tests.support.jobs import AsStored
 
@@ -62,6 +63,7 @@ SAYS: dict[str, tuple[str, dict[str, Any], str]] = {
 WORKS: list[Work] = [
     TrainRun(test=False),
     EvaluateRun(plan=PLAN | {"transfer_from": "r1"}, weights="auto", checkpoint="best", dataset="cifar10"),
+    EvaluateRun(plan=PLAN, weights="auto", checkpoint="best", until={"worst": 0.03}),
     CompareRuns(runs=("r1", "r2"), baseline="r1"),
     ReproduceImages(evaluation="e1", column="pgd-2", images=(0, 7)),
     FetchDataset(dataset="cifar10"),
@@ -116,7 +118,7 @@ def test_jobs_that_ask_for_the_same_are_found(queue: Queue) -> None:
     jobs.append(submitted(queue, AsStored("fetch", {"dataset": 5})))
     for work, job in zip(works, jobs, strict=False):
         assert jobs_like(jobs, work) == [job]
-    assert asking_for(jobs, FetchDataset) == [(jobs[4], WORKS[4])]
+    assert asking_for(jobs, FetchDataset) == [(jobs[5], WORKS[5])]
 
 
 def test_an_evaluation_is_the_same_whatever_its_batches_are(queue: Queue) -> None:
@@ -126,6 +128,19 @@ def test_an_evaluation_is_the_same_whatever_its_batches_are(queue: Queue) -> Non
     for plan, found in ((small, [job]), (large, [job]), (weaker, [])):
         assert jobs_like([job], EvaluateRun.of(plan, weights="online", checkpoint="best")) == found
     assert jobs_like([job], EvaluateRun.of(small, weights="ema", checkpoint="best")) == []
+
+
+def test_one_that_stops_early_is_never_the_same_as_a_full_one(queue: Queue) -> None:
+    plan, targets = EvaluationPlan(attacks=("pgd-2",)), Targets(worst=0.03, which=True)
+    full = EvaluateRun.of(plan, weights="online", checkpoint="best")
+    early = EvaluateRun.of(plan, weights="online", checkpoint="best", until=targets)
+    jobs = [submitted(queue, work) for work in (full, early)]
+    assert (jobs_like(jobs, full), jobs_like(jobs, early)) == (jobs[:1], jobs[1:])
+    other = EvaluateRun.of(plan, weights="online", checkpoint="best", until=Targets(mean=0.1))
+    assert jobs_like(jobs, other) == []
+    assert early.targets == targets
+    with pytest.raises(StoreError, match="what the job stops at cannot be read"):
+        _ = EvaluateRun(plan={}, weights="auto", checkpoint="best", until={"best": 1}).targets
 
 
 @pytest.mark.parametrize(

@@ -359,6 +359,8 @@ def test_prune_leaves_the_batches_of_an_evaluation_that_can_go_on(train, home, s
     (parts / "step-0-0.npz").write_bytes(b"batch")
     assert prune(store).leftovers == ()
     assert parts.exists()
+    parts.with_name("sequential.json").write_text("{}")  # finished, whatever its kind
+    assert [leftover.path for leftover in prune(store).leftovers] == [parts]
 
 
 def test_images_of_an_evaluation_are_made_again(train, home, store, queue, tmp_path):

@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,10 @@ from cfa.errors import CfaError, ConfigError, StoreError
 from cfa.runs.folder import Label, Manifest, RunFolder
 from cfa.runs.imports import import_runs
 from cfa.runs.rows import Epoch, append_rows
+from cfa.runs.sequential import read_sequential
 from cfa.runs.store import Store
 from cfa.tables.exports import export_runs
+from tests.support.sequential import beside_each
 
 
 @pytest.fixture
@@ -298,6 +301,28 @@ def test_a_damaged_evaluation_is_left_out_and_the_others_come(run, evaluated, ot
     (found,) = imported.runs
     assert [folder.name for folder in (found.path / "evaluations").iterdir()] == [kept.id]
     assert [item.name for item in imported.left_out[run.id]] == ["evaluations/e0000"]
+
+
+def test_sequential_evaluations_come_along_but_for_damaged_ones(run, other):
+    (kept,) = beside_each(run)
+    counts = kept.counted.scores[0]
+    for name, more in (("another-id", {}), ("s-counts", {"correct": (0,) * len(counts.total)})):
+        wrong = replace(kept, counted=replace(kept.counted, id=name))
+        folder = run.path / "evaluations" / name
+        shutil.copytree(folder.with_name(kept.id), folder)
+        scores = tuple(replace(row, **more) for row in wrong.counted.scores)
+        (folder / "sequential.json").write_text(
+            replace(wrong, counted=replace(wrong.counted, scores=scores)).to_json()
+            if more
+            else kept.to_json()
+        )
+    imported = import_runs(other, run.path)
+    (found,) = imported.runs
+    assert read_sequential(found) == [kept]
+    assert {item.name for item in imported.left_out[run.id]} == {
+        "evaluations/another-id",
+        "evaluations/s-counts",
+    }
 
 
 @pytest.mark.parametrize(

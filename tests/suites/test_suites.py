@@ -27,6 +27,7 @@ from cfa.suites.submission import submit_suite
 from cfa.suites.suite import Suite
 from cfa.suites.suite_file import read_suite
 from cfa.suites.suite_runs import runs_of
+from tests.support.sequential import beside_each
 
 SUITES = Path(__file__).resolve().parents[2] / "benchmarks" / "suites"
 
@@ -358,6 +359,9 @@ def test_the_report_is_the_mean_and_the_spread_over_seeds(mini, home, store, que
         assert run_job(home, job.id) == 0
     report = report_suite(store, suite)
     assert report.finished
+    for run in store.runs():  # what stopped when it was certain stands in for nothing
+        assert beside_each(run)
+    assert report_suite(store, suite) == report
     keys = [(line.label, line.checkpoint, line.attack) for line in report.lines]
     assert keys == [
         (label, "last", attack) for label in ("TRADES", "TRADES + EMA") for attack in ("clean", "pgd-2")

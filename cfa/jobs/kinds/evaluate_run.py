@@ -1,17 +1,20 @@
 """Evaluating weights of a run."""
 
 import dataclasses
+import json
 import shutil
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from cfa.errors import StoreError
 from cfa.jobs.amount import Amount
 from cfa.jobs.task import Task
 from cfa.jobs.work import Work
 from cfa.progress import Observer, Progress, StopReason
 from cfa.runs.folder import RunFolder
 from cfa.runs.store import Store
-from cfa.stored import Name, Text
+from cfa.statistics import Targets
+from cfa.stored import Name, Text, decode
 
 if TYPE_CHECKING:
     from cfa.data import Dataset
@@ -22,7 +25,10 @@ _OF_A_RESULT = ("attacks", "norm", "eps", "limit", "seed")
 
 
 class EvaluateRun(Work):
-    """Evaluate the job's run as ``plan`` says, on its own data set where ``dataset`` names no other."""
+    """Evaluate the job's run as ``plan`` says, on its own data set where ``dataset`` names no other.
+
+    With ``until`` it stops once these targets are met (:class:`cfa.statistics.Targets`).
+    """
 
     kind: ClassVar[str] = "evaluate"
     evaluates: ClassVar[bool] = True
@@ -31,10 +37,17 @@ class EvaluateRun(Work):
     weights: Name
     checkpoint: Name
     dataset: Text | None = None
+    until: Mapping[str, Any] | None = None
 
     @classmethod
     def of(
-        cls, plan: "EvaluationPlan", *, weights: str, checkpoint: str, dataset: str | None = None
+        cls,
+        plan: "EvaluationPlan",
+        *,
+        weights: str,
+        checkpoint: str,
+        dataset: str | None = None,
+        until: Targets | None = None,
     ) -> "EvaluateRun":
         """Ask for a plan to be carried out.
 
@@ -47,6 +60,7 @@ class EvaluateRun(Work):
                 "weights": weights,
                 "checkpoint": checkpoint,
                 "dataset": dataset,
+                "until": None if until is None else dataclasses.asdict(until),
             }
         )
 
@@ -54,7 +68,23 @@ class EvaluateRun(Work):
         """Name the run and the attacks."""
         from cfa.evaluation import EvaluationPlan
 
-        return f"evaluate {run_name} ({', '.join(EvaluationPlan.of(self.plan).attacks)})"
+        until = f", until {self.targets}" if self.until is not None else ""
+        return f"evaluate {run_name} ({', '.join(EvaluationPlan.of(self.plan).attacks)}{until})"
+
+    @property
+    def targets(self) -> Targets | None:
+        """What has to be certain before it stops; ``None`` where all images are attacked.
+
+        Raises:
+            StoreError: What is stored of it is none.
+        """
+        if self.until is None:
+            return None
+        try:
+            targets: Targets = decode(json.dumps(dict(self.until)).encode(), Targets)
+        except StoreError as error:
+            raise StoreError(f"what the job stops at cannot be read ({error}); submit it again") from error
+        return targets
 
     def amount(self, run: RunFolder | None) -> Amount | None:
         """Count images, where the plan limits them: of the same network, under the same attacks."""
@@ -62,7 +92,7 @@ class EvaluateRun(Work):
             return None
         plan, limit = self.spec["plan"], self.plan.get("limit")
         attacks = (*map(str, plan.get("attacks", ())), *map(str, plan.get("eps_sweep", ())))
-        setting = (plan.get("norm"), plan.get("mode"), limit is None)
+        setting = (plan.get("norm"), plan.get("mode"), limit is None, str(self.until or ""))
         what = (self.kind, run.config.model, self.dataset or run.config.dataset, *attacks, *setting)
         return Amount(what, float(limit or 1))
 
@@ -75,7 +105,7 @@ class EvaluateRun(Work):
         weights = default_weights(run) if self.weights == "auto" else self.weights
         name = self.dataset or run.config.dataset
         checkpoint = "file" if weights == "file" else self.checkpoint
-        evaluate_each(task, run, task.dataset(name), name, plan, [(weights, checkpoint)])
+        evaluate_each(task, run, task.dataset(name), name, plan, [(weights, checkpoint)], self.targets)
 
     def same_as(self, other: Work) -> bool:
         """Tell whether another measures the same, however large its batches are."""
@@ -83,7 +113,8 @@ class EvaluateRun(Work):
 
     def _measured(self) -> tuple[object, ...]:
         plan = self.spec["plan"]
-        return self.weights, self.checkpoint, self.dataset, *(plan.get(name) for name in _OF_A_RESULT)
+        what = (self.weights, self.checkpoint, self.dataset, self.spec["until"])
+        return *what, *(plan.get(name) for name in _OF_A_RESULT)
 
     def runs_read(self) -> tuple[str, ...]:
         """Return the run whose images are transferred."""
@@ -98,6 +129,7 @@ def evaluate_each(
     name: str,
     plan: "EvaluationPlan",
     wanted: Sequence[tuple[str, str]],
+    until: Targets | None = None,
 ) -> None:
     """Evaluate kinds of weights of a run, each with a checkpoint; those that are made already are left out.
 
@@ -108,10 +140,11 @@ def evaluate_each(
         name: What the data set is loaded as.
         plan: What is done.
         wanted: Kinds of weights and checkpoints.
+        until: What has to be certain before each stops; by default all images are attacked.
     """
     import torch
 
-    from cfa.evaluation import evaluate_weights
+    from cfa.evaluation import evaluate_until, evaluate_weights
     from cfa.runs.evaluations import is_whole, parts_folder
 
     for weights, checkpoint in wanted:
@@ -120,17 +153,12 @@ def evaluate_each(
             # It may have been killed after its last write, before these went.
             shutil.rmtree(parts_folder(run, evaluation_id), ignore_errors=True)
             continue
-        evaluate_weights(
-            run,
-            weights,
-            checkpoint,
-            plan,
-            dataset,
-            torch.device(task.device),
-            _OfWeights(task.observer, weights, checkpoint),
-            evaluation_id=evaluation_id,
-            loaded_as=name,
-        )
+        device, observer = torch.device(task.device), _OfWeights(task.observer, weights, checkpoint)
+        common = {"evaluation_id": evaluation_id, "loaded_as": name}
+        if until is None:
+            evaluate_weights(run, weights, checkpoint, plan, dataset, device, observer, **common)
+        else:
+            evaluate_until(run, weights, checkpoint, plan, until, dataset, device, observer, **common)
 
 
 class _OfWeights(Observer):
