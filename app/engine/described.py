@@ -2,11 +2,14 @@
 
 from dataclasses import dataclass
 
-from cfa.runs.evaluations import list_evaluations
+from app.process.opened import index
+from app.process.rights import looks
+from cfa.evaluation import default_weights
+from cfa.runs.evaluations import list_evaluations, read_evaluations
 from cfa.runs.folder import RunFolder, experiment_of
 from cfa.runs.index import Derived, Made
 from cfa.runs.listed import ReadableRun, UnreadableRun, look_at
-from cfa.runs.standing import history_standing, list_standing
+from cfa.runs.standing import history_standing, list_standing, results_standing
 from cfa.stored import STRICT
 from cfa.tables.comparability import NOT_KNOWN, protocol_of
 from cfa.tables.frames import worst_on_validation
@@ -99,6 +102,34 @@ def _worst(folder: RunFolder) -> Made[WorstOnValidation]:
     found = worst_on_validation(folder) if asked else {}  # reads every epoch: what the index is for
     rows = tuple((*key, found[key]) for key in sorted(asked & found.keys()))
     return Made(WorstOnValidation(rows), whole=bool(asked) and not evaluations.problems)
+
+
+@dataclass(frozen=True)
+class EvaluatedKinds:
+    """The kinds of weights that were evaluated."""
+
+    __pydantic_config__ = STRICT
+
+    kinds: tuple[str, ...]
+
+
+def _kinds(folder: RunFolder) -> Made[EvaluatedKinds]:
+    found = read_evaluations(folder)
+    return Made(EvaluatedKinds(tuple(sorted({one.weights for one in found}))), whole=bool(found))
+
+
+EVALUATED_KINDS = Derived("kinds of weights", EvaluatedKinds, results_standing, _kinds)
+
+
+@looks
+def reported_kind(folder: RunFolder) -> str:
+    """Say which weights a run is reported with (:func:`cfa.evaluation.default_weights`).
+
+    Raises:
+        StoreError: One of its evaluations cannot be read.
+    """
+    (evaluated,) = index().values(EVALUATED_KINDS, [folder])
+    return default_weights(folder, evaluated.kinds)
 
 
 WORST_ON_VALIDATION = Derived("worst on validation", WorstOnValidation, history_standing, _worst)

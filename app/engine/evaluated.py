@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from app.engine.described import WORST_ON_VALIDATION
+from app.engine.described import WORST_ON_VALIDATION, reported_kind
 from app.engine.snapshots import Run, find_run, usable_runs
 from app.process.opened import folder_at, index
 from app.process.rights import looks
@@ -61,13 +61,13 @@ def _evaluations(path: str, stamp: str) -> list[Evaluation]:
 @looks
 def own_weights(run: Run) -> str:
     """Say which weights a run is reported with: FAWA for CFA if its gate ever opened, else online."""
-    return default_weights(run.folder)
+    return reported_kind(run.folder)
 
 
 @looks
 def common_own_weights(runs: Sequence[Run]) -> str:
     """Say which weights several runs of a method are reported with: online where they do not agree."""
-    return common_weights([run.folder for run in runs], default_weights)
+    return common_weights([run.folder for run in runs], reported_kind)
 
 
 @looks

@@ -5,14 +5,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from app.engine.described import DESCRIBED, Described
+import streamlit as st
+
+from app.engine.described import DESCRIBED, Described, reported_kind
 from app.process.brief import kept_for
 from app.process.opened import index, queue, store
 from app.process.rights import looks
 from app.tables import ComparedRun
 from cfa.config import EXTERNAL
 from cfa.errors import StoreError
-from cfa.evaluation import default_weights
 from cfa.home import default_home
 from cfa.jobs.queue import Job as Job
 from cfa.jobs.queue import JobProgress as JobProgress
@@ -76,7 +77,7 @@ class Run:
     @property
     def _own_weights(self) -> str:
         try:
-            return default_weights(self.folder)
+            return reported_kind(self.folder)
         except StoreError:  # Runs and Evaluate say what is wrong with it
             return "online"
 
@@ -94,7 +95,7 @@ class Run:
 @looks
 def runs() -> list[Run]:
     """List all runs, newest last; shared for a second."""
-    return _runs(str(default_home()))
+    return _runs(str(default_home())).listed
 
 
 @looks
@@ -106,15 +107,38 @@ def usable_runs() -> list[Run]:
 @looks
 def find_run(reference: str) -> Run | None:
     """Find a run by id or name in the snapshot."""
-    return next((run for run in runs() if reference in (run.id, run.name)), None)
+    return _runs(str(default_home())).called.get(reference)
+
+
+@dataclass(frozen=True)
+class _Runs:
+    """All runs, and by id and name the first that is called so."""
+
+    listed: list[Run]
+    called: dict[str, Run]
 
 
 @kept_for(1)
-def _runs(home: str) -> list[Run]:
+def _runs(home: str) -> _Runs:
     training = {job.run_id: job.state for job in jobs() if job.trains}
-    folders = store().runs()
-    found = zip(folders, index().values(DESCRIBED, folders), strict=True)
-    return _told_apart([_as_it_is_now(folder, run, training.get(folder.id)) for folder, run in found])
+    known, folders = _folders(home), store().runs()
+    found = list[Run]()
+    for folder, described in zip(folders, index().values(DESCRIBED, folders), strict=True):
+        before = known.get(str(folder.path))
+        if before is None or before[0] is not described:  # its files may have changed
+            before = known[str(folder.path)] = (described, folder)
+        found.append(_as_it_is_now(before[1], described, training.get(folder.id)))
+    listed, called = _told_apart(found), dict[str, Run]()
+    for run in listed:
+        called.setdefault(run.id, run)
+        called.setdefault(run.name, run)
+    return _Runs(listed, called)
+
+
+@st.cache_resource(show_spinner=False)
+def _folders(home: str) -> dict[str, tuple[Described, RunFolder]]:
+    """Keep the folders of runs, and with them their settings, as long as their files stand still."""
+    return {}
 
 
 def _told_apart(found: list[Run]) -> list[Run]:

@@ -91,8 +91,12 @@ def differing_settings(runs: Sequence[snapshots.Run]) -> dict[str, dict[str, str
     """Return the settings in which runs differ, what the table says anyway left out: by setting, by run."""
     flat = {run.id: run.folder.config.flat() for run in runs if not run.problem}
     table = tables.setting_differences(flat)
-    settings = [(place, str(name)) for place, name in enumerate(table["setting"]) if name not in COLUMNS]
-    return {name: {run_id: str(table[run_id].iloc[place]) for run_id in flat} for place, name in settings}
+    differing = table.set_index("setting").to_dict(orient="index")
+    return {
+        str(name): {str(run_id): str(text) for run_id, text in of_runs.items()}
+        for name, of_runs in differing.items()
+        if name not in COLUMNS
+    }
 
 
 def varied_settings(runs: Sequence[snapshots.Run], settings: Mapping[str, Mapping[str, str]]) -> list[str]:

@@ -236,6 +236,7 @@ def _of_runs() -> dict[str, list[Callable[[], object]]]:
     each += ("evaluations", "own_weights", "of_old_weights")
     found = {kind: [lambda r=r, k=kind: called[k](r) for r in every] for kind in each}
     found["reported_title"] = [lambda r=r: called["reported_title"]([r.member]) for r in every]
+    found["reported_kind"] = [lambda r=r: called["reported_kind"](r.folder) for r in every]
     groups = ("results", "findings", "untrusted_code", "report_problem", "missing_data")
     found |= {kind: [lambda k=kind: called[k](every)] for kind in groups}
     found["export_zip"] = [lambda: len(downloadable.export_zip([own]))]
