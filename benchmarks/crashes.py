@@ -33,7 +33,7 @@ from crashes_home import Home, Moment, Started, alive, wait_for, where_it_hit
 
 from cfa.jobs.queue import Queue
 
-METHODS = ("pgd-at", "trades-cfa", "fat-cfa", "frl")
+METHODS = ("pgd-at", "trades-cfa", "fat-cfa", "wat")  # the last: a rule with a state, and passes
 EVALUATED = "trades-cfa"
 VICTIMS = ("foreground", "worker", "supervisor", "both")
 IMAGES = {"train": 32, "test": 10}  # of each class

@@ -13,7 +13,7 @@ from cfa.config import RunConfig
 from cfa.errors import ConfigError
 from cfa.evaluation import PLANS as PLANS
 from cfa.evaluation import EvaluationRequest
-from cfa.jobs.made_from import teacher_refusal
+from cfa.jobs.made_from import start_refusal, teacher_refusal
 from cfa.jobs.submit import submit_evaluation, submit_training
 from cfa.methods import METHODS, warm_up_of
 from cfa.runs.folder import RunFolder
@@ -91,7 +91,8 @@ def refused(config: RunConfig) -> dict[str, str]:
     # Whatever else a teacher may be is a path, and is looked at when a person presses the button.
     known = config.teacher is None or find_run(config.teacher.partition("#")[0]) is not None
     why = teacher_refusal(store(), config) if known and "dataset" not in found else ""
-    return {**found, "teacher": why} if why else found
+    reasons = {"init": start_refusal(config), "teacher": why}
+    return {**found, **{setting: reason for setting, reason in reasons.items() if reason}}
 
 
 @looks

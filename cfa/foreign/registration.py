@@ -76,10 +76,10 @@ def register_weights(
         DataError: ``normalize`` asks for training images and the data set has none.
     """
     from cfa.methods import default_model
-    from cfa.models import load_into, load_weights, weights_type
+    from cfa.models import head_of, load_into, load_weights, weights_type
 
-    foreign = _Foreign.of(store, dataset, model or default_model(dataset), normalize)
     weights = load_weights(file.path)
+    foreign = _Foreign.of(store, dataset, model or default_model(dataset), normalize, head_of(weights))
     reading = load_into(foreign.network, weights, str(file), key=file.key, normalise_missing_ok=True)
     foreign.check_normalisation(reading, file.path)
     with file.path.open("rb") as content:
@@ -138,7 +138,7 @@ class _Foreign:
     network: "NormalisedModel"
 
     @classmethod
-    def of(cls, store: Store, dataset: str, model: str, normalize: str) -> "_Foreign":
+    def of(cls, store: Store, dataset: str, model: str, normalize: str, head: str = "linear") -> "_Foreign":
         from cfa.data import dataset_info, full_name, load_dataset
         from cfa.models import build_model
 
@@ -148,7 +148,7 @@ class _Foreign:
             command = shlex.join(["cfa", "fetch", dataset])
             raise DataError(f"data set {dataset!r} is not here; fetch it first: {command}")
         data = load_dataset(dataset, store.data_folder)
-        spec = _model_spec(data, normalize)
+        spec = dataclasses.replace(_model_spec(data, normalize), head=head)
         config = RunConfig(method=EXTERNAL, dataset=dataset, model=model, preset="external")
         return cls(config, data, spec, normalize, build_model(model, spec, 0))
 

@@ -137,6 +137,23 @@ def teacher_network(store: Store, config: RunConfig) -> str:
     return model if trust.is_allowed(model) and not trust.is_import_name(model) else config.model
 
 
+def start_refusal(config: RunConfig) -> str:
+    """Say why a configuration does not train without a start; empty where it does.
+
+    Trained from random weights, for a few epochs at a small rate, it would be hours for a network that knows
+    nothing: not what anybody asks for by the method's name.
+    """
+    from cfa.methods import METHODS
+
+    if config.init is not None or not METHODS[config.method].fine_tunes:
+        return ""
+    plain = METHODS[config.method].compared_with
+    return (
+        f"{config.method} goes on from a trained network, and from random weights it is another method; name "
+        f"a run or a weights file as its start (--init RUN), of {plain} for example"
+    )
+
+
 def teacher_refusal(store: Store, config: RunConfig) -> str:
     """Say why no job can train a configuration with its teacher, as far as that is known; empty where it can.
 
@@ -229,6 +246,7 @@ def _teacher_in_a_file(
         ModelSpec,
         build_model,
         for_training,
+        head_of,
         in_eval_mode,
         load_into,
         load_weights,
@@ -238,9 +256,10 @@ def _teacher_in_a_file(
     from cfa.training.teachers import Teacher
 
     zeros, ones = (0.0,) * dataset.channels, (1.0,) * dataset.channels
-    spec = ModelSpec(dataset.channels, dataset.num_classes, dataset.image_size, zeros, ones)
-    network = build_model(config.model, spec, seed=0)
     tensors = load_weights(file.path)
+    shape = (dataset.channels, dataset.num_classes, dataset.image_size)
+    spec = ModelSpec(*shape, zeros, ones, head_of(tensors))
+    network = build_model(config.model, spec, seed=0)
     try:
         load_into(network, tensors, str(file), key=file.key, normalise_missing_ok=True)
     except CheckpointError as error:

@@ -12,7 +12,7 @@ from cfa.jobs.kinds.evaluate_run import EvaluateRun
 from cfa.jobs.kinds.fetch_dataset import FetchDataset
 from cfa.jobs.kinds.reproduce_images import ReproduceImages
 from cfa.jobs.kinds.train_run import TrainRun
-from cfa.jobs.made_from import start_run, teacher_refusal, teacher_run, with_whole_names
+from cfa.jobs.made_from import start_refusal, start_run, teacher_refusal, teacher_run, with_whole_names
 from cfa.jobs.queue import Job, Queue
 from cfa.runs.folder import RunFolder, require_weights
 from cfa.runs.store import Store
@@ -58,14 +58,15 @@ def submit_training(
         foreground: The caller carries out the job itself.
 
     Raises:
-        ConfigError: The name is taken, or not usable; the method lacks a teacher, or has one of other images.
+        ConfigError: The name is taken, or not usable; the method lacks a start or a teacher, or has
+            a teacher of other images.
         UnknownName: The data set, the model, or the run to start from or to learn from does not exist.
         DataError: The data set is a folder that is not there.
         Untrusted: It names somebody's code that nobody typed (`cfa.trust`).
     """
     config = check_names(store, config)
     _refuse_missing(config.dataset)
-    if why := teacher_refusal(store, config):
+    if why := start_refusal(config) or teacher_refusal(store, config):
         raise ConfigError(why)
     if (teacher := teacher_run(store, config)) is not None:  # its network is built by the job
         Trusted.of(store).require(teacher.id, [teacher.config.model])

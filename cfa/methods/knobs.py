@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 EPS = "eps"
+_ROUNDING = 1e-9
 
 
 class Knobs(Mapping[str, "Tensor"]):
@@ -46,6 +47,27 @@ class Knobs(Mapping[str, "Tensor"]):
         said = Knobs(**self._values)
         said.remarks = remarks
         return said
+
+    def require_budgets(self, method: str, epoch: int) -> Knobs:
+        """Return them, once every budget is known to be one: from 0, where no image is moved, to 1.
+
+        Args:
+            method: Whose rule set them, for the error.
+            epoch: The epoch that they are for.
+
+        Raises:
+            ConfigError: A budget is negative, above 1, or no number.
+        """
+        eps = self[EPS]
+        possible = (eps >= 0) & (eps <= 1 + _ROUNDING)
+        if not bool(possible.all()):
+            which = int((~possible).nonzero()[0])
+            raise ConfigError(
+                f"the rule of {method} sets eps={float(eps[which]):g} for class {which} in epoch {epoch}, "
+                "and a budget lies between 0 and 1; choose other constants of the method (method.NAME) or a "
+                "smaller attack.eps; a rule of your own can bound it and say so (Knobs.remarked)"
+            )
+        return self
 
     def changed(self, **values: Tensor) -> Knobs:
         """Return them with other values, or further ones; what was said of them stays."""

@@ -12,6 +12,7 @@ from cfa.models.foreign import (
     weights_in_float32,
     weights_type,
 )
+from cfa.models.heads import head_of
 from cfa.models.model_spec import ModelSpec
 from cfa.models.networks import MODELS, ModelBuilder, build_model, for_training, wants_spec
 from cfa.models.normalise import Normalise, NormalisedModel, channel_statistics
@@ -42,6 +43,7 @@ __all__ = [
     "channel_statistics",
     "float32",
     "for_training",
+    "head_of",
     "ieee_float32",
     "in_eval_mode",
     "load_into",

@@ -1,5 +1,7 @@
 """What a network ends with: its own linear layer, or another that a training method asks for."""
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor, nn
 
@@ -8,6 +10,7 @@ from cfa.errors import ConfigError
 LINEAR, COSINE = "linear", "cosine"
 HEADS = (LINEAR, COSINE)
 DAMPING = 1 / 32  # RoBal's gamma
+_OF_COSINES = "damping"
 
 
 class CosineHead(nn.Module):
@@ -21,7 +24,7 @@ class CosineHead(nn.Module):
     def __init__(self, weight: Tensor) -> None:
         super().__init__()
         self.weight = nn.Parameter(weight.detach().clone())
-        self.register_buffer("damping", torch.tensor(DAMPING))
+        self.register_buffer(_OF_COSINES, torch.tensor(DAMPING))
 
     def forward(self, x: Tensor) -> Tensor:
         """Return logits between -1 and 1, shape (batch, classes), of features of shape (batch, features)."""
@@ -29,6 +32,11 @@ class CosineHead(nn.Module):
         weight = self.weight / (torch.linalg.vector_norm(self.weight, dim=1, keepdim=True) + self.damping)
         logits: Tensor = (x / length) @ weight.T
         return logits
+
+
+def head_of(names: Iterable[str]) -> str:
+    """Tell from the names of a network's tensors which head it ends with."""
+    return COSINE if any(name.rpartition(".")[2] == _OF_COSINES for name in names) else LINEAR
 
 
 def with_head(network: nn.Module, head: str, name: str) -> nn.Module:

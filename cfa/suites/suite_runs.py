@@ -133,7 +133,7 @@ def _methods_in_order(suite: Suite) -> list[str]:
 
 
 def _refuse_sources(suite: Suite) -> None:
-    """Refuse what no job would train: a teacher that is missing or of no use, a control of nothing."""
+    """Refuse what no job would train: a start or a teacher that is missing, or a teacher of no use."""
     from cfa.methods import METHODS
 
     for method in suite.methods:
@@ -142,7 +142,7 @@ def _refuse_sources(suite: Suite) -> None:
             raise ConfigError(f"{method} learns from a trained network; name one under [teacher]")
         if not needs and method in suite.teacher:
             raise ConfigError(f"{method} learns from no teacher; leave it out under [teacher]")
-        if suite.controls and METHODS[method].fine_tunes and method not in suite.init:
+        if METHODS[method].fine_tunes and method not in suite.init:
             raise ConfigError(f"{method} goes on from a trained network; name one under [init]")
 
 

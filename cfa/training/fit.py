@@ -20,6 +20,7 @@ from cfa.methods import (
     ClassStats,
     Parts,
     Tally,
+    config_differences,
     gate_statistic,
     parts_of,
     tail_classes,
@@ -371,7 +372,8 @@ class Trainer:
             class_counts=self.step.class_counts.cpu(),
             seen={**trained, **validation, **passes},
         )
-        self.state.rule_state, self.state.knobs = self.parts.rule(self.state.rule_state, stats)
+        self.state.rule_state, knobs = self.parts.rule(self.state.rule_state, stats)
+        self.state.knobs = knobs.require_budgets(self.config.method, epoch + 1)
         for remark in self.state.knobs.remarks:
             self.observer.log(remark)
 
@@ -385,6 +387,13 @@ class Trainer:
             what = f"the weights are not finite after epoch {state.epoch + 1}, step {state.step}"
         else:
             return
-        raise Diverged(
-            f"{what}; lower optimizer.lr (now {rate:g}) and start again: the last good state is kept"
-        )
+        raise Diverged(f"{what}; lower {self._suspects(rate)} and start again: the last good state is kept")
+
+    def _suspects(self, rate: float) -> str:
+        """Name what may have made the loss too large: the rate, and what was set of the method's own."""
+        numbers = [
+            f"{name} (now {value:g})"
+            for name, (_, value) in config_differences(self.config).items()
+            if name.startswith("method.") and isinstance(value, float)
+        ]
+        return " or ".join([f"optimizer.lr (now {rate:g})", *numbers])

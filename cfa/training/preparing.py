@@ -202,6 +202,7 @@ def first_state(
 ) -> TrainingState:
     """Build the state that training starts with."""
     rule_state, knobs = parts.rule.initial(classes)
+    knobs = knobs.require_budgets(config.method, 1)
     optimizer = sgd(config, [model, *companions.values()])
     counts = EpochCounts.zero(classes, images.labels.device)
     sampler_state = parts.sampler.initial(images.labels) if parts.sampler is not None else {}

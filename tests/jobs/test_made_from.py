@@ -11,6 +11,7 @@ from cfa.errors import ConfigError, UnknownName, Untrusted
 from cfa.jobs.made_from import KeptBy, initial_weights, teacher_network, teacher_of, teacher_refusal
 from cfa.jobs.queue import Queue
 from cfa.jobs.submit import check_names, submit_training
+from cfa.methods import METHODS
 from cfa.models import load_weights
 from cfa.runs.evaluations import read_evaluations
 from cfa.runs.store import Store
@@ -115,6 +116,32 @@ def test_a_teacher_of_other_images_is_refused_before_there_is_a_run(train, home:
     with pytest.raises(ConfigError, match="teacher 'older' knows 3 classes"):
         submit_training(store, Queue(home), config)
     assert len(store.runs()) == 1
+
+
+def test_a_file_with_a_head_of_cosines_is_read_with_it(train, cfa, home: Path, tiny: str) -> None:
+    """RoBal's own weights, copied out of its run: to be evaluated, and to learn from."""
+    train("robal", "--name", "cosines")
+    kept, file = Store.open(home).find("cosines"), home / "bare.safetensors"
+    file.write_bytes(kept.weights_file("online", "best").read_bytes())
+    words = ["--attack", "pgd-2", "--eps", "16/255", "--json"]
+    own = cfa("evaluate", "cosines", "--weights", "online", *words)["scores"]
+    bare = cfa("evaluate", str(file), "--dataset", tiny, "--model", "small-cnn", *words)["scores"]
+    assert [row["correct"] for row in bare] == [row["correct"] for row in own]
+    train("ard", "--name", "by-file", "--teacher", str(file))
+    train("ard", "--name", "by-run", "--teacher", "cosines")
+    one, other = (
+        load_weights(Store.open(home).find(name).weights_file("online", "last"))
+        for name in ("by-file", "by-run")
+    )
+    assert all((one[name] == other[name]).all() for name in one)
+
+
+@pytest.mark.parametrize("method", [name for name, method in METHODS.items() if method.fine_tunes])
+def test_a_method_that_goes_on_from_a_network_is_refused_without_one(train, home: Path, method: str) -> None:
+    said = train(method, code=2).stderr
+    assert f"{method} goes on from a trained network" in said
+    assert "(--init RUN)" in said
+    assert Store.open(home).runs() == []
 
 
 @pytest.mark.parametrize(("method", "setting"), [("ard", "teacher"), ("frl", "init")])
