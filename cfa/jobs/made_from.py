@@ -194,6 +194,7 @@ def initial_weights(store: Store, run: RunFolder) -> "tuple[Mapping[str, Tensor]
     """
     if run.config.init is None or run.state_file.exists():
         return None, None
+    from cfa.methods import passes_an_epoch
     from cfa.models import WeightsFile, load_weights, weights_hash
     from cfa.runs.origins import origin_of_file, origin_of_run
 
@@ -204,7 +205,8 @@ def initial_weights(store: Store, run: RunFolder) -> "tuple[Mapping[str, Tensor]
     source = _found(store, "start", run.config.init)
     weights, checkpoint = source.kind()
     tensors = load_weights(require_weights(source.run, weights, checkpoint))
-    return tensors, origin_of_run(store, source.run, weights, checkpoint, weights_hash(tensors))
+    an_epoch = passes_an_epoch(source.run.config)
+    return tensors, origin_of_run(store, source.run, weights, checkpoint, weights_hash(tensors), an_epoch)
 
 
 def teacher_of(store: Store, run: RunFolder, dataset: "Dataset", device: "torch.device") -> "Teacher | None":
@@ -220,6 +222,7 @@ def teacher_of(store: Store, run: RunFolder, dataset: "Dataset", device: "torch.
         return None
     from cfa.evaluation.class_order import class_names_finding
     from cfa.evaluation.loading import load_kept, model_spec
+    from cfa.methods import passes_an_epoch
     from cfa.models import WeightsFile, for_training
     from cfa.runs.origins import origin_of_run
     from cfa.training.teachers import Teacher
@@ -231,7 +234,8 @@ def teacher_of(store: Store, run: RunFolder, dataset: "Dataset", device: "torch.
     weights, checkpoint = source.kind()
     with Trusted.of(store).allowing(source.run.id):
         loaded = load_kept(source.run, weights, checkpoint, device)
-    origin = origin_of_run(store, source.run, weights, checkpoint, loaded.identity.hash)
+    an_epoch = passes_an_epoch(source.run.config)
+    origin = origin_of_run(store, source.run, weights, checkpoint, loaded.identity.hash, an_epoch)
     if finding := class_names_finding(source.run.class_names, dataset):
         raise ConfigError(f"teacher {source.run.name!r} answers for other classes: {finding}")
     network = for_training(loaded.model, device).requires_grad_(False)

@@ -45,6 +45,7 @@ from cfa.methods.naming import (
     kind_of,
     kind_of_title,
     known_method,
+    passes_an_epoch,
     plain_methods,
 )
 from cfa.methods.presets import FIRST_METHOD, PRESETS, Preset
@@ -120,6 +121,7 @@ __all__ = [
     "official_settings",
     "own_settings",
     "parts_of",
+    "passes_an_epoch",
     "plain_methods",
     "preset_settings",
     "settings_of",

@@ -195,6 +195,29 @@ OfficialPass = Literal["with-loss", "after-step"]
 """A forward pass on the clean images that an official code makes besides; it moves BatchNorm statistics."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Forward:
+    """Forward passes that an image takes in an epoch, by any network: the model, a companion, a teacher.
+
+    Those of the attack's steps are counted by its setting. Validation images are others.
+
+    Attributes:
+        target: Before the attack's steps: the clean prediction that a KL is to, a teacher's answer.
+        loss: Of the loss.
+        times: How often a step computes the loss.
+        again: After the epoch every training image is attacked and predicted once more, for the rule.
+    """
+
+    target: int = 0
+    loss: int = 1
+    times: int = 1
+    again: bool = False
+
+    def of_epoch(self, steps: int) -> int:
+        """Count them, at most, with so many steps of the attack."""
+        return steps + self.target + self.times * self.loss + (steps + 1 if self.again else 0)
+
+
 def _one_call(networks: Sequence[nn.Module], add_gradients: AddGradients, knobs: Knobs) -> Tensor:
     return add_gradients()
 
@@ -233,6 +256,7 @@ class Method(Generic[S]):
         validated_with: What validation images are attacked with after every epoch: for the gate, for choosing
             checkpoints, and where the rule reads them.
         fine_tunes: It goes on from a trained network: its rule is asked about that one before epoch 1.
+        forward: Forward passes that an image takes: what a training with it costs.
         passes: Builds the passes over images that its rule reads besides.
         sampler: Builds what chooses the images of a batch; by default all in random order.
         gradients: Builds what takes the gradients of a step; by default once, at the weights.
@@ -273,6 +297,7 @@ class Method(Generic[S]):
     presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     validated_with: str = "pgd-10"  # at the nominal eps, step eps/4, as most papers validate
     fine_tunes: bool = False
+    forward: Forward = Forward()
     passes: Callable[[S, RunConfig], Sequence[Pass]] = lambda settings, config: ()
     sampler: Callable[[S, RunConfig], Sampler | None] = lambda settings, config: None
     gradients: Callable[[S, RunConfig], Gradients] = lambda settings, config: _one_call

@@ -3,8 +3,9 @@
 import re
 from typing import Any
 
+from cfa.config import RunConfig
 from cfa.methods.catalogue import METHODS
-from cfa.methods.interface import Method, MethodKind
+from cfa.methods.interface import Forward, Method, MethodKind
 from cfa.methods.presets import FIRST_METHOD
 
 
@@ -16,6 +17,12 @@ def known_method(name: str) -> Method[Any] | None:
     if name not in METHODS:
         return None
     return METHODS[name]
+
+
+def passes_an_epoch(config: RunConfig) -> int:
+    """Count the forward passes of an image in an epoch, at most; a method of somebody's own is as PGD-AT."""
+    method = known_method(config.method)
+    return (Forward() if method is None else method.forward).of_epoch(config.attack.steps)
 
 
 def display_name(name: str, weights: str) -> str:

@@ -88,8 +88,19 @@ class Origin:
         return replace(self.card, marks=tuple(mark[:1000] for mark in marks))
 
 
-def origin_of_run(store: Store, run: RunFolder, weights: str, checkpoint: str, weights_hash: str) -> Origin:
-    """Say whose weights of a run are."""
+def origin_of_run(
+    store: Store, run: RunFolder, weights: str, checkpoint: str, weights_hash: str, an_epoch: int
+) -> Origin:
+    """Say whose weights of a run are.
+
+    Args:
+        store: Where runs are.
+        run: The run.
+        weights: Which of its weights.
+        checkpoint: Of which checkpoint.
+        weights_hash: What these are known by.
+        an_epoch: The forward passes that an image took in an epoch of its training.
+    """
     config = run.config
     card = OriginCard(
         name=run.name,
@@ -100,7 +111,7 @@ def origin_of_run(store: Store, run: RunFolder, weights: str, checkpoint: str, w
         weights=weights,
         checkpoint=checkpoint,
         experiment=run.experiment,
-        passes=0 if config.is_external else passes_an_image(config, run.manifest),
+        passes=0 if config.is_external else passes_an_image(config, run.manifest, an_epoch),
     )
     return Origin(card, trained_on(store, run), config.train.select_on == "test" and checkpoint == "best")
 
@@ -111,17 +122,17 @@ def origin_of_file(name: str, model: str, weights_hash: str) -> Origin:
     return Origin(card, (TrainedOn(name),))
 
 
-def passes_an_image(config: RunConfig, manifest: Manifest | None) -> int:
+def passes_an_image(config: RunConfig, manifest: Manifest | None, an_epoch: int) -> int:
     """Count the forward passes that an image takes in a training and in those of start, teacher and helper.
 
     Args:
         config: The run's settings.
         manifest: Knows the passes of its start and its teacher, and the epochs of its helper.
+        an_epoch: Those of an epoch, answers of teacher and helper included.
     """
-    epochs, origins = config.train.epochs, manifest.origins.values() if manifest else ()
+    origins = manifest.origins.values() if manifest else ()
     of_helper = manifest.helper_epochs if manifest else 0
-    answers = (config.teacher is not None) + (of_helper > 0)  # for the images of every epoch
-    return epochs * (config.attack.steps + 1 + answers) + of_helper + sum(one.passes for one in origins)
+    return config.train.epochs * an_epoch + of_helper + sum(one.passes for one in origins)
 
 
 def trained_on(store: Store, run: RunFolder, depth: int = DEEPEST) -> tuple[TrainedOn, ...]:

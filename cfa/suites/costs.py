@@ -84,13 +84,15 @@ class SuiteCosts:
 
 
 def _alike(config: RunConfig) -> RunConfig:
-    """Return a configuration that costs the same: without seed and start, of our methods the plain one."""
+    """Return a configuration that costs the same: without seed and start, the plain one of as many passes."""
     from cfa.methods import METHODS
 
     alike = config.model_copy(update={"seed": 0, "init": None, "teacher": None})
     if config.method not in METHODS:
         return alike
     plain = METHODS[config.method].compared_with
+    if METHODS[plain].forward != METHODS[config.method].forward:
+        return alike
     own = METHODS[plain].settings.model_fields
     settings = {name: value for name, value in config.method_settings.items() if name in own}
     attack = config.attack.model_copy(update={"eps": 8 / 255})

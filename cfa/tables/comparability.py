@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from cfa.config import RunConfig
 from cfa.notation import format_eps
 from cfa.runs.folder import Manifest
-from cfa.runs.origins import passes_an_image
 
 
 @dataclass(frozen=True)
@@ -123,16 +122,23 @@ def _parts(parts: int) -> str:
 
 
 def _budget(config: RunConfig, manifest: Manifest | None) -> str:
-    """Say how long a training is; passes of start, teacher and helper count where they are known."""
+    """Say how long a training is, and the passes of start, teacher and helper where they are known.
+
+    How many passes an image takes in an epoch besides the attack's steps is the method's own, as its loss is.
+    """
     origins = manifest.origins if manifest else {}
     named = {"init": ("start", config.init), "teacher": ("teacher", config.teacher)}
     asked = {setting: role for setting, (role, value) in named.items() if value is not None}
-    known = [role for setting, role in asked.items() if setting in origins and origins[setting].passes]
-    rest = [role for role in asked.values() if role not in known]
-    known += ["helper"] if manifest and manifest.helper_epochs else []
-    said = f"{config.train.epochs:,} epochs, {passes_an_image(config, manifest):,} passes an image"
-    said += f", those of its {' and its '.join(known)} included" if known else ""
-    return said + (f" and those of its {' and its '.join(rest)}" if rest else "")
+    known = {
+        role: origins[setting].passes
+        for setting, role in asked.items()
+        if setting in origins and origins[setting].passes
+    }
+    rest = [f"those of its {role}" for role in asked.values() if role not in known]
+    known |= {"helper": manifest.helper_epochs} if manifest and manifest.helper_epochs else {}
+    more = [*(f"{passes:,} passes an image of its {role}" for role, passes in known.items()), *rest]
+    said = f"{config.train.epochs:,} epochs with {config.attack.steps} attack steps"
+    return " and ".join([said, *more])
 
 
 def _teacher(reference: str, manifest: Manifest | None) -> str:

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from cfa.methods import kind_of, kind_of_title, known_method
+from cfa.methods import kind_of, kind_of_title, known_method, passes_an_epoch
 from cfa.runs.choice import measured
 from cfa.runs.folder import RunFolder
 from cfa.runs.origins import passes_an_image
@@ -132,7 +132,10 @@ def _training(members: Sequence[RunFolder]) -> dict[str, Any]:
         "method": config.method,
         "kind": kind_of(config.method),
         "hard_eps": method.hard_eps if method else None,
-        "passes": max(passes_an_image(member.config, member.manifest) for member in members),
+        "passes": max(
+            passes_an_image(member.config, member.manifest, passes_an_epoch(member.config))
+            for member in members
+        ),
         "seconds": float(np.mean(seconds)) if all(seconds) else None,
     }
 

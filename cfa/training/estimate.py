@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 from time import perf_counter
 
@@ -13,7 +13,7 @@ from cfa.attacks import named_attack, passes_of
 from cfa.config import RunConfig
 from cfa.data import DatasetInfo, Images, to_float
 from cfa.errors import DataError
-from cfa.methods import METHODS, helper_epochs, parts_of
+from cfa.methods import METHODS, helper_epochs, known_method, parts_of, passes_an_epoch
 from cfa.models import ModelSpec, build_model, for_training, in_eval_mode, repeatable, wait_for
 from cfa.runs.folder import RunFolder
 from cfa.runs.rows import Epoch
@@ -129,7 +129,7 @@ def timing_of(run: RunFolder, info: DatasetInfo, wall_seconds: float) -> Timing 
     timed = [(row.seconds, row.images_per_second) for row in epochs if row.seconds and row.images_per_second]
     seconds = sum(taken for taken, _ in timed)
     images = sum(taken * speed for taken, speed in timed)
-    rest = wall_seconds - seconds * (1 + _of_helper(config) / config.train.epochs)
+    rest = wall_seconds - seconds * (1 + _of_passes(config) + _of_helper(config) / config.train.epochs)
     files = [run.weights_file(weights, checkpoint) for weights, checkpoint in run.kept_weights()]
     if len(timed) < config.train.epochs or rest <= 0 or not images or not files:
         return None
@@ -142,7 +142,8 @@ def scaled(config: RunConfig, info: DatasetInfo, timing: Timing) -> Estimate:
     images = info.train_images - _held_out(config, info)
     kinds = _kinds(config)
     validation = kinds * _held_out(config, info) * timing.checked
-    epoch = images * timing.training + _checked_an_epoch(config, info) * timing.checked
+    trained = images * timing.training * (1 + _of_passes(config))
+    epoch = trained + _checked_an_epoch(config, info) * timing.checked
     closing = _checked_at_the_end(config, info) * timing.checked
     rows = config.train.epochs * info.classes * BYTES_PER_CLASS_AND_EPOCH
     snapshots = config.train.epochs // config.train.keep_every if config.train.keep_every else 0
@@ -171,7 +172,15 @@ def pace(config: RunConfig) -> str:
 
 def _of_helper(config: RunConfig) -> float:
     """Return what the training of a run's helper takes, in epochs of the run: its images are not attacked."""
-    return helper_epochs(config) / (config.attack.steps + 1)
+    return helper_epochs(config) / passes_an_epoch(config)
+
+
+def _of_passes(config: RunConfig) -> float:
+    """Return what passes over training images after an epoch take, as a share of its training."""
+    method, steps = known_method(config.method), config.attack.steps
+    if method is None or not method.forward.again:
+        return 0.0
+    return method.forward.of_epoch(steps) / replace(method.forward, again=False).of_epoch(steps) - 1
 
 
 def _kinds(config: RunConfig) -> int:

@@ -43,7 +43,7 @@ def test_a_run_learns_from_a_run(train, home: Path) -> None:
     assert (card.name, card.method, card.model) == ("older", "trades", "small-cnn")
     assert (card.run_id, card.weights, card.checkpoint) == (older.id, "online", "best")
     assert card.experiment == older.experiment
-    assert card.passes == 2 * (3 + 1)
+    assert card.passes == 2 * (1 + 3 + 2)  # the KL's target, the attack, the loss
     assert younger.marks == ()
 
 

@@ -9,10 +9,11 @@ from torch import Tensor
 
 from cfa.config import RunConfig
 from cfa.data import dataset_info
-from cfa.methods import Attacked, configure, helper_epochs, parts_of
+from cfa.methods import Attacked, configure, helper_epochs, parts_of, passes_an_epoch
 from cfa.methods.catalogue.hat import HatSettings, hat
 from cfa.progress import Observer, Progress, Stopped
 from cfa.runs.folder import RunFolder
+from cfa.runs.origins import passes_an_image
 from cfa.runs.rows import Epoch
 from cfa.tables.comparability import protocol_of
 from cfa.training import fit
@@ -180,9 +181,9 @@ def test_it_takes_as_long_as_the_run_unless_it_is_said() -> None:
 
 
 def test_its_passes_are_counted_in_budget_and_time(tmp_path: Path) -> None:
-    """10 epochs of 3 + 1 passes an image and an answer of the helper, 5 of the helper's own.
+    """10 epochs of 1 + 3 + 3 passes an image and an answer of the helper, 5 of the helper's own.
 
-    Each of these takes a quarter of the time of an epoch.
+    Each of these takes an eighth of the time of an epoch.
     """
     config = configure(
         "hat",
@@ -191,12 +192,13 @@ def test_its_passes_are_counted_in_budget_and_time(tmp_path: Path) -> None:
     )
     manifest = replace(trained(tmp_path, config_of(), DATA).manifest, helper_epochs=5)
     budget = dict(protocol_of(config, manifest).conditions)["training budget"]
-    assert budget == "10 epochs, 55 passes an image, those of its helper included"
+    assert budget == "10 epochs with 3 attack steps and 5 passes an image of its helper"
+    assert passes_an_image(config, manifest, passes_an_epoch(config)) == 85
     info = dataset_info("fashion-mnist-mini", Path())
     timing = Timing(training=1.0, checked=0.0, weights_bytes=100)
     without = scaled(tiny_like(config), info, timing)
     found = scaled(config, info, timing)
-    assert found.seconds == pytest.approx(without.seconds * (10 + 5 / 4) / 10)
+    assert found.seconds == pytest.approx(without.seconds * (10 + 5 / 8) / 10)
     assert found.peak_disk_bytes == without.peak_disk_bytes + 200
     assert time_steps(config, info, CPU, patience=0.1).training > 0
 

@@ -126,12 +126,12 @@ def test_runs_of_two_seeds_made_from_runs_of_two_seeds_are_one_experiment(tmp_pa
 
 
 def test_passes_of_a_start_and_of_a_teacher_count(tmp_path: Path) -> None:
-    """4 epochs of 10 steps and a loss; a teacher's 44 and, in every epoch, its answers."""
+    """4 epochs of 11 passes; a teacher's 44, and 12 in each epoch of what it teaches."""
     store = tiny_store(tmp_path)
     plain = made(store, "plain", range(5))
-    assert passes_an_image(plain.config, None) == 44
-    assert passes_an_image(plain.config, replace(MANIFEST, helper_epochs=6)) == 44 + 6 + 4
+    assert passes_an_image(plain.config, None, 11) == 44
+    assert passes_an_image(plain.config, replace(MANIFEST, helper_epochs=6), 12) == 48 + 6
     taught = made(store, "taught", range(5), teacher=plain.id)
-    origin = origin_of_run(store, plain, "online", "best", "abc")
+    origin = origin_of_run(store, plain, "online", "best", "abc", an_epoch=11)
     assert origin.card.passes == 44
-    assert passes_an_image(taught.config, replace(MANIFEST, teacher=origin.card)) == 44 + 4 + 44
+    assert passes_an_image(taught.config, replace(MANIFEST, teacher=origin.card), 12) == 48 + 44

@@ -107,7 +107,7 @@ def test_teachers_are_told_apart_by_what_they_are_and_not_by_their_seed():
         "teacher: trades, resnet18, best online (first-ex) against trades, resnet18, best online (other)"
     )
     budget = dict(seeds[0].conditions)["training budget"]
-    assert budget == "20 epochs, 460 passes an image, those of its teacher included"  # 20 (10 + 1 + 1) + 220
+    assert budget == "20 epochs with 10 attack steps and 220 passes an image of its teacher"
 
 
 def test_seeds_that_were_not_trained_alike_are_said_too():

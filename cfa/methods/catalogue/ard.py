@@ -9,7 +9,7 @@ from pydantic import Field
 from cfa.config import Settings
 from cfa.methods.attacking import CountingSteps, training_pgd
 from cfa.methods.distilling import answers, distance, softened, survival
-from cfa.methods.interface import Attacked, Batch, Loss, Method, Model
+from cfa.methods.interface import Attacked, Batch, Forward, Loss, Method, Model
 from cfa.methods.rules import Uniform
 from cfa.notation import Number
 
@@ -38,6 +38,7 @@ ARD = Method(
     source="Goldblum et al., Adversarially Robust Distillation, AAAI 2020",
     year=2020,
     settings=ArdSettings,
+    forward=Forward(loss=2),
     objective=lambda settings, config: lambda *of_step: as_the_teacher(settings.temperature, *of_step),
     attack=lambda settings, config: CountingSteps(training_pgd(config, "cross-entropy")),
     rule=lambda settings, config: Uniform(eps=config.attack.eps),

@@ -112,6 +112,7 @@ def with_awp(method: Method[Any], settings: type[Settings], **more: Any) -> Meth
         "year": 2020,
         "plain": method.name,
         "rule": rule,
+        "forward": replace(method.forward, times=2),
         "gradients": lambda settings, config: at_perturbed_weights(config.optimizer.weight_decay),
         "knobs": {
             **method.knobs,

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from cfa.config import RunConfig
 from cfa.methods.attacking import training_pgd
 from cfa.methods.catalogue.trades import TRADES, TradesSumSettings
-from cfa.methods.interface import EPS_LABEL, Attacked, Batch, Loss, Model, Objective
+from cfa.methods.interface import EPS_LABEL, Attacked, Batch, Forward, Loss, Model, Objective
 from cfa.methods.rules import Uniform
 
 if TYPE_CHECKING:
@@ -111,6 +111,7 @@ BAT = replace(
     year=2023,
     kind="re-weighted",
     plain="trades",
+    forward=Forward(target=1, loss=3),
     objective=balanced,
     attack=lambda settings, config: BothSides(training_pgd(config, "kl")),
     rule=lambda settings, config: Uniform(eps=config.attack.eps),

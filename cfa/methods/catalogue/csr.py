@@ -20,7 +20,7 @@ from cfa.config import RunConfig
 from cfa.methods.attacking import WithinEps, training_pgd
 from cfa.methods.catalogue.trades import TRADES, TradesSumSettings, clean_and_robust
 from cfa.methods.features import predictions
-from cfa.methods.interface import EPS_LABEL, Attacked, Batch, KnobLabel, Loss, Model, Objective, Pass
+from cfa.methods.interface import EPS_LABEL, Attacked, Batch, Forward, KnobLabel, Loss, Model, Objective, Pass
 from cfa.methods.knobs import Knobs
 from cfa.methods.rules import ClassStats, State
 from cfa.notation import Number
@@ -149,6 +149,7 @@ _COMMON: Mapping[str, Any] = {
     "source": "Jin et al., Enhancing Robust Fairness via Confusional Spectral Regularization, ICLR 2025",
     "year": 2025,
     "plain": "trades",
+    "forward": Forward(target=1, loss=2, again=True),
     "objective": spectral_trades,
     "rule": lambda settings, config: SpectralWeights(eps=config.attack.eps),
     "knobs": {

@@ -14,7 +14,7 @@ from pydantic import Field
 from cfa.config import RunConfig
 from cfa.methods.attacking import WithinEpsBySharedSteps, training_pgd
 from cfa.methods.catalogue.trades import TRADES, TradesSettings, clean_and_robust
-from cfa.methods.interface import Attacked, Batch, Loss, Method, Model
+from cfa.methods.interface import Attacked, Batch, Forward, Loss, Method, Model
 from cfa.methods.knobs import Knobs
 from cfa.methods.rules import VALIDATION_CLEAN, VALIDATION_ROBUST, ClassStats, State
 from cfa.notation import Number
@@ -147,6 +147,7 @@ FRL = Method(
     kind="calibrated",
     hard_eps="larger",
     settings=FrlSettings,
+    forward=Forward(target=1, loss=2),
     objective=lambda settings, config: weighted_by_batch,
     attack=lambda settings, config: WithinEpsBySharedSteps(training_pgd(config, "kl")),
     rule=_constraints,

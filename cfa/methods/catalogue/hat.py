@@ -18,7 +18,7 @@ from cfa.methods.attacking import WithinEps, training_pgd
 from cfa.methods.catalogue.pgd_at import adversarial_cross_entropy
 from cfa.methods.catalogue.trades import clean_and_robust
 from cfa.methods.epochs import Epochs, epochs_of
-from cfa.methods.interface import Attacked, Batch, Helper, Loss, Method, Model, NoSettings, Objective
+from cfa.methods.interface import Attacked, Batch, Forward, Helper, Loss, Method, Model, NoSettings, Objective
 from cfa.methods.rules import Uniform
 from cfa.notation import Number
 
@@ -94,6 +94,7 @@ HAT = Method(
     ),
     year=2022,
     settings=HatSettings,
+    forward=Forward(target=1, loss=4),
     objective=_objective,
     attack=lambda settings, config: WithinEps(training_pgd(config, "kl")),
     rule=lambda settings, config: Uniform(eps=config.attack.eps),

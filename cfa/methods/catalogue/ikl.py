@@ -18,7 +18,17 @@ from pydantic import Field
 from cfa.config import RunConfig, Settings
 from cfa.methods.attacking import WithinEps, training_pgd
 from cfa.methods.catalogue.awp import AwpSettings, with_awp
-from cfa.methods.interface import EPS_LABEL, Attacked, Batch, KnobLabel, Loss, Method, Model, Objective
+from cfa.methods.interface import (
+    EPS_LABEL,
+    Attacked,
+    Batch,
+    Forward,
+    KnobLabel,
+    Loss,
+    Method,
+    Model,
+    Objective,
+)
 from cfa.methods.knobs import EPS, Knobs, same_for_all
 from cfa.methods.rules import TRAINING, ClassStats, OverEpochs, Rule, State
 from cfa.notation import Number
@@ -140,6 +150,7 @@ IKL = Method(
     source="Cui et al., Decoupled Kullback-Leibler Divergence Loss, NeurIPS 2024",
     year=2024,
     settings=IklSettings,
+    forward=Forward(target=1, loss=2),
     objective=_objective,
     attack=lambda settings, config: WithinEps(training_pgd(config, "kl")),
     rule=_rule,

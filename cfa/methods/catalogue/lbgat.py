@@ -15,7 +15,7 @@ from pydantic import Field
 
 from cfa.config import RunConfig, Settings
 from cfa.methods.attacking import WithinEps, training_pgd
-from cfa.methods.interface import Attacked, Batch, Build, Loss, Method, Model, Objective
+from cfa.methods.interface import Attacked, Batch, Build, Forward, Loss, Method, Model, Objective
 from cfa.methods.rules import Uniform
 from cfa.notation import Number
 
@@ -68,6 +68,7 @@ LBGAT = Method(
     source="Cui et al., Learnable Boundary Guided Adversarial Training, ICCV 2021",
     year=2021,
     settings=LbgatSettings,
+    forward=Forward(target=1, loss=3),
     objective=_objective,
     attack=lambda settings, config: WithinEps(training_pgd(config, "kl")),
     rule=lambda settings, config: Uniform(eps=config.attack.eps),

@@ -15,7 +15,7 @@ from pydantic import Field
 from cfa.config import RunConfig, Settings
 from cfa.methods.attacking import WithinEps, training_pgd
 from cfa.methods.catalogue.trades import clean_and_robust_logits
-from cfa.methods.interface import Attacked, Batch, Loss, Method, Model, Objective
+from cfa.methods.interface import Attacked, Batch, Forward, Loss, Method, Model, Objective
 from cfa.methods.rules import Uniform
 from cfa.notation import Number
 
@@ -74,6 +74,7 @@ MART = Method(
     ),
     year=2020,
     settings=MartSettings,
+    forward=Forward(loss=2),
     objective=_objective,
     attack=lambda settings, config: WithinEps(training_pgd(config, "cross-entropy")),
     rule=lambda settings, config: Uniform(eps=config.attack.eps),

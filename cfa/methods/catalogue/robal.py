@@ -16,7 +16,7 @@ from pydantic import Field
 
 from cfa.config import RunConfig, Settings
 from cfa.methods.attacking import WithinEps, training_pgd
-from cfa.methods.interface import Attacked, Batch, Loss, Method, Model, Objective
+from cfa.methods.interface import Attacked, Batch, Forward, Loss, Method, Model, Objective
 from cfa.methods.rules import Uniform
 from cfa.notation import Number
 
@@ -86,6 +86,7 @@ ROBAL = Method(
     source="Wu et al., Adversarial Robustness under Long-Tailed Distribution, CVPR 2021",
     year=2021,
     settings=RobalSettings,
+    forward=Forward(loss=2),
     objective=_objective,
     attack=lambda settings, config: WithinEps(training_pgd(config, "cross-entropy")),
     rule=lambda settings, config: Uniform(eps=config.attack.eps),

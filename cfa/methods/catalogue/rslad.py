@@ -9,7 +9,7 @@ from pydantic import Field
 from cfa.config import Settings
 from cfa.methods.attacking import training_pgd
 from cfa.methods.distilling import AwayFromTeacher, answers, distance, softened, survival
-from cfa.methods.interface import Attacked, Batch, Loss, Method, Model
+from cfa.methods.interface import Attacked, Batch, Forward, Loss, Method, Model
 from cfa.methods.rules import Uniform
 from cfa.notation import Number
 
@@ -45,6 +45,7 @@ RSLAD = Method(
     source="Zi et al., Revisiting Adversarial Robustness Distillation, ICCV 2021",
     year=2021,
     settings=RsladSettings,
+    forward=Forward(target=1, loss=2),
     objective=lambda settings, config: lambda *of_step: soft_labels(settings.robust_share, *of_step),
     attack=lambda settings, config: AwayFromTeacher(training_pgd(config, "kl"), as_it_answers),
     rule=lambda settings, config: Uniform(eps=config.attack.eps),
