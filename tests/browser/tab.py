@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Request, expect
+from playwright.sync_api import Error as PlaywrightError
 
 from cfa.jobs.queue import Job
 from tests.browser.dashboard import PATIENCE, wait_for
@@ -45,6 +46,13 @@ POINTS = """() => [...document.querySelectorAll('.js-plotly-plot')].map(chart =>
     : [...(typeof trace.y?.[0] === 'string' ? trace.x : trace.y ?? [])].filter(Number.isFinite).length),
 }))"""
 
+# At the top of the window the pages' list would lie over it, and take the clicks.
+TO_THE_MIDDLE = "key => document.querySelector(`.st-key-${key}`)?.scrollIntoView({block: 'center'})"
+
+# The part of an axis that a chart shows, once it is drawn.
+RANGE = """([key, axis]) =>
+  document.querySelector(`.st-key-${key} .js-plotly-plot`)?._fullLayout?.[axis]?.range"""
+
 # Where on the screen a chart has some coordinates.
 PLACE = """([key, x, y]) => {
   const chart = document.querySelector(`.st-key-${key} .js-plotly-plot`)
@@ -78,6 +86,15 @@ QUEUE = """() => {
 }"""
 TICKED = """() => [...document.querySelectorAll('.st-key-queue_jobs tbody tr')]
   .map(row => row.getAttribute('aria-selected') === 'true')"""
+
+# What Streamlit says of itself, and which charts are drawn.
+STATE = """() => ({
+  ...document.querySelector('[data-testid="stApp"]')?.dataset,
+  charts: [...document.querySelectorAll('[data-testid="stPlotlyChart"], .cfa-live-chart')].map(box => [
+    box.closest('[class*="st-key-"]')?.className.match(/st-key-(\\S+)/)?.[1] ?? '',
+    Boolean(box.querySelector('.main-svg')), Math.round(box.getBoundingClientRect().top),
+  ].join(' ')),
+})"""
 
 SIDEWAYS = """() => ['html', '[data-testid="stMain"]']
   .map(name => [name, document.querySelector(name)])
@@ -202,7 +219,7 @@ class Tab:
     def click_point(self, chart: str, x: float, y: float) -> None:
         """Click with the mouse where a chart has these coordinates."""
         self.settle()
-        self.page.locator(f".st-key-{chart}").scroll_into_view_if_needed()
+        self.page.evaluate(TO_THE_MIDDLE, chart)
         self.settle()  # it is drawn when it comes near
         place = self.page.evaluate(PLACE, [chart, x, y])
         # Plotly clicks what it hovers over, and a chart that was drawn anew hovers over nothing.
@@ -214,7 +231,8 @@ class Tab:
 
     def zoom(self, chart: str, start: tuple[float, float], end: tuple[float, float]) -> None:
         """Draw a box over a part of a chart, which zooms into it."""
-        self.page.locator(f".st-key-{chart}").scroll_into_view_if_needed()
+        self.page.evaluate(TO_THE_MIDDLE, chart)
+        self.settle()  # it is drawn when it comes near
         self.page.mouse.move(*self.page.evaluate(PLACE, [chart, *start]))
         self.page.mouse.down()
         self.page.mouse.move(*self.page.evaluate(PLACE, [chart, *end]), steps=5)
@@ -248,7 +266,8 @@ class Tab:
 
     def figure(self, key: str) -> list[dict[str, Any]]:
         """Scroll to the chart with this key and return its traces; none while it is not drawn."""
-        self.page.evaluate("key => document.querySelector(`.st-key-${key}`)?.scrollIntoView()", key)
+        self.page.bring_to_front()  # a tab that nobody looks at gets no frames, and draws nothing
+        self.page.evaluate(TO_THE_MIDDLE, key)
         traces: list[dict[str, Any]] = self.page.evaluate(
             "key => document.querySelector(`.st-key-${key} .js-plotly-plot`)?.data ?? []", key
         )
@@ -260,12 +279,18 @@ class Tab:
         self.settle()
         return self.figure(key)
 
-    def x_range(self, key: str) -> list[float]:
-        """Return the part of its x axis that the chart with this key shows."""
-        found: list[float] = self.page.evaluate(
-            "key => document.querySelector(`.st-key-${key} .js-plotly-plot`)._fullLayout.xaxis.range", key
-        )
+    def shown_range(self, key: str, axis: Literal["xaxis", "yaxis"] = "xaxis") -> list[float]:
+        """Scroll to the chart with this key and return what it shows of an axis, once it is drawn."""
+        self.drawn_figure(key)
+        found: list[float] = self.page.wait_for_function(RANGE, arg=[key, axis]).json_value()
         return found
+
+    def reset_zoom(self, chart: str) -> None:
+        """Let a chart show all of it again, by its own button."""
+        self.page.evaluate(TO_THE_MIDDLE, chart)
+        box = self.page.locator(f".st-key-{chart} .js-plotly-plot")
+        box.hover()
+        box.locator('[data-title="Reset axes"]').click()
 
     def count_removed_charts(self) -> None:
         """Count, from now on, the charts that are taken off the page."""
@@ -305,3 +330,14 @@ class Tab:
         SCREENSHOTS.mkdir(exist_ok=True)
         self.page.screenshot(path=SCREENSHOTS / f"{name}.png", animations="disabled")
         self.page.set_viewport_size(window)
+
+    def describe(self, picture: str) -> str:
+        """Say where this tab is and what it shows, after a failure; its picture is kept."""
+        try:
+            SCREENSHOTS.mkdir(exist_ok=True)
+            self.page.screenshot(path=SCREENSHOTS / f"{re.sub(r'[^A-Za-z0-9-]', '-', picture)}.png")
+            state = self.page.evaluate(STATE)
+            text = self.page.locator("body").inner_text()
+        except PlaywrightError as error:
+            return f"{self.page.url} cannot be looked at: {error}"
+        return f"{self.page.url}\n{state}\nfaults: {self.faults}\n{text[:3000]}"

@@ -35,10 +35,7 @@ def seen(tab: Tab, chart: str) -> list[str]:
 
 def rows_seen(tab: Tab) -> float:
     """Return how many rows of the heatmap are in sight."""
-    tab.drawn_figure("monitor_heatmap")
-    low, high = tab.page.evaluate(
-        "() => document.querySelector('.st-key-monitor_heatmap .js-plotly-plot')._fullLayout.yaxis.range"
-    )
+    low, high = tab.shown_range("monitor_heatmap", "yaxis")
     return abs(low - high)
 
 
@@ -70,9 +67,7 @@ def test_a_class_that_is_clicked_is_alone_in_all_charts(tab: Tab, clicked: str):
 def test_the_axis_of_eps_is_fitted_to_the_classes(tab: Tab):
     lines = tab.drawn_figure("monitor_eps")
     values = [value for trace in lines for value in trace["y"]]
-    low, high = tab.page.evaluate(
-        "() => document.querySelector('.st-key-monitor_eps .js-plotly-plot')._fullLayout.yaxis.range"
-    )
+    low, high = tab.shown_range("monitor_eps", "yaxis")
     assert 0 < low < min(values)
     assert max(values) < high
     assert (max(values) - min(values)) / (high - low) > 0.75
