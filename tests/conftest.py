@@ -60,6 +60,8 @@ def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
+    if (loaded := sys.modules.get("torch")) is not None:
+        loaded.manual_seed(0)  # else a network that a test makes depends on the tests before it
     if item.get_closest_marker("gpu"):
         import torch  # takes seconds
 

@@ -17,11 +17,10 @@ from cfa.data import load_dataset
 from cfa.methods import parts_of, METHODS, TRAINING, ClassStats, Tally, configure, settings_of
 from cfa.training.step import Step
 
-METHODS.register("brier", BRIER)
 METHODS.register("trades-harder", HARDER)
-assert settings_of(["brier"])["method.scale"].startswith("Brier")
+assert settings_of(["mart"])["method.beta"].startswith("MART")
 assert configure("trades-harder", "my-set", preset="demo").method_settings == {"beta": 6, "calm_epochs": 4}
-config = configure("brier", "my-set", model="small-cnn", preset="demo", overrides={"attack.steps": 2})
+config = configure("mart", "my-set", model="small-cnn", preset="demo", overrides={"attack.steps": 2})
 torch.manual_seed(0)
 model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 3)).train()
 step = Step.of(parts_of(config), model, torch.full((3,), 10))
@@ -32,13 +31,9 @@ noise = torch.Generator().manual_seed(0)
 result = step(optimizer, x, y, torch.arange(12), knobs.on(torch.device("cpu")), noise)
 assert torch.isfinite(result.loss)
 
-class Given:
-    y = torch.tensor([0, 1])
-
-
-found = Attacked(x_adv=torch.tensor([[0, 0], [0, 3.0]]).log_softmax(1))
-loss = brier(2, lambda logits: logits, Given(), found).per_sample
-assert torch.allclose(loss, torch.tensor([1, 4 / (1 + torch.e**3) ** 2]))
+logits = torch.tensor([[0.5, 1, 0], [0.2, 1.5, 0]], dtype=torch.float64)
+found = boosted_cross_entropy(logits, torch.tensor([0, 1]))
+assert torch.allclose(found, torch.tensor([1.886260, 0.603602], dtype=torch.float64), atol=1e-5)
 
 rule = HarderHeavier(eps=0.1, beta=6, calm_epochs=1)
 total = torch.full((3,), 10)
@@ -122,3 +117,11 @@ def test_the_code_blocks_run_and_what_they_make_is_used(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "used"
+
+
+def test_a_method_that_is_shown_is_the_one_that_is_offered() -> None:
+    shown = {re.match(r"# (\S+)\n", block)[1]: block.partition("\n")[2] for block in blocks()}
+    files = {name: PROJECT / name for name in shown if (PROJECT / name).exists()}
+    assert "cfa/methods/catalogue/mart.py" in files
+    for name, file in files.items():
+        assert shown[name] == file.read_text()

@@ -30,6 +30,8 @@ def show_cell(
         st.caption("No image is in this cell.")
         return
     everything = attacked_images.pictures_of(found.index, column, rows)
+    if said := turned_words(everything):
+        st.markdown(said)
     closed = image_outcomes.closed_parts(found)
     wall = image_wall.in_order(found, everything, order, closed=bool(closed))
     if view == "wall":
@@ -56,6 +58,15 @@ def show_cell(
         image_wall.show_wall(found, column, wall, shown, originals)
     else:
         show_pictures(found, shown, originals)
+
+
+def turned_words(everything: list[attacked_images.Picture]) -> str:
+    """Tell images that were wrong without an attack from those that it turned; empty without an attack."""
+    before = sum(picture.state == "wrong" for picture in everything)
+    turned = sum(picture.state not in ("wrong", "clean", "held") for picture in everything)
+    if not before or not turned:
+        return ""
+    return f"The attack turned {turned:,}; {before:,} were taken for another class without it already."
 
 
 def choose_view() -> str:

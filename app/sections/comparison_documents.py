@@ -52,5 +52,11 @@ def reports_section(comparison: comparison_choice.Compared) -> None:
             )
     names = shlex.join(run.name for run in comparison.runs)
     against = shlex.quote(comparison.first_baseline.members[0].run_name)
-    st.caption("The same from a terminal:")
+    said = "The same from a terminal:"
+    if len({pair.baseline.key for pair in comparison.pairs}) > 1:
+        said = (
+            "These documents set every run beside one baseline, where this page takes each one's own plain "
+            f"version. {said}"
+        )
+    st.caption(said)
     st.code(f"cfa compare {names} --baseline {against} --out report.html", language=None, wrap_lines=True)

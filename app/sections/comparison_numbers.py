@@ -73,11 +73,12 @@ def with_differences(comparison: comparison_choice.Compared) -> pd.DataFrame:
     table = elements.percent_columns(models, ["mean", "worst"])
     titles = {group.key: group.title for group in comparison.groups}
     against = models["group"].map(comparison.baselines)
-    table["against"] = against.map(titles).fillna("")
     common = on_common_images(comparison)
     table["common"] = [evaluated.on_common_images(entry) if entry else "" for entry in common]
     known = models.set_index(["group", "weights"])
     beside = pd.MultiIndex.from_arrays([against, models["weights"]])
+    named = known["series"].reindex(beside).to_numpy()  # with its weights, which are those of the row
+    table["against"] = pd.Series(named, models.index).fillna(against.map(titles)).fillna("")
     images = known["images"].reindex(beside).to_numpy()
     for measure in ("mean", "worst"):
         change = 100 * (models[measure] - known[measure].reindex(beside).to_numpy())

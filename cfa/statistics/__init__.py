@@ -29,7 +29,7 @@ from cfa.statistics.fairness import (
     worst_class,
     worst_share,
 )
-from cfa.statistics.groups import GROUPS, Group, class_groups
+from cfa.statistics.groups import GROUPS, LAST_80, Group, class_groups, last_80_percent
 from cfa.statistics.intervals import (
     SeedsInterval,
     class_mean,
@@ -52,6 +52,7 @@ from cfa.statistics.without_replacement import class_ends, mean_ends
 __all__ = [
     "CONFIDENCE",
     "GROUPS",
+    "LAST_80",
     "SHARED_SEEDS",
     "ClassChanges",
     "Group",
@@ -74,6 +75,7 @@ __all__ = [
     "group_means",
     "holm",
     "images_needed",
+    "last_80_percent",
     "mcnemar",
     "mean_difference",
     "mean_ends",

@@ -33,3 +33,18 @@ def class_groups(train_counts: Sequence[int]) -> tuple[Group, ...]:
     for rank, k in enumerate(order[: tail + medium]):
         groups[k] = "tail" if rank < tail else "medium"
     return tuple(groups)
+
+
+LAST_80 = "last 80 % of classes"
+
+
+def last_80_percent(train_counts: Sequence[int]) -> tuple[int, ...]:
+    """List the classes but the fifth with the most training images, as RobustLT does (CVPR 2026, table 1).
+
+    Returns:
+        Class indices, ascending; none where all classes have equally many images.
+    """
+    if len(set(train_counts)) < 2:
+        return ()
+    order = sorted(range(len(train_counts)), key=lambda k: train_counts[k])  # as above
+    return tuple(sorted(order[: round(0.8 * len(order))]))

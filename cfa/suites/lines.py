@@ -9,7 +9,15 @@ import numpy as np
 from cfa.notation import parse_fraction
 from cfa.older_settings import present_name, under_present_names
 from cfa.runs.choice import Measured, told_apart
-from cfa.statistics import GROUPS, class_mean_interval, group_means, over_seeds, worst_class_interval
+from cfa.statistics import (
+    GROUPS,
+    LAST_80,
+    class_mean_interval,
+    group_means,
+    last_80_percent,
+    over_seeds,
+    worst_class_interval,
+)
 from cfa.suites.planned import PlannedEvaluation
 from cfa.suites.suite import Suite
 from cfa.tables.papers import PublishedNumber
@@ -43,7 +51,9 @@ class SuiteLine:
         worst_interval: See ``mean_interval``.
         worst_classes: The worst class of each run.
         groups: Mean over head, medium and tail classes, averaged over runs; empty where classes are equal.
+        last_80: Mean over the classes but the fifth with the most training images, averaged over runs.
         published: The number beside it.
+        published_last_80: The number of such a mean beside it.
         images: On how many each of the runs was measured.
         left_out: Sentences about runs that were measured otherwise and are not averaged.
     """
@@ -69,7 +79,9 @@ class SuiteLine:
     worst_interval: Interval | None = None
     worst_classes: tuple[str, ...] = ()
     groups: Mapping[str, float] = field(default_factory=dict)
+    last_80: float | None = None
     published: PublishedNumber | None = None
+    published_last_80: PublishedNumber | None = None
     images: int | None = None
     left_out: tuple[str, ...] = ()
 
@@ -191,7 +203,16 @@ def _averages(scored: Sequence[Measured]) -> dict[str, Any]:
     worst = [int(a.argmin()) for a in accuracies]
     known = [one.class_names for one in scored]
     names = [of[k] if of else str(k) for k, of in zip(worst, known, strict=True)]
-    return {**fields, "worst_classes": tuple(names), "groups": _group_means(accuracies, scored)}
+    groups, rest = _group_means(accuracies, scored), _last_80(accuracies, scored)
+    return {**fields, "worst_classes": tuple(names), "groups": groups, "last_80": rest}
+
+
+def _last_80(accuracies: Sequence[np.ndarray], scored: Sequence[Measured]) -> float | None:
+    manifests = [one.run.manifest for one in scored]
+    chosen = [last_80_percent(made.train_counts) if made else () for made in manifests]
+    if not all(chosen):
+        return None
+    return float(np.mean([a[list(classes)].mean() for a, classes in zip(accuracies, chosen, strict=True)]))
 
 
 def _group_means(accuracies: Sequence[np.ndarray], scored: Sequence[Measured]) -> dict[str, float]:
@@ -208,7 +229,10 @@ def _beside(lines: Sequence[SuiteLine], suite: Suite) -> Iterator[SuiteLine]:
     networks = {line.model for line in lines}
     for line in lines:
         fitting = [number for number in left if _belongs(number, line)]
-        yield replace(line, published=fitting[0]) if fitting else line
+        of_all, of_last = (
+            next((number for number in fitting if number.over == over), None) for over in ("", LAST_80)
+        )
+        yield replace(line, published=of_all, published_last_80=of_last)
     for number in left:
         if number.method is None:
             yield _published_alone(number, networks)
@@ -217,7 +241,7 @@ def _beside(lines: Sequence[SuiteLine], suite: Suite) -> Iterator[SuiteLine]:
 def _belongs(number: PublishedNumber, line: SuiteLine) -> bool:
     checkpoint = "best" if number.checkpoint == "unstated" else number.checkpoint
     same = (number.dataset, number.model, number.method, number.weights, checkpoint, number.attack)
-    if number.over or line.control_of:  # our means are over all classes; papers have no such controls
+    if number.over not in ("", LAST_80) or line.control_of:  # papers have no such controls
         return False
     if same != (line.dataset, line.model, line.method, line.weights, line.checkpoint, line.attack):
         return False
@@ -246,5 +270,6 @@ def _published_alone(number: PublishedNumber, networks: Collection[str]) -> Suit
         variant={},
         planned=0,
         runs=0,
-        published=number,
+        published=None if number.over == LAST_80 else number,
+        published_last_80=number if number.over == LAST_80 else None,
     )

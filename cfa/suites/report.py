@@ -8,10 +8,11 @@ from typing import Any
 from cfa.escaping import csv_cell, markdown_text
 from cfa.jobs.kinds.train_run import CLOSING_ATTACKS
 from cfa.runs.store import Store
-from cfa.statistics import GROUPS
+from cfa.statistics import GROUPS, LAST_80
 from cfa.suites.lines import Interval, SuiteLine, suite_lines, variant_in_words
 from cfa.suites.planned import plan_evaluations, plan_suite
 from cfa.suites.suite import Suite, SuiteEvaluation
+from cfa.tables.papers import PublishedNumber
 
 CLOSING = SuiteEvaluation(attacks=CLOSING_ATTACKS, weights=("online", "ema", "fawa"))
 
@@ -44,7 +45,9 @@ class SuiteReport:
         rows = []
         for line in self.lines:
             fields = asdict(line)
-            fields["published"] = line.published.model_dump() if line.published else None
+            for name in ("published", "published_last_80"):
+                number = getattr(line, name)
+                fields[name] = number.model_dump() if number else None
             rows.append(fields)
         counts = ("title", "trainings", "trainings_done", "evaluations", "evaluations_done")
         return {**{name: getattr(self, name) for name in counts}, "finished": self.finished, "rows": rows}
@@ -52,13 +55,14 @@ class SuiteReport:
     def table(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
         """Return headings and rows as people read them, in percent."""
         several = len({line.dataset for line in self.lines}) > 1
-        grouped = any(line.groups for line in self.lines)
-        printed = any(line.published for line in self.lines)
+        grouped = any(line.groups or line.published_last_80 for line in self.lines)
+        printed = any(_numbers(line) for line in self.lines)
         headings = (
             *(("data set",) if several else ()),
             *("method", "checkpoint", "attack", "runs", "mean", "worst class"),
-            *(("head / medium / tail",) if grouped else ()),
+            *(("head / medium / tail", LAST_80) if grouped else ()),
             *(("published mean", "published worst") if printed else ()),
+            *((f"published, {LAST_80}",) if printed and grouped else ()),
             "images",
         )
         rows = [
@@ -73,10 +77,10 @@ class SuiteReport:
         table = [headings, ("---",) * len(headings), *(map(markdown_text, row) for row in rows)]
         body = "\n".join("| " + " | ".join(row) + " |" for row in table)
         papers = dict.fromkeys(
-            f"{line.published.paper} ({line.published.venue}; read from: {line.published.read_from})"
-            + (f". {line.published.about_all.rstrip('.')}" if line.published.about_all else "")
+            f"{number.paper} ({number.venue}; read from: {number.read_from})"
+            + (f". {number.about_all.rstrip('.')}" if number.about_all else "")
             for line in self.lines
-            if line.published
+            for number in _numbers(line)
         )
         published = "".join(f"\nPublished: {markdown_text(paper)}." for paper in papers)
         return (
@@ -108,14 +112,17 @@ class SuiteReport:
         groups = [f"{name}_mean" for name in GROUPS]
         theirs = ("mean", "mean_spread", "worst", "worst_spread", "unverified", "paper", "table")
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerow([*own, *ends, *groups, *(f"published_{name}" for name in theirs), "images"])
+        rest = ("last_80_mean", "published_last_80_mean")
+        writer.writerow([*own, *ends, *groups, *(f"published_{name}" for name in theirs), "images", *rest])
         for line in self.lines:
             fields = {**vars(line), "variant": variant_in_words(line.variant)}
             intervals = [*(line.mean_interval or ("", "")), *(line.worst_interval or ("", ""))]
             published = [getattr(line.published, name) if line.published else "" for name in theirs]
             of_groups = [line.groups.get(name, "") for name in GROUPS]
             images = "" if line.images is None else line.images
-            row = [*(fields[name] for name in own), *intervals, *of_groups, *published, images]
+            last = ["" if line.last_80 is None else line.last_80]
+            last += [line.published_last_80.mean if line.published_last_80 else ""]
+            row = [*(fields[name] for name in own), *intervals, *of_groups, *published, images, *last]
             writer.writerow([csv_cell(value) if isinstance(value, str) else value for value in row])
         return text.getvalue()
 
@@ -137,17 +144,15 @@ def report_suite(store: Store, suite: Suite) -> SuiteReport:
 
 
 def _row(line: SuiteLine, *, grouped: bool, printed: bool) -> tuple[str, ...]:
-    number = line.published
+    number, of_last = line.published, line.published_last_80
     theirs = ["", ""]
     if number is not None:
-        doubt = f" ({'; '.join(number.own_marks)})" if number.own_marks else ""
         theirs = [
-            text + doubt if text else ""
-            for text in (
-                _percent(number.mean, number.mean_spread, None),
-                _percent(number.worst, number.worst_spread, None),
-            )
+            _printed(number, number.mean, number.mean_spread),
+            _printed(number, number.worst, number.worst_spread),
         ]
+    if grouped:
+        theirs.append(_printed(of_last, of_last.mean, of_last.mean_spread) if of_last else "")
     return (
         line.label,
         line.checkpoint,
@@ -156,9 +161,22 @@ def _row(line: SuiteLine, *, grouped: bool, printed: bool) -> tuple[str, ...]:
         _percent(line.mean, line.mean_spread, line.mean_interval),
         _percent(line.worst, line.worst_spread, line.worst_interval),
         *((" / ".join(f"{100 * value:.1f}" for value in line.groups.values()),) if grouped else ()),
+        *((_percent(line.last_80, None, None),) if grouped else ()),
         *(theirs if printed else ()),
         "" if line.images is None else f"{line.images:,}",
     )
+
+
+def _numbers(line: SuiteLine) -> list[PublishedNumber]:
+    return [number for number in (line.published, line.published_last_80) if number is not None]
+
+
+def _printed(number: PublishedNumber, value: float | None, spread: float | None) -> str:
+    """Write a published accuracy with what is doubtful about it."""
+    if value is None:
+        return ""
+    marks = [mark for mark in number.own_marks if LAST_80 not in mark]  # which its column says
+    return _percent(value, spread, None) + (f" ({'; '.join(marks)})" if marks else "")
 
 
 def _percent(value: float | None, spread: float | None, interval: Interval | None) -> str:

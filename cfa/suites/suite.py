@@ -16,6 +16,10 @@
     [by_method.frl]                 # optional, over [settings]; so is [by_dataset."cifar10-lt"]
     "train.epochs" = 5
 
+    [[also]]                        # optional: a method once more, with settings of its own, marked as that
+    method = "trades"
+    settings = { "optimizer.lr" = 0.01 }
+
     [init]                          # optional: where the runs of a method start
     frl = "trades"                  # a method of the suite (same seed and data set), a run or a weights file
     [teacher]                       # likewise, for methods that learn from a trained network
@@ -82,6 +86,15 @@ SettingValues = Annotated[dict[str, Any], AfterValidator(under_present_names)]
 """Settings by dotted name, also by names of before; a list is a grid."""
 
 
+class ExtraRow(BaseModel):
+    """A method of the suite once more, with settings of its own: its authors' rate, for example."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    method: Word
+    settings: SettingValues = Field(min_length=1)
+
+
 class Suite(BaseModel):
     """What a suite file says."""
 
@@ -98,6 +111,7 @@ class Suite(BaseModel):
     settings: SettingValues = {}
     by_method: dict[str, SettingValues] = {}
     by_dataset: dict[str, SettingValues] = {}
+    also: tuple[ExtraRow, ...] = Field(default=(), max_length=200)
     init: dict[str, Annotated[str, Field(max_length=4096)]] = {}
     controls: bool = False
     teacher: dict[str, Annotated[str, Field(max_length=4096)]] = {}
@@ -123,6 +137,7 @@ class Suite(BaseModel):
         for evaluation in self.evaluations:
             _require(evaluation.methods or (), self.methods, "method of the suite")
         _require(self.by_method, self.methods, "method of the suite")
+        _require([row.method for row in self.also], self.methods, "method of the suite")
         _require(self.init, self.methods, "method of the suite")
         _require(self.teacher, self.methods, "method of the suite")
         _require(self.by_dataset, self.datasets, "data set of the suite")

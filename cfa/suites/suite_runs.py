@@ -1,14 +1,14 @@
 """The runs that a suite asks for: every data set and method, every combination of settings, every seed."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from cfa.config import RunConfig
 from cfa.errors import ConfigError
 from cfa.registry import unknown
 from cfa.suites.controls import control_of
-from cfa.suites.suite import Suite
+from cfa.suites.suite import ExtraRow, Suite
 from cfa.suites.words import MOST_RUNS
 
 if TYPE_CHECKING:
@@ -41,38 +41,60 @@ class SuiteRun:
 
 
 def runs_of(suite: Suite) -> list[SuiteRun]:
-    """List the runs: every data set and method, every combination of settings, every seed."""
-    from cfa.methods import METHODS
-
+    """List the runs: every data set and method, every combination of settings, every seed, and extra rows."""
     _refuse_unused_settings(suite)
     _refuse_sources(suite)
     _refuse_too_many_runs(suite)
     found: dict[str, SuiteRun] = {}
     for dataset in suite.datasets:
         for run in _grid(suite, dataset).runs():
-            start = _source(suite, "init", found.values(), run)
-            teacher = _source(suite, "teacher", found.values(), run)
-            made = SuiteRun(run.config, run.variant, start, teacher)
-            found.setdefault(made.key, made)
-            if suite.controls and METHODS[run.config.method].fine_tunes:
-                control = control_of(run.config, start.config if start else None)
-                beside = SuiteRun(control, run.variant, start, control_of=run.config.method)
-                found.setdefault(beside.key, beside)
+            for made in _with_control(suite, found.values(), run):
+                found.setdefault(made.key, made)
+        of_the_table = list(found.values())  # what an extra row is made from
+        for run in _extra_runs(suite, dataset):
+            for made in _with_control(suite, of_the_table, run):
+                if made.key in found and not made.control_of:
+                    raise ConfigError(
+                        f"also: {made.config.method} with these settings is a row of the suite anyway; "
+                        "leave it out"
+                    )
+                found.setdefault(made.key, made)
     return list(found.values())
 
 
-def _grid(suite: Suite, dataset: str) -> "Grid":
-    """Say what a suite asks for on a data set; what is made from a run of it is made from nothing yet."""
+def _with_control(suite: Suite, found: Iterable[SuiteRun], run: "GridRun") -> Iterator[SuiteRun]:
+    """Give a run, made from those that it names, and its control where the suite wants one."""
+    from cfa.methods import METHODS
+
+    start, teacher = (_source(suite, setting, found, run) for setting in ("init", "teacher"))
+    yield SuiteRun(run.config, run.variant, start, teacher)
+    if suite.controls and METHODS[run.config.method].fine_tunes:
+        control = control_of(run.config, start.config if start else None)
+        yield SuiteRun(control, run.variant, start, control_of=run.config.method)
+
+
+def _extra_runs(suite: Suite, dataset: str) -> Iterator["GridRun"]:
+    """Give the runs of the extra rows on a data set, which are told apart by the settings of their row."""
+    for row in suite.also:
+        for run in _grid(suite, dataset, row).runs():
+            yield replace(run, variant={**row.settings, **run.variant})
+
+
+def _grid(suite: Suite, dataset: str, row: ExtraRow | None = None) -> "Grid":
+    """Say what a suite, or an extra row of it, asks for; what is made from a run is made from nothing yet."""
     from cfa.methods import Grid
 
+    by_method = suite.by_method
+    if row is not None:
+        by_method = {row.method: {**suite.by_method.get(row.method, {}), **row.settings}}
     return Grid(
-        methods=tuple(_methods_in_order(suite)),
+        methods=tuple(_methods_in_order(suite)) if row is None else (row.method,),
         dataset=dataset,
         model=suite.model,
         preset=suite.preset,
         seeds=suite.seeds,
         settings=_in_lists({**suite.settings, **suite.by_dataset.get(dataset, {})}),
-        by_method={method: _in_lists(settings) for method, settings in suite.by_method.items()},
+        by_method={method: _in_lists(settings) for method, settings in by_method.items()},
         init={method: source for method, source in suite.init.items() if source not in suite.methods},
         teacher={method: name for method, name in suite.teacher.items() if name not in suite.methods},
     )
@@ -84,7 +106,8 @@ def _in_lists(settings: Mapping[str, Any]) -> dict[str, list[Any]]:
 
 
 def _refuse_too_many_runs(suite: Suite) -> None:
-    runs = sum(_grid(suite, dataset).size for dataset in suite.datasets)
+    rows = (None, *suite.also)
+    runs = sum(_grid(suite, dataset, row).size for dataset in suite.datasets for row in rows)
     if runs == 0:
         raise ConfigError("the suite asks for no run: a setting has an empty list of values; give it one")
     if runs > MOST_RUNS:

@@ -46,6 +46,7 @@ from app.engine import (
 from app.process import opened
 from app.process.rights import MayOnlyLook, right_of
 from app.tables import Condition
+from cfa.home import cache_folder
 from tests.app.guarded_store import CANARY, SECRET
 
 WATCHED = ("os.", "shutil.", "subprocess.", "socket.connect", "ctypes.", "pty.")
@@ -94,7 +95,7 @@ def _hook(event: str, arguments: tuple[Any, ...]) -> None:
     place = _place(arguments)
     if event == "exec" and "canary" in getattr(arguments[0], "co_filename", ""):
         events.append("import canary")  # `importlib` raises no event of that name
-    elif place.startswith(SCRATCH):
+    elif place.startswith((SCRATCH, str(cache_folder()))):  # the index there may be filled by a look
         return
     elif event == "open" and (_writes(arguments) or f"/{SECRET}" in place):
         events.append(f"open {place} {arguments[1]}")

@@ -99,6 +99,9 @@ def test_without_a_download_it_says_what_to_do(store: Store, queue: Queue, far) 
 
 
 def test_weights_do_not_start_a_download_behind_ones_back(store: Store, far, tmp_path: Path) -> None:
+    import torch
+
+    torch.save({"1.weight": torch.zeros(10, 784)}, tmp_path / "weights.pt")
     with pytest.raises(DataError, match="fetch it first: cfa fetch far_data:FAR"):
         register_weights(store, WeightsFile(tmp_path / "weights.pt"), far())
     assert not store.data_folder.exists() or not any(store.data_folder.iterdir())

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from cfa.methods import tail_classes
-from cfa.statistics import class_groups
+from cfa.statistics import class_groups, last_80_percent
 
 
 @pytest.mark.parametrize(
@@ -18,6 +18,20 @@ from cfa.statistics import class_groups
 )
 def test_groups_by_hand(counts: list[int], groups: str) -> None:
     assert "".join(group[0] for group in class_groups(counts)) == groups
+
+
+@pytest.mark.parametrize(
+    ("counts", "kept"),
+    [
+        ([5000, 3237, 2096, 1357, 878, 568, 368, 238, 154, 100], range(2, 10)),
+        (list(range(1, 21)), range(16)),
+        ([9, 5, 7], [1, 2]),
+        ([5, 5, 5, 5, 1], [0, 1, 2, 4]),  # of equals the first counts as smaller
+        ([7, 7, 7], []),
+    ],
+)
+def test_the_last_80_percent_by_hand(counts: list[int], kept: list[int]) -> None:
+    assert last_80_percent(counts) == tuple(kept)
 
 
 @pytest.mark.parametrize("classes", [3, 4, 5, 10, 43, 100, 200])

@@ -86,7 +86,7 @@ SHIPPED = {  # trainings, evaluations, lines beside a published number
     "cifar100": (15, 24, 6),
     "tiny-imagenet": (6, 9, 0),
     "long-tail": (12, 24, 0),
-    "class-wise": (111, 666, 44),  # 32 methods and 5 controls, three seeds
+    "class-wise": (117, 702, 44),  # 32 methods, 5 controls and 2 extra rows, three seeds
     "class-wise-cifar100": (87, 522, 0),
     "absld": (30, 60, 0),
     "robust-lt": (117, 468, 14),
@@ -222,6 +222,14 @@ WRONG = [
         "frl goes on from a trained network; name one under [init]",
     ),
     (BASE + '[init]\ntrades-cfa = "trades"\n[by_method.trades]\n"attack.eps" = [0.1, 0.2]', "fits 2 runs"),
+    (BASE + '[[also]]\nmethod = "fat"\nsettings = { "train.epochs" = 3 }', "method of the suite 'fat'"),
+    (BASE + '[[also]]\nmethod = "trades"\nsettings = { "method.tau" = 3 }', "trades has no method.tau"),
+    (BASE + '[[also]]\nmethod = "trades"\nsettings = {}', "also.0.settings={} "),
+    (BASE + '[[also]]\nmethod = "trades"\nsettings = { seed = 0 }', "seed"),
+    (
+        BASE + '[[also]]\nmethod = "trades"\nsettings = { "attack.steps" = 10 }',
+        "trades with these settings is a row of the suite anyway",
+    ),
     (BASE + EVALUATION + 'methods = ["fat"]', "unknown method of the suite 'fat'"),
     (BASE + EVALUATION + 'weights = ["emma"]', "evaluations.0.weights.0='emma' should be 'auto', 'online'"),
     (BASE + EVALUATION + 'checkpoints = ["first"]', "should be 'best' or 'last'"),
@@ -268,6 +276,36 @@ def test_settings_go_from_all_to_one_data_set_to_one_method() -> None:
         assert config.method_settings.get("tau") == (2 if config.method == "fat" else None)
         assert config.data.imbalance_ratio == 50 or config.dataset == "cifar100-lt"
         assert run.variant == {"attack.steps": config.attack.steps}
+
+
+def test_an_extra_row_is_its_method_once_more_with_its_settings_and_from_the_same_start() -> None:
+    suite = Suite.model_validate(
+        {
+            "title": "T",
+            "datasets": ["cifar10"],
+            "methods": ["trades", "csr"],
+            "seeds": [0, 1],
+            "controls": True,
+            "init": {"csr": "trades"},
+            "also": [
+                {"method": "trades", "settings": {"optimizer.lr": 0.3}},
+                {"method": "csr", "settings": {"train.epochs": 7}},
+            ],
+        }
+    )
+    runs = runs_of(suite)
+    table, extra = runs[:6], runs[6:]
+    assert not any(run.variant for run in table)
+    assert [(run.config.method, run.control_of, dict(run.variant)) for run in extra] == [
+        *[("trades", "", {"optimizer.lr": 0.3})] * 2,
+        *[("csr", "", {"train.epochs": 7}), ("trades", "csr", {"train.epochs": 7})] * 2,
+    ]
+    assert {run.config.optimizer.lr for run in extra[:2]} == {0.3}
+    assert {run.config.train.epochs for run in extra[2:]} == {7}
+    for run in extra[2:]:  # from the network of the table, not from its extra row
+        assert run.starts_from in table
+        assert run.starts_from.config.seed == run.config.seed
+        assert run.starts_from.config.optimizer.lr != 0.3
 
 
 def test_another_data_set_can_be_named_for_a_suite_of_one() -> None:
@@ -381,6 +419,42 @@ def test_the_report_is_the_mean_and_the_spread_over_seeds(mini, home, store, que
         assert line.worst_spread == pytest.approx(abs(worsts[0] - worsts[1]) / 2**0.5)
         assert line.worst_interval[0] <= line.worst <= line.worst_interval[1]
         assert line.published is None
+
+
+def test_a_long_tail_has_the_mean_without_its_largest_classes_too(mini, home, store, queue, cfa):
+    suite = read_suite(mini(1)).model_copy(update={"methods": ("trades",), "init": {}})
+    settings = {**suite.settings, "data.imbalance_ratio": 2.0}
+    suite = suite.model_copy(update={"evaluations": suite.evaluations[:1], "settings": settings})
+    for job in submit_suite(store, queue, suite, tag="t"):
+        queue.resume(job.id, foreground=True)
+        assert run_job(home, job.id) == 0
+    (run,) = store.runs()
+    counts = run.manifest.train_counts
+    assert len(counts) == 3
+    largest = counts.index(max(counts))
+    assert counts.count(counts[largest]) == 1
+    report = report_suite(store, suite)
+    headings, rows = report.table()
+    for line, row in zip(report.lines, rows, strict=True):
+        wanted = (line.weights, "last", line.attack)
+        (accuracy,) = (
+            np.array(scores.correct) / np.array(scores.total)
+            for evaluation in read_evaluations(run)
+            for scores in evaluation.scores
+            if (evaluation.weights, evaluation.checkpoint, scores.attack) == wanted
+        )
+        rest = np.delete(accuracy, largest).mean()
+        assert line.last_80 == pytest.approx(rest)
+        assert row[headings.index("last 80 % of classes")] == f"{100 * rest:.1f}"
+
+
+def test_a_published_mean_over_the_last_80_percent_stands_beside_that_mean_only(store: Store) -> None:
+    report = report_suite(store, read_suite(SUITES / "robust-lt.toml"))
+    ours = [line for line in report.lines if line.planned and line.published_last_80]
+    plain = [line for line in ours if (line.dataset, line.method) == ("cifar10-lt", "pgd-at")]
+    assert [(line.attack, line.published_last_80.mean) for line in plain] == [("clean", 0.4856)]
+    assert not any(line.published.over for line in report.lines if line.published)
+    assert "published_last_80_mean" in report.csv().partition("\n")[0]
 
 
 def test_seeds_on_other_images_are_left_out_and_named(mini, home, store, queue, cfa):

@@ -39,6 +39,9 @@ def test_a_cell_shows_as_many_images_as_it_counts(example_home):
     count = int(((table["label"] == 4) & (table["pgd-20"] == 6)).sum())
     assert f"Coat → Shirt: {count} images" in [as_read(item.value) for item in app.subheader]
     assert len([item for item in app.markdown if item.value.startswith("Image ")]) == 8
+    before = int(((table["label"] == 4) & (table["pgd-20"] == 6) & (table["clean"] != 4)).sum())
+    assert 0 < before < count
+    assert f"The attack turned {count - before}; {before} were taken for another class" in words(app)
     assert re.search("broken by +PGD-20", words(app))
     assert "Images 1 to 8" in words(app)
 
