@@ -30,7 +30,7 @@ def show_cell(
         st.caption("No image is in this cell.")
         return
     everything = attacked_images.pictures_of(found.index, column, rows)
-    if said := turned_words(everything):
+    if cell[0] != cell[1] and (said := turned_words(found, column, rows)):
         st.markdown(said)
     closed = image_outcomes.closed_parts(found)
     wall = image_wall.in_order(found, everything, order, closed=bool(closed))
@@ -60,12 +60,15 @@ def show_cell(
         show_pictures(found, shown, originals)
 
 
-def turned_words(everything: list[attacked_images.Picture]) -> str:
-    """Tell images that were wrong without an attack from those that it turned; empty without an attack."""
-    before = sum(picture.state == "wrong" for picture in everything)
-    turned = sum(picture.state not in ("wrong", "clean", "held") for picture in everything)
-    if not before or not turned:
+def turned_words(
+    found: image_outcomes.ImageOutcomes, column: attacked_images.ShownColumn, rows: np.ndarray
+) -> str:
+    """Tell images that an attack turned from those that were wrong without it; empty where all are alike."""
+    table = found.index.outcomes
+    before = int((table[attacked_images.CLEAN][rows] != table["label"][rows]).sum())
+    if column.name == attacked_images.CLEAN or not 0 < before < len(rows):
         return ""
+    turned = len(rows) - before
     return f"The attack turned {turned:,}; {before:,} were taken for another class without it already."
 
 
