@@ -120,8 +120,8 @@ class SuiteReport:
             published = [getattr(line.published, name) if line.published else "" for name in theirs]
             of_groups = [line.groups.get(name, "") for name in GROUPS]
             images = "" if line.images is None else line.images
-            last = ["" if line.last_80 is None else line.last_80]
-            last += [line.published_last_80.mean if line.published_last_80 else ""]
+            theirs_last = line.published_last_80.mean if line.published_last_80 else None
+            last = ["" if mean is None else mean for mean in (line.last_80, theirs_last)]
             row = [*(fields[name] for name in own), *intervals, *of_groups, *published, images, *last]
             writer.writerow([csv_cell(value) if isinstance(value, str) else value for value in row])
         return text.getvalue()
