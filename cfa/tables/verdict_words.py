@@ -68,10 +68,7 @@ def power(verdict: PairVerdict) -> str:
     if verdict.certain:
         return f"{line}."
     takes = "more than 1,000" if verdict.takes_seeds is None else f"about {verdict.takes_seeds:,}"
-    return (
-        f"{line}. If the largest change seen here is real, a new comparison with {takes} seeds of each would "
-        "find it in 8 of 10 cases."
-    )
+    return f"{line}; the largest seen here takes {takes} new seeds of each to be found in 8 of 10."
 
 
 def basis(verdict: PairVerdict) -> str:

@@ -13,7 +13,7 @@ from cfa.runs.store import Store
 from tests.app.example_evaluations import EXAMPLES
 from tests.app.example_store import FASHION, fill
 from tests.browser.dashboard import Dashboard
-from tests.browser.tab import Tab
+from tests.browser.tab import MILLISECONDS, Tab
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser-1")]
 
@@ -63,8 +63,11 @@ def members(table: dict[str, np.ndarray], column: str, true: int, predicted: int
 def shown(tab: Tab) -> list[int]:
     """Turn over all pages and return the images on them, one by one."""
     images = []
-    tab.page.get_by_text("One by one", exact=True).click()
     tab.settle()
+    first = tab.page.locator('[class*="st-key-picture_"]').first
+    if not first.is_visible():
+        tab.page.get_by_text("One by one", exact=True).click()
+    expect(first).to_be_visible(timeout=MILLISECONDS)
     while True:
         tab.settle()
         titles = tab.page.locator('[class*="st-key-picture_"]').all_inner_texts()

@@ -95,7 +95,7 @@ def test_what_it_takes_is_the_plan_for_the_largest_change():
     deviation = np.sqrt((new[:, k].var(ddof=1) + old[:, k].var(ddof=1)) / 2)
     assert found.takes_seeds == seeds_needed(abs(change[k]), deviation, level=0.005)
     # Not how many more: the seeds that are here chose which change is the largest.
-    assert f"a new comparison with about {found.takes_seeds} seeds of each" in verdict_words.power(found)
+    assert f"takes about {found.takes_seeds} new seeds of each" in verdict_words.power(found)
     # half of the classes would have been found more often than in half of such comparisons at that change
     test = scipy.stats.ttest_ind(new, old, equal_var=False)
     critical, shift = scipy.stats.t.isf(0.0025, test.df), found.detectable / np.abs(change / test.statistic)
