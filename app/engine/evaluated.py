@@ -234,7 +234,7 @@ def _leaderboard(runs: Stamped) -> pd.DataFrame:
     board = make_leaderboard(readable, all_published(), display_name)
     folders = {folder.id: folder for folder in readable}
     reported = [
-        common_weights([folders[run_id] for run_id in ids.split()], default_weights) if ids else weights
+        common_weights([folders[run_id] for run_id in ids.split()], reported_kind) if ids else weights
         for ids, weights in zip(board["run_ids"], board["weights"], strict=True)
     ]
     return board.assign(

@@ -1,11 +1,16 @@
 """What jobs made."""
 
+from collections.abc import Callable
+from typing import TypeVar
+
 from cfa.jobs.job import Job
 from cfa.jobs.job_folder import JobFolder
 from cfa.runs.evaluations import Evaluation, read_evaluations
 from cfa.runs.folder import RunFolder
 from cfa.runs.sequential import SequentialEvaluation, read_sequential
 from cfa.runs.store import Store
+
+Kind = TypeVar("Kind", Evaluation, SequentialEvaluation)
 
 
 def evaluations_made(store: Store, job: Job) -> list[tuple[RunFolder, Evaluation]]:
@@ -14,10 +19,7 @@ def evaluations_made(store: Store, job: Job) -> list[tuple[RunFolder, Evaluation
     Raises:
         UnknownName: The run is not here any more.
     """
-    if job.run_id is None:
-        return []
-    run = store.find(job.run_id)
-    return [(run, evaluation) for evaluation in read_evaluations(run) if evaluation.id in _made(store, job)]
+    return _made(store, job, read_evaluations)
 
 
 def sequential_made(store: Store, job: Job) -> list[tuple[RunFolder, SequentialEvaluation]]:
@@ -26,11 +28,12 @@ def sequential_made(store: Store, job: Job) -> list[tuple[RunFolder, SequentialE
     Raises:
         UnknownName: The run is not here any more.
     """
+    return _made(store, job, read_sequential)
+
+
+def _made(store: Store, job: Job, read: Callable[[RunFolder], list[Kind]]) -> list[tuple[RunFolder, Kind]]:
     if job.run_id is None:
         return []
     run = store.find(job.run_id)
-    return [(run, evaluation) for evaluation in read_sequential(run) if evaluation.id in _made(store, job)]
-
-
-def _made(store: Store, job: Job) -> set[str]:
-    return set(JobFolder.of(store.home, job.id).result().evaluations.values())
+    ids = set(JobFolder.of(store.home, job.id).result().evaluations.values())
+    return [(run, evaluation) for evaluation in read(run) if evaluation.id in ids]

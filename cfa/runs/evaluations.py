@@ -187,7 +187,9 @@ def is_whole(run: RunFolder, evaluation_id: str) -> bool:
     return any(outcomes.with_name(name).exists() for name in (WHOLE, SEQUENTIAL))
 
 
-def save_evaluation(run: RunFolder, evaluation: Evaluation, outcomes: Mapping[str, np.ndarray]) -> None:
+def save_evaluation(
+    run: RunFolder, evaluation: "_OfAKind", outcomes: Mapping[str, np.ndarray], name: str = WHOLE
+) -> None:
     """Write outcomes, then the evaluation; readers see the evaluation only when both are whole.
 
     Args:
@@ -195,13 +197,14 @@ def save_evaluation(run: RunFolder, evaluation: Evaluation, outcomes: Mapping[st
         evaluation: Scores and settings.
         outcomes: Columns of equal length, one row an image: ``image`` (index in the split), ``label``, and
             one predicted class per attack, named for it.
+        name: The file that such an evaluation is in.
     """
     run.open_for_evaluations()
     file = outcomes_file(run, evaluation.id)
     make_folder(file.parent.parent)
     make_folder(file.parent)
     save_columns(file, outcomes)
-    write_text(file.with_name(WHOLE), evaluation.to_json())
+    write_text(file.with_name(name), evaluation.to_json())
 
 
 def save_columns(file: Path, columns: Mapping[str, np.ndarray]) -> None:
@@ -258,12 +261,13 @@ def _folders_in(folder: Path) -> list[Path]:
         return []
 
 
-class _WithId(Protocol):
+class _OfAKind(Protocol):
     @property
     def id(self) -> str: ...
+    def to_json(self) -> str: ...
 
 
-Kind = TypeVar("Kind", bound=_WithId)
+Kind = TypeVar("Kind", bound=_OfAKind)
 
 
 def read_folder(run: RunFolder, folder: Path, name: str, kind: type[Kind]) -> Kind | None:

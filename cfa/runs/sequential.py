@@ -13,15 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from cfa.errors import StoreError
-from cfa.files import make_folder, write_text
 from cfa.runs.columns import Columns
 from cfa.runs.evaluations import (
     SEQUENTIAL,
     Evaluation,
     evaluation_folders,
-    outcomes_file,
     read_folder,
-    save_columns,
+    save_evaluation,
 )
 from cfa.runs.folder import RunFolder
 from cfa.statistics import Known, Targets
@@ -139,12 +137,7 @@ def save_sequential(
         evaluation: What is certain.
         outcomes: Columns of equal length, as of any evaluation, for the images that were attacked.
     """
-    run.open_for_evaluations()
-    file = outcomes_file(run, evaluation.id)
-    make_folder(file.parent.parent)
-    make_folder(file.parent)
-    save_columns(file, outcomes)
-    write_text(file.with_name(SEQUENTIAL), evaluation.to_json())
+    save_evaluation(run, evaluation, outcomes, SEQUENTIAL)
 
 
 def read_sequential(run: RunFolder) -> list[SequentialEvaluation]:

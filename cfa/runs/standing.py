@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 
+from cfa.runs.evaluations import WHOLE
 from cfa.runs.folder import RunFolder
 
 Fact = tuple[int, ...]
@@ -76,7 +77,7 @@ def _results(run: RunFolder) -> Iterator[tuple[str, Fact]]:
         for name in _names(str(place)):
             folder = f"{place}/{name}"
             yield f"{number}/{name}", _fact(folder)[:_IDENTITY]
-            yield f"{number}/{name}/evaluation.json", _fact(f"{folder}/evaluation.json")
+            yield f"{number}/{name}/{WHOLE}", _fact(f"{folder}/{WHOLE}")
 
 
 def _names(folder: str) -> list[str]:
